@@ -1,0 +1,42 @@
+# `make up` runs the service on this machine, `make test` runs every test.
+.DEFAULT_GOAL := help
+.PHONY: help up test unit lint format lock clean
+
+STATE := .run
+PYTHON ?=
+VENV := $(STATE)/venv
+BIN := $(VENV)/bin
+
+help: ## Say what each target does
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+up: ## Run the service on this machine until Ctrl-C
+	@deployments/local/environment "$(VENV)" requirements/local.txt "$(PYTHON)"
+	@exec $(BIN)/python -m deployments.local
+
+test: ## Run lint, types, import arrows and every test
+	@deployments/local/components
+	@deployments/local/environment "$(VENV)" requirements/dev.txt "$(PYTHON)"
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	$(BIN)/python -m pytest -q
+
+unit: ## Run the tests that need no server on every other Python that is installed
+	@deployments/local/unit "$(STATE)"
+
+lint: ## Check style, types and import arrows
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: ## Format the code
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: ## Resolve the requirements anew
+	@for set in run local unit dev; do deployments/local/lock "$(VENV)" $$set; done
+
+clean: ## Remove everything that was made, the records included
+	rm -rf $(STATE)
