@@ -1,0 +1,1 @@
+"""Everything of the staging service that is not Prefect glue."""

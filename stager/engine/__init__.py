@@ -1,0 +1,46 @@
+"""The mover: one file or one tree to its place; whole, verified, and nothing of it visible before.
+
+``survey`` looks at a source, ``compare`` and ``fingerprint`` at a destination;
+``transfer``, ``stage_symlink`` and ``stage_hard_link`` bring something beside
+its destination; ``seal``, ``flush`` and ``publish`` finish it, ``discard``
+takes it back; ``sweep`` removes what the dead left.
+"""
+
+from stager.engine.compare import Absent, Comparison, Likeness, compare, is_same_file, link_target
+from stager.engine.control import Control
+from stager.engine.publish import Published, flush, publish
+from stager.engine.seal import repair, seal
+from stager.engine.stage_link import stage_hard_link, stage_symlink
+from stager.engine.staged import Ownership, Staged, discard
+from stager.engine.survey import Survey, fingerprint, survey
+from stager.engine.sweep import sweep
+from stager.engine.transfer import Expected, transfer
+
+ABSENT = Absent.ABSENT
+
+__all__ = [
+    "ABSENT",
+    "Absent",
+    "Comparison",
+    "Control",
+    "Expected",
+    "Likeness",
+    "Ownership",
+    "Published",
+    "Staged",
+    "Survey",
+    "compare",
+    "discard",
+    "fingerprint",
+    "flush",
+    "is_same_file",
+    "link_target",
+    "publish",
+    "repair",
+    "seal",
+    "stage_hard_link",
+    "stage_symlink",
+    "survey",
+    "sweep",
+    "transfer",
+]

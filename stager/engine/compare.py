@@ -1,0 +1,220 @@
+"""Whether what is at a destination is what would be delivered."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from enum import Enum
+
+from stager import checksums
+from stager.engine.control import Control, unattended
+from stager.engine.file import BLOCK_BYTES, read_block
+from stager.engine.mapping import unread, writing
+from stager.engine.overlap import refuse_overlap
+from stager.engine.source import READ, Source, inode, kind_in_words, opened
+from stager.engine.survey import Survey, survey_opened
+from stager.errors import SourceChanged
+from stager.paths import Descriptor, Location, Symlinks, open_location
+
+
+class Likeness(Enum):
+    """What a comparison found."""
+
+    ABSENT = "absent"
+    IDENTICAL = "identical"
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a comparison found; ``difference`` names the first one, None where there is none.
+
+    ``checksum`` is the Adler-32 of an identical file.
+    """
+
+    likeness: Likeness
+    difference: str | None = None
+    checksum: str | None = None
+
+
+class _Differs(Exception):
+    """Carries the first difference out of the walk."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(f"{path or 'it'} {what}")
+
+
+def compare(
+    source: Location,
+    destination: Location,
+    *,
+    survey: Survey,
+    checksum: str | None,
+    control: Control | None = None,
+) -> Comparison:
+    """Compare a product with its source: types, names, sizes and every byte. Nothing is touched.
+
+    Times, modes and owners do not matter.
+
+    Parameters
+    ----------
+    survey
+        What the source was when it was looked at.
+    checksum
+        Of a file, as the request gives it: then the destination's bytes are
+        compared with it too.
+
+    Raises
+    ------
+    SourceChanged, SourceError
+        The source is not what was looked at, or cannot be read.
+    OverlappingPaths
+        The destination is the source, or one is in the other.
+    DestinationError, StorageFault
+        The destination cannot be read.
+    """
+    with opened(source) as found, writing(destination.display):
+        try:
+            parent = open_location(destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED)
+            status = _status(parent, destination.name)
+        except FileNotFoundError:
+            return Comparison(Likeness.ABSENT)
+        with parent:
+            refuse_overlap(found, parent=parent.fd, destination=destination)
+            comparison = _compare(found, _Place(parent.fd, destination.name, status), checksum, control or unattended())
+        if survey_opened(found).fingerprint != survey.fingerprint:
+            raise SourceChanged(source.display, "it is not what it was when it was checked")
+        return comparison
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    directory: int
+    name: bytes
+    status: os.stat_result
+
+
+def _status(directory: Descriptor, name: bytes) -> os.stat_result:
+    return os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+
+
+def _compare(source: Source, place: _Place, checksum: str | None, control: Control) -> Comparison:
+    try:
+        _refuse_other_kind(source.status, place.status, "")
+        found = _Comparing(source.display, control).compare_opened(source.content.fd, place)
+    except _Differs as difference:
+        return Comparison(Likeness.DIFFERENT, str(difference))
+    if found is not None and checksum and found != checksums.normalise(checksum):
+        wanted = checksums.normalise(checksum)
+        return Comparison(Likeness.DIFFERENT, f"its checksum is {found}, requested is {wanted}")
+    return Comparison(Likeness.IDENTICAL, checksum=found)
+
+
+def _refuse_other_kind(source: os.stat_result, destination: os.stat_result, path: str) -> None:
+    if stat.S_IFMT(source.st_mode) != stat.S_IFMT(destination.st_mode):
+        wanted = kind_in_words(source.st_mode)
+        raise _Differs(path, f"is {kind_in_words(destination.st_mode)}, the source is {wanted}")
+    if stat.S_ISREG(source.st_mode) and source.st_size != destination.st_size:
+        raise _Differs(path, f"has {destination.st_size} bytes, the source has {source.st_size}")
+
+
+class _Comparing:
+    """One walk over both trees at once."""
+
+    def __init__(self, display: str, control: Control) -> None:
+        self._display = display
+        self._control = control
+        self._buffers = memoryview(bytearray(BLOCK_BYTES)), memoryview(bytearray(BLOCK_BYTES))
+
+    def compare_opened(self, source: int, place: _Place, path: str = "") -> str | None:
+        """Return the checksum of two equal files, None of two equal directories."""
+        with Descriptor(os.open(place.name, READ, dir_fd=place.directory)) as there:
+            if inode(os.fstat(there.fd)) != inode(place.status):
+                raise _Differs(path, "is being changed")
+            if stat.S_ISDIR(place.status.st_mode):
+                self._compare_directories(source, there.fd, path)
+                return None
+            return self._compare_files(source, there.fd, path)
+
+    def _compare_files(self, source: int, destination: int, path: str) -> str:
+        size, position, checksum = os.fstat(source).st_size, 0, checksums.EMPTY
+        while position < size:
+            wanted = min(BLOCK_BYTES, size - position)
+            read = read_block(source, self._buffers[0][:wanted], position, self._path(path))
+            found = os.preadv(destination, [self._buffers[1][:read]], position)
+            while 0 < found < read:
+                more = os.preadv(destination, [self._buffers[1][found:read]], position + found)
+                found += more or -found
+            if found <= 0 or self._buffers[0][:read] != self._buffers[1][:read]:
+                raise _Differs(path, f"differs from the source after byte {position}")
+            checksum = checksums.update(self._buffers[0][:read], checksum)
+            position += read
+            self._control.advance(0)
+        return checksums.text(checksum)
+
+    def _compare_directories(self, source: int, destination: int, path: str) -> None:
+        names = self._names(source, path)
+        theirs = sorted(os.listdir(destination))
+        if names != theirs:
+            first = min(set(names) ^ set(theirs))
+            which = "is missing" if first in names else "is not in the source"
+            raise _Differs(_below(path, first), which)
+        for name in names:
+            self._compare_entry(source, destination, name, _below(path, name))
+            self._control.advance(0)
+
+    def _compare_entry(self, source: int, destination: int, name: str, path: str) -> None:
+        try:
+            ours = os.stat(name, dir_fd=source, follow_symlinks=False)
+            target = os.readlink(name, dir_fd=source) if stat.S_ISLNK(ours.st_mode) else None
+            opened_source = Descriptor(-1 if target else os.open(name, READ, dir_fd=source))
+        except OSError as error:
+            raise unread(error, self._path(path)) from error
+        with opened_source:
+            theirs = os.stat(name, dir_fd=destination, follow_symlinks=False)
+            _refuse_other_kind(ours, theirs, path)
+            if target is None:
+                self.compare_opened(opened_source.fd, _Place(destination, os.fsencode(name), theirs), path)
+            elif os.readlink(name, dir_fd=destination) != target:
+                raise _Differs(path, "is a link to elsewhere than the source's")
+
+    def _names(self, source: int, path: str) -> list[str]:
+        try:
+            return sorted(os.listdir(source))
+        except OSError as error:
+            raise unread(error, self._path(path)) from error
+
+    def _path(self, path: str) -> str:
+        return f"{self._display}/{path}" if path else self._display
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
+
+
+class Absent(Enum):
+    """What `link_target` returns where nothing is."""
+
+    ABSENT = "absent"
+
+
+def link_target(destination: Location) -> bytes | Absent | None:
+    """Return a symbolic link's text, None for anything else, `Absent.ABSENT` for nothing."""
+    with writing(destination.display):
+        try:
+            with open_location(destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as parent:
+                is_link = stat.S_ISLNK(_status(parent, destination.name).st_mode)
+                return os.readlink(destination.name, dir_fd=parent.fd) if is_link else None
+        except FileNotFoundError:
+            return Absent.ABSENT
+
+
+def is_same_file(source: Location, destination: Location) -> bool:
+    """Tell whether the destination is a name of the source's very file (and not a symbolic link to it)."""
+    with opened(source) as found, writing(destination.display):
+        try:
+            with open_location(destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as parent:
+                return inode(_status(parent, destination.name)) == inode(found.status)
+        except FileNotFoundError:
+            return False

@@ -1,0 +1,58 @@
+"""The caller's hand on a transfer: how far it is, and whether to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from stager.errors import Cancelled
+
+
+class Control:
+    """Takes progress and passes it on at most every ``interval`` seconds, and once at the end.
+
+    Parameters
+    ----------
+    report
+        Called with the bytes and files done since this object was made, in
+        the thread that called the engine.
+    cancelled
+        Once it is set, the engine stops within ``interval`` seconds with
+        `Cancelled`; a system call that is under way (fsync) is waited for.
+    interval
+        Seconds between two reports.
+    """
+
+    def __init__(self, report: Callable[[int, int], None], cancelled: threading.Event, interval: float = 0.3) -> None:
+        self._report = report
+        self._cancelled = cancelled
+        self._interval = interval
+        self._next = 0.0
+        self.bytes_done = 0
+        self.files_done = 0
+
+    def advance(self, size_bytes: int, files: int = 0) -> None:
+        """Note what was done, and raise `Cancelled` when it is time to stop."""
+        self.bytes_done += size_bytes
+        self.files_done += files
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + self._interval
+            self.check()
+            self._report(self.bytes_done, self.files_done)
+
+    def check(self) -> None:
+        """Raise `Cancelled` when somebody asked to stop."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def finish(self) -> None:
+        """Report the end."""
+        self.check()
+        self._report(self.bytes_done, self.files_done)
+
+
+def unattended() -> Control:
+    """Return a control that nobody looks at and nobody cancels."""
+    return Control(lambda _bytes, _files: None, threading.Event())

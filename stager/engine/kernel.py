@@ -1,0 +1,55 @@
+"""System calls that Python does not have."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+
+_AT_EMPTY_PATH = 0x1000
+_ALL = 0xFFFFFFFF
+_FICLONE = 0x40049409  # ioctl_ficlone(2); the same number on x86-64 and arm64
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# Not there in every C library: then the callers' fallbacks serve.
+_renameat2 = getattr(_libc, "renameat2", None)
+
+
+def rename_noreplace(directory: int, old: bytes, new: bytes) -> None:
+    """Rename within a directory; EEXIST where the new name is taken, EINVAL where the file system cannot."""
+    _rename(directory, old, new, flags=1)
+
+
+def rename_exchange(directory: int, old: bytes, new: bytes) -> None:
+    """Exchange two names of a directory at once; EINVAL where the file system cannot."""
+    _rename(directory, old, new, flags=2)
+
+
+def _rename(directory: int, old: bytes, new: bytes, *, flags: int) -> None:
+    if _renameat2 is None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    if _renameat2(directory, old, directory, new, ctypes.c_uint(flags)):
+        _fail(new)
+
+
+def syncfs(descriptor: int) -> None:
+    """Write a whole file system's data and metadata to its disk, syncfs(2)."""
+    if _libc.syncfs(descriptor):
+        _fail(None)
+
+
+def clone(destination: int, source: int) -> None:
+    """Let one file share the other's blocks, copy on write, ioctl_ficlone(2)."""
+    fcntl.ioctl(destination, _FICLONE, source)
+
+
+def chown_opened(descriptor: int, uid: int, gid: int) -> None:
+    """Change the owner of whatever is open, also by `O_PATH` and also a symbolic link."""
+    if _libc.fchownat(descriptor, b"", ctypes.c_uint32(uid & _ALL), ctypes.c_uint32(gid & _ALL), _AT_EMPTY_PATH):
+        _fail(None)
+
+
+def _fail(path: bytes | None) -> None:
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number), path)

@@ -1,0 +1,56 @@
+"""Errors of system calls become the errors of this project, naming the path."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stager.errors import (
+    DestinationNotWritable,
+    PathOutsideArea,
+    SourceChanged,
+    SourceUnreadable,
+    StagingError,
+    destination_error,
+    source_error,
+)
+from stager.paths import Location
+
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+
+@contextmanager
+def opening_source(source: Location) -> Iterator[None]:
+    """Report what fails while the way to a source is walked."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise PathOutsideArea(source.display, str(source.root)) from error
+        if error.errno == errno.ELOOP:
+            raise SourceUnreadable(source.display, "too many symbolic links") from error
+        raise source_error(error, source.display) from error
+
+
+@contextmanager
+def writing(path: str | bytes) -> Iterator[None]:
+    """Report what fails at a destination."""
+    try:
+        yield
+    except OSError as error:
+        raise refused(error, path) from error
+
+
+def refused(error: OSError, path: str | bytes) -> StagingError:
+    """Return the error for a call that failed at a destination."""
+    if error.errno in (errno.ELOOP, errno.EXDEV):
+        return DestinationNotWritable(path, "a symbolic link is on the way")
+    return destination_error(error, path)
+
+
+def unread(error: OSError, path: str) -> StagingError:
+    """Return the error for a call that failed on a source which was there before."""
+    if error.errno in _GONE:
+        return SourceChanged(path, "it vanished")
+    return source_error(error, path)

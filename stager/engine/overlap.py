@@ -1,0 +1,41 @@
+"""A source and a destination that lie in one another are refused, by inodes and not by names."""
+
+from __future__ import annotations
+
+import os
+
+from stager.engine.mapping import writing
+from stager.engine.source import Inode, Source, inode
+from stager.errors import OverlappingPaths
+from stager.paths import Location
+
+
+def refuse_overlap(source: Source, *, parent: int, destination: Location) -> None:
+    """Raise `OverlappingPaths` when one holds the other, or both are one place.
+
+    Another hard link of the source is another place.
+    """
+    with writing(destination.display):
+        above_destination = _upwards(parent)
+        try:
+            there = inode(os.stat(destination.name, dir_fd=parent, follow_symlinks=False))
+        except FileNotFoundError:
+            there = None
+        above_source = _upwards(source.parent.fd)
+    is_one_place = above_source[0] == above_destination[0] and source.name == destination.name
+    if source.is_directory:
+        is_one_place |= there == inode(source.status)
+    if is_one_place or inode(source.status) in above_destination or there in above_source:
+        raise OverlappingPaths(source.display, destination.display)
+
+
+def _upwards(directory: int) -> list[Inode]:
+    """Return the inodes of a directory and all above it."""
+    path = "."
+    found = [inode(os.stat(path, dir_fd=directory))]
+    while True:
+        path += "/.."
+        above = inode(os.stat(path, dir_fd=directory))
+        if above == found[-1]:
+            return found
+        found.append(above)

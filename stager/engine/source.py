@@ -1,0 +1,112 @@
+"""An open source: the place it really is at, and what is there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from stager.engine.mapping import opening_source
+from stager.errors import PathOutsideArea, SourceUnreadable, UnsupportedFileType
+from stager.paths import Descriptor, Location, Symlinks, open_area, open_beneath
+
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_MAX_LINKS = 40
+
+Inode = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is at a source's path once symbolic links on it were followed."""
+
+    display: str
+    parent: Descriptor
+    name: bytes
+    content: Descriptor
+    status: os.stat_result
+
+    @property
+    def is_directory(self) -> bool:
+        """It is a directory; else it is a regular file."""
+        return stat.S_ISDIR(self.status.st_mode)
+
+
+def inode(status: os.stat_result) -> Inode:
+    """Return what tells a file from every other: its device and number."""
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def opened(source: Location) -> Iterator[Source]:
+    """Open a source for reading; links are followed as long as they stay in the area.
+
+    Raises
+    ------
+    SourceNotFound, SourceUnreadable, PathOutsideArea
+        Nothing is there, it may not be read, a link leads out of the area.
+    UnsupportedFileType
+        It is neither a regular file nor a directory. It was not opened:
+        opening a device or a FIFO may have an effect.
+    """
+    with opening_source(source):
+        parent, name = _parent(source)
+    with parent:
+        with opening_source(source):
+            status = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+            refuse_special(status, source.display)
+            content = Descriptor(os.open(name, READ, dir_fd=parent.fd))
+        with content:
+            yield Source(source.display, parent, name, content, os.fstat(content.fd))
+
+
+def refuse_special(status: os.stat_result, path: str) -> None:
+    """Raise `UnsupportedFileType` for what is no file, directory or link."""
+    kind = kind_in_words(status.st_mode)
+    if kind not in ("a file", "a directory", "a symbolic link"):
+        raise UnsupportedFileType(path, kind)
+
+
+def kind_in_words(mode: int) -> str:
+    """Return what a mode says that something is."""
+    kinds = {
+        stat.S_IFREG: "a file",
+        stat.S_IFDIR: "a directory",
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a character device",
+        stat.S_IFBLK: "a block device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "of an unknown type")
+
+
+def _parent(source: Location) -> tuple[Descriptor, bytes]:
+    """Return the folder that the source really is in and its name there."""
+    parts = list(source.parts)
+    with open_area(source.root) as area:
+        for _ in range(_MAX_LINKS):
+            if not parts or parts[-1] == b"..":
+                # Only a link's text has dots: they lead to a folder with no name of its own here.
+                return _open(area, parts), b"."
+            parent = _open(area, parts[:-1])
+            target = _link(parent, parts[-1])
+            if target is None:
+                return parent, parts[-1]
+            if target.startswith(b"/"):
+                raise PathOutsideArea(source.display, str(source.root))
+            parts[-1:] = [part for part in target.split(b"/") if part not in (b"", b".")]
+    raise SourceUnreadable(source.display, "too many symbolic links")
+
+
+def _open(area: Descriptor, parts: list[bytes]) -> Descriptor:
+    return Descriptor(open_beneath(area.fd, parts, os.O_PATH | os.O_DIRECTORY, Symlinks.FOLLOWED_BENEATH))
+
+
+def _link(directory: Descriptor, name: bytes) -> bytes | None:
+    if stat.S_ISLNK(os.stat(name, dir_fd=directory.fd, follow_symlinks=False).st_mode):
+        return os.readlink(name, dir_fd=directory.fd)
+    return None

@@ -1,0 +1,176 @@
+"""What lies beside its destination under a temporary name, until it is published or discarded."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stager.engine.mapping import writing
+from stager.engine.removal import remove
+from stager.engine.source import Inode, inode
+from stager.engine.survey import Fingerprint
+from stager.errors import InvalidPath
+from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_location
+
+LOCK_SUFFIX = b".lock"
+_CREATE_LOCK = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+# A file system without locks cannot show that an owner is dead: its leftovers stay.
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ownership:
+    """What a product's files and directories end as.
+
+    ``uid`` and ``gid`` are None when we are not root: then all is the running user's.
+    """
+
+    uid: int | None
+    gid: int | None
+    file_mode: int = 0o400
+    directory_mode: int = 0o500
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """User and group as chown(2) takes them: -1 changes nothing."""
+        return -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid
+
+    @property
+    def uids(self) -> frozenset[int]:
+        """Whose things a staging may remove: ours and the user's."""
+        return frozenset({os.geteuid()} | ({self.uid} if self.uid is not None else set()))
+
+
+@dataclass(eq=False, kw_only=True)
+class Staged:
+    """A product under a temporary name, and the lock that shows that its owner lives.
+
+    It holds two descriptors. One that nobody holds any more is discarded.
+    """
+
+    destination: Location
+    ownership: Ownership
+    name: bytes = b""
+    kind: Literal["file", "directory", "symlink"] = "file"
+    is_shared: bool = False
+    parent: Descriptor = field(default_factory=lambda: Descriptor(-1))
+    lock: Descriptor = field(default_factory=lambda: Descriptor(-1))
+    made: list[Location] = field(default_factory=list)
+    inode: Inode | None = None
+    previous: Inode | None = None
+    size_bytes: int = 0
+    file_count: int = 0
+    checksum: str | None = None
+    sealed: os.stat_result | None = None
+    contents: Fingerprint | None = None
+
+    def status(self, name: bytes) -> os.stat_result | None:
+        """Return what has a name in the destination's folder, None where nothing has."""
+        try:
+            return os.stat(name, dir_fd=self.parent.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def __del__(self) -> None:
+        with suppress(OSError, AttributeError, TypeError):  # at the interpreter's end
+            discard(self)
+
+
+@contextmanager
+def staging(destination: Location, ownership: Ownership) -> Iterator[Staged]:
+    """Give a locked temporary name beside a destination; whatever is raised inside leaves nothing."""
+    if any(part.startswith(RESERVED_PREFIX) for part in destination.parts):
+        raise InvalidPath(destination.display, f"names that begin with {RESERVED_PREFIX.decode()} are ours")
+    staged = Staged(destination=destination, ownership=ownership)
+    try:
+        with writing(destination.display):
+            _open(staged)
+        yield staged
+    except BaseException:
+        discard(staged)
+        raise
+
+
+def _open(staged: Staged) -> None:
+    uid, gid = staged.ownership.ids
+    staged.parent = make_directories(staged.destination.parent, uid=uid, gid=gid, made=staged.made)
+    found = staged.status(staged.destination.name)
+    staged.previous = None if found is None else inode(found)
+    while not _lock(staged):
+        """A sweep was quicker than our lock: another name."""
+
+
+def _lock(staged: Staged) -> bool:
+    staged.name = RESERVED_PREFIX + secrets.token_hex(8).encode()
+    name = staged.name + LOCK_SUFFIX
+    staged.lock = Descriptor(os.open(name, _CREATE_LOCK, 0o600, dir_fd=staged.parent.fd))
+    return take_lock(staged.lock.fd) is not False and is_still(staged.parent.fd, name, staged.lock.fd)
+
+
+def take_lock(descriptor: int) -> bool | None:
+    """Return True for a lock taken, False when another holds it, None where there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return True
+
+
+def is_still(directory: int, name: bytes, descriptor: int) -> bool:
+    """Tell whether a name in a directory is of the file that is open."""
+    try:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return inode(found) == inode(os.fstat(descriptor))
+
+
+def discard(staged: Staged) -> None:
+    """Remove what was not published: temporary name, lock, folders made that are still empty.
+
+    A second time, or after `publish`, it does nothing. What the disk refuses
+    to remove is left to the next sweep. Items that made folders for each
+    other are discarded last to first.
+    """
+    if staged.parent.fd >= 0:
+        if staged.name:
+            _remove_temporary(staged)
+        close(staged)
+    while staged.made:
+        place = staged.made.pop()
+        with suppress(OSError), open_location(place.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as parent:
+            os.rmdir(place.name, dir_fd=parent.fd)
+
+
+def _remove_temporary(staged: Staged) -> None:
+    with suppress(OSError):
+        found = staged.status(staged.name)
+        if found and (staged.inode is None or inode(found) in (staged.inode, staged.previous)):
+            remove_any(staged, staged.name)
+
+
+def remove_any(staged: Staged, name: bytes) -> None:
+    """Remove what has a name beside the destination; a link to the source is only unlinked."""
+    if staged.is_shared:
+        os.unlink(name, dir_fd=staged.parent.fd)
+    else:
+        remove(staged.parent.fd, name, uids=staged.ownership.uids)
+
+
+def close(staged: Staged) -> None:
+    """Give up the lock, the last thing to go, and both descriptors."""
+    if staged.name and staged.parent.fd >= 0:
+        with suppress(OSError):
+            os.unlink(staged.name + LOCK_SUFFIX, dir_fd=staged.parent.fd)
+    staged.lock.close()
+    staged.parent.close()

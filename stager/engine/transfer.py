@@ -1,0 +1,179 @@
+"""A file or a tree is brought beside its destination, checked while its bytes pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from stager import checksums
+from stager.engine.control import Control
+from stager.engine.copier import Copier
+from stager.engine.mapping import writing
+from stager.engine.overlap import refuse_overlap
+from stager.engine.source import READ_DIRECTORY, Source, inode, opened
+from stager.engine.staged import Ownership, Staged, staging
+from stager.engine.survey import Survey, survey_opened
+from stager.engine.tree import TreeCopy
+from stager.errors import NoSpace, SourceChanged, SourceMismatch, SourceNotFound
+from stager.models import ManifestEntry
+from stager.paths import Descriptor, Location
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What the request says that the source is; None where it does not say."""
+
+    checksum: str | None = None
+    size_bytes: int | None = None
+
+
+def transfer(
+    source: Location,
+    destination: Location,
+    *,
+    survey: Survey,
+    ownership: Ownership,
+    control: Control,
+    expected: Expected | None = None,
+    known: Iterable[ManifestEntry] | None = None,
+    on_file: Callable[[ManifestEntry], None] | None = None,
+) -> Staged:
+    """Copy a product under a temporary name beside its destination.
+
+    Nothing is visible at the destination; after any error, also one that a
+    signal raises, nothing is left. The source is only read.
+
+    Parameters
+    ----------
+    survey
+        What the source was when it was looked at; it must be that still when
+        the copy ends.
+    ownership
+        Whose the missing folders on the way become, and what the files end as.
+    expected
+        What the request says of the source.
+    known
+        The manifest of an earlier delivery of this very source (the same
+        survey's fingerprint), in its order. Where the file system shares
+        blocks between files, it spares reading them.
+    on_file
+        Called with each file in the walk's order: by name within a
+        directory, by path in the product; a single file by its source's name.
+
+    Returns
+    -------
+    Staged
+        To be sealed, flushed and published, or discarded. A file's checksum
+        is its Adler-32, a directory's the SHA-256 over the lines ``adler32
+        size path`` of its files in the walk's order, each ended by a newline.
+
+    Raises
+    ------
+    SourceChanged, SourceMismatch, SourceUnreadable
+        About the source.
+    OverlappingPaths, InvalidPath
+        The destination lies in the source, the source in the destination, or
+        a name on the way to it is reserved.
+    NoSpace, DestinationNotWritable, DestinationDiffers
+        About the destination.
+    StorageFault, CorruptedInTransfer
+        The storage failed.
+    Cancelled
+        ``control`` said to stop.
+
+    Notes
+    -----
+    Kept: bytes, holes, mtime in nanoseconds, symbolic links that stay inside,
+    hard links within the product. Not kept: extended attributes and ACLs.
+    A change within one tick of the file system's clock that leaves size and
+    inode alone cannot be seen by stat(2).
+    """
+    expected = expected or Expected()
+    try:
+        with opened(source) as found:
+            _refuse_other(found, survey, expected)
+            with staging(destination, ownership) as staged:
+                refuse_overlap(found, parent=staged.parent.fd, destination=destination)
+                copier = Copier(
+                    source=source.display,
+                    destination=destination.display,
+                    known=known,
+                    on_file=on_file,
+                    require_room=lambda: _require_room(staged, survey),
+                    control=control,
+                )
+                _copy(found, staged, copier)
+                _verify(found, staged, survey=survey, expected=expected)
+                control.finish()
+                return staged
+    except SourceNotFound as error:
+        raise SourceChanged(source.display, "it vanished") from error
+
+
+def _refuse_other(source: Source, survey: Survey, expected: Expected) -> None:
+    """Raise before anything is copied where the outcome is plain already."""
+    kind = "directory" if source.is_directory else "file"
+    if kind != survey.kind:
+        raise SourceChanged(source.display, f"it was a {survey.kind} and is a {kind}")
+    if not source.is_directory and source.status.st_size != survey.size_bytes:
+        raise SourceChanged(source.display, f"its size was {survey.size_bytes} bytes and is not")
+    if expected.size_bytes not in (None, survey.size_bytes):
+        raise SourceMismatch(source.display, f"{survey.size_bytes} bytes, requested are {expected.size_bytes}")
+    if source.is_directory and expected.checksum:
+        raise SourceMismatch(source.display, "a directory has no Adler-32 checksum")
+
+
+def _copy(source: Source, staged: Staged, copier: Copier) -> None:
+    copier.control.check()
+    if source.is_directory:
+        _copy_tree(source, staged, copier)
+        staged.checksum = copier.manifest_checksum
+    else:
+        checksum = _copy_file(source, staged, copier)
+        staged.checksum = checksums.text(checksum)
+        copier.note(os.fsdecode(source.name), size_bytes=source.status.st_size, checksum=checksum)
+    staged.size_bytes, staged.file_count = copier.size_bytes, copier.file_count
+
+
+def _copy_file(source: Source, staged: Staged, copier: Copier) -> int:
+    with writing(copier.destination):
+        content = Descriptor(os.open(staged.name, _CREATE, 0o600, dir_fd=staged.parent.fd))
+        staged.inode = inode(os.fstat(content.fd))
+    with content:
+        return copier.copy(source.content.fd, content.fd, status=source.status, path="")
+
+
+def _copy_tree(source: Source, staged: Staged, copier: Copier) -> None:
+    staged.kind = "directory"
+    with writing(copier.destination):
+        os.mkdir(staged.name, 0o700, dir_fd=staged.parent.fd)
+        top = Descriptor(os.open(staged.name, READ_DIRECTORY, dir_fd=staged.parent.fd))
+        staged.inode = inode(os.fstat(top.fd))
+    uid, gid = staged.ownership.ids
+    with top:
+        tree = TreeCopy(copier, top=top.fd, file_mode=staged.ownership.file_mode, uid=uid, gid=gid)
+        tree.copy_directory(source.content.fd, top.fd, "")
+
+
+def _verify(source: Source, staged: Staged, *, survey: Survey, expected: Expected) -> None:
+    if survey_opened(source).fingerprint != survey.fingerprint:
+        raise SourceChanged(source.display, "it is not what it was when it was checked")
+    if (staged.size_bytes, staged.file_count) != (survey.size_bytes, survey.file_count):
+        raise SourceChanged(source.display, "its files are not those that were checked")
+    if expected.checksum and staged.checksum != checksums.normalise(expected.checksum):
+        wanted = checksums.normalise(expected.checksum)
+        raise SourceMismatch(source.display, f"checksum {staged.checksum}, requested is {wanted}")
+
+
+def _require_room(staged: Staged, survey: Survey) -> None:
+    display = staged.destination.display
+    with writing(display):
+        system = os.fstatvfs(staged.parent.fd)
+    free = system.f_bavail * system.f_frsize
+    if free < survey.allocated_bytes:
+        raise NoSpace(display, f"{survey.allocated_bytes} bytes are needed and {free} are free")
+    if system.f_files and system.f_favail < survey.file_count:
+        raise NoSpace(display, f"{survey.file_count} files are to be made and {system.f_favail} can be")

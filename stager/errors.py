@@ -1,0 +1,375 @@
+"""What can go wrong, one class for each thing that a caller can act on.
+
+::
+
+    StagingError
+    ├── RequestError                 the caller can mend the request
+    │   ├── InvalidMethod            InvalidPath            PathOutsideArea
+    │   ├── InvalidUserName          UserDoesNotExist       UnknownArea
+    │   ├── OverlappingPaths         RequestNotFound        IdempotencyConflict
+    ├── SourceError                  the source is not what was asked for
+    │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
+    │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
+    ├── DestinationError             the destination does not take it
+    │   ├── DestinationExists        DestinationDiffers     DestinationBusy (retryable)
+    │   ├── DestinationNotWritable   NoSpace                DestinationTampered
+    │   ├── HardLinkImpossible
+    ├── StorageFault                 the storage itself failed (retryable)
+    ├── CorruptedInTransfer          what arrived is not what left (retryable)
+    ├── LeaseLost                    another writer has taken the destination over
+    ├── Cancelled                    somebody asked to stop
+    ├── UnforeseenError              what nobody thought of (retryable)
+    ├── ConfigurationError           the operator can mend a setting or a file
+    ├── RunRefused                   Prefect will never run it as it was asked for
+    └── ServiceUnavailable           a service that we depend on is away (retryable)
+        ├── DatabaseUnavailable
+        └── PrefectUnavailable       DeploymentMissing
+
+Each class knows its ``http_status`` and whether the same call may succeed
+later (``retryable``); each instance keeps its facts.
+What is about one path (a source, a destination, the storage, a lease) is a
+PathError, which nobody raises or catches by that name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import ClassVar
+
+
+def readable(path: str | bytes) -> str:
+    r"""Return a path as one printable line: what is not, as ``\x..`` escapes."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class StagingError(Exception):
+    """Anything that this service reports in words of its own."""
+
+    http_status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    @property
+    def message(self) -> str:
+        """The error in one sentence."""
+        return str(self)
+
+
+class RequestError(StagingError):
+    """The request asks for something that can never be done as it stands."""
+
+    http_status = 400
+
+
+class InvalidMethod(RequestError):
+    """No such staging method, or the operator does not allow it."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"Invalid staging method: {method}")
+        self.method = method
+
+
+class InvalidPath(RequestError):
+    """A path cannot name anything: empty, too long, or with a NUL."""
+
+    def __init__(self, path: str | bytes, reason: str) -> None:
+        super().__init__(f"Invalid path {readable(path)[:200]!r}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class PathOutsideArea(RequestError):
+    """A path leads out of the area that it was given for."""
+
+    http_status = 403
+
+    def __init__(self, path: str | bytes, area: str | bytes) -> None:
+        super().__init__(f"{readable(path)} leads out of {readable(area)}")
+        self.path = path
+        self.area = area
+
+
+class InvalidUserName(RequestError):
+    """A user name has a form that no account can have."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"Invalid user name: {readable(username)[:64]!r}")
+        self.username = username
+
+
+class UserDoesNotExist(RequestError):
+    """Nobody of that name is known on this site."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"User {username} does not exist")
+        self.username = username
+
+
+class UnknownArea(RequestError):
+    """No storage area of that name is defined."""
+
+    def __init__(self, area: str) -> None:
+        super().__init__(f"Unknown storage area: {readable(area)[:200]}")
+        self.area = area
+
+
+class OverlappingPaths(RequestError):
+    """The source lies inside the destination, or the reverse, or two items share one."""
+
+    def __init__(self, source: str | bytes, destination: str | bytes) -> None:
+        super().__init__(f"{readable(source)} and {readable(destination)} overlap")
+        self.source = source
+        self.destination = destination
+
+
+class RequestNotFound(RequestError):
+    """No staging request has that id."""
+
+    http_status = 404
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"No staging request has the id {readable(request_id)[:64]}")
+        self.request_id = request_id
+
+
+class IdempotencyConflict(RequestError):
+    """The same idempotency key came with another request."""
+
+    http_status = 422
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The idempotency key {readable(key)[:64]} was used for another request")
+        self.key = key
+
+
+class PathError(StagingError):
+    """An error about one path, with what the system said of it."""
+
+    template: ClassVar[str] = "{path}: {reason}"
+
+    def __init__(self, path: str | bytes, reason: str = "") -> None:
+        super().__init__(self.template.format(path=readable(path), reason=reason))
+        self.path = path
+        self.reason = reason
+
+
+class SourceError(PathError):
+    """The source is not what was asked for."""
+
+    http_status = 422
+
+
+class SourceNotFound(SourceError):
+    """Nothing is at the source's path."""
+
+    http_status = 400
+    template = "Source path does not exist: {path}"
+
+
+class SourceUnreadable(SourceError):
+    """The source is there, and we may not read it."""
+
+    http_status = 403
+    template = "Source cannot be read: {path}: {reason}"
+
+
+class SourceChanged(SourceError):
+    """The source changed while it was read; nothing was delivered."""
+
+    http_status = 409
+    retryable = True
+    template = "Source changed while it was read: {path}: {reason}"
+
+
+class UnsupportedFileType(SourceError):
+    """A FIFO, a socket or a device: not data that can be staged."""
+
+    template = "Not a file or a directory: {path} is {reason}"
+
+
+class SymlinkLeadsOut(SourceError):
+    """A symbolic link in the source leads out of what is staged."""
+
+    template = "Symbolic link leads out of the staged directory: {path} -> {reason}"
+
+
+class SourceMismatch(SourceError):
+    """The source has another size or checksum than the request says."""
+
+    template = "Source is not as requested: {path}: {reason}"
+
+
+class DestinationError(PathError):
+    """The destination does not take the data."""
+
+    http_status = 409
+
+
+class DestinationExists(DestinationError):
+    """Something is at the destination, and the request said to fail then."""
+
+    template = "Destination exists: {path}"
+
+
+class DestinationDiffers(DestinationError):
+    """Something else is at the destination; it was not touched."""
+
+    template = "Destination holds something else: {path}: {reason}"
+
+
+class DestinationBusy(DestinationError):
+    """Another request is writing to the destination."""
+
+    retryable = True
+    template = "Destination is being written by another request: {path}: {reason}"
+
+
+class DestinationNotWritable(DestinationError):
+    """No permission to write there, or a read-only file system."""
+
+    http_status = 403
+    template = "Destination cannot be written: {path}: {reason}"
+
+
+class NoSpace(DestinationError):
+    """The file system or the quota is full."""
+
+    http_status = 507
+    template = "No space at the destination: {path}: {reason}"
+
+
+class DestinationTampered(DestinationError):
+    """Somebody exchanged what we wrote before it was published."""
+
+    template = "Destination was changed by somebody else while it was written: {path}: {reason}"
+
+
+class HardLinkImpossible(DestinationError):
+    """A hard link cannot serve: another file system, or it would stay writable."""
+
+    http_status = 422
+    template = "Cannot link: {path}: {reason}"
+
+
+class StorageFault(PathError):
+    """The storage failed: an I/O error, a stale handle, a vanished mount."""
+
+    http_status = 503
+    retryable = True
+    template = "Storage fault: {path}: {reason}"
+
+
+class CorruptedInTransfer(PathError):
+    """What arrived has another size or checksum than what was read."""
+
+    retryable = True
+    template = "Corrupted in transfer: {path}: {reason}"
+
+
+class LeaseLost(PathError):
+    """Another writer has taken the destination over; nothing was published."""
+
+    http_status = 409
+    template = "Another run has taken over the destination: {path}"
+
+
+class Cancelled(StagingError):
+    """Somebody asked to stop; nothing was left behind."""
+
+    http_status = 409
+
+    def __init__(self, reason: str = "cancelled on request") -> None:
+        super().__init__(reason)
+
+
+class UnforeseenError(StagingError):
+    """Something that nobody thought of; the log has the stack trace."""
+
+    retryable = True
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"Unforeseen error: {type(error).__name__}: {error}")
+        self.error = error
+
+
+class RunRefused(StagingError):
+    """Prefect will never run it as it was asked for."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Prefect refused the run: {reason}")
+        self.reason = reason
+
+
+class ConfigurationError(StagingError):
+    """A file of the operator's is missing or does not say what it must."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"{readable(os.fspath(path))}: {reason}")
+        self.path = os.fspath(path)
+        self.reason = reason
+
+
+class ServiceUnavailable(StagingError):
+    """A service that we depend on is away."""
+
+    http_status = 503
+    retryable = True
+
+    service: ClassVar[str] = "A service"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{self.service} does not answer: {reason}")
+        self.reason = reason
+
+
+class DatabaseUnavailable(ServiceUnavailable):
+    """The records database does not answer."""
+
+    service = "The records database"
+
+
+class PrefectUnavailable(ServiceUnavailable):
+    """Prefect's API does not answer."""
+
+    service = "Prefect"
+
+
+class DeploymentMissing(PrefectUnavailable):
+    """Prefect answers, and has no deployment of the method yet; other methods go on."""
+
+
+_SOURCE_ERRORS: dict[int, type[PathError]] = {
+    errno.ENOENT: SourceNotFound,
+    errno.ENOTDIR: SourceNotFound,
+    errno.EACCES: SourceUnreadable,
+    errno.EPERM: SourceUnreadable,
+}
+_DESTINATION_ERRORS: dict[int, type[PathError]] = {
+    errno.EEXIST: DestinationDiffers,
+    errno.ENOTEMPTY: DestinationDiffers,
+    errno.ENOTDIR: DestinationDiffers,
+    errno.EACCES: DestinationNotWritable,
+    errno.EPERM: DestinationNotWritable,
+    errno.EROFS: DestinationNotWritable,
+    errno.ENOSPC: NoSpace,
+    errno.EDQUOT: NoSpace,
+    errno.EMLINK: HardLinkImpossible,
+}
+
+
+def source_error(error: OSError, path: str | bytes) -> StagingError:
+    """Return the error to raise for a system call that failed on the source."""
+    return _from_errno(_SOURCE_ERRORS, error, path)
+
+
+def destination_error(error: OSError, path: str | bytes) -> StagingError:
+    """Return the error to raise for a system call that failed on the destination."""
+    return _from_errno(_DESTINATION_ERRORS, error, path)
+
+
+def _from_errno(classes: dict[int, type[PathError]], error: OSError, path: str | bytes) -> StagingError:
+    if error.errno == errno.ENAMETOOLONG:
+        return InvalidPath(path, "a name or the path is too long")
+    reason = f"{os.strerror(error.errno)} ({errno.errorcode[error.errno]})" if error.errno else str(error)
+    return classes.get(error.errno or 0, StorageFault)(path, reason)

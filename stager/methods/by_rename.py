@@ -1,0 +1,34 @@
+"""The last steps of every method whose destination is a mounted storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from stager import engine
+from stager.methods.method import Item
+from stager.models import OnConflict
+from stager.paths import Location
+
+
+class PublishedByRename:
+    """Owner and mode on descriptors, one flush, one rename."""
+
+    def sweep(self, parent: Location, *, uids: frozenset[int]) -> int:
+        """Remove the temporary names whose lock nobody holds."""
+        return engine.sweep(parent, uids=uids)
+
+    def set_read_only(self, item: Item, staged: engine.Staged) -> None:
+        """Set owner and read-only modes through descriptors; what is only linked stays as it is."""
+        engine.seal(staged, item.ownership)
+
+    def flush(self, staged: Iterable[engine.Staged]) -> None:
+        """Flush a file by fsync(2), many by one syncfs(2) for each file system."""
+        engine.flush(staged)
+
+    def publish(self, item: Item, staged: engine.Staged, *, confirm: Callable[[], None]) -> engine.Published:
+        """Rename to the final name, by renameat2(2), never over anything that the request does not replace."""
+        return engine.publish(staged, replace=item.on_conflict is OnConflict.REPLACE, confirm=confirm)
+
+    def discard(self, staged: engine.Staged) -> None:
+        """Remove the temporary name and what is under it."""
+        engine.discard(staged)

@@ -1,0 +1,67 @@
+"""Copy a file or a directory between two mounted storages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from stager import engine
+from stager.methods.by_rename import PublishedByRename
+from stager.methods.conflict import settle
+from stager.methods.method import Item
+from stager.models import ManifestEntry
+
+
+class LocalCopy(PublishedByRename):
+    """The user gets a copy of their own."""
+
+    name: ClassVar[str] = "local_copy"
+
+    def check_source(self, item: Item) -> engine.Survey:
+        """Walk the source: what it is, how much, and that it can be staged."""
+        return engine.survey(item.source)
+
+    def check_duplicate(self, item: Item, survey: engine.Survey, *, control: engine.Control) -> bool:
+        """Compare by our own record and unchanged stat(2), or else byte for byte."""
+        found = engine.fingerprint(item.destination)
+        if found is None:
+            return False
+        if self._is_our_last_copy(item, survey, found):
+            return settle(item, difference=None)
+        comparison = engine.compare(
+            item.source, item.destination, survey=survey, checksum=item.expected.checksum, control=control
+        )
+        if not settle(item, difference=comparison.difference):
+            return False
+        # A run may have been killed between the rename and its last step.
+        engine.repair(item.destination, item.ownership)
+        return True
+
+    @staticmethod
+    def _is_our_last_copy(item: Item, survey: engine.Survey, found: str) -> bool:
+        last = item.last_copy
+        return last is not None and (last.source_fingerprint, last.destination_fingerprint) == (
+            survey.fingerprint,
+            found,
+        )
+
+    def transfer(
+        self,
+        item: Item,
+        survey: engine.Survey,
+        *,
+        known: Iterable[ManifestEntry] | None,
+        on_file: Callable[[ManifestEntry], None],
+        control: engine.Control,
+    ) -> engine.Staged:
+        """Copy beside the destination, with the checksum taken while the bytes pass."""
+        return engine.transfer(
+            item.source,
+            item.destination,
+            survey=survey,
+            ownership=item.ownership,
+            expected=item.expected,
+            known=known,
+            on_file=on_file,
+            control=control,
+        )

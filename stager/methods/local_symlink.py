@@ -1,0 +1,54 @@
+"""Put a symbolic link to the source into the user's area."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from stager import engine
+from stager.methods.by_rename import PublishedByRename
+from stager.methods.conflict import settle
+from stager.methods.method import Item
+from stager.models import ManifestEntry
+
+
+class LocalSymlink(PublishedByRename):
+    """The user sees the source itself, at the path where users have it mounted."""
+
+    name: ClassVar[str] = "local_symlink"
+
+    def check_source(self, item: Item) -> engine.Survey:
+        """Look at the source alone: what is under a directory is not walked."""
+        return engine.survey(item.source, depth=0)
+
+    def check_duplicate(
+        self,
+        item: Item,
+        survey: engine.Survey,  # noqa: ARG002 - it only matters where the link leads
+        *,
+        control: engine.Control,  # noqa: ARG002 - nothing takes time
+    ) -> bool:
+        """Compare where the link leads."""
+        found = engine.link_target(item.destination)
+        if found is engine.ABSENT:
+            return False
+        wanted = self._target(item)
+        return settle(item, difference=None if found == wanted else f"not a link to {os.fsdecode(wanted)}")
+
+    def transfer(
+        self,
+        item: Item,
+        survey: engine.Survey,  # noqa: ARG002 - nothing is copied
+        *,
+        known: Iterable[ManifestEntry] | None,  # noqa: ARG002 - nothing is read
+        on_file: Callable[[ManifestEntry], None],  # noqa: ARG002 - likewise
+        control: engine.Control,  # noqa: ARG002 - nothing takes time
+    ) -> engine.Staged:
+        """Make the link under a temporary name."""
+        return engine.stage_symlink(self._target(item), item.destination, ownership=item.ownership)
+
+    @staticmethod
+    def _target(item: Item) -> bytes:
+        seen_at = item.source_area.path_for_users or item.source_area.path
+        return b"/".join((os.fsencode(seen_at), *item.source.parts))

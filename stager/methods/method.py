@@ -1,0 +1,129 @@
+"""What every staging method promises, and what it is told.
+
+A method knows how one item gets to its place; when that happens, who waits
+for it and where it is written down are others' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from stager.engine import Control, Expected, Ownership, Published, Staged, Survey
+from stager.identity import Identity
+from stager.models import ManifestEntry, OnConflict, StorageArea
+from stager.paths import Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastCopy:
+    """What our own record says of the last delivery to a destination."""
+
+    file_id: int
+    source_fingerprint: str
+    destination_fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One file or directory to stage, its names resolved."""
+
+    source: Location
+    destination: Location
+    source_area: StorageArea
+    identity: Identity
+    ownership: Ownership
+    on_conflict: OnConflict
+    expected: Expected
+    last_copy: LastCopy | None
+
+
+class StagingMethod(Protocol):
+    """One way to bring an item to its destination, in four steps.
+
+    The promises, which ``tests/methods`` holds every method to:
+
+    - A step either does its work or raises a ``StagingError`` that names the
+      path; after an error everything at the destination is as it was before.
+    - Nothing is visible at the destination before ``set_read_only`` publishes
+      it, by one rename; what is published is whole, verified and read-only.
+    - ``set_read_only`` never changes the source: neither its bytes nor its
+      mode, owner and times.
+    - Each step may be repeated, and a staging that was killed at any moment
+      may be done again from the first.
+    - A path that leaves its area is never followed, however it is disguised.
+    """
+
+    name: ClassVar[str]
+
+    def sweep(self, parent: Location, *, uids: frozenset[int]) -> int:
+        """Remove what killed runs left in a folder of destinations, and return how much that was.
+
+        What a living run works on is not touched.
+        """
+
+    def check_source(self, item: Item) -> Survey:
+        """Return what is at the source.
+
+        Raises
+        ------
+        SourceError
+            Nothing is there, it cannot be read or is not data.
+        PathOutsideArea
+            The path leads out of the source area.
+        """
+
+    def check_duplicate(self, item: Item, survey: Survey, *, control: Control) -> bool:
+        """Return whether the destination already is what would be delivered.
+
+        Raises
+        ------
+        DestinationExists
+            Something is there and the request said to fail then.
+        DestinationDiffers
+            Something else is there and the request did not say to replace it.
+        """
+
+    def transfer(
+        self,
+        item: Item,
+        survey: Survey,
+        *,
+        known: Iterable[ManifestEntry] | None,
+        on_file: Callable[[ManifestEntry], None],
+        control: Control,
+    ) -> Staged:
+        """Bring the data beside their place, under a temporary name.
+
+        Parameters
+        ----------
+        known
+            Checksums of the source's files from an earlier delivery of the
+            very same source, in the walk's order, or None.
+        on_file
+            Called with each file of the product, in the walk's order.
+        control
+            Takes progress, and says when to stop.
+
+        Raises
+        ------
+        StagingError
+            It could not be done; nothing is left behind.
+        """
+
+    def set_read_only(self, item: Item, staged: Staged) -> None:
+        """Give what was transferred its owner and its read-only modes, out of sight still."""
+
+    def flush(self, staged: Iterable[Staged]) -> None:
+        """Make what was transferred durable: after it, a power cut takes nothing away."""
+
+    def publish(self, item: Item, staged: Staged, *, confirm: Callable[[], None]) -> Published:
+        """Rename what was transferred to its final name, at once.
+
+        ``confirm`` is called right before the rename and may raise: the
+        destination is ours no more.
+        """
+
+    def discard(self, staged: Staged) -> None:
+        """Remove what was transferred and not published. Repeatable."""

@@ -1,0 +1,126 @@
+"""What crosses a boundary: a staging request, and the words and entries of its record.
+
+The same frozen models are the HTTP body, what a person types into Prefect's
+form and what a flow is given. A path is text; bytes of a name that are not
+UTF-8 appear in it as lone surrogates (PEP 383), and in JSON as their escapes.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+
+from stager.errors import readable
+
+MAX_PATH_BYTES = 4096
+
+
+def _path_text(value: Any) -> str:  # noqa: ANN401 - whatever the caller sent
+    if not isinstance(value, str):
+        message = "a path is a string"
+        raise ValueError(message)  # noqa: TRY004 - pydantic turns ValueError into a field's error
+    if not value or "\0" in value:
+        message = "a path is not empty and has no NUL"
+        raise ValueError(message)
+    if len(value.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
+        message = f"a path has at most {MAX_PATH_BYTES} bytes"
+        raise ValueError(message)
+    return value
+
+
+# Not pydantic's own str, which refuses lone surrogates.
+PathText = Annotated[
+    str,
+    PlainValidator(_path_text),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_PATH_BYTES}),
+]
+
+
+class Frozen(BaseModel):
+    """A model that never changes and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Status(StrEnum):
+    """Where a request or an item stands: WLCG Tape REST's words, and skipped."""
+
+    SUBMITTED = "submitted"
+    STARTED = "started"
+    COMPLETED = "completed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing changes any more."""
+        return self not in (Status.SUBMITTED, Status.STARTED)
+
+
+class OnConflict(StrEnum):
+    """What to do where something is at the destination already."""
+
+    FAIL = "fail"
+    SKIP_IDENTICAL = "skip_identical"
+    REPLACE = "replace"
+
+
+class StorageArea(Frozen):
+    """A folder of a mounted storage that data are staged from or to."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Its name in requests.")
+    path: Path = Field(description="Where it is mounted here: an absolute path.")
+    path_for_users: Path | None = Field(None, description="Where users see it, when not at the same path.")
+    per_user: bool = Field(default=False, description="Paths are relative to a folder of the user's name in it.")
+
+
+class StagingItem(Frozen):
+    """One file or directory to bring to its destination."""
+
+    source: PathText = Field(description="Path in the source area, relative to it or absolute inside it.")
+    destination: PathText = Field(
+        description="Path relative to the destination area (a user area: to the user's folder)."
+    )
+    checksum: str | None = Field(
+        None,
+        pattern=r"^(?i:adler32:)?[0-9A-Fa-f]{1,8}$",
+        description="The source file's Adler-32 as Rucio writes it (up to eight hexadecimal digits), if known.",
+    )
+    size_bytes: int | None = Field(None, ge=0, description="The source's size in bytes, if known.")
+
+
+class StagingRequest(Frozen):
+    """What a user wants staged: one or more items by one method."""
+
+    method: str = Field(description="Staging method.", examples=["local_copy"])
+    username: str = Field(min_length=1, max_length=255, description="Whose data they become.")
+    items: tuple[StagingItem, ...] = Field(min_length=1, max_length=10_000, description="What to stage.")
+    source_area: str = Field("source", description="Storage area of the sources.")
+    destination_area: str = Field("user", description="Storage area of the destinations.")
+    on_conflict: OnConflict = Field(
+        OnConflict.SKIP_IDENTICAL, description="Where something is at the destination: fail, skip_identical or replace."
+    )
+
+    @model_validator(mode="after")
+    def _destinations_differ(self) -> Self:
+        seen: set[str] = set()
+        for item in self.items:
+            place = posixpath.normpath(item.destination)
+            if place in seen:
+                message = f"two items have the destination {readable(place)}"
+                raise ValueError(message)
+            seen.add(place)
+        return self
+
+
+class ManifestEntry(Frozen):
+    """One file of a staged product."""
+
+    path: PathText = Field(description="Path relative to the product.")
+    size_bytes: int
+    checksum: str = Field(description="Adler-32, eight lower-case hexadecimal digits.")

@@ -1,0 +1,89 @@
+"""The environment, read once. Nothing else in the project reads it.
+
+The demo's variables keep their names; what is new begins with ``STAGER_``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _octal(value: object) -> object:
+    return int(value, 8) if isinstance(value, str) else value
+
+
+def _read_only(mode: int) -> int:
+    if mode & 0o222 or mode & ~0o777:
+        message = f"{mode:04o} is not a read-only mode"
+        raise ValueError(message)
+    return mode
+
+
+ReadOnlyMode = Annotated[int, BeforeValidator(_octal), AfterValidator(_read_only)]
+
+
+class Settings(BaseSettings):
+    """All that an operator can set, with its default and its unit."""
+
+    model_config = SettingsConfigDict(env_prefix="STAGER_", frozen=True, populate_by_name=True)
+
+    allowed_methods: tuple[str, ...] = Field(
+        ("local_copy", "local_symlink", "symlink_copy", "direct_download"),
+        validation_alias=AliasChoices("ALLOWED_METHODS", "allowed_methods"),
+        description="Staging methods that may be asked for, as a JSON list.",
+    )
+    source_storage_path: Path = Field(
+        Path("/tmp/storage_a"),  # noqa: S108 - the demo's default
+        validation_alias=AliasChoices("SOURCE_STORAGE_PATH", "source_storage_path"),
+        description="Where the storage with the data products is mounted.",
+    )
+    target_storage_path: Path = Field(
+        Path("/tmp/user_areas"),  # noqa: S108 - the demo's default
+        validation_alias=AliasChoices("TARGET_STORAGE_PATH", "target_storage_path"),
+        description="Where the users' areas are mounted; each user has a folder of their name in it.",
+    )
+    logging_level: str = Field(
+        "INFO",
+        validation_alias=AliasChoices("LOGGING_LEVEL", "logging_level"),
+        description="DEBUG, INFO, WARNING or ERROR.",
+    )
+    source_path_for_users: Path | None = Field(
+        None, description="Where users see the source storage, when not at the same path; symbolic links point there."
+    )
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///stager.db"),
+        description="Records database: sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME.",
+    )
+    prefect_api_url: str = Field(
+        "http://127.0.0.1:4200/api",
+        validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url"),
+        description="Prefect's API.",
+    )
+    prefect_ui_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("PREFECT_UI_URL", "prefect_ui_url"),
+        description="Prefect's pages as a browser reaches them; by default the API's address without /api.",
+    )
+    public_url: str = Field("http://127.0.0.1:8000", description="This service as its users reach it; in links.")
+    users_file: Path | None = Field(
+        None, description="TOML file of users (name, uid, gid, groups); without it, the system's accounts count."
+    )
+    file_mode: ReadOnlyMode = Field(0o400, description="Permission bits of a staged file, in octal.")
+    directory_mode: ReadOnlyMode = Field(0o500, description="Permission bits of a staged directory, in octal.")
+    wait: float = Field(60.0, ge=0, description="How long POST /stage_data waits for the outcome, in seconds.")
+    lease: float = Field(
+        120.0, gt=0, description="How long a writer's claim on a destination lives unrenewed, in seconds."
+    )
+    reconcile_interval: float = Field(5.0, gt=0, description="How often what was dropped is looked for, in seconds.")
+    log_file: Path = Field(Path("staging_service.log"), description="Where the log is written beside the console.")
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the process's settings, read from the environment at the first call."""
+    return Settings()
