@@ -1,0 +1,64 @@
+"""The records: what was asked for, who does it, and how it ended.
+
+Each function is one transaction, which is run again while the database is
+away or locked, and never does its work twice.
+"""
+
+from stager.records.database import Database
+from stager.records.destination import destination_key
+from stager.records.events import events_of
+from stager.records.files import (
+    FileChange,
+    Progress,
+    files_by_id,
+    files_of,
+    last_copies,
+    last_copy,
+    note_progress,
+    save_files,
+)
+from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases, renew_leases
+from stager.records.lifecycle import close_request, fail_request, start_requests
+from stager.records.manifests import ManifestWriter, manifest_of, manifest_writer
+from stager.records.requests import Page, get_request, list_requests, note_flow_run
+from stager.records.schema import migrate
+from stager.records.submission import create_request
+from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
+from stager.records.unfinished import unfinished_requests, waiting_requests
+
+__all__ = [
+    "Busy",
+    "Database",
+    "DestinationLease",
+    "Event",
+    "FileChange",
+    "ManifestWriter",
+    "Page",
+    "Progress",
+    "StagedFile",
+    "StagingRequestRow",
+    "acquire_leases",
+    "close_request",
+    "confirm_lease",
+    "create_request",
+    "destination_key",
+    "events_of",
+    "fail_request",
+    "files_by_id",
+    "files_of",
+    "get_request",
+    "last_copies",
+    "last_copy",
+    "list_requests",
+    "manifest_of",
+    "manifest_writer",
+    "migrate",
+    "note_flow_run",
+    "note_progress",
+    "release_leases",
+    "renew_leases",
+    "save_files",
+    "start_requests",
+    "unfinished_requests",
+    "waiting_requests",
+]

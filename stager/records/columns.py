@@ -1,0 +1,114 @@
+"""Column types that are the same on SQLite and MariaDB.
+
+Both would otherwise change what they are given: MariaDB drops microseconds,
+folds case and ignores trailing spaces, and neither takes a lone surrogate.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, LargeBinary, String, Text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from stager.errors import InvalidPath
+from stager.models import MAX_PATH_BYTES, Status
+
+# Characters of a reason that are kept; a TEXT column holds 65,535 bytes.
+MAX_TEXT = 16_000
+
+
+def is_mysql(dialect: Dialect) -> bool:
+    """Return whether a dialect is MySQL's or MariaDB's."""
+    return dialect.name in {"mysql", "mariadb"}
+
+
+def path_bytes(path: str) -> bytes:
+    """Return a path's bytes as the file system has them (PEP 383).
+
+    Raises
+    ------
+    InvalidPath
+        A surrogate stands for no byte.
+    """
+    try:
+        return path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidPath(path.encode("utf-8", "surrogatepass"), "a surrogate stands for no byte") from None
+
+
+class PathBytes(TypeDecorator[str]):
+    """A path as text, kept as its very bytes."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return VARBINARY where there is one: it is stored in the row."""
+        return dialect.type_descriptor(mysql.VARBINARY(MAX_PATH_BYTES) if is_mysql(dialect) else LargeBinary())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002, ANN401 - SQLAlchemy's signature
+        """Return what the database is given."""
+        return None if value is None else path_bytes(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> str | None:  # noqa: ARG002, ANN401 - SQLAlchemy's signature
+        """Return what the program is given."""
+        return None if value is None else bytes(value).decode("utf-8", "surrogateescape")
+
+
+class ExactText(PathBytes):
+    """A short text of others' making that is compared byte by byte."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return a type that a key may hold."""
+        return dialect.type_descriptor(mysql.VARBINARY(255) if is_mysql(dialect) else LargeBinary())
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, to the microsecond, aware and in UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return DATETIME(6) where DATETIME would drop the microseconds."""
+        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if is_mysql(dialect) else DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the moment in UTC, without a zone, as databases have it."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the moment with its zone."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class StatusText(TypeDecorator[Status]):
+    """A status in its lower-case word."""
+
+    impl = String(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: Status | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the word."""
+        return None if value is None else Status(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Status | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the status of that word."""
+        return None if value is None else Status(value)
+
+
+class Sentence(TypeDecorator[str]):
+    """A text for people: cut when it is very long, printable whatever it quotes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the text with its lone surrogates as escapes."""
+        return None if value is None else value[:MAX_TEXT].encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,197 @@
+"""The records database: transactions that are run again until they are done."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import stamina
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from stager.errors import DatabaseUnavailable
+from stager.records.columns import is_mysql
+
+T = TypeVar("T")
+
+# Seconds that a lock of somebody else is waited for before the transaction
+# is given up and run again.
+LOCK_WAIT = 10
+READS = "stager_reads"
+# What passes: a lock of somebody else, a disk that is full or away.
+SQLITE_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+}
+# Likewise, by "MariaDB Error Code Reference": 0 closed, 1020 changed since read,
+# 1021 disk full, 1040 and 1203 too many connections, 1053 shutting down, 1152 to
+# 1161 network, 1205 lock wait, 1213 deadlock, 1290 read-only while it fails
+# over, 1317 interrupted, 1927 killed; from 2000 on the client's: refused, gone, lost.
+MYSQL_PASSING = {
+    0,
+    1020,
+    1021,
+    1040,
+    1053,
+    *range(1152, 1162),
+    1203,
+    1205,
+    1213,
+    1290,
+    1317,
+    1927,
+    *range(2000, 2060),
+    4031,
+}
+
+
+class Database:
+    """The records database.
+
+    Parameters
+    ----------
+    url
+        ``sqlite:///FILE`` or ``mysql+pymysql://USER:PASSWORD@HOST/NAME``.
+    patience
+        How long a database that is away is waited for, in seconds.
+
+    Notes
+    -----
+    Nothing is connected before the first transaction.
+    """
+
+    def __init__(self, url: str, *, patience: float = 300.0) -> None:
+        self.patience = patience
+        self.engine = _engine(url)
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Return what a transaction returns, once it is committed.
+
+        The work may be run several times, also when it was committed and only
+        the answer was lost: it must find out what it has done already.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            The patience ended.
+        """
+        return self._run(work, self.engine)
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """Return what a transaction returns that changes nothing; it waits for no writer.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            The patience ended.
+        """
+        return self._run(work, self.engine.execution_options(**{READS: True}))
+
+    def close(self) -> None:
+        """Close what is open; the next transaction connects again."""
+        self.engine.dispose()
+
+    def _run(self, work: Callable[[Session], T], engine: Engine) -> T:
+        def attempt() -> T:
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                return work(session)
+
+        return patiently(attempt, patience=self.patience)
+
+
+def patiently(work: Callable[[], T], *, patience: float) -> T:
+    """Return what the work returns, tried again while the database is away or locked.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        It still was after ``patience`` seconds.
+    """
+    attempts = stamina.RetryingCaller(
+        attempts=None if patience > 0 else 1,
+        timeout=patience or None,
+        wait_initial=0.05,
+        wait_max=2.0,
+        wait_jitter=0.2,
+    )
+    try:
+        return attempts(_is_passing, work)
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        raise DatabaseUnavailable(_reason(error)) from error
+
+
+def now(session: Session | Connection) -> datetime:
+    """Return the time by the database server's clock; on SQLite, this machine's.
+
+    Every time in the records is by this one clock, so nodes whose clocks
+    differ still agree on when a lease ends.
+    """
+    dialect = session.dialect if isinstance(session, Connection) else session.get_bind().dialect
+    if not is_mysql(dialect):
+        return datetime.now(UTC)
+    moment: datetime = session.execute(text("SELECT UTC_TIMESTAMP(6)")).scalar_one()
+    return moment.replace(tzinfo=UTC)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Return whether the same transaction may succeed a little later."""
+    if isinstance(error, exc.TimeoutError):  # every connection of the pool is in use
+        return True
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):
+        return error.orig.sqlite_errorcode & 0xFF in SQLITE_PASSING
+    code = error.orig.args[0] if error.orig and error.orig.args else None
+    return error.connection_invalidated or code in MYSQL_PASSING
+
+
+def _reason(error: exc.SQLAlchemyError) -> str:
+    cause = getattr(error, "orig", None) or error
+    words = [str(argument) for argument in cause.args if not isinstance(argument, int)]
+    return "; ".join(words) or type(cause).__name__
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": LOCK_WAIT})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(
+        parsed,
+        hide_parameters=True,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_timeout=LOCK_WAIT,
+        max_overflow=15,
+        connect_args={
+            "charset": "utf8mb4",
+            "connect_timeout": 5,
+            "read_timeout": 60,
+            "write_timeout": 60,
+            "init_command": f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={LOCK_WAIT}",
+        },
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:  # noqa: ANN401 - SQLAlchemy's signature
+    # The driver must not begin transactions by itself: it begins them too late
+    # and deferred, which ends in "database is locked" (SQLAlchemy, "Serializable
+    # isolation / Savepoints / Transactional DDL" of its SQLite page).
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get(READS)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

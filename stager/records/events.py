@@ -1,0 +1,23 @@
+"""Events: why the state of a request changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.records.database import Database, now
+from stager.records.tables import Event
+
+
+def events_of(database: Database, request_id: str) -> Sequence[Event]:
+    """Return a request's events in the order in which they happened."""
+    statement = select(Event).where(col(Event.request_id) == request_id).order_by(col(Event.id))
+    return database.read(lambda session: session.scalars(statement).all())
+
+
+def note_event(session: Session, request_id: str, *, kind: str, detail: str) -> None:
+    """Write an event in the transaction that changes the state."""
+    session.add(Event(request_id=request_id, at=now(session), kind=kind, detail=detail))

@@ -1,0 +1,188 @@
+"""Files: the items of a request, how far they are and how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple, Required, TypedDict, TypeVar
+
+from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.models import Status
+from stager.records.database import Database, now
+from stager.records.destination import destination_key
+from stager.records.tables import OPEN, DestinationLease, StagedFile
+
+T = TypeVar("T")
+# Rows asked for at once.
+CHUNK = 1000
+
+
+class FileChange(TypedDict, total=False):
+    """What is new about a file; what is not named stays as it is."""
+
+    id: Required[int]
+    status: Status
+    error_reason: str | None
+    error_type: str | None
+    method: str
+    kind: str | None
+    size_bytes: int | None
+    file_count: int | None
+    checksum: str | None
+    checksum_algorithm: str | None
+    source_fingerprint: str | None
+    destination_fingerprint: str | None
+    bytes_done: int
+    files_done: int
+
+
+class Progress(NamedTuple):
+    """How far a file is."""
+
+    file_id: int
+    bytes_done: int
+    files_done: int
+
+
+def files_of(
+    database: Database, request_id: str, *, after: int | None = None, limit: int | None = None
+) -> Sequence[StagedFile]:
+    """Return a request's files by position.
+
+    Parameters
+    ----------
+    after
+        Only those behind this position.
+    limit
+        How many at most; by default all, 10,000 at most.
+    """
+    file = StagedFile
+    statement = select(file).where(col(file.request_id) == request_id).order_by(col(file.position)).limit(limit)
+    if after is not None:
+        statement = statement.where(col(file.position) > after)
+    return database.read(lambda session: session.scalars(statement).all())
+
+
+def files_by_id(database: Database, ids: Sequence[int]) -> Sequence[StagedFile]:
+    """Return files as they are on record now."""
+    file = StagedFile
+
+    def work(session: Session) -> list[StagedFile]:
+        return [row for some in chunks(ids) for row in session.scalars(select(file).where(col(file.id).in_(some)))]
+
+    return database.read(work)
+
+
+def save_files(database: Database, changes: Sequence[FileChange], *, holder: str | None = None) -> list[int]:
+    """Write down what became of files, all in one transaction, and return what was left alone.
+
+    A file that has ended stays as it ended. With a holder, a file whose lease
+    another living writer of the same request holds is left to that one.
+
+    Parameters
+    ----------
+    changes
+        What is new; the times of start and end are set from the status.
+    holder
+        Who writes, as in ``acquire_leases``.
+
+    Returns
+    -------
+    list[int]
+        Ids of the files that were left alone.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        The database stayed away.
+    """
+    tries: list[datetime] = []
+
+    def work(session: Session) -> list[int]:
+        tries.append(moment := now(session))
+        ours = _ours(session, sorted(change["id"] for change in changes), holder=holder, tries=tries)
+        rows = [_with_times(change, moment) for change in changes if change["id"] in ours]
+        if rows:
+            session.execute(update(StagedFile), rows)
+        return [change["id"] for change in changes if change["id"] not in ours]
+
+    return database.write(work)
+
+
+def note_progress(database: Database, progress: Iterable[Progress]) -> None:
+    """Write down how far files are; one that has ended stays as it is."""
+    file = StagedFile.__table__  # type: ignore[attr-defined] # SQLModel sets it
+    statement = (
+        update(file)
+        .where(file.c.id == bindparam("file_id"), or_(*(file.c.status == status for status in OPEN)))
+        .values(bytes_done=bindparam("bytes"), files_done=bindparam("files"))
+    )
+    rows = [{"file_id": p.file_id, "bytes": p.bytes_done, "files": p.files_done} for p in progress]
+    if rows:
+        database.write(lambda session: session.connection().execute(statement, rows) and None)
+
+
+def last_copy(database: Database, area: str, owner: str, path: str) -> StagedFile | None:
+    """Return our own receipt: the last delivery to a destination, if there was one.
+
+    Parameters
+    ----------
+    area, owner, path
+        The destination, as in ``destination_key``.
+    """
+    return last_copies(database, [destination_key(area, owner, path)]).get(destination_key(area, owner, path))
+
+
+def last_copies(database: Database, keys: Sequence[str]) -> dict[str, StagedFile]:
+    """Return the last deliveries to many destinations, by their keys."""
+    file = StagedFile
+
+    def work(session: Session) -> dict[str, StagedFile]:
+        found: dict[str, StagedFile] = {}
+        for some in chunks(sorted(set(keys))):
+            statement = select(file).where(col(file.destination_key).in_(some), col(file.status) == Status.COMPLETED)
+            for row in session.scalars(statement.order_by(col(file.finished_at), col(file.id))):
+                found[row.destination_key] = row
+        return found
+
+    return database.read(work)
+
+
+def chunks(sequence: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Return a sequence in pieces that a statement can take."""
+    return (sequence[start : start + CHUNK] for start in range(0, len(sequence), CHUNK))
+
+
+def _ours(session: Session, ids: Sequence[int], *, holder: str | None, tries: Sequence[datetime]) -> set[int]:
+    """Return which files are open and not another writer's, and hold their rows.
+
+    What an earlier try of the same transaction has ended is still ours: only
+    the answer to its COMMIT was lost.
+    """
+    file, lease = StagedFile, DestinationLease
+    ours: set[int] = set()
+    for some in chunks(ids):
+        statement = select(col(file.id), col(file.destination_key), col(file.request_id)).where(
+            col(file.id).in_(some), or_(col(file.status).in_(OPEN), col(file.finished_at).in_(tries))
+        )
+        rows = session.execute(statement.order_by(col(file.id)).with_for_update()).all()
+        others = select(col(lease.destination_key), col(lease.request_id)).where(
+            col(lease.destination_key).in_([row.destination_key for row in rows]),
+            col(lease.holder) != holder,
+            col(lease.expires_at) > tries[-1],
+        )
+        theirs = {(row.destination_key, row.request_id) for row in session.execute(others)} if holder else set()
+        ours.update(row.id for row in rows if (row.destination_key, row.request_id) not in theirs)
+    return ours
+
+
+def _with_times(change: FileChange, moment: datetime) -> dict[str, object]:
+    row: dict[str, object] = {**change}
+    if (status := change.get("status")) is Status.STARTED:
+        row["started_at"] = moment
+    elif status and status.is_final:
+        row["finished_at"] = moment
+    return row

@@ -1,0 +1,176 @@
+"""Leases: one live writer a destination.
+
+A lease ends at a moment of the database's clock. Whoever finds it ended may
+take it over; the epoch counts the take-overs. A writer confirms its lease
+right before it publishes, so one that was overtaken publishes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.errors import LeaseLost
+from stager.records.columns import is_mysql
+from stager.records.database import Database, now
+from stager.records.events import note_event
+from stager.records.files import chunks
+from stager.records.tables import DestinationLease, StagedFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Busy:
+    """A destination that another living writer holds."""
+
+    file: StagedFile
+    holder: str
+    request_id: str
+    expires_at: datetime
+
+
+def acquire_leases(database: Database, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[Busy]:
+    """Take the destinations of files that are free, in one transaction, and return the others.
+
+    What the holder has already is extended; what has ended is taken over.
+
+    Parameters
+    ----------
+    files
+        Files whose destinations are to be written.
+    holder
+        Who writes: a name of this process and run that nobody else has, also
+        not a second process that was given the same flow run.
+    seconds
+        How long the lease lives unrenewed.
+
+    Returns
+    -------
+    list[Busy]
+        The files whose destinations another living writer holds; of two files
+        with one destination, the second.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        The database stayed away.
+    """
+    # Always in the order of the keys: two batches that overlap cannot block each other.
+    first = {file.destination_key: file for file in reversed(files)}
+    ordered = [first[key] for key in sorted(first)]
+    twins = [file for file in files if first[file.destination_key] is not file]
+
+    def work(session: Session) -> list[Busy]:
+        busy = [one for some in chunks(ordered) for one in _acquire(session, some, holder=holder, seconds=seconds)]
+        until = now(session) + timedelta(seconds=seconds)
+        return busy + [Busy(file=file, holder=holder, request_id=file.request_id, expires_at=until) for file in twins]
+
+    return database.write(work)
+
+
+def renew_leases(database: Database, *, holder: str, seconds: float) -> int:
+    """Extend all that a holder has and return how many those are."""
+    lease = DestinationLease
+
+    def work(session: Session) -> int:
+        expires_at = now(session) + timedelta(seconds=seconds)
+        renewed = session.execute(update(lease).where(col(lease.holder) == holder).values(expires_at=expires_at))
+        return int(renewed.rowcount)  # type: ignore[attr-defined] # an UPDATE's result has it
+
+    return database.write(work)
+
+
+def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds: float) -> None:
+    """Extend one lease, right before its destination is published.
+
+    Raises
+    ------
+    LeaseLost
+        It is not the holder's any more.
+    DatabaseUnavailable
+        The database stayed away.
+    """
+
+    def work(session: Session) -> None:
+        lease = lease_in(session, file.destination_key)
+        if lease is None or lease.holder != holder:
+            raise LeaseLost(file.relative_path)
+        lease.expires_at = now(session) + timedelta(seconds=seconds)
+
+    database.write(work)
+
+
+def release_leases(database: Database, *, holder: str, files: Sequence[StagedFile] | None = None) -> None:
+    """Give back what a holder has: all of it, or the destinations of some files."""
+    lease = DestinationLease
+    mine = delete(lease).where(col(lease.holder) == holder)
+
+    def work(session: Session) -> None:
+        if files is None:
+            session.execute(mine)
+            return
+        for some in chunks(sorted({file.destination_key for file in files})):
+            session.execute(mine.where(col(lease.destination_key).in_(some)))
+
+    database.write(work)
+
+
+def lease_in(session: Session, key: str) -> DestinationLease | None:
+    """Return a lease within a transaction, held until its end."""
+    return session.get(DestinationLease, key, with_for_update=True)
+
+
+def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[Busy]:
+    leases = _locked(session, files)
+    if missing := [file for file in files if file.destination_key not in leases]:
+        _insert_ended(session, missing, holder=holder)
+        leases = _locked(session, files)
+    moment = now(session)
+    busy = []
+    for file in files:
+        lease = leases[file.destination_key]
+        if lease.holder != holder and lease.expires_at > moment:
+            busy.append(Busy(file=file, holder=lease.holder, request_id=lease.request_id, expires_at=lease.expires_at))
+            continue
+        _take(session, lease, file=file, holder=holder)
+        lease.expires_at = moment + timedelta(seconds=seconds)
+    return busy
+
+
+def _take(session: Session, lease: DestinationLease, *, file: StagedFile, holder: str) -> None:
+    if lease.holder != holder:
+        lease.epoch += 1
+        detail = f"taken over from {lease.holder} (request {lease.request_id}), whose time ended {lease.expires_at}"
+        note_event(session, file.request_id, kind="lease_taken_over", detail=detail)
+    lease.holder, lease.request_id, lease.destination = holder, file.request_id, file.relative_path
+
+
+def _locked(session: Session, files: Sequence[StagedFile]) -> dict[str, DestinationLease]:
+    lease = DestinationLease
+    statement = select(lease).where(col(lease.destination_key).in_([file.destination_key for file in files]))
+    rows = session.scalars(
+        statement.order_by(col(lease.destination_key)).with_for_update().execution_options(populate_existing=True)
+    )
+    return {row.destination_key: row for row in rows}
+
+
+def _insert_ended(session: Session, files: Sequence[StagedFile], *, holder: str) -> None:
+    """Insert leases that have ended already; where somebody was faster, theirs stays."""
+    ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
+    moment = now(session)
+    rows = [
+        {
+            "destination_key": file.destination_key,
+            "destination": file.relative_path,
+            "request_id": file.request_id,
+            "holder": holder,
+            "epoch": 1,
+            "expires_at": moment,
+        }
+        for file in files
+    ]
+    session.execute(insert(DestinationLease).prefix_with(ignore), rows)

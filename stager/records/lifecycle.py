@@ -1,0 +1,193 @@
+"""How a request is taken up and closed; what has ended is never opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.models import Status
+from stager.records.database import Database, now
+from stager.records.events import note_event
+from stager.records.requests import request_in
+from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
+
+# Reasons that a request's own reason names.
+NAMED = 3
+UNFINISHED = "the run ended before this was done"
+
+
+def start_requests(
+    database: Database, request_ids: Sequence[str], *, flow_run_id: str | None, acting_as: str
+) -> list[StagingRequestRow]:
+    """Write down that a run has begun on some requests, and return their records in that order.
+
+    One that has ended already stays as it is: look at its status. A run that
+    was begun twice, or begun again by another run, goes on.
+
+    Parameters
+    ----------
+    flow_run_id
+        The run that does them; its ending is what a reconciler goes by.
+    acting_as
+        The account that the files are written as, in words.
+
+    Raises
+    ------
+    RequestNotFound
+        There is none of that id; then none is started.
+    """
+
+    def work(session: Session) -> list[StagingRequestRow]:
+        rows = {i: request_in(session, i, locked=True) for i in sorted(set(request_ids))}
+        for row in rows.values():
+            if not row.status.is_final:
+                _start(session, row, flow_run_id=flow_run_id, acting_as=acting_as)
+        return [rows[request_id] for request_id in request_ids]
+
+    return database.write(work)
+
+
+def close_request(
+    database: Database, request_id: str, *, holder: str | None = None, cancelled: bool = False
+) -> StagingRequestRow:
+    """Close a request by how its items ended, and return its record.
+
+    ``completed`` when every item is completed or skipped, ``skipped`` when all
+    are skipped, ``cancelled`` when some were cancelled, else ``failed``, with
+    a reason that counts and names. What is still open is closed with it. One
+    that has ended stays as it ended.
+
+    Parameters
+    ----------
+    holder
+        Who closes it; while another living writer has leases for the request,
+        it is left open for that one.
+    cancelled
+        Somebody asked to stop: what is still open was cancelled.
+
+    Raises
+    ------
+    RequestNotFound
+        There is none of that id.
+    """
+    open_ones = (Status.CANCELLED, "cancelled on request") if cancelled else (Status.FAILED, UNFINISHED)
+
+    def work(session: Session) -> StagingRequestRow:
+        row = request_in(session, request_id, locked=True)
+        if row.status.is_final or (holder and _has_other_writer(session, request_id, holder=holder)):
+            return row
+        _end_open_files(session, request_id, status=open_ones[0], reason=open_ones[1])
+        _end(session, row)
+        return row
+
+    return database.write(work)
+
+
+def fail_request(
+    database: Database, request_id: str, reason: str, *, status: Status = Status.FAILED
+) -> StagingRequestRow:
+    """Close a request whose run is gone, and return its record.
+
+    What is still open ends with that reason; items that ended keep their
+    ending. Its leases are taken away, so a run that lives after all cannot
+    publish. One that has ended stays as it ended.
+
+    Parameters
+    ----------
+    reason
+        Why, in a sentence.
+    status
+        ``failed`` or ``cancelled``.
+
+    Raises
+    ------
+    RequestNotFound
+        There is none of that id.
+    """
+
+    def work(session: Session) -> StagingRequestRow:
+        row = request_in(session, request_id, locked=True)
+        if not row.status.is_final:
+            _end_open_files(session, request_id, status=status, reason=reason)
+            _end(session, row)
+        return row
+
+    return database.write(work)
+
+
+def _start(session: Session, row: StagingRequestRow, *, flow_run_id: str | None, acting_as: str) -> None:
+    if row.status is Status.STARTED and row.flow_run_id == flow_run_id:
+        return
+    again = "again " if row.status is Status.STARTED else ""
+    note_event(session, row.id, kind="started", detail=f"started {again}by flow run {flow_run_id} as {acting_as}")
+    moment = now(session)
+    row.status, row.acting_as, row.started_at = Status.STARTED, acting_as, row.started_at or moment
+    if row.flow_run_id != flow_run_id:
+        row.flow_run_id, row.flow_run_at = flow_run_id, moment
+    file = StagedFile
+    session.execute(
+        update(file)
+        .where(col(file.request_id) == row.id, col(file.status) == Status.SUBMITTED)
+        .values(status=Status.STARTED, started_at=moment)
+    )
+
+
+def _has_other_writer(session: Session, request_id: str, *, holder: str) -> bool:
+    lease = DestinationLease
+    statement = select(col(lease.holder)).where(
+        col(lease.request_id) == request_id, col(lease.holder) != holder, col(lease.expires_at) > now(session)
+    )
+    return session.scalars(statement.limit(1)).first() is not None
+
+
+def _end_open_files(session: Session, request_id: str, *, status: Status, reason: str) -> None:
+    file = StagedFile
+    session.execute(
+        update(file)
+        .where(col(file.request_id) == request_id, col(file.status).in_(OPEN))
+        .values(
+            status=status,
+            error_reason=reason,
+            error_type="Cancelled" if status is Status.CANCELLED else "UnforeseenError",
+            finished_at=now(session),
+        )
+    )
+
+
+def _end(session: Session, row: StagingRequestRow) -> None:
+    """Set a request's ending from its files', and take its leases away."""
+    file = StagedFile
+    counts = select(col(file.status), func.count()).where(col(file.request_id) == row.id).group_by(col(file.status))
+    by_status = dict(session.execute(counts).all())
+    row.status = _ending(by_status)
+    row.error_reason = _reason(session, row, by_status)
+    row.finished_at = now(session)
+    note_event(session, row.id, kind=row.status, detail=row.error_reason or _in_words(by_status))
+    session.execute(delete(DestinationLease).where(col(DestinationLease.request_id) == row.id))
+
+
+def _ending(by_status: dict[Status, int]) -> Status:
+    for status in (Status.CANCELLED, Status.FAILED, Status.COMPLETED):
+        if by_status.get(status):
+            return status
+    return Status.SKIPPED
+
+
+def _reason(session: Session, row: StagingRequestRow, by_status: dict[Status, int]) -> str | None:
+    """Return why a request did not succeed: how many of its items, and the first reasons."""
+    if not row.status.is_final or row.status in (Status.COMPLETED, Status.SKIPPED):
+        return None
+    file, total, count = StagedFile, sum(by_status.values()), by_status[row.status]
+    statement = select(col(file.error_reason)).where(col(file.request_id) == row.id, col(file.status) == row.status)
+    reasons = session.scalars(statement.order_by(col(file.position)).limit(NAMED * 100)).all()
+    named = list(dict.fromkeys(reason or "no reason was given" for reason in reasons))
+    more = "; ..." if len(named) > NAMED else ""
+    said = "; ".join(named[:NAMED]) + more
+    return said if total == 1 else f"{count} of {total} items {row.status}: {said}"
+
+
+def _in_words(by_status: dict[Status, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(by_status.items()))

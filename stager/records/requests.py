@@ -1,0 +1,110 @@
+"""Requests: found again by id, and in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, tuple_, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.errors import RequestNotFound
+from stager.models import Status
+from stager.records.database import Database, now
+from stager.records.events import note_event
+from stager.records.tables import OPEN, StagingRequestRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some requests, newest first, and where the next ones begin."""
+
+    requests: Sequence[StagingRequestRow]
+    next_cursor: str | None
+
+
+def get_request(database: Database, request_id: str) -> StagingRequestRow:
+    """Return a request's record.
+
+    Raises
+    ------
+    RequestNotFound
+        There is none of that id.
+    """
+    return database.read(lambda session: request_in(session, request_id))
+
+
+def list_requests(
+    database: Database,
+    *,
+    username: str | None = None,
+    method: str | None = None,
+    status: Status | None = None,
+    since: datetime | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> Page:
+    """Return the newest requests that fit, a page at a time.
+
+    Parameters
+    ----------
+    since
+        Only those created at this moment or later.
+    cursor
+        The previous page's ``next_cursor``. Pages neither repeat nor miss a
+        request that was there when the first was asked for.
+    limit
+        How many at most.
+
+    Raises
+    ------
+    RequestNotFound
+        The cursor is of no request.
+    """
+    place = tuple_(col(StagingRequestRow.created_at), col(StagingRequestRow.id))
+    wanted = {
+        StagingRequestRow.username: username,
+        StagingRequestRow.method: method,
+        StagingRequestRow.status: status,
+    }
+    statement = select(StagingRequestRow).where(*(col(name) == value for name, value in wanted.items() if value))
+    if since:
+        statement = statement.where(col(StagingRequestRow.created_at) >= since)
+
+    def work(session: Session) -> Page:
+        found = statement
+        if cursor:
+            last = request_in(session, cursor)
+            found = found.where(place < tuple_(last.created_at, last.id))
+        rows = session.scalars(
+            found.order_by(col(StagingRequestRow.created_at).desc(), col(StagingRequestRow.id).desc()).limit(limit + 1)
+        ).all()
+        return Page(requests=rows[:limit], next_cursor=rows[limit - 1].id if len(rows) > limit else None)
+
+    return database.read(work)
+
+
+def note_flow_run(database: Database, request_id: str, flow_run_id: str) -> None:
+    """Write down which flow run does an open request; the first that is known stays."""
+
+    def work(session: Session) -> None:
+        row = StagingRequestRow
+        noted = session.execute(
+            update(row)
+            .where(col(row.id) == request_id, col(row.flow_run_id).is_(None), col(row.status).in_(OPEN))
+            .values(flow_run_id=flow_run_id, flow_run_at=now(session))
+        )
+        if noted.rowcount:  # type: ignore[attr-defined] # an UPDATE's result has it
+            note_event(session, request_id, kind="flow_run", detail=f"handed to flow run {flow_run_id}")
+
+    database.write(work)
+
+
+def request_in(session: Session, request_id: str, *, locked: bool = False) -> StagingRequestRow:
+    """Return a request's record within a transaction, held until its end when locked."""
+    row = session.get(StagingRequestRow, request_id, with_for_update=locked or None)
+    if row is None:
+        raise RequestNotFound(request_id)
+    return row

@@ -1,0 +1,139 @@
+"""What is written down: requests, their files, leases, events, manifests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy.dialects import mysql
+from sqlmodel import Field, SQLModel
+
+from stager.models import Status
+from stager.records.columns import ExactText, PathBytes, Sentence, StatusText, UtcDateTime
+
+# What has not ended.
+OPEN = (Status.SUBMITTED, Status.STARTED)
+# SQLite counts up only in a column that is an INTEGER.
+RowId: Any = BigInteger().with_variant(Integer, "sqlite")
+Blob: Any = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+# Text of our own making; whatever others make has a type of its own.
+EXACT = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in (("engine", "InnoDB"), ("default_charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+}
+
+
+class StagingRequestRow(SQLModel, table=True):
+    """One staging request and how it ended."""
+
+    __tablename__ = "staging_request"
+    __table_args__ = (
+        UniqueConstraint("username", "idempotency_key", name="uq_staging_request_key"),
+        Index("ix_staging_request_created", "created_at", "id"),
+        Index("ix_staging_request_status", "status", "created_at"),
+        Index("ix_staging_request_username", "username", "created_at"),
+        EXACT,
+    )
+
+    id: str = Field(primary_key=True, max_length=32)
+    method: str = Field(max_length=64)
+    username: str = Field(max_length=255)
+    source_area: str = Field(max_length=255)
+    destination_area: str = Field(max_length=255)
+    on_conflict: str = Field(max_length=16)
+    status: Status = Field(sa_type=StatusText)
+    error_reason: str | None = Field(None, sa_type=Sentence)
+    flow_run_id: str | None = Field(None, max_length=64)
+    acting_as: str | None = Field(None, sa_type=Sentence)
+    idempotency_key: str | None = Field(None, sa_type=ExactText)
+    body_digest: str = Field(max_length=64)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    flow_run_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    started_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
+
+
+class StagedFile(SQLModel, table=True):
+    """One file or directory of a request, and what became of it."""
+
+    __tablename__ = "staged_file"
+    __table_args__ = (
+        UniqueConstraint("request_id", "position", name="uq_staged_file_position"),
+        Index("ix_staged_file_last_copy", "destination_key", "status", "finished_at"),
+        EXACT,
+    )
+
+    id: int = Field(default=None, primary_key=True, sa_type=RowId)
+    request_id: str = Field(
+        sa_column_args=(ForeignKey("staging_request.id", name="fk_staged_file_request"),), max_length=32
+    )
+    position: int
+    local_path_on_storage: str = Field(sa_type=PathBytes)
+    relative_path: str = Field(sa_type=PathBytes)
+    destination_key: str = Field(max_length=64)
+    status: Status = Field(sa_type=StatusText)
+    error_reason: str | None = Field(None, sa_type=Sentence)
+    error_type: str | None = Field(None, max_length=64)
+    expected_checksum: str | None = Field(None, max_length=8)
+    expected_size_bytes: int | None = Field(None, sa_type=BigInteger)
+    method: str | None = Field(None, max_length=64)
+    kind: str | None = Field(None, max_length=16)
+    size_bytes: int | None = Field(None, sa_type=BigInteger)
+    file_count: int | None = Field(None, sa_type=BigInteger)
+    checksum: str | None = Field(None, max_length=64)
+    checksum_algorithm: str | None = Field(None, max_length=16)
+    source_fingerprint: str | None = Field(None, sa_type=Sentence)
+    destination_fingerprint: str | None = Field(None, sa_type=Sentence)
+    bytes_done: int = Field(0, sa_type=BigInteger)
+    files_done: int = Field(0, sa_type=BigInteger)
+    started_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
+
+
+class DestinationLease(SQLModel, table=True):
+    """The one live writer of a destination."""
+
+    __tablename__ = "destination_lease"
+    __table_args__ = (
+        Index("ix_destination_lease_holder", "holder"),
+        Index("ix_destination_lease_request", "request_id"),
+        EXACT,
+    )
+
+    destination_key: str = Field(primary_key=True, max_length=64)
+    destination: str = Field(sa_type=PathBytes)
+    request_id: str = Field(max_length=32)
+    holder: str = Field(max_length=255)
+    epoch: int = Field(sa_type=BigInteger)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Event(SQLModel, table=True):
+    """Why the state of a request changed."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_request", "request_id", "id"), EXACT)
+
+    id: int = Field(default=None, primary_key=True, sa_type=RowId)
+    request_id: str = Field(sa_column_args=(ForeignKey("staging_request.id", name="fk_event_request"),), max_length=32)
+    at: datetime = Field(sa_type=UtcDateTime)
+    kind: str = Field(max_length=32)
+    detail: str = Field(sa_type=Sentence)
+
+
+class ManifestPart(SQLModel, table=True):
+    """Some thousand entries of a directory's manifest, as compressed JSON lines."""
+
+    __tablename__ = "manifest_part"
+    __table_args__ = (EXACT,)
+
+    file_id: int = Field(
+        primary_key=True, sa_type=RowId, sa_column_args=(ForeignKey("staged_file.id", name="fk_manifest_part_file"),)
+    )
+    part: int = Field(primary_key=True)
+    entries: bytes = Field(sa_type=Blob)
+
+
+TABLES = frozenset({"staging_request", "staged_file", "destination_lease", "event", "manifest_part"})
