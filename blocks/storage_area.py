@@ -1,0 +1,35 @@
+"""A storage area as an operator sees and edits it in Prefect's pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+from stager.models import StorageArea
+
+
+class StorageAreaBlock(Block):
+    """A folder of a mounted storage that data are staged from or to."""
+
+    _block_type_name = "Storage area"
+    _block_type_slug = "storage-area"
+    _description = "A folder of a mounted storage to stage from or to. Requests name it by this block's name."
+    _code_example = """
+```python
+from blocks.areas import resolve_area
+
+area = resolve_area("source")
+```"""
+
+    path: Path = Field(description="Where it is mounted in the processes that stage: an absolute path.")
+    path_for_users: Path | None = Field(None, description="Where users see it, when not at the same path.")
+    per_user: bool = Field(default=False, description="Paths are relative to a folder of the user's name in it.")
+    seeded_from: str | None = Field(
+        None, description="What the site's settings said when they last wrote this block. Leave it as it is."
+    )
+
+    def area(self, name: str) -> StorageArea:
+        """Return the area that the block describes."""
+        return StorageArea(name=name, path=self.path, path_for_users=self.path_for_users, per_user=self.per_user)

@@ -1,0 +1,1 @@
+"""One deployable flow a file."""

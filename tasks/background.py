@@ -1,0 +1,34 @@
+"""Something done again and again while something else runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def repeated(action: Callable[[], object], *, interval: float, name: str) -> Iterator[None]:
+    """Call an action in a thread every ``interval`` seconds while the body runs.
+
+    An action that fails is logged and called again at its next time.
+    """
+    done = threading.Event()
+
+    def keep_calling() -> None:
+        while not done.wait(interval):
+            try:
+                action()
+            except Exception:  # a body must not fail because its company did
+                logger.warning("%s failed; it will be tried again", name, exc_info=True)
+
+    thread = threading.Thread(target=keep_calling, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,19 @@
+"""First step: the source is there, can be read and is data."""
+
+from __future__ import annotations
+
+from prefect import task
+
+from tasks.batch import Batch
+from tasks.entry import Entry
+from tasks.step import STEP, is_last_try
+
+
+@task(name="check source", **STEP)
+def check_source(batch: Batch) -> None:
+    """Look at every source, and note how much there is to do."""
+
+    def look(entry: Entry) -> None:
+        entry.survey = batch.method.check_source(entry.item)
+
+    batch.each("check source", look, is_last_try=is_last_try())

@@ -1,0 +1,69 @@
+"""One item on its way through the steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stager.engine import Published, Staged, Survey
+from stager.errors import StagingError, UnforeseenError
+from stager.methods import Item
+from stager.models import Status
+from stager.records import FileChange, StagedFile
+
+
+@dataclass(kw_only=True, eq=False)
+class Entry:
+    """An item: its record, what it means here, and how far it is."""
+
+    file: StagedFile
+    item: Item
+    survey: Survey | None = None
+    staged: Staged | None = None
+    published: Published | None = None
+    is_duplicate: bool = False
+    error: StagingError | None = None
+    steps_done: set[str] = field(default_factory=set)
+    bytes_done: int = 0
+    files_done: int = 0
+
+    @property
+    def is_pending(self) -> bool:
+        """There is still something to do for it."""
+        return self.error is None and self.published is None and not self.is_duplicate
+
+    @property
+    def surveyed(self) -> Survey:
+        """What check_source found."""
+        if self.survey is None:
+            raise UnforeseenError(RuntimeError("the source was not looked at"))
+        return self.survey
+
+    @property
+    def transferred(self) -> Staged:
+        """What transfer left beside the destination."""
+        if self.staged is None:
+            raise UnforeseenError(RuntimeError("nothing was transferred"))
+        return self.staged
+
+    def change(self) -> FileChange:
+        """Return what the record should say now."""
+        if self.error is not None:
+            return self._facts(Status.FAILED, error_reason=self.error.message, error_type=type(self.error).__name__)
+        if self.published is not None:
+            return self._facts(Status.COMPLETED)
+        return self._facts(Status.SKIPPED if self.is_duplicate else Status.STARTED)
+
+    def _facts(self, status: Status, error_reason: str | None = None, error_type: str | None = None) -> FileChange:
+        change = FileChange(id=self.file.id, status=status, error_reason=error_reason, error_type=error_type)
+        if self.survey is not None:
+            change["kind"] = self.survey.kind
+            change["size_bytes"] = self.survey.size_bytes
+            change["file_count"] = self.survey.file_count
+            change["source_fingerprint"] = self.survey.fingerprint
+        if self.published is not None:
+            change["kind"] = self.published.kind
+            change["checksum"] = self.published.checksum
+            change["checksum_algorithm"] = self.published.checksum_algorithm
+            change["destination_fingerprint"] = self.published.fingerprint
+            change["bytes_done"], change["files_done"] = self.bytes_done, self.files_done
+        return change

@@ -1,0 +1,53 @@
+"""What a person sees move in Prefect's pages, and a program in the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+from uuid import UUID
+
+from humanize import naturalsize
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from tasks.background import repeated
+from tasks.batch import Batch
+from tasks.shown import shown_if_possible
+
+# Seconds between two looks at the counters.
+INTERVAL = 1.0
+
+
+@contextmanager
+def progress_shown(batch: Batch) -> Iterator[None]:
+    """Keep a progress artifact and the records up to date while the body runs.
+
+    It is best effort: when Prefect or the database is away, the body goes on.
+    """
+    artifact_id: UUID | None = None
+    with shown_if_possible():
+        artifact_id = cast("UUID", create_progress_artifact(0.0, description=in_words(batch)))
+
+    def show() -> None:
+        batch.note_progress()
+        if artifact_id is not None:
+            update_progress_artifact(artifact_id, percentage(batch), description=in_words(batch))
+
+    with repeated(show, interval=INTERVAL, name="progress"):
+        yield
+    with shown_if_possible():
+        show()
+
+
+def percentage(batch: Batch) -> float:
+    """Return how much of a batch is transferred, from 0 to 100, by bytes or else by files."""
+    done, total = batch.bytes_done, batch.size_bytes
+    if not total:
+        done, total = batch.files_done, batch.file_count
+    return min(100.0, round(100.0 * done / total, 1)) if total else 100.0
+
+
+def in_words(batch: Batch) -> str:
+    """Return how much of a batch is transferred, as a person says it."""
+    size = f"{naturalsize(batch.bytes_done)} of {naturalsize(batch.size_bytes)}"
+    return f"{size}, {batch.files_done} of {batch.file_count} files, {len(batch.entries)} items"

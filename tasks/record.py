@@ -1,0 +1,143 @@
+"""The frame of every flow: requests are opened before the steps and closed after them, however it ends."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from blocks.staging_form import StagingForm
+from stager.errors import Cancelled, InvalidMethod, StagingError, UnforeseenError
+from stager.methods import StagingMethod
+from stager.models import Status
+from stager.records import (
+    Database,
+    StagingRequestRow,
+    close_request,
+    create_request,
+    fail_request,
+    files_of,
+    get_request,
+    start_requests,
+)
+from stager.settings import get_settings
+from tasks.batch import Batch
+from tasks.cancellation import is_being_cancelled
+from tasks.report import report
+from tasks.resolve import Resolver
+from tasks.writer import Writer
+
+# Items that go through the steps together: each may hold two descriptors.
+BATCH_SIZE = 256
+
+
+class Record:
+    """The requests of one run, from their opening to their ending."""
+
+    def __init__(self, method: StagingMethod, database: Database) -> None:
+        self._method = method
+        self._database = database
+        self._flow_run_id: str = flow_run.get_id() or uuid.uuid4().hex
+        self._holder = f"{self._flow_run_id}/{uuid.uuid4().hex[:8]}"
+        self._logger = get_run_logger()
+        self._requests: list[StagingRequestRow] = []
+
+    def open(self, form: StagingForm | None, request_ids: Sequence[str]) -> None:
+        """Find the requests, or record the one that was typed in."""
+        if form is not None:
+            row = create_request(self._database, form.request(), idempotency_key=self._flow_run_id)
+            request_ids = (row.id, *request_ids)
+        self._requests = [get_request(self._database, request_id) for request_id in request_ids]
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield what is to be done, some items of one request at a time."""
+        for request in self._requests:
+            try:
+                resolver = self._start(request)
+            except StagingError as error:
+                fail_request(self._database, request.id, error.message)
+                continue
+            if resolver is not None:
+                yield from self._batches_of(request, resolver)
+                close_request(self._database, request.id, holder=self._holder)
+
+    def _start(self, request: StagingRequestRow) -> Resolver | None:
+        """Take a request up; return None when it has ended already."""
+        if request.method != self._method.name or request.method not in get_settings().allowed_methods:
+            raise InvalidMethod(request.method)
+        resolver = Resolver(request)
+        acting_as = resolver.identity.acting_as
+        (row,) = start_requests(self._database, [request.id], flow_run_id=self._flow_run_id, acting_as=acting_as)
+        if row.status.is_final:
+            return None
+        self._logger.info("%s for %s, acting as %s: %s", request.method, request.username, acting_as, request.id)
+        return resolver
+
+    def _batches_of(self, request: StagingRequestRow, resolver: Resolver) -> Iterator[Batch]:
+        writer = Writer(database=self._database, holder=self._holder, lease=get_settings().lease)
+        position = None
+        while files := files_of(self._database, request.id, after=position, limit=BATCH_SIZE):
+            position = files[-1].position
+            if entries := resolver.entries(self._database, [file for file in files if not file.status.is_final]):
+                yield Batch(method=self._method, entries=entries, writer=writer)
+
+    def abort(self, error: BaseException) -> None:
+        """Close what the run leaves behind when it is stopped or broken.
+
+        A run that is only terminated (its pod is moved, its worker stops) may
+        be given to another process: its requests stay open, and the reconciler
+        closes them when Prefect says that the run is over.
+        """
+        if isinstance(error, Cancelled) or (isinstance(error, TerminationSignal) and is_being_cancelled()):
+            self._close(Status.CANCELLED, "cancelled on request")
+        elif isinstance(error, Exception):
+            reason = error.message if isinstance(error, StagingError) else UnforeseenError(error).message
+            self._close(Status.FAILED, reason)
+
+    def _close(self, status: Status, reason: str) -> None:
+        for request in self._requests:
+            fail_request(self._database, request.id, reason, status=status)
+
+    def conclusion(self) -> State[Any]:
+        """Return the run's final state, with a sentence that says how it went."""
+        rows = [get_request(self._database, request.id) for request in self._requests]
+        if not rows:
+            return Failed(message="Nothing was asked for: fill in the request.")
+        report(self._database, rows)
+        failed = [row for row in rows if row.status in (Status.FAILED, Status.CANCELLED)]
+        if failed:
+            return Failed(message="; ".join(row.error_reason or row.status for row in failed))
+        return Completed(message="; ".join(f"{row.status} for {row.username} ({row.id})" for row in rows))
+
+
+@contextmanager
+def recorded(method: StagingMethod, *, request: StagingForm | None, request_ids: Sequence[str]) -> Iterator[Record]:
+    """Open the requests of a run, and close them however the body ends.
+
+    Parameters
+    ----------
+    request
+        What a person typed in; it is recorded before anything is done.
+    request_ids
+        Requests that are recorded already.
+
+    Raises
+    ------
+    RequestNotFound
+        There is none of that id.
+    """
+    database = Database(get_settings().database_url.get_secret_value())
+    record = Record(method, database)
+    try:
+        record.open(request, request_ids)
+        yield record
+    except BaseException as error:
+        record.abort(error)
+        raise

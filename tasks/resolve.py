@@ -1,0 +1,83 @@
+"""What the names in a request mean here: areas, user, paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from blocks.areas import resolve_area
+from stager.engine import Expected, Ownership
+from stager.errors import StagingError
+from stager.identity import resolve
+from stager.methods import Item, LastCopy
+from stager.models import OnConflict, Status, StorageArea
+from stager.paths import Location, locate
+from stager.records import Database, FileChange, StagedFile, StagingRequestRow, last_copies, save_files
+from stager.settings import get_settings
+from tasks.entry import Entry
+
+
+class Resolver:
+    """Resolves the names of one request.
+
+    Raises
+    ------
+    UnknownArea, InvalidUserName, UserDoesNotExist
+        The request names what is not here.
+    """
+
+    def __init__(self, request: StagingRequestRow) -> None:
+        settings = get_settings()
+        self.identity = resolve(request.username, users_file=settings.users_file)
+        self._source_area = resolve_area(request.source_area)
+        self._destination_area = resolve_area(request.destination_area)
+        self._on_conflict = OnConflict(request.on_conflict)
+        self._ownership = Ownership(
+            uid=self.identity.uid if self.identity.owns_files else None,
+            gid=self.identity.gid if self.identity.owns_files else None,
+            file_mode=settings.file_mode,
+            directory_mode=settings.directory_mode,
+        )
+
+    def entries(self, database: Database, files: Sequence[StagedFile]) -> list[Entry]:
+        """Return the items with their names resolved; one whose paths cannot be is failed at once."""
+        last = last_copies(database, [file.destination_key for file in files])
+        entries, failures = [], []
+        for file in files:
+            try:
+                item = self._item(file, last.get(file.destination_key))
+            except StagingError as error:
+                failures.append(_failure(file, error))
+            else:
+                entries.append(Entry(file=file, item=item))
+        if failures:
+            save_files(database, failures)
+        return entries
+
+    def _item(self, file: StagedFile, last: StagedFile | None) -> Item:
+        return Item(
+            source=locate(self._source_area.path, file.local_path_on_storage, may_be_absolute=True),
+            destination=self._destination(self._destination_area, file.relative_path),
+            source_area=self._source_area,
+            identity=self.identity,
+            ownership=self._ownership,
+            on_conflict=self._on_conflict,
+            expected=Expected(checksum=file.expected_checksum, size_bytes=file.expected_size_bytes),
+            last_copy=_last_copy(last),
+        )
+
+    def _destination(self, area: StorageArea, path: str) -> Location:
+        return locate(area.path, path, inside=self.identity.username if area.per_user else None)
+
+
+def _last_copy(file: StagedFile | None) -> LastCopy | None:
+    if file is None or file.source_fingerprint is None or file.destination_fingerprint is None:
+        return None
+    return LastCopy(
+        file_id=file.id,
+        source_fingerprint=file.source_fingerprint,
+        destination_fingerprint=file.destination_fingerprint,
+    )
+
+
+def _failure(file: StagedFile, error: StagingError) -> FileChange:
+    return FileChange(id=file.id, status=Status.FAILED, error_reason=error.message, error_type=type(error).__name__)

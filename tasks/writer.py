@@ -1,0 +1,90 @@
+"""The one living writer of a destination: leases taken, kept alive, confirmed, given back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from stager.errors import DestinationBusy
+from stager.records import (
+    Busy,
+    Database,
+    acquire_leases,
+    confirm_lease,
+    files_by_id,
+    release_leases,
+    renew_leases,
+)
+from tasks.background import repeated
+from tasks.entry import Entry
+
+# How long a destination that another request writes is waited for, and how
+# often it is looked at, in seconds. A twin of our own run is waited for as
+# long as it lives.
+PATIENCE = 60.0
+INTERVAL = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """A process that stages, by a name that nobody else has.
+
+    Two workers may be given the same flow run: its id is no such name.
+    """
+
+    database: Database
+    holder: str
+    lease: float
+
+    @contextmanager
+    def of(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+        """Be the one writer of the items' destinations while the body runs.
+
+        Yields
+        ------
+        list of Entry
+            The items that are ours to do: not those that a twin of this run
+            has ended meanwhile. One whose destination another request goes on
+            writing has failed with `DestinationBusy`.
+        """
+        try:
+            with repeated(self._renew, interval=self.lease / 3, name="lease renewal"):
+                yield self._still_open(self._acquired(entries))
+        finally:
+            release_leases(self.database, holder=self.holder)
+
+    def confirm(self, entry: Entry) -> None:
+        """Raise `LeaseLost` unless the destination still is ours to publish."""
+        confirm_lease(self.database, entry.file, holder=self.holder, seconds=self.lease)
+
+    def _renew(self) -> None:
+        renew_leases(self.database, holder=self.holder, seconds=self.lease)
+
+    def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Take the destinations, waiting for those that somebody else writes."""
+        waiting, deadline = {entry.file.id: entry for entry in entries}, time.monotonic() + PATIENCE
+        while True:
+            files = [entry.file for entry in waiting.values()]
+            busy = acquire_leases(self.database, files, holder=self.holder, seconds=self.lease)
+            others = [one for one in busy if one.request_id != one.file.request_id]
+            if not busy or (len(others) == len(busy) and time.monotonic() > deadline):
+                break
+            waiting = {one.file.id: waiting[one.file.id] for one in busy}
+            time.sleep(INTERVAL)
+        for one in busy:
+            waiting[one.file.id].error = _busy_error(waiting[one.file.id], one)
+        return entries
+
+    def _still_open(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Drop what a twin of this run has ended while we waited."""
+        ended = {
+            file.id for file in files_by_id(self.database, [entry.file.id for entry in entries]) if file.status.is_final
+        }
+        return [entry for entry in entries if entry.file.id not in ended]
+
+
+def _busy_error(entry: Entry, busy: Busy) -> DestinationBusy:
+    until = f"{busy.expires_at:%H:%M:%S}"
+    return DestinationBusy(entry.item.destination.display, f"request {busy.request_id} until {until}")
