@@ -1,0 +1,60 @@
+"""The application: routes, errors, log, and the reconciler beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from stager.service.access import RequestLog
+from stager.service.areas import resolve_area
+from stager.service.beside import beside
+from stager.service.door import open_door
+from stager.service.logging import set_up_logging
+from stager.service.problems import answer_errors
+from stager.service.reconciler import Reconciler
+from stager.service.responses import EscapedJSON
+from stager.service.routes import config, health, logs, problems, requests, staging
+from stager.settings import Settings, get_settings
+
+# Of the HTTP API, not of the package.
+API_VERSION = "1"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application, which opens what it needs when it is started.
+
+    Parameters
+    ----------
+    settings
+        What the operator set; by default, what the environment says.
+    """
+    settings = settings or get_settings()
+    set_up_logging(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_door(settings) as door:
+            app.state.door = door
+            # Imports Prefect's package: not while somebody waits for an answer.
+            warm_up = asyncio.create_task(asyncio.to_thread(resolve_area, "source"))
+            async with beside(Reconciler(door).run(), name="reconciler"):
+                yield
+            warm_up.cancel()
+
+    app = FastAPI(
+        title="SKA staging service",
+        description="Brings data products to where a scientist works: checked, verified, read-only, recorded.",
+        version=API_VERSION,
+        lifespan=lifespan,
+        default_response_class=EscapedJSON,
+        redirect_slashes=False,
+        strict_content_type=False,  # the demo's clients need not name one
+    )
+    app.add_middleware(RequestLog)
+    answer_errors(app)
+    for routes in (staging, requests, health, logs, config, problems):
+        app.include_router(routes.router)
+    return app

@@ -1,0 +1,67 @@
+"""What every handler shares: settings, records, Prefect, and threads to wait for the database in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from stager.records import Database
+from stager.service.prefect import PrefectClient
+from stager.settings import Settings
+
+# As many as a connection pool has for good; who waits for an outcome holds
+# none of them in between.
+THREADS = 5
+# How long a handler lets a caller wait for a database that is away, in seconds.
+PATIENCE = 3.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Door:
+    """What handlers work with."""
+
+    settings: Settings
+    database: Database
+    prefect: PrefectClient
+    threads: ThreadPoolExecutor
+
+    async def ask(self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a function of the records returns; the event loop does not wait for it.
+
+        The records have threads of their own: when they all wait for a slow
+        database, files are still read and sent.
+        """
+        context = contextvars.copy_context()  # the request's id on its log lines
+        call = partial(context.run, partial(function, self.database, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+
+
+@asynccontextmanager
+async def open_door(settings: Settings) -> AsyncIterator[Door]:
+    """Give a door, and close what it holds at the end."""
+    database = Database(settings.database_url.get_secret_value(), patience=PATIENCE)
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="door")
+    async with PrefectClient(settings.prefect_api_url) as prefect:
+        yield Door(settings, database, prefect, threads)
+    threads.shutdown(wait=False, cancel_futures=True)
+    database.close()
+
+
+def _door_of(request: Request) -> Door:
+    door: Door = request.app.state.door
+    return door
+
+
+OpenDoor = Annotated[Door, Depends(_door_of)]

@@ -1,0 +1,97 @@
+"""The log: readable on the console, JSON lines in the file, no secrets in either."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from logging.handlers import RotatingFileHandler
+from typing import Any
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.types import Processor
+
+from stager.settings import Settings
+
+# The file is turned at this size, and that many old ones are kept.
+FILE_BYTES = 50_000_000
+OLD_FILES = 5
+
+_HIDDEN = "***"
+_SECRET_KEY = re.compile(r"token|passw|secret|authorization|cookie|api_?key|credential", re.IGNORECASE)
+_SECRETS = (
+    # user:password@ in an address, also when the password has an @ of its own
+    (re.compile(r"(://[^\s:/@]*:)[^\s/]+@"), r"\1***@"),
+    (
+        re.compile(r"""(?ix) (\b\w*(?:token|passw(?:or)?d|secret|api_?key)\b ['"]? \s*[=:]\s* ['"]?) [^\s&'",}]+"""),
+        r"\1***",
+    ),
+    (re.compile(r"""(?i)(\bauthorization\b['"]?\s*[=:]\s*['"]?)[^'",\r\n}]+"""), r"\1***"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
+)
+
+
+def set_up_logging(settings: Settings) -> None:
+    """Send everything that is logged in this process to the console and to the log file."""
+    structlog.configure(
+        processors=[*_shared(), ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers = [_console(), _file(settings)]
+    root.setLevel(settings.logging_level.upper())
+    logging.captureWarnings(capture=True)
+    granian = logging.getLogger("_granian")  # its lines belong into ours
+    granian.handlers, granian.propagate = [], True
+    for chatty in ("httpx", "httpcore"):  # a line a call to Prefect
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def hide_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace tokens and passwords, named by their key or recognised in a text."""
+    return {key: _HIDDEN if _SECRET_KEY.search(key) else _without_secrets(value) for key, value in event.items()}
+
+
+def _without_secrets(value: object) -> object:
+    if isinstance(value, str):
+        for pattern, replacement in _SECRETS:
+            value = pattern.sub(replacement, value)
+        return value
+    if isinstance(value, dict):
+        return hide_secrets(None, "", {str(key): item for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(item) for item in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else _without_secrets(str(value))
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _formatter(renderer: Processor) -> ProcessorFormatter:
+    return ProcessorFormatter(
+        foreign_pre_chain=_shared(), processors=[ProcessorFormatter.remove_processors_meta, hide_secrets, renderer]
+    )
+
+
+def _console() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)  # which escapes what the terminal cannot show
+    handler.setFormatter(_formatter(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())))
+    return handler
+
+
+def _file(settings: Settings) -> logging.Handler:
+    settings.log_file.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(settings.log_file, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
+    handler.setFormatter(_formatter(structlog.processors.JSONRenderer()))
+    return handler

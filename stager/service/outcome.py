@@ -1,0 +1,31 @@
+"""A caller waits for an outcome without holding anything up."""
+
+from __future__ import annotations
+
+import asyncio
+
+from stager.errors import DatabaseUnavailable
+from stager.records import StagingRequestRow, get_request
+from stager.service.door import Door
+
+# Seconds between two looks at the record: the first and the longest.
+FIRST, LONGEST = 0.05, 0.5
+
+
+async def wait_for_outcome(door: Door, row: StagingRequestRow, *, seconds: float) -> StagingRequestRow:
+    """Return a request's record when it has ended, or as it stands after some seconds.
+
+    No thread and no connection is held between two looks. A database that goes
+    away meanwhile is waited for: the request is written down already.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
+    pause = FIRST
+    while not row.status.is_final and (left := deadline - clock()) > 0:
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.3, LONGEST)
+        try:
+            row = await door.ask(get_request, row.id)
+        except DatabaseUnavailable:
+            continue
+    return row

@@ -1,0 +1,131 @@
+"""Prefect's REST API, as much of it as the door needs; the package itself takes seconds to import."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+from stager.errors import DeploymentMissing, PrefectUnavailable, RunRefused
+
+# Answers that say nothing of the call itself: asked again later, it may succeed.
+_NOT_NOW = frozenset({401, 403, 408, 425, 429})
+# As many runs as Prefect tells of in one answer.
+PAGE = 200
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    """What Prefect says of a flow run."""
+
+    id: str
+    state: str
+    message: str
+
+    @property
+    def is_over(self) -> bool:
+        """It neither runs nor ever will."""
+        return self.state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def deployment_of(method: str) -> str:
+    """Return the name of a method's flow, which is its deployment's name too."""
+    return method.replace("_", "-")
+
+
+class PrefectClient:
+    """Asks Prefect for flow runs and about them.
+
+    Every method raises ``PrefectUnavailable`` when Prefect does not answer, or
+    answers that it cannot just now.
+    """
+
+    def __init__(self, api_url: str, *, timeout: float = 10.0) -> None:
+        self._http = httpx.AsyncClient(base_url=api_url.rstrip("/"), timeout=timeout)
+        self._deployments: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        """Return the client, which closes at the end of the block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def check(self) -> None:
+        """Return when Prefect's API and its database answer."""
+        await self._ask("GET", "/ready")
+
+    async def create_flow_run(self, *, method: str, username: str, request_id: str) -> str:
+        """Ask for a run that serves a recorded request, and return the run's id.
+
+        Idempotent: the same request never gets a second run, whoever asks and
+        however often.
+
+        Raises
+        ------
+        RunRefused
+            Prefect will never run it as it was asked for.
+        """
+        body = {
+            "name": f"{username} {method} {request_id[-4:]}",
+            "parameters": {"request_ids": [request_id]},
+            "idempotency_key": request_id,
+            "tags": [f"user:{username}"],
+        }
+        for _ in range(2):  # the deployment may have been registered anew, under another id
+            deployment = await self._deployment(method)
+            answer = await self._ask("POST", f"/deployments/{deployment}/create_flow_run", body)
+            if answer.status_code != httpx.codes.NOT_FOUND:
+                return str(_body(answer)["id"])
+            self._deployments.pop(method, None)
+        raise DeploymentMissing(_no_deployment(method))
+
+    async def read_flow_runs(self, flow_run_ids: Collection[str]) -> dict[str, FlowRun]:
+        """Return what Prefect knows of some runs, by their ids; those that it does not know are missing."""
+        found: dict[str, FlowRun] = {}
+        ids = sorted(set(flow_run_ids))
+        for start in range(0, len(ids), PAGE):
+            some = ids[start : start + PAGE]
+            body = {"flow_runs": {"id": {"any_": some}}, "limit": PAGE}
+            for run in _body(await self._ask("POST", "/flow_runs/filter", body)):
+                found[run["id"]] = _flow_run(run)
+        return found
+
+    async def _deployment(self, method: str) -> str:
+        if method not in self._deployments:
+            name = deployment_of(method)
+            answer = await self._ask("GET", f"/deployments/name/{name}/{name}")
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                raise DeploymentMissing(_no_deployment(method))
+            self._deployments[method] = str(_body(answer)["id"])
+        return self._deployments[method]
+
+    async def _ask(self, verb: str, path: str, body: object = None) -> httpx.Response:
+        try:
+            answer = await self._http.request(verb, path, json=body)
+        except httpx.HTTPError as error:
+            raise PrefectUnavailable(str(error) or type(error).__name__) from error
+        if answer.is_server_error or answer.status_code in _NOT_NOW:
+            reason = f"it answers {answer.status_code} {answer.reason_phrase}"
+            raise PrefectUnavailable(reason)
+        return answer
+
+
+def _no_deployment(method: str) -> str:
+    name = deployment_of(method)
+    return f"it has no deployment {name}/{name} yet"
+
+
+def _flow_run(body: dict[str, Any]) -> FlowRun:
+    state = body["state"] or {}
+    return FlowRun(body["id"], str(body["state_type"]), str(state.get("message") or ""))
+
+
+def _body(answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+    """Return the body of an answer that says yes."""
+    if answer.is_client_error:
+        reason = f"{answer.status_code}: {answer.text[:500]}"
+        raise RunRefused(reason)
+    return answer.json()

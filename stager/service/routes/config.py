@@ -1,0 +1,47 @@
+"""What this site is set to."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from stager.service.door import OpenDoor
+
+router = APIRouter(prefix="/config", tags=["site"])
+
+
+class AllowedMethods(BaseModel):
+    """The staging methods that may be asked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    allowed_methods: tuple[str, ...] = Field(description="Their names.")
+
+
+class Config(BaseModel):
+    """What a user may want to know of the site."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source_storage_path: str = Field(description="Where the storage with the data products is mounted.")
+    target_storage_path: str = Field(description="Where the users' areas are mounted.")
+    allowed_methods: tuple[str, ...] = Field(description="The staging methods that may be asked for.")
+
+
+@router.get("/allowed-methods/", summary="The staging methods that may be asked for")
+@router.get("/allowed-methods", include_in_schema=False)
+async def show_allowed_methods(door: OpenDoor) -> AllowedMethods:
+    """Return the methods' names."""
+    return AllowedMethods(allowed_methods=door.settings.allowed_methods)
+
+
+@router.get("/", summary="The site's storages and methods")
+@router.get("", include_in_schema=False)
+async def show_config(door: OpenDoor) -> Config:
+    """Return where the storages are mounted, and the methods."""
+    settings = door.settings
+    return Config(
+        source_storage_path=str(settings.source_storage_path),
+        target_storage_path=str(settings.target_storage_path),
+        allowed_methods=settings.allowed_methods,
+    )

@@ -1,0 +1,119 @@
+"""What a caller sees of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stager.models import OnConflict, PathText, Status
+from stager.records import StagedFile, StagingRequestRow
+from stager.settings import Settings
+
+
+class View(BaseModel):
+    """A public answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Progress(View):
+    """How far an item is."""
+
+    bytes_done: int
+    files_done: int
+
+
+class ItemView(View):
+    """One item of a request, and what became of it."""
+
+    source: PathText = Field(description="Path in the source area.")
+    destination: PathText = Field(description="Path in the destination area.")
+    status: Status
+    error_reason: str | None = Field(description="Why it failed.")
+    error_type: str | None = Field(description="The kind of error, as in the address /problems/KIND.")
+    kind: Literal["file", "directory", "symlink"] | None = Field(description="What was staged.")
+    size_bytes: int | None
+    file_count: int | None
+    checksum: str | None
+    checksum_algorithm: Literal["adler32", "sha256"] | None
+    progress: Progress
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class RequestSummary(View):
+    """A staging request, without its items."""
+
+    request_id: str
+    method: str
+    username: str
+    source_area: str
+    destination_area: str
+    on_conflict: OnConflict
+    status: Status
+    error_reason: str | None = Field(description="Why it failed or was cancelled.")
+    acting_as: str | None = Field(description="The account that the files are written as, in words.")
+    flow_run_id: str | None = Field(description="The flow run in Prefect that does it.")
+    flow_run_url: str | None = Field(description="That run's page.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class RequestView(RequestSummary):
+    """A staging request with its items."""
+
+    items: tuple[ItemView, ...] = Field(description="The items by their place in the request.")
+    next_item: int | None = Field(description="Where the next items begin (items_from), null behind the last.")
+
+
+class RequestPage(View):
+    """Some requests, newest first."""
+
+    requests: tuple[RequestSummary, ...]
+    next_cursor: str | None = Field(description="Give it as cursor for the next page, null on the last.")
+
+
+class Staged(View):
+    """What the demo answers when it is done."""
+
+    status: Literal["success"] = "success"
+    message: str
+
+
+class Accepted(View):
+    """The outcome takes longer than the caller is kept waiting."""
+
+    status: Literal[Status.SUBMITTED, Status.STARTED]
+    message: str
+    request_id: str
+
+
+def summary_of(row: StagingRequestRow, settings: Settings) -> RequestSummary:
+    """Return what a caller sees of a request's record."""
+    return RequestSummary.model_validate(_facts(row, settings))
+
+
+def view_of(
+    row: StagingRequestRow, files: Sequence[StagedFile], *, settings: Settings, next_item: int | None
+) -> RequestView:
+    """Return what a caller sees of a request's record and some of its items."""
+    items = [_item(file) for file in files]
+    return RequestView.model_validate({**_facts(row, settings), "items": items, "next_item": next_item})
+
+
+def _facts(row: StagingRequestRow, settings: Settings) -> dict[str, object]:
+    pages = settings.prefect_ui_url or settings.prefect_api_url.rstrip("/").removesuffix("/api")
+    run = row.flow_run_id
+    facts = {name: getattr(row, name) for name in RequestSummary.model_fields if hasattr(row, name)}
+    flow_run_url = f"{pages.rstrip('/')}/runs/flow-run/{run}" if run else None
+    return {**facts, "request_id": row.id, "flow_run_url": flow_run_url}
+
+
+def _item(file: StagedFile) -> dict[str, object]:
+    facts = {name: getattr(file, name) for name in ItemView.model_fields if hasattr(file, name)}
+    progress = Progress(bytes_done=file.bytes_done, files_done=file.files_done)
+    return {**facts, "source": file.local_path_on_storage, "destination": file.relative_path, "progress": progress}
