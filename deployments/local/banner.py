@@ -1,0 +1,53 @@
+"""What a newcomer reads once everything runs: where it is, and one line to try."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shlex
+from pathlib import Path
+from urllib.parse import quote
+
+from deployments.local.settings import LocalSettings
+
+
+def banner(settings: LocalSettings, *, product: Path) -> str:
+    """Return where everything is, and the command that stages a product."""
+    return f"""
+The staging service is ready.
+
+    HTTP service    {settings.service_url}    (its calls: {settings.service_url}/docs)
+    Prefect         {settings.prefect_url}
+    storage area    {settings.storage}
+    user areas      {settings.user_areas}
+    records         {_without_password(settings.records_url)}
+    logs            {settings.logs}
+
+Stage a product, and wait for the result:
+
+    {curl(settings, product=product)}
+
+Ctrl-C stops everything.
+"""
+
+
+def curl(settings: LocalSettings, *, product: Path) -> str:
+    """Return the command line that stages a product for whoever runs the stack."""
+    query = f"method=local_copy&username={quote(_username())}"
+    data = {"local_path_on_storage": str(product.relative_to(settings.storage)), "relative_path": product.name}
+    body = shlex.quote(json.dumps({"data": data}))
+    url = shlex.quote(f"{settings.service_url}/stage_data?{query}")
+    return f"curl -X POST {url} -H 'Content-Type: application/json' -d {body}"
+
+
+def _username() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container may run us as a number without an account
+        return "USERNAME"
+
+
+def _without_password(url: str) -> str:
+    scheme, at, host = url.rpartition("@")
+    return f"{scheme.rpartition(':')[0]}:***@{host}" if at and scheme.count(":") > 1 else url

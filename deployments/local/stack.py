@@ -1,0 +1,140 @@
+"""The running stack: started, watched until it is ready, stopped in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from deployments import WORK_POOL
+from deployments.local.checks import CannotStart
+from deployments.local.orphans import adopt_orphans, end_orphans, end_with_parent
+from deployments.local.programs import Program, log_of, programs, socket_of, write_configuration
+from deployments.local.settings import LocalSettings, stack_environment
+from deployments.local.supervisor_client import Report, reports
+from deployments.local.when_ready import answers
+
+POLL = 0.1
+PATIENCE = 180.0
+LOG_LINES = 15
+
+
+class Stack:
+    """A supervisor with the service's parts under it."""
+
+    def __init__(self, settings: LocalSettings, supervisor: subprocess.Popen[bytes]) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._started_at = time.time()
+        self._pids: dict[str, int] = {}
+
+    def wait_until_ready(self) -> None:
+        """Return when every part is ready for work.
+
+        Raises
+        ------
+        CannotStart
+            A part ended, or is not ready after three minutes.
+        """
+        deadline = time.monotonic() + PATIENCE
+        waiting = list(programs(self._settings))
+        while waiting:
+            seen = reports(socket_of(self._settings))
+            for program in programs(self._settings):
+                self._check(program, seen.get(program.name), is_late=time.monotonic() > deadline)
+            waiting = [program for program in waiting if not self._is_ready(program, seen.get(program.name))]
+            time.sleep(POLL)
+
+    def _check(self, program: Program, report: Report | None, *, is_late: bool) -> None:
+        if self._supervisor.poll() is not None:
+            raise CannotStart(_with_log(self._settings, "supervisord", "The supervisor ended by itself"))
+        if is_late:
+            raise CannotStart(
+                _with_log(self._settings, program.name, f"{program.name} is not ready after {PATIENCE:.0f} s")
+            )
+        if report is None or report.is_done or (report.is_running and self._is_first(report)):
+            return
+        if report.state == "STOPPED":  # not yet its turn
+            return
+        raise CannotStart(_with_log(self._settings, program.name, f"{program.name} did not start"))
+
+    def _is_first(self, report: Report) -> bool:
+        return not report.pid or self._pids.setdefault(report.name, report.pid) == report.pid
+
+    def _is_ready(self, program: Program, report: Report | None) -> bool:
+        if report is None:
+            return False
+        if program.runs_once:
+            return report.is_done
+        if report.state != "RUNNING":
+            return False
+        if program.name == "worker":
+            return self._is_worker_online()
+        return answers(program.health_url)
+
+    def _is_worker_online(self) -> bool:
+        """Whether a worker has polled since we started; one of a former start may still be shown."""
+        url = f"{self._settings.prefect_url}/api/work_pools/{WORK_POOL}/workers/filter"
+        request = Request(url, data=b"{}", headers={"Content-Type": "application/json"})  # noqa: S310 - our own address
+        with suppress(URLError, OSError), urlopen(request, timeout=5) as response:  # noqa: S310 - likewise
+            return any(_seconds(worker["last_heartbeat_time"]) > self._started_at for worker in json.load(response))
+        return False
+
+    def wait(self) -> None:
+        """Return when the supervisor has ended; tell of parts that it had to start again."""
+        while self._supervisor.poll() is None:
+            for report in reports(socket_of(self._settings)).values():
+                self._tell_of_restart(report)
+            with suppress(subprocess.TimeoutExpired):
+                self._supervisor.wait(2)
+
+    def _tell_of_restart(self, report: Report) -> None:
+        if report.pid and self._pids.get(report.name, report.pid) != report.pid:
+            print(f"{report.name} ended and was started again; see {log_of(self._settings, report.name)}", flush=True)
+            self._pids[report.name] = report.pid
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _with_log(settings: LocalSettings, program: str, sentence: str) -> str:
+    log = log_of(settings, program)
+    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
+    return "\n".join([f"{sentence}. The end of {log}:", *(f"    {line}" for line in lines)])
+
+
+@contextmanager
+def started(settings: LocalSettings) -> Iterator[Stack]:
+    """Start all parts and give the stack; at the end all of it is stopped, in reverse order."""
+    configuration = write_configuration(settings)
+    command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(configuration)]
+    adopt_orphans()
+    supervisor = subprocess.Popen(  # noqa: S603 - our own Python
+        command,
+        env=stack_environment(settings),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C reaches us only, and we stop it in order
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - no thread runs yet
+    )
+    try:
+        yield Stack(settings, supervisor)
+    finally:
+        _stop(supervisor)
+
+
+def _stop(supervisor: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # being stopped already; a second Ctrl-C would leave parts behind
+    with suppress(ProcessLookupError):
+        os.kill(supervisor.pid, signal.SIGTERM)
+    supervisor.wait()
+    end_orphans()
