@@ -1,0 +1,145 @@
+"""What every tier shares: real databases, and no silent skips in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pymysql
+import pytest
+
+INSTALL = shutil.which("mariadb-install-db")
+SERVER = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin:/usr/local/sbin")
+SKIPS_FAIL = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI=true a skipped test is a failed one: what it needs is missing."""
+    report = yield
+    if SKIPS_FAIL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and with CI=true nothing may be skipped: {_reason(report)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """With CI=true a file that skips itself fails too."""
+    report = yield
+    if SKIPS_FAIL and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and with CI=true nothing may be skipped: {_reason(report)}"
+    return report
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback that nobody listens on."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class MariaDB:
+    """A MariaDB server of our own; it dies with the tests, however they end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.datadir = folder / "data"
+        self.log = folder / "mariadb.log"
+        self.port = free_port()
+        self._as_root = ["--user=root"] if os.geteuid() == 0 else []
+        self._process: subprocess.Popen[bytes] | None = None
+        options = ["--no-defaults", f"--datadir={self.datadir}", *self._as_root]
+        normal = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        subprocess.run([str(INSTALL), *options, *normal], check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = [f"--datadir={self.datadir}", f"--port={self.port}", "--bind-address=127.0.0.1", *self._as_root]
+        # The socket's address may have 107 bytes at most (unix(7)): name it from the server's own folder.
+        command = [str(SERVER), "--no-defaults", *options, "--socket=m.sock", "--innodb-flush-log-at-trx-commit=2"]
+        dies_with_us = ["setpriv", "--pdeathsig", "TERM", "--"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen([*dies_with_us, *command], stdout=log, stderr=log)
+        self._wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            try:
+                self.execute("SELECT 1")
+            except pymysql.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
+        pytest.fail(f"MariaDB did not start: {self.log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """Stop the server; its data stay."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(60)
+            self._process = None
+
+    def execute(self, statement: str) -> None:
+        """Run one statement as the server's root."""
+        with closing(pymysql.connect(host="127.0.0.1", port=self.port, user="root")) as connection:
+            connection.cursor().execute(statement)
+            connection.commit()
+
+    def create_database(self) -> str:
+        """Return the URL of a fresh, empty database, with the server's own default collation."""
+        name = f"stager_{uuid.uuid4().hex}"
+        self.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{name}"
+
+
+def _run_mariadb(folder: Path) -> Iterator[MariaDB]:
+    if not (INSTALL and SERVER and shutil.which("setpriv")):
+        pytest.skip("needs MariaDB's programs (Debian: apt-get install mariadb-server)")
+    server = MariaDB(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(server.datadir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """The session's MariaDB server: leave it running."""
+    yield from _run_mariadb(tmp_path_factory.mktemp("mariadb"))
+
+
+@pytest.fixture
+def own_mariadb(tmp_path: Path) -> Iterator[MariaDB]:
+    """A MariaDB server of the test's own, which it may stop and start."""
+    yield from _run_mariadb(tmp_path)
+
+
+@pytest.fixture
+def mariadb_database(mariadb_server: MariaDB) -> Iterator[str]:
+    """The URL of a fresh MariaDB database, dropped afterwards."""
+    url = mariadb_server.create_database()
+    yield url
+    mariadb_server.execute(f"DROP DATABASE {url.rpartition('/')[2]}")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh, empty database: each test runs on SQLite and on MariaDB."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/records.db"
+    return str(request.getfixturevalue("mariadb_database"))

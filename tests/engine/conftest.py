@@ -1,0 +1,101 @@
+"""Two areas on a real disk, and one call that stages from the first to the second."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stager import engine
+from stager.models import ManifestEntry
+from stager.paths import Location, locate
+
+MINE = engine.Ownership(uid=None, gid=None)
+
+
+def nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+def quiet() -> engine.Control:
+    return engine.Control(nothing, threading.Event())
+
+
+@dataclass
+class Areas:
+    """A source area and a user area."""
+
+    source: Path
+    destination: Path
+    manifest: list[ManifestEntry] = field(default_factory=list)
+
+    def at(self, name: str) -> Location:
+        return locate(self.source, name)
+
+    def to(self, name: str) -> Location:
+        return locate(self.destination, name)
+
+    def bring(self, source: str, destination: str, **options: Any) -> engine.Staged:
+        survey = options.pop("survey", None) or engine.survey(self.at(source))
+        return engine.transfer(
+            self.at(source),
+            self.to(destination),
+            survey=survey,
+            **{"ownership": MINE, "control": quiet(), "on_file": self.manifest.append, **options},
+        )
+
+    def stage(
+        self,
+        source: str,
+        destination: str,
+        *,
+        replace: bool = False,
+        confirm: Callable[[], None] = nothing,
+        **options: Any,
+    ) -> engine.Published:
+        staged = self.bring(source, destination, **options)
+        return finish(staged, replace=replace, confirm=confirm)
+
+    def leftovers(self) -> list[str]:
+        return sorted(
+            os.path.relpath(Path(folder) / name, self.destination)
+            for folder, directories, files in os.walk(self.destination)
+            for name in directories + files
+        )
+
+
+def finish(staged: engine.Staged, *, replace: bool = False, confirm: Callable[[], None] = nothing) -> engine.Published:
+    try:
+        engine.seal(staged, staged.ownership)
+        engine.flush([staged])
+        return engine.publish(staged, replace=replace, confirm=confirm)
+    finally:
+        engine.discard(staged)
+
+
+@pytest.fixture
+def areas(tmp_path: Path) -> Iterator[Areas]:
+    made = Areas(tmp_path / "source", tmp_path / "user")
+    made.source.mkdir()
+    made.destination.mkdir()
+    before = open_descriptors()
+    yield made
+    assert open_descriptors() == before
+    writable(tmp_path)
+
+
+def open_descriptors() -> set[str]:
+    gc.collect()  # an error's traceback may hold what it met
+    return {link.name for link in Path("/proc/self/fd").iterdir() if link.exists()}
+
+
+def writable(top: Path) -> None:
+    """Let pytest remove what is read-only, also when it is not root."""
+    for folder, _, _ in os.walk(top):
+        Path(folder).chmod(0o700)

@@ -1,0 +1,217 @@
+"""The written rules for what is not a plain file, and for sources that move while they are read."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stager import engine
+from stager.errors import (
+    Cancelled,
+    InvalidPath,
+    OverlappingPaths,
+    SourceChanged,
+    SourceMismatch,
+    SymlinkLeadsOut,
+    UnsupportedFileType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Areas
+
+CHECKOUT = str(Path(__file__).parents[2])
+BIG = 8 * 1024 * 1024
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "grows": lambda path: path.write_bytes(b"b" * (BIG + 1)),
+    "shrinks": lambda path: os.truncate(path, BIG // 2),
+    "is rewritten with the same size": lambda path: path.write_bytes(b"b" * BIG),
+    "vanishes": lambda path: path.unlink(),
+    "is replaced": lambda path: (path.unlink(), path.write_bytes(b"a" * BIG)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_changes_while_it_is_read_is_not_delivered(areas: Areas, change: str) -> None:
+    source = areas.source / "a"
+    source.write_bytes(b"a" * BIG)
+    once = iter([CHANGES[change]])
+
+    def report(_bytes: int, _files: int) -> None:
+        if step := next(once, None):
+            step(source)
+
+    with pytest.raises(SourceChanged):
+        areas.bring("a", "a", control=engine.Control(report, threading.Event(), 0.0))
+    assert areas.leftovers() == []
+
+
+def test_a_tree_that_changes_behind_the_walk_is_not_delivered(areas: Areas) -> None:
+    (areas.source / "t").mkdir()
+    for name in "abc":
+        (areas.source / "t" / name).write_bytes(b"1")
+
+    def late(_: object) -> None:
+        (areas.source / "t/a").write_bytes(b"2")
+
+    with pytest.raises(SourceChanged):
+        areas.bring("t", "t", on_file=late)
+    assert areas.leftovers() == []
+
+
+def test_a_cancel_in_the_middle_leaves_nothing(areas: Areas) -> None:
+    with (areas.source / "a").open("wb") as file:
+        file.truncate(100 * 1024**3)
+        file.write(b"x" * BIG)
+    cancelled = threading.Event()
+    control = engine.Control(lambda _bytes, _files: cancelled.set(), cancelled, 0.0)
+    with pytest.raises(Cancelled):
+        areas.bring("a", "a", control=control)
+    assert areas.leftovers() == []
+
+
+def test_a_sparse_file_stays_sparse_and_its_checksum_counts_the_holes(areas: Areas) -> None:
+    with (areas.source / "a").open("wb") as file:
+        file.seek(64 * 1024 * 1024)
+        file.write(b"end")
+    published = areas.stage("a", "a")
+    there = (areas.destination / "a").stat()
+    assert there.st_size == 64 * 1024 * 1024 + 3
+    assert there.st_blocks * 512 < 1024 * 1024
+    assert areas.stage("a", "again").checksum == published.checksum
+    assert (areas.destination / "a").read_bytes() == (areas.source / "a").read_bytes()
+
+
+def test_empty_files_and_directories_are_delivered(areas: Areas) -> None:
+    (areas.source / "t/empty").mkdir(parents=True)
+    (areas.source / "t/file").touch()
+    published = areas.stage("t", "t")
+    assert (published.size_bytes, published.file_count) == (0, 1)
+    assert (areas.destination / "t/empty").is_dir()
+    assert areas.stage("t/file", "file").checksum == "00000001"
+
+
+def test_hard_links_inside_a_tree_stay_links_of_each_other(areas: Areas) -> None:
+    (areas.source / "t").mkdir()
+    (areas.source / "t/a").write_bytes(b"x")
+    (areas.source / "t/b").hardlink_to(areas.source / "t/a")
+    areas.stage("t", "t")
+    assert (areas.destination / "t/a").samefile(areas.destination / "t/b")
+    assert not (areas.destination / "t/a").samefile(areas.source / "t/a")
+
+
+def test_links_that_stay_inside_a_tree_are_kept(areas: Areas) -> None:
+    (areas.source / "t/sub").mkdir(parents=True)
+    (areas.source / "t/file").write_bytes(b"x")
+    (areas.source / "t/sub/link").symlink_to("../file")
+    areas.stage("t", "t")
+    assert (areas.destination / "t/sub/link").readlink().as_posix() == "../file"
+
+
+@pytest.mark.parametrize("target", ["../outside", "/etc/passwd", "sub/../../outside", "loop/../../../outside"])
+def test_links_that_lead_out_of_a_tree_are_refused_by_name(areas: Areas, target: str) -> None:
+    (areas.source / "t/sub").mkdir(parents=True)
+    (areas.source / "outside").write_bytes(b"secret")
+    (areas.source / "t/loop").symlink_to("sub")
+    (areas.source / "t/link").symlink_to(target)
+    with pytest.raises(SymlinkLeadsOut, match="t/link"):
+        engine.survey(areas.at("t"))
+
+
+def test_fifos_and_sockets_are_refused_by_name(areas: Areas, monkeypatch: pytest.MonkeyPatch) -> None:
+    (areas.source / "t").mkdir()
+    os.mkfifo(areas.source / "t/pipe")
+    with pytest.raises(UnsupportedFileType, match="t/pipe"):
+        engine.survey(areas.at("t"))
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        monkeypatch.chdir(areas.source)  # the address of a socket is short, unix(7)
+        listener.bind("s")
+        with pytest.raises(UnsupportedFileType, match="s is"):
+            engine.survey(areas.at("s"))
+
+
+def test_a_source_inside_its_destination_and_the_reverse_are_refused(areas: Areas) -> None:
+    (areas.source / "t/sub").mkdir(parents=True)
+    inside = engine.survey(areas.at("t"))
+    areas.destination.rmdir()
+    areas.destination.symlink_to(areas.source / "t/sub")
+    with pytest.raises(OverlappingPaths):
+        areas.bring("t", "copy", survey=inside)
+    areas.destination.unlink()
+    areas.destination.mkdir()
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"new\nline", b"x" * 255, "ελ".encode(), b" trailing "])
+def test_any_name_that_a_file_can_have_survives(areas: Areas, name: bytes) -> None:
+    folder = areas.source / "t"
+    folder.mkdir()
+    (folder / os.fsdecode(name)).write_bytes(b"x")
+    copy = os.fsdecode(b"copy of " + name[:200])
+    areas.stage("t", copy)
+    assert [os.fsencode(path.name) for path in (areas.destination / copy).iterdir()] == [name]
+
+
+def test_names_that_are_ours_are_refused(areas: Areas) -> None:
+    (areas.source / "a").write_bytes(b"x")
+    with pytest.raises(InvalidPath):
+        areas.bring("a", ".stager-mine/a")
+
+
+def test_a_checksum_that_the_request_gives_must_be_the_sources(areas: Areas) -> None:
+    (areas.source / "a").write_bytes(b"abc")
+    assert areas.stage("a", "a", expected=engine.Expected(checksum="24d0127", size_bytes=3)).checksum == "024d0127"
+    with pytest.raises(SourceMismatch, match="024d0127"):
+        areas.bring("a", "b", expected=engine.Expected(checksum="11111111"))
+    assert areas.leftovers() == ["a"]
+
+
+def test_the_source_is_never_changed(areas: Areas) -> None:
+    (areas.source / "a").write_bytes(b"x")
+    before = (areas.source / "a").stat()
+    areas.stage("a", "a")
+    after = (areas.source / "a").stat()
+    assert (after.st_mode, after.st_uid, after.st_mtime_ns, after.st_ctime_ns, after.st_nlink) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+        before.st_nlink,
+    )
+
+
+def test_a_sweep_leaves_what_a_living_owner_works_on_and_removes_what_a_dead_one_left(areas: Areas) -> None:
+    (areas.source / "t").mkdir()
+    (areas.source / "t/a").write_bytes(b"x")
+    script = (
+        "import sys, threading, time\n"
+        "from pathlib import Path\n"
+        "from stager import engine\n"
+        "from stager.paths import locate\n"
+        "source, destination = locate(Path(sys.argv[1]), 't'), locate(Path(sys.argv[2]), 't')\n"
+        "control = engine.Control(lambda b, f: None, threading.Event())\n"
+        "mine = engine.Ownership(uid=None, gid=None)\n"
+        "kept = engine.transfer(source, destination, survey=engine.survey(source), ownership=mine, control=control)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script, str(areas.source), str(areas.destination)]
+    environment = {**os.environ, "PYTHONPATH": CHECKOUT}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"ready\n"
+        uids = frozenset({os.geteuid()})
+        assert engine.sweep(areas.to("t").parent, uids=uids) == 0
+        assert len(areas.leftovers()) == 3
+        owner.kill()
+    assert engine.sweep(areas.to("t").parent, uids=uids) == 1
+    assert areas.leftovers() == []

@@ -1,0 +1,128 @@
+"""Killed at any call, onto whatever is there, and started again: the end is the same as undisturbed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import NOBODY, Facts, Stager, facts
+
+# Neither changes a file nor waits: the interpreter's own, and never twice the same.
+_OF_THE_INTERPRETER = (
+    "mmap,munmap,mremap,mprotect,brk,madvise,futex,rt_sigtimedwait,rt_sigaction,rt_sigprocmask,getrandom,exit_group"
+)
+_CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
+CHANGING = {"openat", "pwrite64", "fchown", "utimensat", "flock", "renameat2", "unlinkat", "close"}
+
+Kill = tuple[str, int]
+
+
+def make_file(area: Path) -> None:
+    (area / "product").write_bytes(b"data" * 1000)
+
+
+def make_tree(area: Path) -> None:
+    (area / "product/inner").mkdir(parents=True)
+    for name in ("a", "inner/b", "inner/c"):
+        (area / "product" / name).write_bytes(name.encode() * 1000)
+    (area / "product/again").hardlink_to(area / "product/a")
+    (area / "product/link").symlink_to("inner/b")
+
+
+def put_older(area: Path) -> None:
+    (area / "p").write_bytes(b"older")
+
+
+def put_older_tree(area: Path) -> None:
+    (area / "p/old").mkdir(parents=True)
+    (area / "p/old/a").write_bytes(b"older")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is staged where, onto what."""
+
+    make: Callable[[Path], None]
+    destination: str
+    before: Callable[[Path], None] | None = None
+
+
+CASES = {
+    "file in new folders": Case(make_file, "deep/er/p"),
+    "tree in a new folder": Case(make_tree, "deep/p"),
+    "replaced file": Case(make_file, "p", put_older),
+    "replaced tree": Case(make_tree, "p", put_older_tree),
+}
+
+
+class Staging:
+    """One pair of areas that is staged into, killed and staged into again."""
+
+    def __init__(self, folder: Path, case: Case) -> None:
+        self.source, self.destination = folder / "source", folder / "user"
+        for area in (self.source, self.destination):
+            area.mkdir(parents=True)
+        case.make(self.source)
+        if case.before:
+            case.before(self.destination)
+        self.order = {
+            "source_area": str(self.source),
+            "destination_area": str(self.destination),
+            "source": "product",
+            "destination": case.destination,
+            "replace": case.before is not None,
+        }
+        self.source_facts = facts(self.source)
+
+    def calls(self, stager: Stager, log: Path) -> list[Kill]:
+        """Return every call of an undisturbed staging, as strace counts them."""
+        assert stager.stage(self.order, "-o", str(log), "-e", f"trace=!{_OF_THE_INTERPRETER}").error is None
+        counted: Counter[str] = Counter()
+        found = []
+        for name in _CALL.findall(log.read_text()):
+            counted[name] += 1
+            found.append((name, counted[name]))
+        return found
+
+    def end(self) -> Facts:
+        """Return what the destination holds, without the times, which differ from run to run."""
+        return {name: (*fact[:3], fact[-1]) for name, fact in facts(self.destination).items()}
+
+
+def kill_and_retry(stager: Stager, staging: Staging, kill: Kill, *, end: Facts) -> None:
+    name, occurrence = kill
+    trace = ("-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={occurrence}")
+    assert stager.stage(staging.order, *trace).signal == signal.SIGKILL, kill
+    retry = stager.stage(staging.order)
+    assert (retry.signal, retry.error) == (0, None), kill
+    assert staging.end() == end, kill
+    assert facts(staging.source) == staging.source_facts, kill
+
+
+def kill_at_each(kills: list[Kill], folder: Path, *, case: Case, end: Facts) -> None:
+    with Stager() as stager:
+        for number, kill in enumerate(kills):
+            kill_and_retry(stager, Staging(folder / str(number), case), kill, end=end)
+            shutil.rmtree(folder / str(number))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_killed_at_any_call_and_retried_it_ends_right(stager: Stager, folder: Path, case: Case) -> None:
+    undisturbed = Staging(folder / "undisturbed", case)
+    kills = undisturbed.calls(stager, folder / "log")
+    end = undisturbed.end()
+    assert {fact[1] for name, fact in end.items() if name != "."} == {NOBODY}
+    assert not [name for name in end if ".stager-" in name]
+    assert {name for name, _ in kills} >= CHANGING
+    with ThreadPoolExecutor(2) as pool:
+        shares = [pool.submit(kill_at_each, kills[n::2], folder / f"share{n}", case=case, end=end) for n in range(2)]
+        for share in shares:
+            share.result()

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from stager.errors import LeaseLost
+from stager.models import StagingItem, StagingRequest
+from stager.records import (
+    Database,
+    StagedFile,
+    acquire_leases,
+    confirm_lease,
+    create_request,
+    events_of,
+    files_of,
+    release_leases,
+    renew_leases,
+)
+from stager.records.leases import lease_in
+
+
+def submit(database: Database, *paths: str, username: str = "alice", owner: str | None = None) -> list[StagedFile]:
+    items = tuple(StagingItem(source=path, destination=path) for path in paths)
+    request = StagingRequest(method="local_copy", username=username, items=items)
+    row = create_request(database, request, destination_owner=owner)
+    return list(files_of(database, row.id))
+
+
+def epoch_of(database: Database, file: StagedFile) -> int | None:
+    lease = database.write(lambda session: lease_in(session, file.destination_key))
+    return lease and lease.epoch
+
+
+def test_what_is_free_is_taken_and_what_another_writer_holds_is_told(database: Database) -> None:
+    [held] = submit(database, "b")
+    assert acquire_leases(database, [held], holder="one", seconds=60) == []
+    files = submit(database, "a", "b", "c")
+    [busy] = acquire_leases(database, files, holder="two", seconds=60)
+    assert (busy.file, busy.holder, busy.request_id) == (files[1], "one", held.request_id)
+    assert str(busy.expires_at.tzinfo) == "UTC"
+    confirm_lease(database, files[0], holder="two", seconds=60)
+    confirm_lease(database, files[2], holder="two", seconds=60)
+    with pytest.raises(LeaseLost):
+        confirm_lease(database, files[1], holder="two", seconds=60)
+
+
+def test_a_lease_that_has_ended_is_taken_over_and_its_writer_cannot_publish(database: Database) -> None:
+    [first], [second] = submit(database, "a"), submit(database, "a")
+    acquire_leases(database, [first], holder="one", seconds=0)
+    assert acquire_leases(database, [second], holder="two", seconds=60) == []
+    assert epoch_of(database, second) == 2
+    with pytest.raises(LeaseLost):
+        confirm_lease(database, first, holder="one", seconds=60)
+    assert renew_leases(database, holder="one", seconds=60) == 0
+    assert "taken over from one" in events_of(database, second.request_id)[-1].detail
+
+
+def test_a_late_writer_that_nobody_has_overtaken_goes_on(database: Database) -> None:
+    [file] = submit(database, "a")
+    acquire_leases(database, [file], holder="one", seconds=0)
+    confirm_lease(database, file, holder="one", seconds=60)
+    assert len(acquire_leases(database, [file], holder="two", seconds=60)) == 1
+
+
+def test_taking_it_again_extends_it(database: Database) -> None:
+    [file] = submit(database, "a")
+    acquire_leases(database, [file], holder="one", seconds=0)
+    assert acquire_leases(database, [file], holder="one", seconds=60) == []
+    assert epoch_of(database, file) == 1
+    assert len(acquire_leases(database, [file], holder="two", seconds=60)) == 1
+
+
+def test_a_renewed_lease_lives_on(database: Database) -> None:
+    files = submit(database, "a", "b")
+    acquire_leases(database, files, holder="one", seconds=0)
+    assert renew_leases(database, holder="one", seconds=60) == 2
+    assert len(acquire_leases(database, files, holder="two", seconds=60)) == 2
+
+
+def test_what_is_given_back_is_free_and_what_is_not_stays(database: Database) -> None:
+    files = submit(database, "a", "b", "c")
+    acquire_leases(database, files, holder="one", seconds=60)
+    release_leases(database, holder="one", files=files[:1])
+    release_leases(database, holder="two")
+    assert [busy.file for busy in acquire_leases(database, files, holder="two", seconds=60)] == files[1:]
+    release_leases(database, holder="one")
+    assert acquire_leases(database, files, holder="two", seconds=60) == []
+
+
+def test_two_files_with_one_destination_have_one_writer(database: Database) -> None:
+    files = submit(database, "a/b") + submit(database, "./a//b/")
+    [busy] = acquire_leases(database, files, holder="one", seconds=60)
+    assert (busy.file, busy.request_id) == (files[1], files[1].request_id)
+
+
+def test_users_have_their_own_destinations_but_in_a_shared_area(database: Database) -> None:
+    own = submit(database, "a") + submit(database, "a", username="bob")
+    assert acquire_leases(database, own, holder="one", seconds=60) == []
+    shared = submit(database, "a", owner="") + submit(database, "a", username="bob", owner="")
+    assert [busy.file for busy in acquire_leases(database, shared, holder="one", seconds=60)] == shared[1:]
+
+
+def test_ten_thousand_destinations_are_taken_at_once(database: Database) -> None:
+    files = submit(database, *(str(number) for number in range(10_000)))
+    assert acquire_leases(database, files, holder="one", seconds=60) == []
+    assert renew_leases(database, holder="one", seconds=60) == 10_000
+    assert len(acquire_leases(database, files, holder="two", seconds=60)) == 10_000
+
+
+@pytest.mark.parametrize("earlier", [0, 40], ids=["new", "ended"])
+def test_batches_that_overlap_in_any_order_neither_block_nor_share(database: Database, earlier: int) -> None:
+    files = submit(database, *(str(number) for number in range(40)))
+    acquire_leases(database, files[:earlier], holder="an earlier writer", seconds=0)
+    together = threading.Barrier(8)
+
+    def take(number: int) -> set[int]:
+        mine = files[number * 3 :] + files[: number * 3]
+        mine = mine[::-1] if number % 2 else mine
+        together.wait()
+        busy = acquire_leases(database, mine, holder=f"writer {number}", seconds=60)
+        return {file.id for file in mine} - {one.file.id for one in busy}
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(take, range(8)))
+    assert sorted(file_id for ids in taken for file_id in ids) == sorted(file.id for file in files)
+
+
+WRITER = """
+import os, sys, time
+from stager.records import Database, acquire_leases, confirm_lease, files_of, release_leases
+url, request_id, mark = sys.argv[1:]
+database, holder, done = Database(url, patience=60), f"process {os.getpid()}", 0
+[file] = files_of(database, request_id)
+while done < 5:
+    if acquire_leases(database, [file], holder=holder, seconds=60):
+        time.sleep(0.001)
+        continue
+    confirm_lease(database, file, holder=holder, seconds=60)
+    os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    os.unlink(mark)
+    release_leases(database, holder=holder)
+    done += 1
+"""
+
+
+def test_of_many_processes_one_writes_at_a_time(database: Database, tmp_path: Path) -> None:
+    [file] = submit(database, "a")
+    url = database.engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", WRITER, url, file.request_id, str(tmp_path / "mark")]
+    writers = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    errors = [writer.communicate(timeout=120)[1].decode() for writer in writers]
+    assert [writer.returncode for writer in writers] == [0] * 4, errors

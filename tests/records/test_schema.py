@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from alembic import command
+from sqlalchemy import inspect
+
+from stager.records import Database, migrate
+from stager.records.schema import alembic_config
+from stager.records.tables import TABLES
+
+
+def tables_at(url: str) -> set[str]:
+    database = Database(url)
+    try:
+        return set(inspect(database.engine).get_table_names())
+    finally:
+        database.close()
+
+
+def test_after_the_migrations_the_database_is_what_the_tables_say(database_url: str) -> None:
+    migrate(database_url)
+    database = Database(database_url)
+    with database.engine.connect() as connection:
+        command.check(alembic_config(connection))
+    database.close()
+    assert tables_at(database_url) == TABLES | {"alembic_version"}
+
+
+def test_migrating_twice_changes_nothing(database_url: str) -> None:
+    migrate(database_url)
+    migrate(database_url)
+    assert tables_at(database_url) == TABLES | {"alembic_version"}
+
+
+def test_the_migrations_can_be_undone_and_done_again(database_url: str) -> None:
+    migrate(database_url)
+    migrate(database_url, revision="base")
+    assert tables_at(database_url) == {"alembic_version"}
+    migrate(database_url)
+    assert tables_at(database_url) >= TABLES
+
+
+def test_many_processes_may_migrate_at_once(database_url: str) -> None:
+    program = f"from stager.records import migrate; migrate({database_url!r})"
+    processes = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(5)]
+    errors = [process.communicate(timeout=60)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 5, errors
+    assert tables_at(database_url) >= TABLES
+
+
+@pytest.mark.mariadb
+def test_the_database_may_be_called_mariadb_too(mariadb_database: str) -> None:
+    test_after_the_migrations_the_database_is_what_the_tables_say(mariadb_database.replace("mysql+", "mariadb+"))

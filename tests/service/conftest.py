@@ -1,0 +1,296 @@
+"""A real door behind Granian, a real Prefect that can be cut off, real databases."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from stager.records import Database, migrate
+
+METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
+DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], *, env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program of ours until the body ends, and nothing of it longer."""
+    with log.open("ab") as output:
+        process = subprocess.Popen([*DIES_WITH_US, *command], env=env, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(httpx.HTTPError):
+            httpx.get(url, timeout=5)
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{url} did not come up: {log.read_text()[-3000:]}")
+
+
+@dataclass(eq=False)
+class ServedDoor:
+    """A door in a process of its own, and what it was given."""
+
+    url: str
+    folder: Path
+    database_url: str
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+    database: Database = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.database_url)
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "storage"
+
+    @property
+    def user_areas(self) -> Path:
+        return self.folder / "user_areas"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "staging_service.log"
+
+    def worker(self) -> int:
+        """The process that serves, beneath Granian's own."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return max(int(child) for child in children)
+
+    def stage(self, method: str = "local_copy", *, source: str = "a.fits", **more: Any) -> httpx.Response:
+        call = {"path": "/stage_data", "username": "alice", "destination": "b.fits"} | more
+        body = {"data": {"local_path_on_storage": source, "relative_path": call["destination"]}}
+        # Written by hand: names that are not UTF-8 travel as escaped surrogates.
+        return self.client.post(
+            call["path"],
+            params={"method": method, "username": call["username"], **call.get("params", {})},
+            content=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **call.get("headers", {})},
+        )
+
+    def request(self, request_id: str) -> dict[str, Any]:
+        return dict(self.client.get(f"/requests/{request_id}").json())
+
+    def eventually(self, request_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        deadline = time.monotonic() + 60
+        while not holds(found := self.request(request_id)):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+        return found
+
+
+def _environment(folder: Path, database_url: str, prefect_api: str, settings: dict[str, str]) -> dict[str, str]:
+    users = folder / "users.toml"
+    users.write_text(f"[users.alice]\nuid = {os.getuid()}\ngid = {os.getgid()}\n")
+    return {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_API_URL": prefect_api,
+        "DO_NOT_TRACK": "1",
+        "ALLOWED_METHODS": json.dumps(METHODS),
+        "SOURCE_STORAGE_PATH": str(folder / "storage"),
+        "TARGET_STORAGE_PATH": str(folder / "user_areas"),
+        "STAGER_DATABASE_URL": database_url,
+        "STAGER_USERS_FILE": str(users),
+        "STAGER_LOG_FILE": str(folder / "staging_service.log"),
+        "STAGER_RECONCILE_INTERVAL": "0.3",
+        **settings,
+    }
+
+
+@contextmanager
+def served_door(folder: Path, *, database_url: str, prefect_api: str, **settings: str) -> Iterator[ServedDoor]:
+    """Serve a door as it is served in earnest."""
+    (folder / "storage").mkdir(exist_ok=True)
+    (folder / "user_areas").mkdir(exist_ok=True)
+    migrate(database_url)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "stager.service.app:create_app"]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--workers-kill-timeout", "10"]
+    log = folder / "console.log"
+    with ExitStack() as stack:
+        env = _environment(folder, database_url, prefect_api, settings)
+        process = stack.enter_context(running([*command, *options], env=env, log=log))
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=120))
+        door = ServedDoor(url, folder, database_url, process, client)
+        stack.callback(door.database.close)
+        wait_for(f"{url}/config/", process, log)
+        yield door
+
+
+class Gate:
+    """A way to a server that can be shut, and that can lose its answers."""
+
+    def __init__(self, port: int) -> None:
+        self._server_port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.is_open = True
+        self.loses_answer_to = b""
+        self.lost = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        if not self.is_open:
+            client.close()
+            return
+        server = socket.create_connection(("127.0.0.1", self._server_port))
+        link = _Link()
+        threading.Thread(target=self._ask, args=(client, server, link), daemon=True).start()
+        with client, server, suppress(OSError):
+            while (answer := server.recv(1 << 20)) and self.is_open:
+                if link.loses_answer:
+                    self.lost += 1
+                    break
+                client.sendall(answer)
+            _shut(client, server)
+
+    def _ask(self, client: socket.socket, server: socket.socket, link: _Link) -> None:
+        with suppress(OSError):
+            while (asked := client.recv(1 << 20)) and self.is_open:
+                link.loses_answer |= bool(self.loses_answer_to) and self.loses_answer_to in asked
+                server.sendall(asked)
+            _shut(client, server)
+
+
+@dataclass(eq=False)
+class _Link:
+    loses_answer: bool = False
+
+
+def _shut(*ends: socket.socket) -> None:
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass(eq=False)
+class PrefectServer:
+    """A real Prefect server without a worker: the tests say what becomes of its runs."""
+
+    api: str
+    gate: Gate
+    client: httpx.Client
+
+    @property
+    def gated_api(self) -> str:
+        return f"http://127.0.0.1:{self.gate.port}/api"
+
+    def register(self, name: str) -> None:
+        flow = self.client.post("/flows/", json={"name": name}).raise_for_status().json()
+        deployment = {"name": name, "flow_id": flow["id"], "enforce_parameter_schema": False}
+        self.client.post("/deployments/", json=deployment).raise_for_status()
+
+    def runs(self, request_id: str) -> list[dict[str, Any]]:
+        body = {"flow_runs": {"idempotency_key": {"any_": [request_id]}}}
+        found = self.client.post("/flow_runs/filter", json=body).raise_for_status().json()
+        return [run for run in found if run["parameters"] == {"request_ids": [request_id]}]
+
+    def end(self, flow_run_id: str, state: str, message: str = "") -> None:
+        body = {"state": {"type": state, "message": message}, "force": True}
+        self.client.post(f"/flow_runs/{flow_run_id}/set_state", json=body).raise_for_status()
+
+    def delete(self, flow_run_id: str) -> None:
+        self.client.delete(f"/flow_runs/{flow_run_id}").raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    home = tmp_path_factory.mktemp("prefect")
+    port = free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    env = {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": api,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    log = home / "server.log"
+    with running(command, env=env, log=log) as process, httpx.Client(base_url=api, timeout=60) as client:
+        wait_for(f"{api}/ready", process, log)
+        gate = Gate(port)
+        server = PrefectServer(api, gate, client)
+        server.register("local-copy")
+        yield server
+        gate.close()
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def session_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('records')}/records.db"
+    return str(request.getfixturevalue("mariadb_server").create_database())
+
+
+@pytest.fixture(scope="session")
+def lone_door(session_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
+    """A door without Prefect that keeps nobody waiting."""
+    nobody = f"http://127.0.0.1:{free_port()}/api"
+    folder = tmp_path_factory.mktemp("lone-door")
+    with served_door(folder, database_url=session_database_url, prefect_api=nobody, STAGER_WAIT="0.2") as door:
+        yield door
+
+
+@pytest.fixture(scope="session")
+def door(
+    prefect: PrefectServer, session_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedDoor]:
+    """A door with Prefect behind a gate, that waits for the outcome as long as it takes."""
+    folder = tmp_path_factory.mktemp("door")
+    with served_door(
+        folder, database_url=session_database_url, prefect_api=prefect.gated_api, STAGER_WAIT="60"
+    ) as served:
+        yield served
+
+
+@pytest.fixture
+def gate(prefect: PrefectServer) -> Iterator[Gate]:
+    """The way to Prefect, open again afterwards."""
+    yield prefect.gate
+    prefect.gate.is_open, prefect.gate.loses_answer_to = True, b""

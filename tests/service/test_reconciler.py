@@ -1,0 +1,196 @@
+"""Nothing that was recorded is forgotten; Prefect is real, and cut off for real."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stager.models import StagingItem, StagingRequest, Status
+from stager.records import (
+    FileChange,
+    acquire_leases,
+    close_request,
+    create_request,
+    events_of,
+    files_of,
+    get_request,
+    note_flow_run,
+    release_leases,
+    save_files,
+    start_requests,
+)
+
+if TYPE_CHECKING:
+    from conftest import Gate, PrefectServer, ServedDoor
+
+pytestmark = pytest.mark.stack
+
+
+def record(door: ServedDoor, method: str = "local_copy") -> str:
+    """Record a request that nobody hands to Prefect."""
+    items = (StagingItem(source="a", destination="b"),)
+    return create_request(door.database, StagingRequest(method=method, username="alice", items=items)).id
+
+
+def running(door: ServedDoor, prefect: PrefectServer) -> tuple[str, str]:
+    """Return the ids of a request and of its run, which has begun and is silent."""
+    request_id = record(door)
+    flow_run_id = door.eventually(request_id, lambda seen: seen["flow_run_id"])["flow_run_id"]
+    prefect.end(flow_run_id, "RUNNING")
+    start_requests(door.database, [request_id], flow_run_id=flow_run_id, acting_as="alice")
+    return request_id, flow_run_id
+
+
+def is_final(seen: dict[str, Any]) -> bool:
+    return Status(seen["status"]).is_final
+
+
+def test_a_request_made_while_prefect_is_away_runs_once_when_it_is_back(
+    door: ServedDoor, prefect: PrefectServer, gate: Gate
+) -> None:
+    gate.is_open = False
+    request_id = record(door)
+    assert door.client.get("/health").status_code == 503
+    assert door.request(request_id)["status"] == "submitted"
+    assert prefect.runs(request_id) == []
+
+    gate.is_open = True
+    seen = door.eventually(request_id, lambda seen: seen["flow_run_id"])
+
+    assert [run["id"] for run in prefect.runs(request_id)] == [seen["flow_run_id"]]
+
+
+def test_a_lost_answer_makes_no_second_run(door: ServedDoor, prefect: PrefectServer, gate: Gate) -> None:
+    gate.loses_answer_to = b"create_flow_run"
+    request_id = record(door)
+    deadline = time.monotonic() + 60
+    while not (gate.lost and prefect.runs(request_id)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert door.request(request_id)["flow_run_id"] is None
+
+    gate.loses_answer_to = b""
+    seen = door.eventually(request_id, lambda seen: seen["flow_run_id"])
+
+    assert [run["id"] for run in prefect.runs(request_id)] == [seen["flow_run_id"]]
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "reason"),
+    [
+        ("CRASHED", "failed", "the run crashed: the pod was evicted"),
+        ("FAILED", "failed", "the run failed: the pod was evicted"),
+        ("CANCELLED", "cancelled", "the run was cancelled: the pod was evicted"),
+        ("COMPLETED", "failed", "the run ended without saying what became of this: the pod was evicted"),
+    ],
+)
+def test_a_run_that_is_over_closes_its_record_with_the_reason(
+    door: ServedDoor, prefect: PrefectServer, state: str, status: int, reason: str
+) -> None:
+    request_id, flow_run_id = running(door, prefect)
+
+    prefect.end(flow_run_id, state, "the pod was evicted")
+
+    seen = door.eventually(request_id, is_final)
+    assert (seen["status"], seen["error_reason"]) == (status, reason)
+    assert [item["status"] for item in seen["items"]] == [status]
+
+
+def test_a_run_that_was_deleted_closes_its_record(door: ServedDoor, prefect: PrefectServer) -> None:
+    request_id, flow_run_id = running(door, prefect)
+
+    prefect.delete(flow_run_id)
+
+    assert door.eventually(request_id, is_final)["error_reason"] == "the run was deleted in Prefect"
+
+
+def test_a_run_that_prefect_still_runs_is_left_alone(door: ServedDoor, prefect: PrefectServer) -> None:
+    left, _ = running(door, prefect)
+    closed, flow_run_id = running(door, prefect)
+
+    prefect.end(flow_run_id, "CRASHED")
+    door.eventually(closed, is_final)
+
+    assert door.request(left)["status"] == "started"
+    close_request(door.database, left)
+
+
+def test_a_writer_that_lives_is_left_alone_whatever_prefect_says(door: ServedDoor, prefect: PrefectServer) -> None:
+    alive, flow_run_id = running(door, prefect)
+    acquire_leases(door.database, files_of(door.database, alive), holder="a living run", seconds=600)
+    prefect.end(flow_run_id, "CRASHED", "heartbeats stopped")
+    silent, other_run_id = running(door, prefect)
+    prefect.end(other_run_id, "CRASHED", "heartbeats stopped")
+
+    door.eventually(silent, is_final)
+    assert door.request(alive)["status"] == "started"
+
+    release_leases(door.database, holder="a living run")
+    assert door.eventually(alive, is_final)["error_reason"] == "the run crashed: heartbeats stopped"
+
+
+def test_a_record_that_its_run_closed_keeps_its_ending(door: ServedDoor, prefect: PrefectServer) -> None:
+    request_id, flow_run_id = running(door, prefect)
+    (file,) = files_of(door.database, request_id)
+    save_files(door.database, [FileChange(id=file.id, status=Status.COMPLETED)])
+    close_request(door.database, request_id)
+
+    prefect.end(flow_run_id, "CRASHED", "too late")
+    other, other_run_id = running(door, prefect)
+    prefect.end(other_run_id, "CRASHED")
+    door.eventually(other, is_final)
+
+    assert get_request(door.database, request_id).status is Status.COMPLETED
+    assert [event.kind for event in events_of(door.database, request_id)][-1] == "completed"
+
+
+def test_a_request_whose_deployment_is_missing_waits_for_it(door: ServedDoor, prefect: PrefectServer) -> None:
+    request_id = record(door, "local_symlink")
+    other, flow_run_id = running(door, prefect)  # the reconciler goes on meanwhile
+    prefect.end(flow_run_id, "CRASHED")
+    door.eventually(other, is_final)
+    assert door.request(request_id)["status"] == "submitted"
+
+    prefect.register("local-symlink")
+
+    assert door.eventually(request_id, lambda seen: seen["flow_run_id"])["status"] == "submitted"
+
+
+def test_a_deployment_that_was_registered_anew_is_found_again(door: ServedDoor, prefect: PrefectServer) -> None:
+    door.eventually(record(door), lambda seen: seen["flow_run_id"])
+    found = prefect.client.get("/deployments/name/local-copy/local-copy").json()
+    prefect.client.delete(f"/deployments/{found['id']}").raise_for_status()
+    prefect.register("local-copy")
+
+    request_id = record(door)
+
+    assert door.eventually(request_id, lambda seen: seen["flow_run_id"])
+    assert len(prefect.runs(request_id)) == 1
+
+
+def test_a_run_that_prefect_refuses_closes_the_request_with_prefects_words(
+    door: ServedDoor, prefect: PrefectServer
+) -> None:
+    flow = prefect.client.post("/flows/", json={"name": "symlink-copy"}).json()
+    schema = {"type": "object", "properties": {"nothing": {"type": "string"}}, "additionalProperties": False}
+    deployment = {"name": "symlink-copy", "flow_id": flow["id"], "parameter_openapi_schema": schema}
+    prefect.client.post("/deployments/", json={**deployment, "enforce_parameter_schema": True}).raise_for_status()
+
+    seen = door.eventually(record(door, "symlink_copy"), is_final)
+
+    assert seen["status"] == "failed"
+    assert seen["error_reason"].startswith("Prefect refused the run: ")
+
+
+def test_a_request_that_another_process_handed_over_is_not_handed_over_again(
+    door: ServedDoor, prefect: PrefectServer
+) -> None:
+    request_id = record(door)
+    note_flow_run(door.database, request_id, "00000000-0000-0000-0000-000000000000")
+
+    seen = door.eventually(request_id, is_final)  # Prefect does not know that run
+
+    assert seen["error_reason"] == "the run was deleted in Prefect"
+    assert prefect.runs(request_id) == []

@@ -1,0 +1,132 @@
+"""The whole stack as `make up` runs it, on free ports and in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+READY = "Ctrl-C stops everything."
+USER = "nobody"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where the stack's parts are."""
+
+    folder: Path
+    http: str
+    prefect: str
+    launcher: subprocess.Popen[bytes]
+
+    @property
+    def storage(self) -> Path:
+        return self.folder / "storage"
+
+    @property
+    def user_area(self) -> Path:
+        return self.folder / "user_areas" / USER
+
+    def stage(self, source: str, destination: str, method: str = "local_copy") -> httpx.Response:
+        return httpx.post(
+            f"{self.http}/stage_data",
+            params={"method": method, "username": USER},
+            json={"data": {"local_path_on_storage": source, "relative_path": destination}},
+            timeout=90,
+        )
+
+    def records(self) -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = httpx.get(f"{self.http}/requests").json()["requests"]
+        return rows
+
+    def deployment(self, name: str) -> str:
+        return str(httpx.get(f"{self.prefect}/api/deployments/name/{name}/{name}").json()["id"])
+
+    def run(self, name: str, parameters: dict[str, object]) -> str:
+        """Start a flow run as Prefect's pages do, and return its id."""
+        url = f"{self.prefect}/api/deployments/{self.deployment(name)}/create_flow_run"
+        answer = httpx.post(url, json={"parameters": parameters, "state": {"type": "SCHEDULED"}})
+        answer.raise_for_status()
+        return str(answer.json()["id"])
+
+    def state(self, flow_run_id: str) -> dict[str, str]:
+        state: dict[str, str] = httpx.get(f"{self.prefect}/api/flow_runs/{flow_run_id}").json()["state"]
+        return state
+
+    def wait_for(self, flow_run_id: str, *types: str, patience: float = 90) -> dict[str, str]:
+        deadline = time.monotonic() + patience
+        while (state := self.state(flow_run_id))["type"] not in types:
+            assert time.monotonic() < deadline, state
+            time.sleep(0.2)
+        return state
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def launch(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], int, int]:
+    """Start the stack as `make up` does."""
+    ports = free_port(), free_port()
+    environment = {
+        **os.environ,
+        "STAGER_STATE_DIR": str(folder),
+        "STAGER_PORT": str(ports[0]),
+        "PREFECT_SERVER_API_PORT": str(ports[1]),
+    }
+    with log.open("wb") as out:
+        launcher = subprocess.Popen(
+            [sys.executable, "-m", "deployments.local"], env=environment, stdout=out, stderr=out
+        )
+    return launcher, *ports
+
+
+def wait_until_ready(launcher: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 200
+    while READY not in log.read_text():
+        assert launcher.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+def end(launcher: subprocess.Popen[bytes]) -> int:
+    launcher.send_signal(signal.SIGINT)
+    return launcher.wait(90)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the command lines of the processes that have the stack's folder in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"STAGER_STATE_DIR={folder}\0".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The running stack of the session."""
+    folder = tmp_path_factory.mktemp("stack")
+    folder.chmod(0o755)
+    log = folder / "console.log"
+    launcher, port, prefect_port = launch(folder, log)
+    try:
+        wait_until_ready(launcher, log)
+        yield Stack(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{prefect_port}", launcher)
+    finally:
+        status = end(launcher)
+        left = processes_of(folder)
+        assert (status, left) == (0, [])

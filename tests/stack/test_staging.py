@@ -1,0 +1,120 @@
+"""A product goes from the storage to the user through Prefect, by every way in."""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Stack
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_fits_file_arrives_verified_read_only_and_recorded(stack: Stack) -> None:
+    source = min((stack.storage / "demo/fits").glob("*.fits"))
+    answer = stack.stage(f"demo/fits/{source.name}", "a.fits")
+    assert answer.json() == {"status": "success", "message": "Data staged for user nobody with method local_copy"}
+    copy = stack.user_area / "a.fits"
+    assert copy.read_bytes() == source.read_bytes()
+    assert copy.stat().st_mode & 0o7777 == 0o400
+    record = httpx.get(f"{stack.http}/requests/{stack.records()[0]['request_id']}").json()
+    (item,) = record["items"]
+    assert (record["status"], item["status"]) == ("completed", "completed")
+    assert item["checksum"] == f"{zlib.adler32(source.read_bytes()):08x}"
+
+
+def test_a_measurement_set_arrives_whole(stack: Stack) -> None:
+    assert stack.stage("demo/demo.ms", "demo.ms").status_code == 200
+    there, here = stack.storage / "demo/demo.ms", stack.user_area / "demo.ms"
+    assert _content(here) == _content(there)
+    assert {path.stat().st_mode & 0o777 for path in (here, *here.rglob("*"))} == {0o400, 0o500}
+    if os.geteuid() == 0:
+        assert {path.owner() for path in (here, *here.rglob("*"))} == {"nobody"}
+
+
+def test_a_duplicate_is_a_success_that_says_so(stack: Stack) -> None:
+    stack.stage("demo/demo.ms", "twice.ms")
+    answer = stack.stage("demo/demo.ms", "twice.ms")
+    assert answer.json() == {"status": "success", "message": f"Data already available at {stack.user_area}/twice.ms"}
+    assert stack.records()[0]["status"] == "skipped"
+
+
+def test_a_missing_source_is_said_in_the_demos_words_and_in_prefect(stack: Stack) -> None:
+    answer = stack.stage("demo/missing.ms", "missing.ms")
+    sentence = f"Source path does not exist: {stack.storage}/demo/missing.ms"
+    assert (answer.status_code, answer.json()["detail"]) == (400, sentence)
+    record = stack.records()[0]
+    assert (record["status"], record["error_reason"]) == ("failed", sentence)
+    assert stack.wait_for(str(record["flow_run_id"]), "FAILED")["message"] == sentence
+
+
+def test_a_symbolic_link_leads_to_the_source(stack: Stack) -> None:
+    assert stack.stage("demo/fits", "fits", method="local_symlink").status_code == 200
+    assert (stack.user_area / "fits").readlink() == stack.storage / "demo/fits"
+
+
+def test_a_run_from_prefects_form_leaves_the_same_record(stack: Stack) -> None:
+    form = {
+        "method": "local_copy",
+        "username": "nobody",
+        "items": [
+            {"source": "demo/demo.ms/table.dat", "destination": "form/table.dat"},
+            {"source": "demo/missing", "destination": "form/missing"},
+        ],
+    }
+    flow_run_id = stack.run("local-copy", {"request": form})
+    state = stack.wait_for(flow_run_id, "FAILED", "COMPLETED")
+    assert state["type"] == "FAILED"
+    assert state["message"].startswith("1 of 2 items failed: Source path does not exist")
+    record = next(row for row in stack.records() if row["flow_run_id"] == flow_run_id)
+    assert (record["status"], record["error_reason"]) == ("failed", state["message"])
+    assert (stack.user_area / "form/table.dat").exists()
+
+
+def test_a_chosen_storage_area_counts(stack: Stack) -> None:
+    blocks = httpx.get(f"{stack.prefect}/api/block_types/slug/storage-area/block_documents").json()
+    by_name = {block["name"]: block["id"] for block in blocks}
+    assert sorted(by_name) == ["source", "user"]
+    form = {
+        "username": "nobody",
+        "items": [{"source": "demo/demo.ms/table.dat", "destination": "area/table.dat"}],
+        "source_area": {"$ref": by_name["source"]},
+    }
+    state = stack.wait_for(stack.run("local-copy", {"request": form}), "FAILED", "COMPLETED", "CRASHED")
+    assert state["type"] == "COMPLETED", state
+
+
+def test_cancelling_in_prefect_cancels_the_copy_and_leaves_nothing(stack: Stack) -> None:
+    big = stack.storage / "big"
+    big.mkdir(exist_ok=True)
+    for number in range(40_000):
+        (big / f"{number:05}").write_bytes(b"x")
+    form = {"username": "nobody", "items": [{"source": "big", "destination": "big"}]}
+    flow_run_id = stack.run("local-copy", {"request": form})
+    stack.wait_for(flow_run_id, "RUNNING")
+    wait_until(lambda: any(stack.user_area.glob(".stager-*")))
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    httpx.post(f"{stack.prefect}/api/flow_runs/{flow_run_id}/set_state", json=cancelling).raise_for_status()
+    stack.wait_for(flow_run_id, "CANCELLED")
+    record = next(row for row in stack.records() if row["flow_run_id"] == flow_run_id)
+    assert record["status"] == "cancelled"
+    assert [*stack.user_area.glob("*big*"), *stack.user_area.glob(".stager-*")] == []
+
+
+def wait_until(is_so: Callable[[], bool], patience: float = 60) -> None:
+    deadline = time.monotonic() + patience
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

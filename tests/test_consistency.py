@@ -1,0 +1,119 @@
+"""What must be said in several places is said in all of them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from prefect import Flow
+from pydantic import AliasChoices, SecretStr
+from pydantic_settings import BaseSettings
+
+from deployments.local.banner import curl
+from deployments.local.products import FOLDER, MEASUREMENT_SET
+from deployments.local.settings import LocalSettings
+from stager import errors
+from stager.methods import METHODS
+from stager.settings import Settings
+
+CHECKOUT = Path(__file__).parents[1]
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+DEPLOYMENTS = {
+    deployment["name"]: deployment
+    for deployment in yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]
+}
+ERRORS = {
+    name: found
+    for name, found in vars(errors).items()
+    if isinstance(found, type) and issubclass(found, errors.StagingError)
+}
+ALLOWED_BY_DEFAULT = Settings.model_fields["allowed_methods"].default
+
+
+def page(name: str) -> str:
+    return (CHECKOUT / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_has_a_flow_and_a_deployment_of_it(name: str) -> None:
+    entrypoint = DEPLOYMENTS[name.replace("_", "-")]["entrypoint"]
+    assert entrypoint == f"flows.{name}.{name}"
+    assert isinstance(getattr(importlib.import_module(f"flows.{name}"), name), Flow)
+
+
+def test_there_is_no_flow_and_no_deployment_without_a_method() -> None:
+    flows = {file.stem for file in (CHECKOUT / "flows").glob("*.py")} - {"__init__"}
+    assert flows == set(METHODS)
+    assert {name.replace("-", "_") for name in DEPLOYMENTS} == set(METHODS)
+
+
+@pytest.mark.parametrize("name", sorted({*METHODS, *ALLOWED_BY_DEFAULT}))
+def test_every_method_is_described(name: str) -> None:
+    assert f"\n## {name}\n" in page("methods.md")
+
+
+def variable(settings: type[BaseSettings], name: str) -> str:
+    alias = settings.model_fields[name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"STAGER_{name.upper()}"
+
+
+def in_words(name: str, default: object) -> str:
+    """Return a default as an operator would write it."""
+    match default:
+        case None:
+            return "none"
+        case SecretStr():
+            return f"`{default.get_secret_value()}`"
+        case tuple():
+            return f"`{json.dumps(default)}`"
+        case int() if name.endswith("_mode"):
+            return f"`{default:04o}`"
+        case Path() if default.is_relative_to(CHECKOUT):
+            return f"`{default.relative_to(CHECKOUT)}`"
+    return f"`{default}`"
+
+
+@pytest.mark.parametrize(
+    ("settings", "heading", "name"),
+    [
+        *((Settings, "## The service, the flows and the registration", name) for name in Settings.model_fields),
+        *((LocalSettings, "## `make up`", name) for name in LocalSettings.model_fields),
+    ],
+)
+def test_every_setting_is_in_the_reference(settings: type[BaseSettings], heading: str, name: str) -> None:
+    section = page("settings.md").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    field = settings.model_fields[name]
+    row = f"| `{variable(settings, name)}` | {in_words(name, field.default)} | {field.description} |\n"
+    assert section.count(row) == 1, row
+
+
+def test_the_readme_quotes_the_line_that_make_up_prints() -> None:
+    settings = LocalSettings(host="127.0.0.1", port=8000, source_storage_path=Path("/storage"))
+    printed = curl(settings, product=settings.storage / FOLDER / MEASUREMENT_SET)
+    assert re.sub("username=[^']*", "username=alice", printed) in (CHECKOUT / "README.md").read_text()
+
+
+def test_every_error_is_in_the_tree() -> None:
+    assert set(ERRORS) - set(re.findall(r"\w+", str(errors.__doc__))) == set()
+
+
+def test_the_tree_says_which_errors_may_be_retried() -> None:
+    marked = set(re.findall(r"([A-Z]\w+)[^A-Z\n]*\(retryable\)", str(errors.__doc__)))
+    below = {name for name, found in ERRORS.items() if any(base.__name__ in marked for base in found.__mro__)}
+    assert below == {name for name, found in ERRORS.items() if found.retryable}
+
+
+def test_every_test_that_the_guarantees_name_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page("guarantees.md"))
+    assert named
+    assert [test for test in named if f"def {test[1]}(" not in (CHECKOUT / test[0]).read_text()] == []
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(CHECKOUT)))
+def test_every_link_between_pages_leads_somewhere(file: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text())
+    assert [link for link in links if not (file.parent / link).exists()] == []
