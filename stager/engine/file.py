@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from stager.checksums import EMPTY, append_zeros, combine, update
 from stager.engine.control import Control
+from stager.engine.kernel import start_writeback
 from stager.engine.mapping import refused
 from stager.engine.source import inode
 from stager.errors import CorruptedInTransfer, SourceChanged, source_error
@@ -17,6 +18,7 @@ from stager.paths import Descriptor
 BLOCK_BYTES = 1 << 20
 SMALL_BYTES = 1 << 20
 _PARALLEL_BYTES = 4 * BLOCK_BYTES
+_WRITEBACK_BYTES = 8 * BLOCK_BYTES
 _SMALLEST_HOLE = 4096
 
 
@@ -149,7 +151,8 @@ class _Run:
     """A run of data, copied by two threads that each take the next block.
 
     Reading, checksumming and writing all release the interpreter, so two
-    cores are used; one buffer each is all the memory.
+    cores are used; one buffer each is all the memory. The disk is told to
+    begin with what has arrived, so that it works while we copy.
     """
 
     def __init__(
@@ -158,7 +161,7 @@ class _Run:
         self._source, self._destination = source, destination
         self._start, self._end = start, end
         self._paths, self._control = paths, control
-        self._next = self._summed = self._reported = start
+        self._next = self._summed = self._reported = self._begun = start
         self._checksum = EMPTY
         self._waiting: dict[int, tuple[int, int]] = {}
         self._lock = threading.Lock()
@@ -205,6 +208,7 @@ class _Run:
             checksum = update(block)
             write_all(destination, block, start, self._paths[1])
             self._put(start, checksum, len(block))
+            self._write_back(destination)
             report()
 
     def _take(self) -> int:
@@ -220,6 +224,14 @@ class _Run:
                 following, size = self._waiting.pop(self._summed)
                 self._checksum = combine(self._checksum, following, size)
                 self._summed += size
+
+    def _write_back(self, destination: int) -> None:
+        with self._lock:
+            begun, size = self._begun, self._summed - self._begun
+            if size < _WRITEBACK_BYTES:
+                return
+            self._begun = self._summed
+        start_writeback(destination, begun, size)
 
     def _report(self) -> None:
         reported, self._reported = self._reported, self._summed

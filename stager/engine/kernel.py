@@ -14,6 +14,8 @@ _FICLONE = 0x40049409  # ioctl_ficlone(2); the same number on x86-64 and arm64
 _libc = ctypes.CDLL(None, use_errno=True)
 # Not there in every C library: then the callers' fallbacks serve.
 _renameat2 = getattr(_libc, "renameat2", None)
+_sync_file_range = getattr(_libc, "sync_file_range", None)
+_SYNC_FILE_RANGE_WRITE = 2
 
 
 def rename_noreplace(directory: int, old: bytes, new: bytes) -> None:
@@ -37,6 +39,16 @@ def syncfs(descriptor: int) -> None:
     """Write a whole file system's data and metadata to its disk, syncfs(2)."""
     if _libc.syncfs(descriptor):
         _fail(None)
+
+
+def start_writeback(descriptor: int, offset: int, size_bytes: int) -> None:
+    """Ask the disk to begin with a run of bytes, sync_file_range(2).
+
+    Nothing is durable by it. What fails here fails again, and is told, at fsync(2).
+    """
+    if _sync_file_range:
+        run = ctypes.c_int64(offset), ctypes.c_int64(size_bytes)
+        _sync_file_range(descriptor, *run, ctypes.c_uint(_SYNC_FILE_RANGE_WRITE))
 
 
 def clone(destination: int, source: int) -> None:
