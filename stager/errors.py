@@ -17,6 +17,7 @@
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
+    ├── RunLost                      the run ended, or fell silent, before it was done (retryable)
     ├── Cancelled                    somebody asked to stop
     ├── UnforeseenError              what nobody thought of (retryable)
     ├── ConfigurationError           the operator can mend a setting or a file
@@ -272,6 +273,13 @@ class LeaseLost(PathError):
 
     http_status = 409
     template = "Another run has taken over the destination: {path}"
+
+
+class RunLost(StagingError):
+    """The run ended, or fell silent, before it was done; the same request may be made again."""
+
+    http_status = 503
+    retryable = True
 
 
 class Cancelled(StagingError):

@@ -8,7 +8,6 @@ error says that a retry may help.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -41,7 +40,6 @@ class Batch:
     method: StagingMethod
     entries: list[Entry]
     writer: Writer
-    cancelled: threading.Event = field(default_factory=threading.Event)
     _held: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> None:
@@ -58,7 +56,7 @@ class Batch:
             for entry in reversed(self.entries):  # folders made for several items go with the last
                 if entry.staged is not None and entry.published is None:
                     self.method.discard(entry.staged)
-            is_ours = isinstance(error, StagingError) and not isinstance(error, Cancelled)
+            is_ours = isinstance(error, StagingError)
             for entry in self.pending() if is_ours else ():
                 entry.error = error  # type: ignore[assignment] # is_ours says that it is a StagingError
             self.save()
@@ -91,6 +89,7 @@ class Batch:
         self, name: str, step: Callable[[Entry], None], entry: Entry, *, is_last_try: bool
     ) -> StagingError | None:
         """Do a step for one item; return an error that is worth another try, keep one that is not."""
+        self.attention().check()
         try:
             step(entry)
         except Cancelled:
@@ -127,11 +126,11 @@ class Batch:
         def note(bytes_done: int, files_done: int) -> None:
             entry.bytes_done, entry.files_done = bytes_done, files_done
 
-        return Control(note, self.cancelled)
+        return Control(note, self.writer.stopped)
 
     def attention(self) -> Control:
         """Return what only says when to stop."""
-        return Control(lambda _bytes, _files: None, self.cancelled)
+        return Control(lambda _bytes, _files: None, self.writer.stopped)
 
     @contextmanager
     def manifest(self, entry: Entry) -> Iterator[Callable[[ManifestEntry], None]]:
@@ -151,7 +150,8 @@ class Batch:
 
     def save(self) -> None:
         """Write down what became of the items."""
-        changes = [entry.change() for entry in self.entries if not entry.is_pending]
+        method = self.method.name
+        changes = [entry.change(method) for entry in self.entries if not entry.is_pending]
         if changes:
             save_files(self.writer.database, changes, holder=self.writer.holder)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stager.engine import Published, Staged, Survey
-from stager.errors import StagingError, UnforeseenError
+from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.methods import Item
 from stager.models import Status
 from stager.records import FileChange, StagedFile
@@ -45,16 +45,11 @@ class Entry:
             raise UnforeseenError(RuntimeError("nothing was transferred"))
         return self.staged
 
-    def change(self) -> FileChange:
-        """Return what the record should say now."""
+    def change(self, method: str) -> FileChange:
+        """Return what the record should say now of the item, which went by that method."""
+        change = FileChange(id=self.file.id, status=self._status(), method=method)
         if self.error is not None:
-            return self._facts(Status.FAILED, error_reason=self.error.message, error_type=type(self.error).__name__)
-        if self.published is not None:
-            return self._facts(Status.COMPLETED)
-        return self._facts(Status.SKIPPED if self.is_duplicate else Status.STARTED)
-
-    def _facts(self, status: Status, error_reason: str | None = None, error_type: str | None = None) -> FileChange:
-        change = FileChange(id=self.file.id, status=status, error_reason=error_reason, error_type=error_type)
+            change["error_reason"], change["error_type"] = self.error.message, type(self.error).__name__
         if self.survey is not None:
             change["kind"] = self.survey.kind
             change["size_bytes"] = self.survey.size_bytes
@@ -67,3 +62,10 @@ class Entry:
             change["destination_fingerprint"] = self.published.fingerprint
             change["bytes_done"], change["files_done"] = self.bytes_done, self.files_done
         return change
+
+    def _status(self) -> Status:
+        if self.error is not None:
+            return Status.CANCELLED if isinstance(self.error, Cancelled) else Status.FAILED
+        if self.published is not None:
+            return Status.COMPLETED
+        return Status.SKIPPED if self.is_duplicate else Status.STARTED

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
+from prefect.states import Cancelled as CancelledState
 from prefect.states import Completed, Failed
 
 from blocks.staging_form import StagingForm
@@ -25,9 +27,11 @@ from stager.records import (
     fail_request,
     files_of,
     get_request,
+    renew_requests,
     start_requests,
 )
 from stager.settings import get_settings
+from tasks.alive import alive
 from tasks.batch import Batch
 from tasks.cancellation import is_being_cancelled
 from tasks.report import report
@@ -46,8 +50,10 @@ class Record:
         self._database = database
         self._flow_run_id: str = flow_run.get_id() or uuid.uuid4().hex
         self._holder = f"{self._flow_run_id}/{uuid.uuid4().hex[:8]}"
+        self._lease = get_settings().lease
         self._logger = get_run_logger()
         self._requests: list[StagingRequestRow] = []
+        self._stops: dict[str, threading.Event] = {}
 
     def open(self, form: StagingForm | None, request_ids: Sequence[str]) -> None:
         """Find the requests, or record the one that was typed in."""
@@ -55,6 +61,11 @@ class Record:
             row = create_request(self._database, form.request(), idempotency_key=self._flow_run_id)
             request_ids = (row.id, *request_ids)
         self._requests = [get_request(self._database, request_id) for request_id in request_ids]
+        self._stops = {request.id: threading.Event() for request in self._requests}
+
+    def alive(self) -> AbstractContextManager[None]:
+        """Say that the run lives while the body runs, and listen for cancellation."""
+        return alive(self._database, self._stops, holder=self._holder, lease=self._lease)
 
     def batches(self) -> Iterator[Batch]:
         """Yield what is to be done, some items of one request at a time."""
@@ -62,11 +73,12 @@ class Record:
             try:
                 resolver = self._start(request)
             except StagingError as error:
-                fail_request(self._database, request.id, error.message)
+                fail_request(self._database, request.id, error)
                 continue
             if resolver is not None:
                 yield from self._batches_of(request, resolver)
-                close_request(self._database, request.id, holder=self._holder)
+                is_stopped = self._stops[request.id].is_set()
+                close_request(self._database, request.id, holder=self._holder, cancelled=is_stopped)
 
     def _start(self, request: StagingRequestRow) -> Resolver | None:
         """Take a request up; return None when it has ended already."""
@@ -81,12 +93,16 @@ class Record:
         return resolver
 
     def _batches_of(self, request: StagingRequestRow, resolver: Resolver) -> Iterator[Batch]:
-        writer = Writer(database=self._database, holder=self._holder, lease=get_settings().lease)
+        stopped = self._stops[request.id]
+        writer = Writer(database=self._database, holder=self._holder, lease=self._lease, stopped=stopped)
         position = None
         while files := files_of(self._database, request.id, after=position, limit=BATCH_SIZE):
             position = files[-1].position
-            if entries := resolver.entries(self._database, [file for file in files if not file.status.is_final]):
+            todo = [file for file in files if not file.status.is_final]
+            if todo and (entries := resolver.entries(self._database, todo)):
                 yield Batch(method=self._method, entries=entries, writer=writer)
+            if stopped.is_set():
+                return
 
     def abort(self, error: BaseException) -> None:
         """Close what the run leaves behind when it is stopped or broken.
@@ -95,15 +111,16 @@ class Record:
         be given to another process: its requests stay open, and the reconciler
         closes them when Prefect says that the run is over.
         """
-        if isinstance(error, Cancelled) or (isinstance(error, TerminationSignal) and is_being_cancelled()):
-            self._close(Status.CANCELLED, "cancelled on request")
+        if isinstance(error, TerminationSignal) and is_being_cancelled():
+            self._close(Cancelled())
         elif isinstance(error, Exception):
-            reason = error.message if isinstance(error, StagingError) else UnforeseenError(error).message
-            self._close(Status.FAILED, reason)
+            self._close(error if isinstance(error, StagingError) else UnforeseenError(error))
+        else:
+            renew_requests(self._database, list(self._stops), seconds=0)
 
-    def _close(self, status: Status, reason: str) -> None:
+    def _close(self, error: StagingError) -> None:
         for request in self._requests:
-            fail_request(self._database, request.id, reason, status=status)
+            fail_request(self._database, request.id, error)
 
     def conclusion(self) -> State[Any]:
         """Return the run's final state, with a sentence that says how it went."""
@@ -112,8 +129,11 @@ class Record:
             return Failed(message="Nothing was asked for: fill in the request.")
         report(self._database, rows)
         failed = [row for row in rows if row.status in (Status.FAILED, Status.CANCELLED)]
+        reasons = "; ".join(row.error_reason or row.status for row in failed)
+        if rows == [row for row in failed if row.status is Status.CANCELLED]:
+            return CancelledState(message=reasons)
         if failed:
-            return Failed(message="; ".join(row.error_reason or row.status for row in failed))
+            return Failed(message=reasons)
         return Completed(message="; ".join(f"{row.status} for {row.username} ({row.id})" for row in rows))
 
 
@@ -137,7 +157,8 @@ def recorded(method: StagingMethod, *, request: StagingForm | None, request_ids:
     record = Record(method, database)
     try:
         record.open(request, request_ids)
-        yield record
+        with record.alive():
+            yield record
     except BaseException as error:
         record.abort(error)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from blocks.areas import resolve_area
 from stager.engine import Expected, Ownership
@@ -11,7 +12,15 @@ from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import OnConflict, Status, StorageArea
 from stager.paths import Location, locate
-from stager.records import Database, FileChange, StagedFile, StagingRequestRow, last_copies, save_files
+from stager.records import (
+    Database,
+    FileChange,
+    StagedFile,
+    StagingRequestRow,
+    destination_key,
+    last_copies,
+    save_files,
+)
 from stager.settings import get_settings
 from tasks.entry import Entry
 
@@ -40,20 +49,23 @@ class Resolver:
 
     def entries(self, database: Database, files: Sequence[StagedFile]) -> list[Entry]:
         """Return the items with their names resolved; one whose paths cannot be is failed at once."""
-        last = last_copies(database, [file.destination_key for file in files])
-        entries, failures = [], []
+        entries, changes = [], []
         for file in files:
             try:
-                item = self._item(file, last.get(file.destination_key))
+                entry = Entry(file=file, item=self._item(file))
             except StagingError as error:
-                failures.append(_failure(file, error))
+                changes.append(_failure(file, error))
             else:
-                entries.append(Entry(file=file, item=item))
-        if failures:
-            save_files(database, failures)
+                entries.append(entry)
+                file.destination_key = destination_key(entry.item.destination)
+                changes.append(FileChange(id=file.id, destination_key=file.destination_key))
+        save_files(database, changes)
+        last = last_copies(database, [entry.file.destination_key for entry in entries])
+        for entry in entries:
+            entry.item = replace(entry.item, last_copy=_last_copy(last.get(entry.file.destination_key)))
         return entries
 
-    def _item(self, file: StagedFile, last: StagedFile | None) -> Item:
+    def _item(self, file: StagedFile) -> Item:
         return Item(
             source=locate(self._source_area.path, file.local_path_on_storage, may_be_absolute=True),
             destination=self._destination(self._destination_area, file.relative_path),
@@ -62,7 +74,7 @@ class Resolver:
             ownership=self._ownership,
             on_conflict=self._on_conflict,
             expected=Expected(checksum=file.expected_checksum, size_bytes=file.expected_size_bytes),
-            last_copy=_last_copy(last),
+            last_copy=None,
         )
 
     def _destination(self, area: StorageArea, path: str) -> Location:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from stager.errors import DestinationBusy
+from stager.errors import Cancelled, DestinationBusy, StagingError
 from stager.records import (
     Busy,
     Database,
@@ -15,9 +16,7 @@ from stager.records import (
     confirm_lease,
     files_by_id,
     release_leases,
-    renew_leases,
 )
-from tasks.background import repeated
 from tasks.entry import Entry
 
 # How long a destination that another request writes is waited for, and how
@@ -31,12 +30,14 @@ INTERVAL = 0.5
 class Writer:
     """A process that stages, by a name that nobody else has.
 
-    Two workers may be given the same flow run: its id is no such name.
+    Two workers may be given the same flow run: its id is no such name. What
+    it holds is renewed by ``alive`` in tasks/alive.py.
     """
 
     database: Database
     holder: str
     lease: float
+    stopped: threading.Event
 
     @contextmanager
     def of(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -50,17 +51,13 @@ class Writer:
             writing has failed with `DestinationBusy`.
         """
         try:
-            with repeated(self._renew, interval=self.lease / 3, name="lease renewal"):
-                yield self._still_open(self._acquired(entries))
+            yield self._still_open(self._acquired(entries))
         finally:
             release_leases(self.database, holder=self.holder)
 
     def confirm(self, entry: Entry) -> None:
         """Raise `LeaseLost` unless the destination still is ours to publish."""
         confirm_lease(self.database, entry.file, holder=self.holder, seconds=self.lease)
-
-    def _renew(self) -> None:
-        renew_leases(self.database, holder=self.holder, seconds=self.lease)
 
     def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Take the destinations, waiting for those that somebody else writes."""
@@ -72,9 +69,10 @@ class Writer:
             if not busy or (len(others) == len(busy) and time.monotonic() > deadline):
                 break
             waiting = {one.file.id: waiting[one.file.id] for one in busy}
-            time.sleep(INTERVAL)
+            if self.stopped.wait(INTERVAL):
+                break
         for one in busy:
-            waiting[one.file.id].error = _busy_error(waiting[one.file.id], one)
+            waiting[one.file.id].error = self._why_not_ours(waiting[one.file.id], one)
         return entries
 
     def _still_open(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -84,7 +82,8 @@ class Writer:
         }
         return [entry for entry in entries if entry.file.id not in ended]
 
-
-def _busy_error(entry: Entry, busy: Busy) -> DestinationBusy:
-    until = f"{busy.expires_at:%H:%M:%S}"
-    return DestinationBusy(entry.item.destination.display, f"request {busy.request_id} until {until}")
+    def _why_not_ours(self, entry: Entry, busy: Busy) -> StagingError:
+        if self.stopped.is_set():
+            return Cancelled()
+        until = f"{busy.expires_at:%H:%M:%S}"
+        return DestinationBusy(entry.item.destination.display, f"request {busy.request_id} until {until}")

@@ -13,18 +13,17 @@ from stager.records.files import (
     files_by_id,
     files_of,
     last_copies,
-    last_copy,
     note_progress,
     save_files,
 )
 from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases, renew_leases
-from stager.records.lifecycle import close_request, fail_request, start_requests
+from stager.records.lifecycle import cancel_request, close_request, fail_request, start_requests
 from stager.records.manifests import ManifestWriter, manifest_of, manifest_writer
 from stager.records.requests import Page, get_request, list_requests, note_flow_run
 from stager.records.schema import migrate
 from stager.records.submission import create_request
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
-from stager.records.unfinished import unfinished_requests, waiting_requests
+from stager.records.unfinished import renew_requests, requests_to_stop, unfinished_requests, waiting_requests
 
 __all__ = [
     "Busy",
@@ -38,6 +37,7 @@ __all__ = [
     "StagedFile",
     "StagingRequestRow",
     "acquire_leases",
+    "cancel_request",
     "close_request",
     "confirm_lease",
     "create_request",
@@ -48,7 +48,6 @@ __all__ = [
     "files_of",
     "get_request",
     "last_copies",
-    "last_copy",
     "list_requests",
     "manifest_of",
     "manifest_writer",
@@ -57,6 +56,8 @@ __all__ = [
     "note_progress",
     "release_leases",
     "renew_leases",
+    "renew_requests",
+    "requests_to_stop",
     "save_files",
     "start_requests",
     "unfinished_requests",

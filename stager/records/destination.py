@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
-from stager.records.columns import path_bytes
+from stager.paths import Location
 
 
-def destination_key(area: str, owner: str, path: str) -> str:
-    """Return the key of a destination.
+def destination_key(destination: Location) -> str:
+    """Return the key of a destination: the same for whoever stages there, and through whichever area.
 
     Parameters
     ----------
-    area
-        The destination area's name.
-    owner
-        Whose folder the path is relative to; empty in an area without folders.
-    path
-        The path as the request gives it; ``a//b``, ``./a/b`` and ``a/b/`` are one.
+    destination
+        The place; symbolic links on the way to its area's root are followed.
+        Beneath the root no method follows any, so names tell places apart.
 
     Returns
     -------
     str
-        64 hexadecimal digits: the SHA-256 of the three. Long binary paths
-        cannot be an InnoDB key.
+        64 hexadecimal digits: the SHA-256 of the absolute path. Long binary
+        paths cannot be an InnoDB key.
     """
-    components = [part for part in path_bytes(path).split(b"/") if part not in (b"", b".")]
-    return hashlib.sha256(b"\0".join([area.encode(), owner.encode(), b"/".join(components)])).hexdigest()
+    root = os.fsencode(os.path.realpath(destination.root))
+    return hashlib.sha256(b"/".join([root.rstrip(b"/"), *destination.parts])).hexdigest()

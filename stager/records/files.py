@@ -12,7 +12,6 @@ from sqlmodel import col
 
 from stager.models import Status
 from stager.records.database import Database, now
-from stager.records.destination import destination_key
 from stager.records.tables import OPEN, DestinationLease, StagedFile
 
 T = TypeVar("T")
@@ -27,6 +26,7 @@ class FileChange(TypedDict, total=False):
     status: Status
     error_reason: str | None
     error_type: str | None
+    destination_key: str
     method: str
     kind: str | None
     size_bytes: int | None
@@ -125,19 +125,8 @@ def note_progress(database: Database, progress: Iterable[Progress]) -> None:
         database.write(lambda session: session.connection().execute(statement, rows) and None)
 
 
-def last_copy(database: Database, area: str, owner: str, path: str) -> StagedFile | None:
-    """Return our own receipt: the last delivery to a destination, if there was one.
-
-    Parameters
-    ----------
-    area, owner, path
-        The destination, as in ``destination_key``.
-    """
-    return last_copies(database, [destination_key(area, owner, path)]).get(destination_key(area, owner, path))
-
-
 def last_copies(database: Database, keys: Sequence[str]) -> dict[str, StagedFile]:
-    """Return the last deliveries to many destinations, by their keys."""
+    """Return our own receipts: the last deliveries to some destinations, by their keys."""
     file = StagedFile
 
     def work(session: Session) -> dict[str, StagedFile]:

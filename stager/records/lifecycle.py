@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from stager.errors import Cancelled, RunLost, StagingError
 from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
@@ -73,34 +74,25 @@ def close_request(
     RequestNotFound
         There is none of that id.
     """
-    open_ones = (Status.CANCELLED, "cancelled on request") if cancelled else (Status.FAILED, UNFINISHED)
+    error = Cancelled() if cancelled else RunLost(UNFINISHED)
 
     def work(session: Session) -> StagingRequestRow:
         row = request_in(session, request_id, locked=True)
         if row.status.is_final or (holder and _has_other_writer(session, request_id, holder=holder)):
             return row
-        _end_open_files(session, request_id, status=open_ones[0], reason=open_ones[1])
-        _end(session, row)
+        _end(session, row, error)
         return row
 
     return database.write(work)
 
 
-def fail_request(
-    database: Database, request_id: str, reason: str, *, status: Status = Status.FAILED
-) -> StagingRequestRow:
-    """Close a request whose run is gone, and return its record.
+def fail_request(database: Database, request_id: str, error: StagingError) -> StagingRequestRow:
+    """Close a request that goes no further, and return its record.
 
-    What is still open ends with that reason; items that ended keep their
-    ending. Its leases are taken away, so a run that lives after all cannot
-    publish. One that has ended stays as it ended.
-
-    Parameters
-    ----------
-    reason
-        Why, in a sentence.
-    status
-        ``failed`` or ``cancelled``.
+    What is still open ends with that error: `Cancelled` makes it
+    ``cancelled``, any other ``failed``. Items that ended keep their ending.
+    Its leases are taken away, so a run that lives after all cannot publish.
+    One that has ended stays as it ended.
 
     Raises
     ------
@@ -111,8 +103,32 @@ def fail_request(
     def work(session: Session) -> StagingRequestRow:
         row = request_in(session, request_id, locked=True)
         if not row.status.is_final:
-            _end_open_files(session, request_id, status=status, reason=reason)
-            _end(session, row)
+            _end(session, row, error)
+        return row
+
+    return database.write(work)
+
+
+def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
+    """Ask that a request be cancelled, and return its record.
+
+    One that no run has begun ends ``cancelled`` at once. Else its run, which
+    looks every second, ends it, alone of those that it carries. One that has
+    ended stays as it ended.
+
+    Raises
+    ------
+    RequestNotFound
+        There is none of that id.
+    """
+
+    def work(session: Session) -> StagingRequestRow:
+        row = request_in(session, request_id, locked=True)
+        if row.status is Status.SUBMITTED:
+            _end(session, row, Cancelled())
+        elif row.status is Status.STARTED and not row.cancel_requested:
+            row.cancel_requested = True
+            note_event(session, request_id, kind="cancel_requested", detail="its run was asked to stop")
         return row
 
     return database.write(work)
@@ -143,22 +159,23 @@ def _has_other_writer(session: Session, request_id: str, *, holder: str) -> bool
     return session.scalars(statement.limit(1)).first() is not None
 
 
-def _end_open_files(session: Session, request_id: str, *, status: Status, reason: str) -> None:
+def _end_open_files(session: Session, request_id: str, error: StagingError) -> None:
     file = StagedFile
     session.execute(
         update(file)
         .where(col(file.request_id) == request_id, col(file.status).in_(OPEN))
         .values(
-            status=status,
-            error_reason=reason,
-            error_type="Cancelled" if status is Status.CANCELLED else "UnforeseenError",
+            status=Status.CANCELLED if isinstance(error, Cancelled) else Status.FAILED,
+            error_reason=error.message,
+            error_type=type(error).__name__,
             finished_at=now(session),
         )
     )
 
 
-def _end(session: Session, row: StagingRequestRow) -> None:
-    """Set a request's ending from its files', and take its leases away."""
+def _end(session: Session, row: StagingRequestRow, error: StagingError) -> None:
+    """End what is open with an error, set the request's ending from its items', and take its leases away."""
+    _end_open_files(session, row.id, error)
     file = StagedFile
     counts = select(col(file.status), func.count()).where(col(file.request_id) == row.id).group_by(col(file.status))
     by_status = dict(session.execute(counts).all())

@@ -14,8 +14,8 @@ from sqlmodel import col
 
 from stager.errors import IdempotencyConflict
 from stager.models import StagingRequest, Status
+from stager.records.columns import path_bytes
 from stager.records.database import Database, now
-from stager.records.destination import destination_key
 from stager.records.events import note_event
 from stager.records.tables import StagedFile, StagingRequestRow
 
@@ -25,7 +25,6 @@ def create_request(
     request: StagingRequest,
     *,
     idempotency_key: str | None = None,
-    destination_owner: str | None = None,
 ) -> StagingRequestRow:
     """Write a request and its items down, all or nothing, and return its record.
 
@@ -36,9 +35,6 @@ def create_request(
     idempotency_key
         The caller's own name for the request, at most 255 bytes; with the same
         key and the same request, the first record is returned.
-    destination_owner
-        Whose folder the destinations are relative to: by default the user's;
-        empty for an area that all users share, so that they share its leases.
 
     Raises
     ------
@@ -49,9 +45,8 @@ def create_request(
     DatabaseUnavailable
         The database stayed away.
     """
-    owner = request.username if destination_owner is None else destination_owner
     row = _row(request, idempotency_key)
-    files = _files(request, request_id=row["id"], owner=owner)
+    files = _files(request, request_id=row["id"])
 
     def work(session: Session) -> StagingRequestRow:
         if known := _known(session, row["id"], username=request.username, key=idempotency_key):
@@ -98,19 +93,22 @@ def _row(request: StagingRequest, idempotency_key: str | None) -> dict[str, Any]
         "destination_area": request.destination_area,
         "on_conflict": request.on_conflict.value,
         "status": Status.SUBMITTED,
+        "cancel_requested": False,
         "idempotency_key": idempotency_key,
         "body_digest": _digest(request),
     }
 
 
-def _files(request: StagingRequest, *, request_id: str, owner: str) -> list[dict[str, Any]]:
+def _files(request: StagingRequest, *, request_id: str) -> list[dict[str, Any]]:
+    for path in (path for item in request.items for path in (item.source, item.destination)):
+        path_bytes(path)  # refused before anything is written
     return [
         {
             "request_id": request_id,
             "position": position,
             "local_path_on_storage": item.source,
             "relative_path": item.destination,
-            "destination_key": destination_key(request.destination_area, owner, item.destination),
+            "destination_key": f"{request_id}/{position}",  # until the run knows the place: its own
             "status": Status.SUBMITTED,
             "expected_checksum": _digits(item.checksum),
             "expected_size_bytes": item.size_bytes,

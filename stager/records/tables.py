@@ -47,11 +47,13 @@ class StagingRequestRow(SQLModel, table=True):
     error_reason: str | None = Field(None, sa_type=Sentence)
     flow_run_id: str | None = Field(None, max_length=64)
     acting_as: str | None = Field(None, sa_type=Sentence)
+    cancel_requested: bool = False
     idempotency_key: str | None = Field(None, sa_type=ExactText)
     body_digest: str = Field(max_length=64)
     created_at: datetime = Field(sa_type=UtcDateTime)
     flow_run_at: datetime | None = Field(None, sa_type=UtcDateTime)
     started_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    alive_until: datetime | None = Field(None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
 
 

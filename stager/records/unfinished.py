@@ -1,11 +1,11 @@
-"""What a reconciler looks for: requests that wait, and requests whose run is silent."""
+"""Who still works on a request, and what a reconciler looks for: what waits, and whose run is silent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -13,50 +13,92 @@ from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.tables import OPEN, DestinationLease, StagingRequestRow
 
+# Requests in one answer.
+PAGE = 500
 
-def waiting_requests(database: Database, *, older_than: float, limit: int = 1000) -> Sequence[StagingRequestRow]:
-    """Return requests that no flow run was found for, the oldest first.
+
+def renew_requests(database: Database, request_ids: Sequence[str], *, seconds: float) -> None:
+    """Write down that a run works on open requests, and is taken to for so long; 0 when it leaves them."""
+    row = StagingRequestRow
+    mine = update(row).where(col(row.id).in_(request_ids), col(row.status).in_(OPEN))
+
+    def work(session: Session) -> None:
+        session.execute(mine.values(alive_until=now(session) + timedelta(seconds=seconds)))
+
+    database.write(work)
+
+
+def requests_to_stop(database: Database, request_ids: Sequence[str]) -> set[str]:
+    """Return which of some requests a run should leave: asked to be cancelled, or ended by somebody else."""
+    row = StagingRequestRow
+    statement = select(col(row.id)).where(
+        col(row.id).in_(request_ids), or_(col(row.cancel_requested), col(row.status).not_in(OPEN))
+    )
+    return database.read(lambda session: set(session.scalars(statement)))
+
+
+def waiting_requests(
+    database: Database, *, older_than: float, after: StagingRequestRow | None = None, limit: int = PAGE
+) -> Sequence[StagingRequestRow]:
+    """Return a page of the requests that no flow run was found for, the oldest first.
 
     Parameters
     ----------
     older_than
         Only those that have waited this long, in seconds.
+    after
+        Only those behind this one, the previous page's last.
+    limit
+        How many at most.
     """
     row = StagingRequestRow
 
     def work(session: Session) -> Sequence[StagingRequestRow]:
         before = now(session) - timedelta(seconds=older_than)
-        statement = select(row).where(
-            col(row.status) == Status.SUBMITTED, col(row.flow_run_id).is_(None), col(row.created_at) <= before
-        )
-        return session.scalars(statement.order_by(col(row.created_at)).limit(limit)).all()
+        waits = (col(row.status) == Status.SUBMITTED, col(row.flow_run_id).is_(None), col(row.created_at) <= before)
+        return _page(session, *waits, after=after, limit=limit)
 
     return database.read(work)
 
 
-def unfinished_requests(database: Database, *, stale: float, limit: int = 1000) -> Sequence[StagingRequestRow]:
-    """Return requests that have a flow run and no living lease, the oldest first.
+def unfinished_requests(
+    database: Database, *, stale: float, after: StagingRequestRow | None = None, limit: int = PAGE
+) -> Sequence[StagingRequestRow]:
+    """Return a page of the requests that were handed over or begun and that nobody is known to work on.
 
     Ask Prefect what became of the run before closing one: it may still wait
-    for a worker, or be between two steps.
+    for a worker. A download, which has no run, is begun and silent.
 
     Parameters
     ----------
     stale
-        Only those whose run was asked for or begun this long ago, in seconds.
+        Only those that were handed over or begun this long ago, in seconds.
+    after, limit
+        As in ``waiting_requests``.
     """
     row, lease = StagingRequestRow, DestinationLease
 
     def work(session: Session) -> Sequence[StagingRequestRow]:
         moment = now(session)
-        alive = exists().where(col(lease.request_id) == col(row.id), col(lease.expires_at) > moment)
+        is_written = exists().where(col(lease.request_id) == col(row.id), col(lease.expires_at) > moment)
         last_sign = func.coalesce(col(row.started_at), col(row.flow_run_at), col(row.created_at))
-        statement = select(row).where(
+        silent = (
             col(row.status).in_(OPEN),
-            col(row.flow_run_id).is_not(None),
+            or_(col(row.flow_run_id).is_not(None), col(row.status) == Status.STARTED),
             last_sign <= moment - timedelta(seconds=stale),
-            ~alive,
+            or_(col(row.alive_until).is_(None), col(row.alive_until) <= moment),
+            ~is_written,
         )
-        return session.scalars(statement.order_by(col(row.created_at)).limit(limit)).all()
+        return _page(session, *silent, after=after, limit=limit)
 
     return database.read(work)
+
+
+def _page(
+    session: Session, *conditions: ColumnElement[bool], after: StagingRequestRow | None, limit: int
+) -> Sequence[StagingRequestRow]:
+    place = tuple_(col(StagingRequestRow.created_at), col(StagingRequestRow.id))
+    statement = select(StagingRequestRow).where(*conditions).order_by(*place.clauses).limit(limit)
+    if after is not None:
+        statement = statement.where(place > tuple_(after.created_at, after.id))
+    return session.scalars(statement).all()

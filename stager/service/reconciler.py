@@ -7,21 +7,15 @@ key, and a record that has ended is never opened or ended again.
 from __future__ import annotations
 
 import asyncio
-import uuid
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 
-from stager.errors import DeploymentMissing, ServiceUnavailable
-from stager.models import Status
-from stager.records import (
-    StagingRequestRow,
-    acquire_leases,
-    fail_request,
-    files_of,
-    list_requests,
-    unfinished_requests,
-    waiting_requests,
-)
+from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
+from stager.records import StagingRequestRow, fail_request, unfinished_requests, waiting_requests
 from stager.service.door import Door
 from stager.service.download_record import DIRECT_DOWNLOAD
 from stager.service.prefect import FlowRun
@@ -31,6 +25,15 @@ logger = structlog.get_logger(__name__)
 
 # Seconds that whoever recorded a request has for handing it to Prefect.
 GRACE = 5.0
+# What Prefect goes on saying of a run whose machine died, and what it is told then.
+ENDING = {"RUNNING": "CRASHED", "CANCELLING": "CANCELLED"}
+
+
+class Silence(NamedTuple):
+    """A request's last sign of life, and since when no look has found a newer one (by time.monotonic)."""
+
+    sign: datetime | None
+    since: float
 
 
 class Reconciler:
@@ -38,62 +41,87 @@ class Reconciler:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._name = f"reconciler {uuid.uuid4().hex}"
-        self._trouble = ""
+        self._place: StagingRequestRow | None = None
+        self._silent: dict[str, Silence] = {}
 
     async def run(self) -> None:
         """Look until cancelled; an error ends one look, never the looking."""
+        async with asyncio.TaskGroup() as looks:
+            looks.create_task(self._repeat(self.submit_waiting))
+            looks.create_task(self._repeat(self.close_unfinished))
+
+    async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
+        trouble = ""
         while True:
             await asyncio.sleep(self._door.settings.reconcile_interval)
-            for look in (self.submit_waiting, self.close_dropped, self.close_downloads):
-                try:
-                    await look()
-                except ServiceUnavailable as error:
-                    self._note_trouble(error.message)
-                    break
-                except Exception:
-                    logger.exception("The reconciler met an unforeseen error")
+            try:
+                await look()
+            except ServiceUnavailable as error:
+                if not trouble:
+                    logger.warning("The reconciler waits", reason=error.message)
+                trouble = error.message
+            except Exception:
+                logger.exception("The reconciler met an unforeseen error")
             else:
-                self._note_trouble("")
+                if trouble:
+                    logger.info("The reconciler goes on", reason=trouble)
+                trouble = ""
 
     async def submit_waiting(self) -> None:
-        """Hand to Prefect what was recorded while it was away."""
-        door = self._door
-        for row in await door.ask(waiting_requests, older_than=GRACE):
-            if row.method == DIRECT_DOWNLOAD:
-                await self._close(row, "the service stopped before the download began")
-                continue
-            try:
-                await submit(door, row)
-            except DeploymentMissing as error:  # another method's requests need not wait for it
-                logger.debug("Request waits", staging_request=row.id, reason=error.message)
+        """Hand to Prefect what was recorded while it was away.
 
-    async def close_dropped(self) -> None:
-        """Close the requests whose runs are over or gone, and whose writers are silent."""
-        door = self._door
-        stale = door.settings.reconcile_interval
-        rows = await door.ask(unfinished_requests, stale=stale)
-        runs = await door.prefect.read_flow_runs([row.flow_run_id for row in rows if row.flow_run_id])
-        for row in rows:
-            run = runs.get(row.flow_run_id or "")
-            if run is None or run.is_over:
-                await self._close(row, _ending(run), is_cancelled=run is not None and run.state == "CANCELLED")
+        A look that fails at a request is continued behind it by the next one,
+        so none keeps others waiting.
+        """
+        missing: set[str] = set()
+        while rows := await self._door.ask(waiting_requests, older_than=GRACE, after=self._place):
+            for row in rows:
+                self._place = row
+                if row.method in missing:
+                    continue
+                try:
+                    await self._hand_over(row)
+                except DeploymentMissing as error:  # another method's requests need not wait for it
+                    logger.debug("Requests wait", method=row.method, reason=error.message)
+                    missing.add(row.method)
+        self._place = None
 
-    async def close_downloads(self) -> None:
-        """Close the downloads whose door went away: their leases can be taken over."""
-        door = self._door
-        page = await door.ask(list_requests, method=DIRECT_DOWNLOAD, status=Status.STARTED)
-        for row in page.requests:
-            files = await door.ask(files_of, row.id)
-            lease = door.settings.lease
-            busy = await door.ask(acquire_leases, files, holder=self._name, seconds=lease)
-            if not busy:
-                await self._close(row, "the service stopped before the download ended")
+    async def _hand_over(self, row: StagingRequestRow) -> None:
+        if row.method == DIRECT_DOWNLOAD:
+            await self._close(row, RunLost("the service stopped before the download began"))
+        else:
+            await submit(self._door, row)
 
-    async def _close(self, row: StagingRequestRow, reason: str, *, is_cancelled: bool = False) -> None:
-        door = self._door
-        status = Status.CANCELLED if is_cancelled else Status.FAILED
-        closed = await door.ask(fail_request, row.id, reason, status=status)
+    async def close_unfinished(self) -> None:
+        """Close the requests whose runs are over or gone, or whose writers have died."""
+        before, self._silent = self._silent, {}  # a look that fails forgets: what it missed was no silence
+        silent: dict[str, Silence] = {}
+        stale, last = self._door.settings.reconcile_interval, None
+        while rows := await self._door.ask(unfinished_requests, stale=stale, after=last):
+            last = rows[-1]
+            runs = await self._door.prefect.read_flow_runs([row.flow_run_id for row in rows if row.flow_run_id])
+            for row in rows:
+                run = runs.get(row.flow_run_id or "")
+                if row.flow_run_id and (run is None or run.is_over):
+                    await self._close(row, _error(row, run))
+                elif run is None or run.state in ENDING:
+                    silent[row.id] = _silence(row, before)
+                    await self._end_if_dead(row, run, since=silent[row.id].since)
+        self._silent = silent
+
+    async def _end_if_dead(self, row: StagingRequestRow, run: FlowRun | None, *, since: float) -> None:
+        """End what was silent for a whole lease: a download, or, for the next look to find, a run in Prefect."""
+        if time.monotonic() - since < self._door.settings.lease:
+            return
+        if run is None:
+            await self._close(row, RunLost("the service stopped before the download ended"))
+            return
+        message = f"its machine died: it has given no sign of life since {row.alive_until or row.flow_run_at:%F %T} UTC"
+        logger.warning("Run is dead", staging_request=row.id, flow_run=run.id, reason=message)
+        await self._door.prefect.end_flow_run(run.id, state=ENDING[run.state], message=message)
+
+    async def _close(self, row: StagingRequestRow, error: StagingError) -> None:
+        closed = await self._door.ask(fail_request, row.id, error)
         logger.warning(
             "Request closed by the reconciler",
             staging_request=row.id,
@@ -103,23 +131,21 @@ class Reconciler:
             reason=closed.error_reason,
         )
 
-    def _note_trouble(self, reason: str) -> None:
-        """Log once that something is away, and once that it is back."""
-        if reason and not self._trouble:
-            logger.warning("The reconciler waits", reason=reason)
-        elif self._trouble and not reason:
-            logger.info("The reconciler goes on", reason=self._trouble)
-        self._trouble = reason
+
+def _silence(row: StagingRequestRow, before: dict[str, Silence]) -> Silence:
+    known = before.get(row.id)
+    return known if known and known.sign == row.alive_until else Silence(row.alive_until, time.monotonic())
 
 
-def _ending(run: FlowRun | None) -> str:
-    """Return what became of a run, in plain words."""
+def _error(row: StagingRequestRow, run: FlowRun | None) -> StagingError:
+    """Return what became of a request's run, in plain words."""
     if run is None:
-        return "the run was deleted in Prefect"
+        return RunLost("the run was deleted in Prefect")
     words = {
         "CANCELLED": "the run was cancelled",
         "CRASHED": "the run crashed",
         "FAILED": "the run failed",
         "COMPLETED": "the run ended without saying what became of this",
     }
-    return f"{words[run.state]}: {run.message}" if run.message else words[run.state]
+    reason = f"{words[run.state]}: {run.message}" if run.message else words[run.state]
+    return Cancelled(reason) if run.state == "CANCELLED" or row.cancel_requested else RunLost(reason)

@@ -29,7 +29,7 @@ async def submit(door: Door, row: StagingRequestRow) -> None:
         run = await door.prefect.create_flow_run(method=row.method, username=row.username, request_id=row.id)
     except RunRefused as error:
         logger.exception("Request cannot be run", staging_request=row.id, method=row.method)
-        await door.ask(fail_request, row.id, error.message)
+        await door.ask(fail_request, row.id, error)
         return
     await door.ask(note_flow_run, row.id, run)
     logger.info("Request handed to Prefect", staging_request=row.id, method=row.method, flow_run=run)

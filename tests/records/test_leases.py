@@ -10,24 +10,32 @@ import pytest
 
 from stager.errors import LeaseLost
 from stager.models import StagingItem, StagingRequest
+from stager.paths import locate
 from stager.records import (
     Database,
     StagedFile,
     acquire_leases,
     confirm_lease,
     create_request,
+    destination_key,
     events_of,
     files_of,
     release_leases,
     renew_leases,
+    save_files,
 )
 from stager.records.leases import lease_in
 
+USERS, SHARED = Path("/users"), Path("/projects")
 
-def submit(database: Database, *paths: str, username: str = "alice", owner: str | None = None) -> list[StagedFile]:
+
+def submit(database: Database, *paths: str, username: str = "alice", area: Path = USERS) -> list[StagedFile]:
+    """Record a request whose run has found its destinations."""
     items = tuple(StagingItem(source=path, destination=path) for path in paths)
-    request = StagingRequest(method="local_copy", username=username, items=items)
-    row = create_request(database, request, destination_owner=owner)
+    row = create_request(database, StagingRequest(method="local_copy", username=username, items=items))
+    inside = username if area == USERS else None
+    places = {file.id: locate(area, file.relative_path, inside=inside) for file in files_of(database, row.id)}
+    save_files(database, [{"id": i, "destination_key": destination_key(place)} for i, place in places.items()])
     return list(files_of(database, row.id))
 
 
@@ -87,7 +95,8 @@ def test_what_is_given_back_is_free_and_what_is_not_stays(database: Database) ->
     acquire_leases(database, files, holder="one", seconds=60)
     release_leases(database, holder="one", files=files[:1])
     release_leases(database, holder="two")
-    assert [busy.file for busy in acquire_leases(database, files, holder="two", seconds=60)] == files[1:]
+    busy = acquire_leases(database, files, holder="two", seconds=60)
+    assert {one.file.id for one in busy} == {file.id for file in files[1:]}
     release_leases(database, holder="one")
     assert acquire_leases(database, files, holder="two", seconds=60) == []
 
@@ -101,8 +110,25 @@ def test_two_files_with_one_destination_have_one_writer(database: Database) -> N
 def test_users_have_their_own_destinations_but_in_a_shared_area(database: Database) -> None:
     own = submit(database, "a") + submit(database, "a", username="bob")
     assert acquire_leases(database, own, holder="one", seconds=60) == []
-    shared = submit(database, "a", owner="") + submit(database, "a", username="bob", owner="")
+    shared = submit(database, "a", area=SHARED) + submit(database, "a", username="bob", area=SHARED)
     assert [busy.file for busy in acquire_leases(database, shared, holder="one", seconds=60)] == shared[1:]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("users", "a/b", "alice"), ("", "users/alice/a/b", None)),
+        (("users", "a/b", None), ("mounted", "a/b", None)),
+        (("users", "a/b", None), ("users/../users/", "./a//b/", None)),
+    ],
+)
+def test_one_place_has_one_key_through_whichever_area(
+    tmp_path: Path, first: tuple[str, str, str | None], second: tuple[str, str, str | None]
+) -> None:
+    (tmp_path / "users").mkdir()
+    (tmp_path / "mounted").symlink_to("users")
+    keys = {destination_key(locate(tmp_path / area, path, inside=user)) for area, path, user in (first, second)}
+    assert len(keys) == 1
 
 
 def test_ten_thousand_destinations_are_taken_at_once(database: Database) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from stager.errors import LeaseLost, RequestNotFound
+from stager.errors import Cancelled, InvalidMethod, LeaseLost, RequestNotFound, RunLost, StagingError
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records import (
     Database,
     Progress,
     StagedFile,
     acquire_leases,
+    cancel_request,
     close_request,
     confirm_lease,
     create_request,
@@ -18,6 +19,8 @@ from stager.records import (
     get_request,
     note_flow_run,
     note_progress,
+    renew_requests,
+    requests_to_stop,
     save_files,
     start_requests,
     unfinished_requests,
@@ -98,7 +101,7 @@ def test_what_has_ended_is_never_opened_again(database: Database) -> None:
     note_progress(database, [Progress(files[0].id, 1, 1)])
     note_flow_run(database, request_id, "late")
     start_requests(database, [request_id], flow_run_id="late", acting_as="x")
-    fail_request(database, request_id, "late")
+    fail_request(database, request_id, RunLost("late"))
     assert close_request(database, request_id, cancelled=True) == closed
     [file] = files_of(database, request_id)
     assert (file.status, file.bytes_done) == (C, 0)
@@ -135,11 +138,49 @@ def test_a_dead_runs_request_is_closed_and_it_can_publish_no_more(database: Data
     request_id, files = submit(database, 2)
     acquire_leases(database, files, holder="run", seconds=60)
     end(database, files, C)
-    row = fail_request(database, request_id, "the run crashed")
+    row = fail_request(database, request_id, RunLost("the run crashed"))
     assert (row.status, row.error_reason) == (F, "1 of 2 items failed: the run crashed")
     assert [file.status for file in files_of(database, request_id)] == [C, F]
     with pytest.raises(LeaseLost):
         confirm_lease(database, files[1], holder="run", seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(InvalidMethod("tape"), F), (RunLost("the run crashed"), F), (Cancelled(), X)]
+)
+def test_a_request_that_was_refused_as_a_whole_keeps_the_kind_of_error(
+    database: Database, error: StagingError, status: Status
+) -> None:
+    request_id, _ = submit(database, 2)
+    assert fail_request(database, request_id, error).status is status
+    kept = {(file.status, file.error_type, file.error_reason) for file in files_of(database, request_id)}
+    assert kept == {(status, type(error).__name__, error.message)}
+
+
+def test_a_request_that_nobody_has_begun_is_cancelled_at_once(database: Database) -> None:
+    request_id, _ = submit(database, 2)
+    row = cancel_request(database, request_id)
+    assert (row.status, row.error_reason) == (X, "2 of 2 items cancelled: cancelled on request")
+    assert start_requests(database, [request_id], flow_run_id="run", acting_as="x")[0].status is X
+
+
+def test_a_run_is_told_which_of_its_requests_to_leave(database: Database) -> None:
+    ids = [submit(database, 1)[0] for _ in range(3)]
+    start_requests(database, ids, flow_run_id="run", acting_as="alice")
+    assert requests_to_stop(database, ids) == set()
+    assert cancel_request(database, ids[0]).status is Status.STARTED
+    assert cancel_request(database, ids[0]).cancel_requested
+    fail_request(database, ids[1], RunLost("it was silent"))
+    assert requests_to_stop(database, ids) == set(ids[:2])
+    assert [event.kind for event in events_of(database, ids[0])] == ["submitted", "started", "cancel_requested"]
+    assert close_request(database, ids[0], cancelled=True).status is X
+
+
+def test_what_has_ended_cannot_be_cancelled(database: Database) -> None:
+    request_id, files = submit(database, 1)
+    end(database, files, C)
+    closed = close_request(database, request_id)
+    assert cancel_request(database, request_id) == closed
 
 
 def test_reasons_keep_whatever_they_quote(database: Database) -> None:
@@ -183,8 +224,35 @@ def test_a_silent_run_is_found_and_a_living_one_is_not(database: Database) -> No
     assert unfinished_requests(database, stale=0) == []
     acquire_leases(database, files, holder="run", seconds=0)
     assert [row.id for row in unfinished_requests(database, stale=0)] == [request_id]
-    fail_request(database, request_id, "gone")
+    fail_request(database, request_id, RunLost("gone"))
     assert unfinished_requests(database, stale=0) == []
+
+
+def test_a_run_that_says_that_it_lives_is_not_found_even_between_two_batches(database: Database) -> None:
+    request_id, _ = submit(database, 1)
+    start_requests(database, [request_id], flow_run_id="run", acting_as="alice")
+    renew_requests(database, [request_id], seconds=60)
+    assert unfinished_requests(database, stale=0) == []
+    renew_requests(database, [request_id], seconds=0)
+    [found] = unfinished_requests(database, stale=0)
+    assert found.id == request_id
+    fail_request(database, request_id, RunLost("gone"))
+    closed = get_request(database, request_id)
+    renew_requests(database, [request_id], seconds=60)
+    assert get_request(database, request_id) == closed
+
+
+def test_a_reconciler_finds_all_of_them_a_page_at_a_time(database: Database) -> None:
+    ids = [submit(database, 1)[0] for _ in range(7)]
+    waiting = [first := waiting_requests(database, older_than=0, limit=3)]
+    waiting += [second := waiting_requests(database, older_than=0, after=first[-1], limit=3)]
+    waiting += [waiting_requests(database, older_than=0, after=second[-1], limit=3)]
+    assert [[row.id for row in page] for page in waiting] == [ids[:3], ids[3:6], ids[6:]]
+    for request_id in ids:
+        note_flow_run(database, request_id, "run")
+    page = unfinished_requests(database, stale=0, limit=5)
+    rest = unfinished_requests(database, stale=0, after=page[-1], limit=5)
+    assert [row.id for row in [*page, *rest]] == ids
 
 
 def test_an_overtaken_run_neither_ends_files_nor_closes_the_request(database: Database) -> None:

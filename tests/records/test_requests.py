@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,13 +9,16 @@ from hypothesis import strategies as st
 
 from stager.errors import IdempotencyConflict, InvalidPath, RequestNotFound
 from stager.models import StagingItem, StagingRequest, Status
+from stager.paths import locate
 from stager.records import (
     Database,
+    FileChange,
     create_request,
+    destination_key,
     events_of,
     files_of,
     get_request,
-    last_copy,
+    last_copies,
     list_requests,
     note_flow_run,
     save_files,
@@ -78,11 +82,12 @@ def test_paths_that_look_alike_are_not_the_same(database: Database) -> None:
     for twin in twins:
         row = create_request(database, request_of(twin))
         [file] = files_of(database, row.id)
-        save_files(database, [{"id": file.id, "status": Status.COMPLETED, "checksum": twin.encode().hex()}])
+        key = destination_key(locate(Path("/users/alice"), twin))
+        done = FileChange(id=file.id, status=Status.COMPLETED, checksum=twin.encode().hex(), destination_key=key)
+        save_files(database, [done])
     for twin in twins:
-        copy = last_copy(database, "user", "alice", twin)
-        assert copy is not None
-        assert copy.checksum == twin.encode().hex()
+        key = destination_key(locate(Path("/users/alice"), twin))
+        assert last_copies(database, [key])[key].checksum == twin.encode().hex()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

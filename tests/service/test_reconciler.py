@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import insert
 
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records import (
     FileChange,
     acquire_leases,
+    cancel_request,
     close_request,
     create_request,
     events_of,
@@ -18,9 +21,11 @@ from stager.records import (
     get_request,
     note_flow_run,
     release_leases,
+    renew_requests,
     save_files,
     start_requests,
 )
+from stager.records.tables import StagingRequestRow
 
 if TYPE_CHECKING:
     from conftest import Gate, PrefectServer, ServedDoor
@@ -41,6 +46,13 @@ def running(door: ServedDoor, prefect: PrefectServer) -> tuple[str, str]:
     prefect.end(flow_run_id, "RUNNING")
     start_requests(door.database, [request_id], flow_run_id=flow_run_id, acting_as="alice")
     return request_id, flow_run_id
+
+
+def crowd(door: ServedDoor, request_id: str, count: int, **facts: object) -> None:
+    """Record many requests more, like one that is there."""
+    like = get_request(door.database, request_id).model_dump() | facts
+    rows = [{**like, "id": f"{number:032x}"} for number in range(count)]
+    door.database.write(lambda session: session.execute(insert(StagingRequestRow), rows) and None)
 
 
 def is_final(seen: dict[str, Any]) -> bool:
@@ -194,3 +206,65 @@ def test_a_request_that_another_process_handed_over_is_not_handed_over_again(
 
     assert seen["error_reason"] == "the run was deleted in Prefect"
     assert prefect.runs(request_id) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "told", "ending"),
+    [
+        ("RUNNING", "CRASHED", ("failed", "the run crashed: its machine died")),
+        ("CANCELLING", "CANCELLED", ("cancelled", "the run was cancelled: its machine died")),
+    ],
+)
+def test_a_run_whose_machine_died_is_ended_in_prefect_and_on_record(
+    brief_door: ServedDoor, prefect: PrefectServer, said: str, told: str, ending: tuple[str, str]
+) -> None:
+    request_id, flow_run_id = running(brief_door, prefect)
+    prefect.end(flow_run_id, said)
+    renew_requests(brief_door.database, [request_id], seconds=0)  # its last sign of life
+
+    seen = brief_door.eventually(request_id, is_final)
+
+    assert prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state_type"] == told
+    assert (seen["status"], seen["error_reason"].partition(": it has given")[0]) == ending
+
+
+def test_a_run_that_says_that_it_lives_is_left_alone(brief_door: ServedDoor, prefect: PrefectServer) -> None:
+    alive, flow_run_id = running(brief_door, prefect)
+    renew_requests(brief_door.database, [alive], seconds=600)
+    waits, pending_run_id = running(brief_door, prefect)
+    prefect.end(pending_run_id, "PENDING")  # another machine goes on with it
+    silent, _ = running(brief_door, prefect)
+
+    brief_door.eventually(silent, is_final)
+
+    assert [brief_door.request(request_id)["status"] for request_id in (alive, waits)] == ["started", "started"]
+    assert prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state_type"] == "RUNNING"
+
+
+def test_a_dead_run_that_was_asked_to_cancel_was_cancelled(brief_door: ServedDoor, prefect: PrefectServer) -> None:
+    request_id, _ = running(brief_door, prefect)
+    cancel_request(brief_door.database, request_id)
+
+    assert brief_door.eventually(request_id, is_final)["status"] == "cancelled"
+
+
+def test_a_thousand_requests_that_cannot_be_run_hold_up_no_other(
+    brief_door: ServedDoor, prefect: PrefectServer
+) -> None:
+    crowd(brief_door, record(brief_door), 1001, method="no_such_method")
+    behind = record(brief_door)
+
+    assert brief_door.eventually(behind, lambda seen: seen["flow_run_id"])
+    assert len(prefect.runs(behind)) == 1
+
+
+def test_a_download_whose_service_died_is_closed_behind_a_thousand_that_live(brief_door: ServedDoor) -> None:
+    silent = record(brief_door, "direct_download")
+    start_requests(brief_door.database, [silent], flow_run_id=None, acting_as="nobody")
+    much_later = get_request(brief_door.database, silent).created_at + timedelta(days=1)
+    crowd(brief_door, silent, 1001, alive_until=much_later)
+
+    seen = brief_door.eventually(silent, is_final)
+
+    assert seen["error_reason"] == "the service stopped before the download ended"
+    assert brief_door.request(f"{0:032x}")["status"] == "started"

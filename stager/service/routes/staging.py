@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from http import HTTPStatus
 from typing import Annotated
 
@@ -105,9 +104,8 @@ async def _record(door: Door, paths: StagingPaths, *, method: str, username: str
     """Write the request down before anybody is asked to do it."""
     item = StagingItem(source=paths.local_path_on_storage, destination=paths.relative_path)
     area = DOWNLOAD_AREA if method == DIRECT_DOWNLOAD else USER_AREA
-    owner = uuid.uuid4().hex if method == DIRECT_DOWNLOAD else None  # downloads never wait for one another
     wanted = StagingRequest(method=method, username=username, items=(item,), destination_area=area)
-    row = await door.ask(create_request, wanted, destination_owner=owner)
+    row = await door.ask(create_request, wanted)
     structlog.contextvars.bind_contextvars(staging_request=row.id)
     logger.info("Request recorded")
     return row

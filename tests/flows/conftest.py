@@ -1,0 +1,127 @@
+"""Flows in processes of their own, as a worker starts them, against a real Prefect and a real database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from prefect.settings import get_current_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from stager.models import StagingItem, StagingRequest, Status
+from stager.records import Database, StagedFile, create_request, files_of, get_request, migrate
+
+CHECKOUT = Path(__file__).parents[2]
+RUN = """
+import importlib, sys
+name, *request_ids = sys.argv[1:]
+flow = getattr(importlib.import_module(f"flows.{name}"), name)
+state = flow(**({"request_ids": request_ids} if request_ids else {}), return_state=True)
+print(state.name, state.message, sep=": ")
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Two storage areas, and the records of what is staged between them."""
+
+    folder: Path
+    database_url: str
+    prefect_api: str
+    database: Database = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "database", Database(self.database_url, patience=20))
+
+    @property
+    def users(self) -> Path:
+        return self.folder / "users"
+
+    def request(
+        self, *items: tuple[str, str], method: str = "local_copy", username: str = "alice", to: str = "user"
+    ) -> str:
+        wanted = tuple(StagingItem(source=source, destination=destination) for source, destination in items)
+        request = StagingRequest(method=method, username=username, items=wanted, destination_area=to)
+        return create_request(self.database, request).id
+
+    def files(self, request_id: str) -> list[StagedFile]:
+        return list(files_of(self.database, request_id))
+
+    def statuses(self, request_ids: Sequence[str]) -> list[Status]:
+        return [get_request(self.database, request_id).status for request_id in request_ids]
+
+    def python(self, program: str, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(CHECKOUT),
+            "PREFECT_API_URL": self.prefect_api,
+            "PREFECT_HOME": str(self.folder),
+            "SOURCE_STORAGE_PATH": str(self.folder / "storage"),
+            "TARGET_STORAGE_PATH": str(self.users),
+            "STAGER_DATABASE_URL": self.database_url,
+            "STAGER_USERS_FILE": str(self.folder / "users.toml"),
+        }
+        command = [*prefix, sys.executable, "-c", program, *arguments]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, flow: str, *request_ids: str, prefix: Sequence[str] = ()) -> tuple[str, str]:
+        """Return a run's final state in words, and its log."""
+        with self.running(flow, *request_ids, prefix=prefix) as process:
+            return self.ended(process)
+
+    @staticmethod
+    def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+        out, log = process.communicate(timeout=120)
+        assert process.returncode == 0, log
+        return out.strip(), log
+
+    @staticmethod
+    def eventually(holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not holds():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    @contextmanager
+    def running(self, flow: str, *request_ids: str, prefix: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
+        with self.python(RUN, flow, *request_ids, prefix=prefix) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Iterator[str]:
+    """The address of a Prefect server of our own."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield str(get_current_settings().api.url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def site(request: pytest.FixtureRequest, prefect_api: str) -> Iterator[Site]:
+    """A site that any account can reach."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for shared in (folder, folder / "storage", folder / "users", folder / "projects"):
+            shared.mkdir(exist_ok=True)
+            shared.chmod(0o777)
+        (folder / "storage/a.fits").write_bytes(b"SIMPLE  =                    T")
+        users = "".join(f"[users.{user}]\nuid = {os.geteuid()}\ngid = {os.getegid()}\n" for user in ("alice", "bob"))
+        (folder / "users.toml").write_text(users)
+        is_sqlite = request.param == "sqlite"
+        url = f"sqlite:///{folder}/records.db" if is_sqlite else request.getfixturevalue("mariadb_database")
+        migrate(url)
+        for file in folder.glob("records.db*"):
+            file.chmod(0o666)
+        site = Site(folder, url, prefect_api)
+        with closing(site.database):
+            yield site

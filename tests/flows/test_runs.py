@@ -1,0 +1,101 @@
+"""What a run makes of the requests that it carries."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stager.models import Status
+from stager.paths import locate
+from stager.records import acquire_leases, cancel_request, destination_key, get_request
+
+if TYPE_CHECKING:
+    from conftest import Site
+
+pytestmark = pytest.mark.stack
+C, F, S, X = Status.COMPLETED, Status.FAILED, Status.SKIPPED, Status.CANCELLED
+NOT_ROOT = 65533
+# It may read what is root's, because the tests' Python may be root's; it may write and give away nothing.
+AS_NOT_ROOT = f"setpriv --reuid {NOT_ROOT} --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search"
+SHARE = """
+import sys
+from pathlib import Path
+from blocks.storage_area import StorageAreaBlock
+StorageAreaBlock(path=Path(sys.argv[1])).save("projects", overwrite=True)
+"""
+
+
+def test_what_was_done_is_on_record_with_the_method_that_did_it(site: Site) -> None:
+    request_id = site.request(("a.fits", "b.fits"), ("missing", "c.fits"))
+    assert site.run("local_copy", request_id)[0].startswith("Failed: 1 of 2 items failed")
+    kept = [(file.status, file.method, file.error_type) for file in site.files(request_id)]
+    assert kept == [(C, "local_copy", None), (F, "local_copy", "SourceNotFound")]
+
+
+def test_a_request_that_is_refused_as_a_whole_keeps_the_kind_of_error(site: Site) -> None:
+    refused = {
+        site.request(("a.fits", "b.fits"), username="carol"): ("UserDoesNotExist", "User carol does not exist"),
+        site.request(("a.fits", "b.fits"), to="nowhere"): ("UnknownArea", "Unknown storage area: nowhere"),
+        site.request(("a.fits", "b.fits"), method="local_symlink"): (
+            "InvalidMethod",
+            "Invalid staging method: local_symlink",
+        ),
+    }
+    other = site.request(("a.fits", "c.fits"))
+    site.run("local_copy", *refused, other)
+    for request_id, reason in refused.items():
+        [file] = site.files(request_id)
+        assert (file.status, file.error_type, file.error_reason, file.method) == (F, *reason, None)
+    assert site.statuses([*refused, other]) == [F, F, F, C]
+
+
+def test_one_of_several_requests_is_cancelled_and_the_others_go_on(site: Site) -> None:
+    ids = [site.request(("a.fits", f"{name}.fits")) for name in ("one", "two", "three")]
+    [held] = site.files(site.request(("a.fits", "two.fits")))
+    held.destination_key = destination_key(locate(site.users, "alice/two.fits"))
+    acquire_leases(site.database, [held], holder="another run", seconds=600)
+    with site.running("local_copy", *ids) as process:
+        site.eventually(lambda: site.statuses(ids[1:2]) == [Status.STARTED])  # and waits for the destination
+        cancel_request(site.database, ids[1])
+        assert site.ended(process)[0] == "Failed: cancelled on request"
+    assert site.statuses(ids) == [C, X, C]
+    assert sorted(path.name for path in (site.users / "alice").iterdir()) == ["one.fits", "three.fits"]
+
+
+def test_a_request_that_is_cancelled_midway_keeps_what_is_done_and_leaves_nothing_else(site: Site) -> None:
+    request_id = site.request(*(("a.fits", f"{number}.fits") for number in range(10_000)), method="local_symlink")
+    with site.running("local_symlink", request_id) as process:
+        site.eventually(lambda: site.files(request_id)[0].status is C)
+        cancel_request(site.database, request_id)
+        assert site.ended(process)[0].startswith("Cancelled: ")
+    statuses = [file.status for file in site.files(request_id)]
+    assert set(statuses) == {C, X}
+    assert sum(path.is_symlink() for path in (site.users / "alice").iterdir()) == statuses.count(C)
+    assert list(site.users.rglob(".stager-*")) == []
+
+
+def test_two_users_of_a_shared_area_contend_for_one_destination(site: Site) -> None:
+    site.ended(site.python(SHARE, str(site.folder / "projects")))
+    shared, own = (
+        [site.request(("a.fits", "sky/a.fits"), username=name, to=to) for name in ("alice", "bob")]
+        for to in ("projects", "user")
+    )
+    site.run("local_copy", *shared, *own)
+    assert site.statuses([*shared, *own]) == [C, S, C, C]
+    keys = [file.destination_key for request_id in [*shared, *own] for file in site.files(request_id)]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to be somebody else")
+def test_a_run_that_is_not_root_says_so_in_the_record_and_in_its_log(site: Site) -> None:
+    request_id = site.request(("a.fits", "b.fits"))
+    state, log = site.run("local_copy", request_id, prefix=AS_NOT_ROOT.split())
+    assert state.startswith("Completed")
+    assert (site.users / "alice/b.fits").stat().st_uid == NOT_ROOT
+    said = f"running user without a name (uid {NOT_ROOT}): not root, so files stay with it"
+    assert get_request(site.database, request_id).acting_as == said
+    assert f"acting as {said}" in log
