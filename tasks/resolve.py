@@ -88,6 +88,7 @@ def _last_copy(file: StagedFile | None) -> LastCopy | None:
         file_id=file.id,
         source_fingerprint=file.source_fingerprint,
         destination_fingerprint=file.destination_fingerprint,
+        checksum=file.checksum,
     )
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 
 from stager import checksums
 from stager.engine.control import Control, unattended
+from stager.engine.expected import require_checksum
 from stager.engine.file import BLOCK_BYTES, read_block
 from stager.engine.mapping import unread, writing
 from stager.engine.overlap import refuse_overlap
@@ -105,9 +106,8 @@ def _compare(source: Source, place: _Place, checksum: str | None, control: Contr
         found = _Comparing(source.display, control).compare_opened(source.content.fd, place)
     except _Differs as difference:
         return Comparison(Likeness.DIFFERENT, str(difference))
-    if found is not None and checksum and found != checksums.normalise(checksum):
-        wanted = checksums.normalise(checksum)
-        return Comparison(Likeness.DIFFERENT, f"its checksum is {found}, requested is {wanted}")
+    if found is not None:
+        require_checksum(source.display, found, checksum)
     return Comparison(Likeness.IDENTICAL, checksum=found)
 
 

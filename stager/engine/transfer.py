@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from stager import checksums
 from stager.engine.control import Control
 from stager.engine.copier import Copier
+from stager.engine.expected import Expected, require_checksum, require_size
 from stager.engine.mapping import writing
 from stager.engine.overlap import refuse_overlap
 from stager.engine.source import READ_DIRECTORY, Source, inode, opened
 from stager.engine.staged import Ownership, Staged, staging
 from stager.engine.survey import Survey, survey_opened
 from stager.engine.tree import TreeCopy
-from stager.errors import NoSpace, SourceChanged, SourceMismatch, SourceNotFound
+from stager.errors import NoSpace, SourceChanged, SourceNotFound
 from stager.models import ManifestEntry
 from stager.paths import Descriptor, Location
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What the request says that the source is; None where it does not say."""
-
-    checksum: str | None = None
-    size_bytes: int | None = None
 
 
 def transfer(
@@ -120,10 +112,7 @@ def _refuse_other(source: Source, survey: Survey, expected: Expected) -> None:
         raise SourceChanged(source.display, f"it was a {survey.kind} and is a {kind}")
     if not source.is_directory and source.status.st_size != survey.size_bytes:
         raise SourceChanged(source.display, f"its size was {survey.size_bytes} bytes and is not")
-    if expected.size_bytes not in (None, survey.size_bytes):
-        raise SourceMismatch(source.display, f"{survey.size_bytes} bytes, requested are {expected.size_bytes}")
-    if source.is_directory and expected.checksum:
-        raise SourceMismatch(source.display, "a directory has no Adler-32 checksum")
+    require_size(source.display, survey, expected)
 
 
 def _copy(source: Source, staged: Staged, copier: Copier) -> None:
@@ -163,9 +152,7 @@ def _verify(source: Source, staged: Staged, *, survey: Survey, expected: Expecte
         raise SourceChanged(source.display, "it is not what it was when it was checked")
     if (staged.size_bytes, staged.file_count) != (survey.size_bytes, survey.file_count):
         raise SourceChanged(source.display, "its files are not those that were checked")
-    if expected.checksum and staged.checksum != checksums.normalise(expected.checksum):
-        wanted = checksums.normalise(expected.checksum)
-        raise SourceMismatch(source.display, f"checksum {staged.checksum}, requested is {wanted}")
+    require_checksum(source.display, staged.checksum, expected.checksum)
 
 
 def _require_room(staged: Staged, survey: Survey) -> None:

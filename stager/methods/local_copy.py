@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
-from stager import engine
+from stager import checksums, engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
 from stager.methods.method import Item
@@ -19,7 +19,9 @@ class LocalCopy(PublishedByRename):
 
     def check_source(self, item: Item) -> engine.Survey:
         """Walk the source: what it is, how much, and that it can be staged."""
-        return engine.survey(item.source)
+        found = engine.survey(item.source)
+        engine.require_size(item.source.display, found, item.expected)
+        return found
 
     def check_duplicate(self, item: Item, survey: engine.Survey, *, control: engine.Control) -> bool:
         """Compare by our own record and unchanged stat(2), or else byte for byte."""
@@ -39,10 +41,11 @@ class LocalCopy(PublishedByRename):
 
     @staticmethod
     def _is_our_last_copy(item: Item, survey: engine.Survey, found: str) -> bool:
-        last = item.last_copy
-        return last is not None and (last.source_fingerprint, last.destination_fingerprint) == (
-            survey.fingerprint,
-            found,
+        last, wanted = item.last_copy, item.expected.checksum
+        return (
+            last is not None
+            and (last.source_fingerprint, last.destination_fingerprint) == (survey.fingerprint, found)
+            and (wanted is None or last.checksum == checksums.normalise(wanted))
         )
 
     def transfer(

@@ -19,17 +19,20 @@ class LocalSymlink(PublishedByRename):
     name: ClassVar[str] = "local_symlink"
 
     def check_source(self, item: Item) -> engine.Survey:
-        """Look at the source alone: what is under a directory is not walked."""
-        return engine.survey(item.source, depth=0)
+        """Look at the source alone: under a directory only where the request gives its size."""
+        found = engine.survey(item.source, depth=0 if item.expected.size_bytes is None else None)
+        engine.require_size(item.source.display, found, item.expected)
+        return found
 
     def check_duplicate(
         self,
         item: Item,
-        survey: engine.Survey,  # noqa: ARG002 - it only matters where the link leads
+        survey: engine.Survey,
         *,
-        control: engine.Control,  # noqa: ARG002 - nothing takes time
+        control: engine.Control,
     ) -> bool:
-        """Compare where the link leads."""
+        """Compare where the link leads, and read the source where the request gives its checksum."""
+        engine.verify(item.source, survey=survey, expected=item.expected, control=control)
         found = engine.link_target(item.destination)
         if found is engine.ABSENT:
             return False

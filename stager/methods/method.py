@@ -23,6 +23,7 @@ class LastCopy:
     file_id: int
     source_fingerprint: str
     destination_fingerprint: str
+    checksum: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class StagingMethod(Protocol):
     - Each step may be repeated, and a staging that was killed at any moment
       may be done again from the first.
     - A path that leaves its area is never followed, however it is disguised.
+    - A source that has another size or checksum than the request says is
+      neither delivered nor taken for delivered.
     """
 
     name: ClassVar[str]
@@ -69,7 +72,8 @@ class StagingMethod(Protocol):
         Raises
         ------
         SourceError
-            Nothing is there, it cannot be read or is not data.
+            Nothing is there, it cannot be read, is not data or, as far as
+            that shows without reading it, not what the request says.
         PathOutsideArea
             The path leads out of the source area.
         """
@@ -79,6 +83,9 @@ class StagingMethod(Protocol):
 
         Raises
         ------
+        SourceMismatch
+            The source has another checksum than the request says. Only a
+            method that copies may leave that to the transfer.
         DestinationExists
             Something is there and the request said to fail then.
         DestinationDiffers

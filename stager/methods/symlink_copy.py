@@ -23,16 +23,19 @@ class SymlinkCopy(PublishedByRename):
 
     def check_source(self, item: Item) -> engine.Survey:
         """Look at the source; a directory cannot have a second name."""
-        return engine.survey(item.source, depth=0)
+        found = engine.survey(item.source, depth=0 if item.expected.size_bytes is None else None)
+        engine.require_size(item.source.display, found, item.expected)
+        return found
 
     def check_duplicate(
         self,
         item: Item,
-        survey: engine.Survey,  # noqa: ARG002 - one inode is one content
+        survey: engine.Survey,
         *,
-        control: engine.Control,  # noqa: ARG002 - nothing takes time
+        control: engine.Control,
     ) -> bool:
-        """Compare the inodes."""
+        """Compare the inodes, and read the source where the request gives its checksum."""
+        engine.verify(item.source, survey=survey, expected=item.expected, control=control)
         if engine.link_target(item.destination) is engine.ABSENT:
             return False
         same = engine.is_same_file(item.source, item.destination)

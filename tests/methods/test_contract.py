@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from stager.errors import (
     DestinationNotWritable,
     LeaseLost,
     PathOutsideArea,
+    SourceMismatch,
     SourceNotFound,
 )
 from stager.identity import Identity
-from stager.methods import METHODS, Item, StagingMethod
+from stager.methods import METHODS, Item, LastCopy, StagingMethod
 from stager.models import OnConflict, StorageArea
 from stager.paths import locate
 
@@ -162,6 +164,60 @@ def test_a_staging_given_up_midway_leaves_nothing_and_may_be_done_again(site: Si
     site.method.discard(staged)
     assert site.seen_by_user() == []
     assert site.stage(item) is not None
+
+
+MISMATCHES = [
+    Expected(checksum="1"),
+    Expected(size_bytes=len(CONTENT) + 1),
+    Expected(size_bytes=len(CONTENT) + 1, checksum=f"{zlib.adler32(CONTENT):x}"),
+]
+
+
+@pytest.mark.parametrize("expected", MISMATCHES)
+@pytest.mark.parametrize("on_conflict", [OnConflict.SKIP_IDENTICAL, OnConflict.REPLACE])
+def test_a_source_that_is_not_as_requested_is_not_delivered(
+    site: Site, expected: Expected, on_conflict: OnConflict
+) -> None:
+    item = replace(site.item(), expected=expected, on_conflict=on_conflict)
+    with pytest.raises(SourceMismatch, match=f"{site.source}/a.fits: .* requested"):
+        site.stage(item)
+    assert list(site.users.iterdir()) == []
+    site.stage(site.item())
+    with pytest.raises(SourceMismatch):
+        site.stage(item)
+
+
+def test_a_source_that_is_as_requested_is_delivered_and_skipped(site: Site) -> None:
+    expected = Expected(checksum=f"ADLER32:{zlib.adler32(CONTENT):X}", size_bytes=len(CONTENT))
+    assert site.stage(replace(site.item(), expected=expected)) is not None
+    assert site.stage(replace(site.item(), expected=expected)) is None
+
+
+@pytest.mark.parametrize("expected", [Expected(checksum="1"), Expected(size_bytes=1)])
+def test_a_directory_that_is_not_as_requested_is_not_delivered(site: Site, expected: Expected) -> None:
+    (site.source / "tree").mkdir()
+    (site.source / "tree/a").write_bytes(CONTENT)
+    with pytest.raises(SourceMismatch):
+        site.stage(replace(site.item(source="tree"), expected=expected))
+    assert list(site.users.iterdir()) == []
+
+
+@pytest.mark.parametrize("checksum", ["1", None])
+def test_our_own_receipt_counts_only_with_the_checksum_that_is_requested(site: Site, checksum: str | None) -> None:
+    published = site.stage(site.item())
+    assert published is not None
+    receipt = LastCopy(
+        file_id=1,
+        source_fingerprint=site.method.check_source(site.item()).fingerprint,
+        destination_fingerprint=published.fingerprint,
+        checksum=published.checksum,
+    )
+    item = replace(site.item(), last_copy=receipt, expected=Expected(checksum=checksum))
+    if checksum is None:
+        assert site.stage(item) is None
+        return
+    with pytest.raises(SourceMismatch):
+        site.stage(item)
 
 
 @pytest.mark.parametrize("path", ["../outside.fits", "/etc/passwd", "sub/../../outside.fits"])
