@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from blocks.areas import resolve_area
@@ -64,6 +65,15 @@ class Resolver:
         for entry in entries:
             entry.item = replace(entry.item, last_copy=_last_copy(last.get(entry.file.destination_key)))
         return entries
+
+    def folders(self, files: Sequence[StagedFile]) -> set[tuple[Location, frozenset[int]]]:
+        """Return the folders that items go to, and whose things a staging may remove there."""
+        folders = set()
+        for file in files:
+            with suppress(StagingError):  # a path that was refused led nowhere
+                parent = self._destination(self._destination_area, file.relative_path).parent
+                folders.add((parent, self._ownership.uids))
+        return folders
 
     def _item(self, file: StagedFile) -> Item:
         return Item(

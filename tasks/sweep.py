@@ -1,0 +1,52 @@
+"""The folders in which a run may have died, swept again without a run that stages there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from stager.errors import StagingError
+from stager.methods import METHODS
+from stager.models import Status
+from stager.paths import Location
+from stager.records import Database, StagingRequestRow, files_of, list_requests
+from stager.settings import get_settings
+from tasks.resolve import Resolver
+
+# A run that died has left its request so; what is delivered is whole.
+UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
+
+
+@task(name="sweep", cache_policy=NO_CACHE, persist_result=False)
+def sweep_folders(days: int) -> int:
+    """Return how many leftovers of dead runs were removed; what a living one works on is not touched."""
+    database = Database(get_settings().database_url.get_secret_value())
+    since = datetime.now(UTC) - timedelta(days=days)
+    swept: dict[tuple[str, Location, frozenset[int]], int] = {}
+    for request in _unsuccessful(database, since):
+        try:
+            for parent, uids in _folders(database, request):
+                if (place := (request.method, parent, uids)) not in swept:
+                    swept[place] = METHODS[request.method].sweep(parent, uids=uids)
+        except StagingError as error:  # a user or an area that is no more, a storage that is away
+            get_run_logger().warning("Not swept for request %s: %s", request.id, error.message)
+    return sum(swept.values())
+
+
+def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingRequestRow]:
+    for status in UNSUCCESSFUL:
+        cursor = None
+        while True:
+            page = list_requests(database, status=status, since=since, cursor=cursor)
+            yield from (request for request in page.requests if request.method in METHODS)
+            if (cursor := page.next_cursor) is None:
+                break
+
+
+def _folders(database: Database, request: StagingRequestRow) -> set[tuple[Location, frozenset[int]]]:
+    files = [file for file in files_of(database, request.id) if file.status in UNSUCCESSFUL]
+    return Resolver(request).folders(files)
