@@ -42,7 +42,10 @@ def record(door: ServedDoor, method: str = "local_copy") -> str:
 def running(door: ServedDoor, prefect: PrefectServer) -> tuple[str, str]:
     """Return the ids of a request and of its run, which has begun and is silent."""
     request_id = record(door)
-    flow_run_id = door.eventually(request_id, lambda seen: seen["flow_run_id"])["flow_run_id"]
+    deployment = prefect.client.get("/deployments/name/local-copy/local-copy").json()["id"]
+    asked = {"parameters": {"request_ids": [request_id]}, "idempotency_key": request_id}
+    flow_run_id = prefect.client.post(f"/deployments/{deployment}/create_flow_run", json=asked).json()["id"]
+    note_flow_run(door.database, request_id, flow_run_id)
     prefect.end(flow_run_id, "RUNNING")
     start_requests(door.database, [request_id], flow_run_id=flow_run_id, acting_as="alice")
     return request_id, flow_run_id
