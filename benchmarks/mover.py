@@ -1,115 +1,119 @@
-"""The mover beside cp, rsync, rclone and shutil, in turns, on one file system.
+"""The mover beside cp, rsync, rclone and shutil, in turns, on one file system at a time.
 
-``python -m benchmarks.mover FOLDER`` works in FOLDER and prints a table. Each
-rival is followed by ``sync -f``, since ours is durable at its end.
+``python -m benchmarks.mover MEMORY DISK`` works in a folder of each kind,
+as root, and writes its tables into docs/speed.md, between the two marks there.
 """
 
 from __future__ import annotations
 
-import shutil
+import os
+import platform
+import re
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from stager import engine
-from stager.paths import locate
+from benchmarks.memory import peak_of
+from benchmarks.rivals import Copy, copying, remove, sharing
+from benchmarks.sources import MIB, loop_mounted, make_file, make_tree
 
 ROUNDS = 5
-FILE_BYTES = 1 << 30
-SMALL_FILES, SMALL_BYTES, FOLDERS = 20_000, 4096, 100
+FILE_BYTES = 1024 * MIB
+SMALL_FILES, SMALL_BYTES, PER_FOLDER = 20_000, 4096, 200
+MANY_FILES, MANY_PER_FOLDER = 1_000_000, 1000
+PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
+MARKS = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
-Copy = Callable[[Path, Path], object]
-
-
-def ours(source: Path, destination: Path) -> None:
-    """Survey, transfer, seal, flush and publish, as a flow does."""
-    there, here = locate(source.parent, source.name), locate(destination.parent, destination.name)
-    mine = engine.Ownership(uid=None, gid=None)
-    control = engine.Control(lambda _bytes, _files: None, threading.Event())
-    staged = engine.transfer(there, here, survey=engine.survey(there), ownership=mine, control=control)
-    engine.seal(staged, mine)
-    engine.flush([staged])
-    engine.publish(staged, replace=False, confirm=lambda: None)
-    engine.discard(staged)
+Seconds = dict[str, list[float]]
 
 
-def program(*command: str) -> Copy:
-    """Return a rival that is a program."""
+def measure(source: Path, copies: dict[str, Copy]) -> Seconds:
+    """Return each one's seconds, taken in turns after a round that does not count.
 
-    def copy(source: Path, destination: Path) -> None:
-        subprocess.run([*command, str(source), str(destination)], check=True, capture_output=True)
-        subprocess.run(["sync", "-f", str(destination)], check=True)
-
-    return copy
-
-
-def python_copy(source: Path, destination: Path) -> None:
-    """Copy by shutil."""
-    (shutil.copytree if source.is_dir() else shutil.copyfile)(source, destination)
-    subprocess.run(["sync", "-f", str(destination)], check=True)
-
-
-def rivals(*, is_tree: bool) -> dict[str, Copy]:
-    """Return ours and those of the rivals that are installed."""
-    found: dict[str, Copy] = {"ours": ours, "cp": program("cp", "-r")}
-    if is_tree:
-        found["shutil.copytree"] = python_copy
-        if shutil.which("rsync"):
-            found["rsync -a"] = lambda source, destination: program("rsync", "-a")(Path(f"{source}/"), destination)
-        if shutil.which("rclone"):
-            found["rclone copy"] = program("rclone", "copy")
-    return found
-
-
-def remove(path: Path) -> None:
-    """Remove a copy, read-only folders included."""
-    subprocess.run(["chmod", "-R", "u+w", str(path)], check=True)
-    subprocess.run(["rm", "-rf", str(path)], check=True)
-
-
-def measure(source: Path, folder: Path) -> dict[str, list[float]]:
-    """Return each rival's seconds, taken in turns after a round that does not count."""
-    seconds: dict[str, list[float]] = {}
+    A tree's copies stay to the end, and on ext4 begin on an empty file system:
+    it is slow to make files where as many were removed in the last minutes.
+    """
+    seconds: Seconds = {name: [] for name in copies}
     for turn in range(ROUNDS + 1):
-        for name, copy in rivals(is_tree=source.is_dir()).items():
-            destination = folder / f"copy-{turn}"
+        for number, (name, copy) in enumerate(copies.items()):
+            destination = source.with_name(f"copy-{turn}-{number}")
             began = time.perf_counter()
             copy(source, destination)
             if turn:
-                seconds.setdefault(name, []).append(time.perf_counter() - began)
-            remove(destination)
+                seconds[name].append(time.perf_counter() - began)
+            if source.is_file():
+                remove(destination)
     return seconds
 
 
-def show(title: str, seconds: dict[str, list[float]]) -> None:
-    """Print a table: medians, and each rival's time over ours."""
+def table(title: str, seconds: Seconds) -> Iterator[str]:
+    """Yield a table's lines: medians, and each rival's time over ours."""
     own = statistics.median(seconds["ours"])
-    print(f"\n{title}\n\n| | median s | range s | its time / ours |\n|---|---|---|---|")
+    yield f"\n### {title}\n\n| | median s | range s | its time / ours |\n|---|---|---|---|"
     for name, runs in seconds.items():
         middle = statistics.median(runs)
-        print(f"| {name} | {middle:.3f} | {min(runs):.3f} to {max(runs):.3f} | {middle / own:.2f} |")
+        yield f"| {name} | {middle:.3f} | {min(runs):.3f} to {max(runs):.3f} | {middle / own:.2f} |"
+
+
+def small_files(folder: Path, kind: str, copies: Callable[[Path], dict[str, Copy]]) -> Iterator[str]:
+    """Yield the table of a tree of small files."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        tree = make_tree(Path(name) / "tree", files=SMALL_FILES, size_bytes=SMALL_BYTES, per_folder=PER_FOLDER)
+        yield from table(f"{SMALL_FILES:,} files of {SMALL_BYTES} bytes, {kind}", measure(tree, copies(tree)))
+
+
+def large_file(folder: Path, kind: str, copies: Callable[[Path], dict[str, Copy]]) -> Iterator[str]:
+    """Yield the table of one large file."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        file = make_file(Path(name) / "file", FILE_BYTES)
+        yield from table(f"One file of {FILE_BYTES // MIB} MiB, {kind}", measure(file, copies(file)))
+
+
+def memory(folder: Path) -> Iterator[str]:
+    """Yield the table of peak memory."""
+    yield "\n### Peak memory over the interpreter\n\n| | MiB |\n|---|---|"
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        top = Path(name)
+        file = make_file(top / "file", FILE_BYTES)
+        yield f"| one file of {FILE_BYTES // MIB} MiB | {peak_of(file, top / 'file-copy') / MIB:.1f} |"
+        tree = make_tree(top / "tree", files=MANY_FILES, size_bytes=0, per_folder=MANY_PER_FOLDER)
+        yield f"| a tree of {MANY_FILES:,} files | {peak_of(tree, top / 'tree-copy') / MIB:.1f} |"
+
+
+def figures(in_memory: Path, on_disk: Path) -> Iterator[str]:
+    """Yield all tables, and what they were measured on."""
+    load = os.getloadavg()[0]
+    yield (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, load {load:.1f} before.\n"
+        f"Medians of {ROUNDS} rounds in turns, after one to warm up."
+    )
+    yield from small_files(in_memory, "tmpfs", copying)
+    yield from large_file(in_memory, "tmpfs", copying)
+    with loop_mounted("ext4", on_disk) as place:
+        yield from small_files(place, "ext4", copying)
+    yield from large_file(on_disk, "the disk", copying)
+    for kind in ("xfs", "btrfs"):
+        with loop_mounted(kind, on_disk) as place:
+            yield from small_files(place, f"{kind} with reflinks", sharing)
+            yield from large_file(place, f"{kind} with reflinks", sharing)
+    yield from memory(in_memory)
 
 
 def main() -> None:
-    """Make the sources, measure, print."""
-    with tempfile.TemporaryDirectory(dir=sys.argv[1]) as name:
-        folder = Path(name)
-        tree = folder / "tree"
-        for number in range(SMALL_FILES):
-            path = tree / f"{number % FOLDERS:03}" / f"{number:05}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bytes([number % 256]) * SMALL_BYTES)
-        show(f"{SMALL_FILES:,} files of {SMALL_BYTES} bytes", measure(tree, folder))
-        big = folder / "big"
-        with big.open("wb") as file:
-            for number in range(FILE_BYTES >> 20):
-                file.write(bytes([number % 256]) * (1 << 20))
-        show("one file of 1 GiB", measure(big, folder))
+    """Measure, print, and write between the marks of the page."""
+    lines = []
+    for line in figures(Path(sys.argv[1]), Path(sys.argv[2])):
+        print(line, flush=True)
+        lines.append(line)
+    first, last = MARKS
+    text = first + "\n".join(lines) + "\n" + last
+    page = re.sub(f"{first}.*{last}", lambda _: text, PAGE.read_text(), flags=re.DOTALL)
+    PAGE.write_text(page)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""What copies beside the mover, each durable at its end."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from stager import engine
+from stager.models import ManifestEntry
+from stager.paths import locate
+
+Copy = Callable[[Path, Path], object]
+
+
+def ours(
+    source: Path,
+    destination: Path,
+    *,
+    known: Iterable[ManifestEntry] | None = None,
+    on_file: Callable[[ManifestEntry], None] | None = None,
+) -> None:
+    """Survey, transfer, seal, flush and publish, as a flow does."""
+    there, here = locate(source.parent, source.name), locate(destination.parent, destination.name)
+    mine = engine.Ownership(uid=None, gid=None)
+    control = engine.Control(lambda _bytes, _files: None, threading.Event())
+    survey = engine.survey(there)
+    staged = engine.transfer(there, here, survey=survey, ownership=mine, control=control, known=known, on_file=on_file)
+    engine.seal(staged, mine)
+    engine.flush([staged])
+    engine.publish(staged, replace=False, confirm=lambda: None)
+
+
+def copying(source: Path) -> dict[str, Copy]:
+    """Return ours and the rivals that are installed, for a file or a tree."""
+    if source.is_file():
+        return {"ours": ours, "`cp`": _program("cp")}
+    found: dict[str, Copy] = {"ours": ours, "`cp -r`": _program("cp", "-r"), "`shutil.copytree`": _copytree}
+    if shutil.which("rsync"):
+        found["`rsync -a`"] = lambda source, destination: _program("rsync", "-a")(Path(f"{source}/"), destination)
+    if shutil.which("rclone"):
+        found["`rclone copy`"] = _program("rclone", "copy")
+    return found
+
+
+def sharing(source: Path) -> dict[str, Copy]:
+    """Return those that share blocks: ours knows the checksums from an earlier delivery."""
+    known: list[ManifestEntry] = []
+    earlier = source.with_name("earlier")
+    ours(source, earlier, on_file=known.append)
+    remove(earlier)
+    return {
+        "ours": lambda source, destination: ours(source, destination, known=known),
+        "`cp --reflink=always`": _program("cp", "-r", "--reflink=always"),
+    }
+
+
+def remove(path: Path) -> None:
+    """Remove a copy, and let the file system come to rest."""
+    subprocess.run(["rm", "-rf", str(path)], check=True)
+    _sync(path.parent)
+
+
+def _program(*command: str) -> Copy:
+    def copy(source: Path, destination: Path) -> None:
+        subprocess.run([*command, str(source), str(destination)], check=True, capture_output=True)
+        _sync(destination)
+
+    return copy
+
+
+def _copytree(source: Path, destination: Path) -> None:
+    shutil.copytree(source, destination)
+    _sync(destination)
+
+
+def _sync(path: Path) -> None:
+    subprocess.run(["sync", "-f", str(path)], check=True)
