@@ -6,13 +6,14 @@ STATE := .run
 PYTHON ?=
 VENV := $(STATE)/venv
 BIN := $(VENV)/bin
+LOCAL := $(STATE)/venv-local
 
 help: ## Say what each target does
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 up: ## Run the service on this machine until Ctrl-C
-	@deployments/local/environment "$(VENV)" requirements/local.txt "$(PYTHON)"
-	@exec $(BIN)/python -m deployments.local
+	@deployments/local/environment "$(LOCAL)" requirements/local.txt "$(PYTHON)"
+	@exec $(LOCAL)/bin/python -m deployments.local
 
 test: ## Run lint, types, import arrows and every test
 	@deployments/local/components

@@ -6,11 +6,11 @@ area comes from.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 
 import httpx
+from prefect.context import SyncClientContext
 from prefect.exceptions import ObjectNotFound, PrefectException
 
 from blocks.storage_area import StorageAreaBlock
@@ -71,10 +71,11 @@ async def _block(name: str) -> StorageAreaBlock | None:
 def _load(name: str) -> StorageArea | None:
     """Return the area of Prefect's block, None when Prefect is away or has none."""
     try:
-        block = asyncio.run(_block(name))
+        with SyncClientContext.get_or_create() as prefect:
+            document = prefect.client.read_block_document_by_name(name, StorageAreaBlock.get_block_type_slug())
     except (httpx.HTTPError, PrefectException, RuntimeError):
         return None
-    return block.area(name) if block else None
+    return StorageAreaBlock.model_validate(document.data).area(name)
 
 
 def _from_settings(name: str) -> StorageArea:

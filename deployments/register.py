@@ -17,14 +17,16 @@ from prefect.exceptions import ObjectAlreadyExists
 from blocks.areas import seed_areas
 from deployments import WORK_POOL
 from stager.settings import get_settings
-
-WORK_POOL_TYPE = "process"
+from workers import WarmWorker
 
 
 async def _prepare() -> None:
     async with get_client() as client:
         with suppress(ObjectAlreadyExists):
-            await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=WORK_POOL_TYPE))
+            template = WarmWorker.get_default_base_job_template()
+            await client.create_work_pool(
+                WorkPoolCreate(name=WORK_POOL, type=WarmWorker.type, base_job_template=template)
+            )
     for name in await seed_areas(get_settings()):
         print(f"storage area {name!r} written")
 

@@ -13,7 +13,7 @@ from deployments.local.checks import CannotStart, check
 from deployments.local.products import FOLDER, MEASUREMENT_SET, make_products
 from deployments.local.settings import LocalSettings
 from deployments.local.stack import started
-from stager.records import migrate
+from stager.records.schema import migrate
 
 
 def main() -> int:

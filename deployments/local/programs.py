@@ -26,7 +26,6 @@ class Program:
     priority: int
     stop_seconds: int
     runs_once: bool = False
-    stops_children: bool = False
     health_url: str = ""
 
 
@@ -35,13 +34,13 @@ def programs(settings: LocalSettings) -> tuple[Program, ...]:
     python = (sys.executable, "-m")
     health = f"{settings.prefect_url}/api/health"
     prefect_is_up = (*python, "deployments.local.when_ready", health)
-    worker = ("prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", "local")
+    worker = ("workers", "worker", "start", "--pool", WORK_POOL, "--type", "warm", "--name", "local")
     return (
         Program(
             "prefect-server", (*python, "deployments.local.prefect_server"), 10, stop_seconds=10, health_url=health
         ),
         Program("registration", (*prefect_is_up, "deployments.register"), 20, stop_seconds=5, runs_once=True),
-        Program("worker", (*prefect_is_up, *worker), 30, stop_seconds=20, stops_children=True),
+        Program("worker", (*prefect_is_up, *worker), 30, stop_seconds=30),
         Program("http-service", _granian(settings), 40, stop_seconds=15, health_url=f"{settings.service_url}/health"),
     )
 
@@ -105,7 +104,6 @@ def _section(program: Program, log: Path) -> dict[str, str]:
         "startsecs": "0" if program.runs_once else "1",
         "startretries": "5",
         "stopwaitsecs": str(program.stop_seconds),
-        "stopasgroup": str(program.stops_children).lower(),
         "killasgroup": "true",
         "redirect_stderr": "true",
         "stdout_logfile": str(log),

@@ -106,7 +106,7 @@ def prefect_environment(settings: LocalSettings) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_CLI_COLORS": "false",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "5",
         "PREFECT_WORKER_PREFETCH_SECONDS": "0",
     }
 

@@ -20,7 +20,6 @@ from stager.records.leases import Busy, acquire_leases, confirm_lease, release_l
 from stager.records.lifecycle import cancel_request, close_request, fail_request, start_requests
 from stager.records.manifests import ManifestWriter, manifest_of, manifest_writer
 from stager.records.requests import Page, get_request, list_requests, note_flow_run
-from stager.records.schema import migrate
 from stager.records.submission import create_request
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
 from stager.records.unfinished import renew_requests, requests_to_stop, unfinished_requests, waiting_requests
@@ -51,7 +50,6 @@ __all__ = [
     "list_requests",
     "manifest_of",
     "manifest_writer",
-    "migrate",
     "note_flow_run",
     "note_progress",
     "release_leases",

@@ -17,7 +17,8 @@ from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import Database, StagedFile, create_request, files_of, get_request, migrate
+from stager.records import Database, StagedFile, create_request, files_of, get_request
+from stager.records.schema import migrate
 
 CHECKOUT = Path(__file__).parents[2]
 RUN = """

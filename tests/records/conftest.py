@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from stager.records import Database, migrate
+from stager.records import Database
+from stager.records.schema import migrate
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from alembic import command
 from sqlalchemy import inspect
 
-from stager.records import Database, migrate
-from stager.records.schema import alembic_config
+from stager.records import Database
+from stager.records.schema import alembic_config, migrate
 from stager.records.tables import TABLES
 
 
@@ -44,7 +44,7 @@ def test_the_migrations_can_be_undone_and_done_again(database_url: str) -> None:
 
 
 def test_many_processes_may_migrate_at_once(database_url: str) -> None:
-    program = f"from stager.records import migrate; migrate({database_url!r})"
+    program = f"from stager.records.schema import migrate; migrate({database_url!r})"
     processes = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(5)]
     errors = [process.communicate(timeout=60)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0] * 5, errors

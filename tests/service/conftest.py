@@ -19,7 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from stager.records import Database, migrate
+from stager.records import Database
+from stager.records.schema import migrate
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
 DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []

@@ -1,0 +1,50 @@
+"""What of Prefect the warm worker uses that Prefect does not call public: when one of these fails, it has moved."""
+
+from __future__ import annotations
+
+import inspect
+
+import prefect.flow_engine
+import pytest
+from prefect._flow_run_suspension import observe_flow_run_suspension
+from prefect.runner._control_channel import ControlChannel
+from prefect.runner._flow_run_executor import FlowRunExecutorContext
+from prefect.runner._process_manager import ProcessHandle
+from prefect.runner._starter_engine import EngineCommandStarter
+from prefect.workers.base import BaseWorker
+from prefect.workers.process import ProcessJobConfiguration
+
+from workers import WarmWorker
+
+
+def parameters(function: object) -> list[str]:
+    return list(inspect.signature(function).parameters)  # type: ignore[arg-type]
+
+
+def test_the_suspension_of_a_run_is_observed_where_we_replace_it() -> None:
+    assert prefect.flow_engine.observe_flow_run_suspension is observe_flow_run_suspension  # type: ignore[attr-defined]
+    assert parameters(observe_flow_run_suspension)[:2] == ["flow_run_id", "suspension_request"]
+
+
+@pytest.mark.parametrize("name", ["_propose_submitting_state", "_give_worker_labels_to_flow_run", "_client"])
+def test_the_base_worker_has_what_we_do_in_another_way(name: str) -> None:
+    if name == "_client":
+        assert "self._client" in inspect.getsource(BaseWorker.setup)
+    else:
+        assert parameters(getattr(BaseWorker, name)) == parameters(getattr(WarmWorker, name))
+
+
+def test_a_runs_process_is_watched_through_its_pid_and_returncode() -> None:
+    assert "_process" in parameters(ProcessHandle)
+    assert "returncode" in inspect.getsource(ProcessHandle.returncode.fget)  # type: ignore[arg-type]
+
+
+def test_the_executions_are_made_of_a_flow_run_a_starter_and_a_way_to_the_flow() -> None:
+    wanted = ["self", "flow_run", "starter", "resolve_flow", "propose_submitting", "hook_runner"]
+    assert parameters(FlowRunExecutorContext.create_executor) == wanted
+    assert {"register", "unregister"} <= set(dir(ControlChannel))
+
+
+def test_a_configured_command_is_known_and_started_by_prefects_own_starter() -> None:
+    assert "_command_configured" in ProcessJobConfiguration.__private_attributes__
+    assert {"command", "cwd", "env", "stream_output", "control_channel"} <= set(parameters(EngineCommandStarter))

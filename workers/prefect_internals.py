@@ -1,0 +1,186 @@
+"""All that the warm worker uses of Prefect and Prefect does not call public, and nothing else does.
+
+``tests/workers/test_prefect_internals.py`` says what has moved when a new
+Prefect breaks it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import anyio
+import prefect._internal.observers
+import prefect.flow_engine
+from anyio.abc import TaskStatus
+from prefect import Flow
+from prefect._flow_run_suspension import FlowRunSuspensionRequest, observe_flow_run_suspension
+from prefect._internal.control_listener import configure_from_env
+from prefect._internal.metrics import RunMetrics
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import SyncClientContext, root_settings_context
+from prefect.engine import _drive_run_flow_result, handle_engine_signals
+from prefect.flow_engine import load_flow, load_flow_run, run_flow
+from prefect.flows import load_flow_from_flow_run
+from prefect.logging.configuration import setup_logging
+from prefect.logging.loggers import flow_run_logger
+from prefect.runner._control_channel import ControlChannel
+from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext, ProcessStarter
+from prefect.runner._process_manager import ProcessHandle
+from prefect.runner._starter_engine import EngineCommandStarter
+from prefect.settings import get_current_settings
+from prefect.workers.process import ProcessJobConfiguration
+
+__all__ = ["ControlChannel", "ProcessHandle", "ProcessStarter"]
+
+# Between two looks at whether the runs are over, in seconds.
+LOOK_EVERY = 0.1
+
+
+# --- in the worker -----------------------------------------------------------
+
+
+class Executions(FlowRunExecutorContext):
+    """The flow runs of a worker: watched, cancelled and reported by Prefect's own code, one for all of them."""
+
+    async def __aenter__(self) -> Self:
+        """Connect to Prefect, and hear of cancellations."""
+        await super().__aenter__()
+        return self
+
+    async def execute(
+        self, flow_run: FlowRun, starter: ProcessStarter, task_status: TaskStatus[int] | None
+    ) -> FlowRunExecutionResult:
+        """Start a run's process, tell its id, and return how it ended.
+
+        Raises
+        ------
+        RuntimeError
+            It could not be started.
+        """
+        executor = self.create_executor(
+            flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False
+        )
+        result: FlowRunExecutionResult | None = None
+
+        async def submit(*, task_status: TaskStatus[ProcessHandle]) -> None:
+            nonlocal result
+            result = await executor.submit(task_status=task_status)
+
+        async with anyio.create_task_group() as tasks:
+            handle = await tasks.start(submit)
+            if task_status is not None and handle.pid is not None:
+                task_status.started(handle.pid)
+        if result is None or result.status_code is None:
+            message = "no process took the flow run up"
+            raise RuntimeError(message)
+        return result
+
+    async def all_over(self) -> None:
+        """Return when no run is left."""
+        while self.process_manager.flow_run_ids():  # noqa: ASYNC110 - it has no event to wait for
+            await anyio.sleep(LOOK_EVERY)
+
+
+def command_starter(
+    configuration: ProcessJobConfiguration, directory: Path, channel: ControlChannel
+) -> ProcessStarter | None:
+    """Return Prefect's own starter where an operator has set a command, which no ready process can be."""
+    if not configuration._command_configured:  # noqa: SLF001
+        return None
+    return EngineCommandStarter(
+        command=configuration.command,
+        cwd=directory,
+        env=configuration.env,
+        stream_output=configuration.stream_output,
+        control_channel=channel,
+    )
+
+
+def run_variables(channel: ControlChannel, flow_run_id: UUID) -> dict[str, str]:
+    """Return the variables by which a run's process knows its run, and hears of a cancellation."""
+    port, token = channel.register(flow_run_id)
+    return {
+        "PREFECT__FLOW_RUN_ID": str(flow_run_id),
+        "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",  # the worker runs them
+        "PREFECT__CONTROL_PORT": str(port),
+        "PREFECT__CONTROL_TOKEN": token,
+    }
+
+
+# --- in a child, and in what it is forked from -------------------------------
+
+
+class Readiness:
+    """What a child has ready before it knows its flow run.
+
+    Made before the fork: Prefect's settings, and a client that has read the
+    certificates of a whole world but not yet a connection.
+    """
+
+    def __init__(self) -> None:
+        settings = get_current_settings().to_environment_variables(exclude_unset=True)
+        self._known = _prefect_variables({**os.environ, **settings})
+        self._client = SyncClientContext()
+
+    def connect(self) -> None:
+        """Connect to Prefect's API, for the process's life."""
+        self._client.__enter__()
+
+    def adopt_settings(self) -> None:
+        """Take Prefect's settings from the environment anew, where it says something else than before the fork."""
+        if _prefect_variables(os.environ) != self._known:
+            root_settings_context().__enter__()
+            setup_logging()
+            SyncClientContext().__enter__()
+
+
+def _prefect_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("PREFECT_") and not name.startswith("PREFECT__")
+    }
+
+
+def execute(flow_run_id: UUID) -> None:
+    """Execute a flow run in this process, which ends with it: as ``python -m prefect.engine`` does.
+
+    Raises
+    ------
+    SystemExit
+        The run is over; 0 where its ending is with Prefect already.
+    """
+    configure_from_env()
+    vars(prefect.flow_engine)["observe_flow_run_suspension"] = _observe_beside
+    with handle_engine_signals(flow_run_id):
+        flow_run = load_flow_run(flow_run_id)
+        logger = flow_run_logger(flow_run)
+        try:
+            flow: Flow[..., Any] = load_flow(flow_run)
+        except Exception:
+            logger.exception("The flow cannot be loaded")
+            raise
+        with RunMetrics(flow_run, flow):
+            _drive_run_flow_result(flow, run_flow(flow, flow_run=flow_run, error_logger=logger.logger))
+
+
+@contextmanager
+def _observe_beside(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iterator[None]:
+    """Watch for a suspension without making the run wait until the watch is set up."""
+    with ExitStack() as watch:
+        enter = contextvars.copy_context().run
+        observing = threading.Thread(
+            target=enter, args=(watch.enter_context, observe_flow_run_suspension(flow_run_id, request)), daemon=True
+        )
+        observing.start()
+        try:
+            yield
+        finally:
+            observing.join()

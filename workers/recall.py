@@ -1,0 +1,49 @@
+"""A Prefect client that remembers for a moment what it has just read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import Flow
+from prefect.client.schemas.responses import DeploymentResponse
+
+# A worker reads the deployment of a run three times, and its flow once, while
+# it submits it. An edit counts after this time, in seconds.
+FRESH_FOR = 5.0
+
+T = TypeVar("T")
+
+
+class RecallingClient:
+    """Passes everything on to a client, but answers the same question from memory for a while."""
+
+    def __init__(self, client: PrefectClient) -> None:
+        self._client = client
+        self._known: dict[UUID, tuple[float, Any]] = {}
+
+    @classmethod
+    def of(cls, client: PrefectClient) -> PrefectClient:
+        """Return a client's stand-in."""
+        return cast("PrefectClient", cls(client))
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the client has
+        return getattr(self._client, name)
+
+    async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
+        """Return a deployment as it was at most ``FRESH_FOR`` seconds ago."""
+        return await self._recall(deployment_id, self._client.read_deployment)
+
+    async def read_flow(self, flow_id: UUID) -> Flow:
+        """Return a flow as it was at most ``FRESH_FOR`` seconds ago."""
+        return await self._recall(flow_id, self._client.read_flow)
+
+    async def _recall(self, key: UUID, read: Callable[[UUID], Awaitable[T]]) -> T:
+        now = time.monotonic()
+        self._known = {known: answer for known, answer in self._known.items() if answer[0] > now}
+        if key not in self._known:
+            self._known[key] = (now + FRESH_FOR, await read(key))
+        return cast("T", self._known[key][1])

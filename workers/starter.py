@@ -1,0 +1,50 @@
+"""How a flow run gets its process: one that is ready takes it over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskStatus
+from prefect.client.schemas.objects import FlowRun
+from prefect.workers.process import ProcessJobConfiguration
+
+from workers.child import Order
+from workers.nursery import Nursery
+from workers.prefect_internals import ControlChannel, ProcessHandle, run_variables
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmStarter:
+    """Starts flow runs as Prefect's runner asks for it: its protocol ``ProcessStarter``."""
+
+    nursery: Nursery
+    configuration: ProcessJobConfiguration
+    directory: Path
+    entrypoint: str | None
+    channel: ControlChannel
+
+    async def start(
+        self, flow_run: FlowRun, task_status: TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Hand a flow run to a ready process, tell which, and return when it has ended."""
+        child = await self.nursery.take()
+        try:
+            child.give(self._order(flow_run))
+        except OSError:
+            self.channel.unregister(flow_run.id)
+            raise
+        task_status.started(ProcessHandle(child))  # type: ignore[arg-type] # it asks for pid and returncode
+        await child.wait()
+
+    def _order(self, flow_run: FlowRun) -> Order:
+        variables = {name: value for name, value in self.configuration.env.items() if value is not None}
+        if self.entrypoint is not None:
+            variables["PREFECT__FLOW_ENTRYPOINT"] = self.entrypoint
+        return Order(
+            flow_run_id=str(flow_run.id),
+            environment={**variables, **run_variables(self.channel, flow_run.id)},
+            working_directory=str(self.directory),
+            stream_output=self.configuration.stream_output,
+        )

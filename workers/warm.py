@@ -1,0 +1,168 @@
+"""A worker whose flow runs begin at once: noticed by event, executed by a process that is awake."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from prefect.client.schemas.objects import FlowRun
+from prefect.workers.base import BaseWorker, BaseWorkerResult
+from prefect.workers.process import ProcessJobConfiguration, ProcessVariables
+
+from stager.settings import get_settings
+from workers.nursery import Nursery
+from workers.prefect_internals import Executions, ProcessStarter, command_starter
+from workers.recall import RecallingClient
+from workers.starter import WarmStarter
+from workers.wake import Alarm, ring_when_scheduled
+
+PRELOADED = "workers.preloaded"
+
+
+class WarmWorkerResult(BaseWorkerResult):
+    """How a flow run's process ended."""
+
+
+class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorkerResult]):
+    """Executes flow runs in processes that were forked and awake before the run existed.
+
+    Whatever Prefect's process worker promises holds: the job configuration is
+    the same, and a run's process is watched, cancelled and reported by the
+    same code of Prefect's.
+    """
+
+    type = "warm"
+    job_configuration = ProcessJobConfiguration
+    job_configuration_variables = ProcessVariables
+    _display_name = "Warm"
+    _description = "Execute flow runs in processes that are awake already: a run begins within a fraction of a second."
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - BaseWorker's
+        super().__init__(*args, **kwargs)
+        self._alarm = Alarm()
+        self._one_at_a_time = anyio.Lock()
+        self._listening = anyio.CancelScope()
+        self._base = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Have processes ready, then be a worker, then listen."""
+        async with AsyncExitStack() as base:
+            self._beside = await base.enter_async_context(_beside())
+            self._nursery = Nursery(size=get_settings().ready_processes, preload=[PRELOADED])
+            base.callback(self._nursery.close)
+            self._beside.start_soon(self._nursery.keep_full)
+            self._executions = await base.enter_async_context(Executions())
+            await super().__aenter__()
+            self._base = base.pop_all()
+        self._beside.start_soon(self._listen)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Take nothing up any more, wait for the runs a while, then end them."""
+        async with self._base:
+            self._listening.cancel()
+            with anyio.move_on_after(get_settings().drain):
+                await self._executions.all_over()
+            await super().__aexit__(*exc_info)
+
+    async def setup(self) -> None:
+        """Prepare the worker to run."""
+        await super().setup()
+        self._client = RecallingClient.of(self.client)
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Take up what is waiting, polled or woken, but never both at the same time."""
+        async with self._one_at_a_time:
+            return await super().get_and_submit_flow_runs()
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: TaskStatus[int] | None = None,
+    ) -> WarmWorkerResult:
+        """Execute a flow run and return how its process ended.
+
+        Raises
+        ------
+        RuntimeError
+            No process took it up.
+        """
+        try:
+            with _directory(configuration) as directory:
+                starter = await self._starter(flow_run, configuration, directory)
+                execution = await self._executions.execute(flow_run, starter, task_status)
+        finally:
+            self._alarm.ring()  # a place is free
+        return WarmWorkerResult(status_code=execution.status_code or 0, identifier=str(execution.handle.pid))
+
+    async def _starter(
+        self, flow_run: FlowRun, configuration: ProcessJobConfiguration, directory: Path
+    ) -> ProcessStarter:
+        channel = self._executions.control_channel
+        return command_starter(configuration, directory, channel) or WarmStarter(
+            nursery=self._nursery,
+            configuration=configuration,
+            directory=directory,
+            entrypoint=await self._entrypoint(flow_run),
+            channel=channel,
+        )
+
+    async def _entrypoint(self, flow_run: FlowRun) -> str | None:
+        """Return the module path of a flow that is installed here: it is loaded without asking Prefect again."""
+        if flow_run.deployment_id is None:
+            return None
+        deployment = await self.client.read_deployment(flow_run.deployment_id)
+        is_installed = deployment.entrypoint and ":" not in deployment.entrypoint and not deployment.pull_steps
+        return deployment.entrypoint if is_installed else None
+
+    async def _listen(self) -> None:
+        with self._listening:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(ring_when_scheduled, self._alarm, work_pool=self._work_pool_name))
+                while True:
+                    await self._alarm.heard()
+                    await self._submit_at_once()
+
+    async def _submit_at_once(self) -> None:
+        try:
+            await self.get_and_submit_flow_runs()
+        except Exception as error:  # noqa: BLE001 - the next poll tries it again
+            self._logger.warning("Flow runs could not be taken up yet: %s", error)
+
+    # BaseWorker's, done in another way to be quick. Renamed there, they are
+    # never called, and each run begins some tens of milliseconds later.
+
+    async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
+        """Do without the state between Pending and Running: it would last for milliseconds."""
+
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        """Label the run while it starts."""
+        self._beside.start_soon(super()._give_worker_labels_to_flow_run, flow_run_id)
+
+
+@asynccontextmanager
+async def _beside() -> AsyncIterator[TaskGroup]:
+    """Give a group of tasks that end with the block."""
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield tasks
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def _directory(configuration: ProcessJobConfiguration) -> Iterator[Path]:
+    """Give the working directory of a run: as configured, or one that goes with it."""
+    if configuration.working_dir is not None:
+        yield configuration.working_dir
+    else:
+        with tempfile.TemporaryDirectory(suffix="prefect") as path:
+            yield Path(path).resolve()
