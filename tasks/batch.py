@@ -1,4 +1,4 @@
-"""Some items of one request that go through the steps together.
+"""Some items, of one request or several, that go through the steps together.
 
 A step is one task run a batch, never one a file. One item's failure does not
 stop the others; a step is tried again, by Prefect, only for the items whose
@@ -89,11 +89,11 @@ class Batch:
         self, name: str, step: Callable[[Entry], None], entry: Entry, *, is_last_try: bool
     ) -> StagingError | None:
         """Do a step for one item; return an error that is worth another try, keep one that is not."""
-        self.attention().check()
+        if entry.stopped.is_set():
+            entry.error = Cancelled()
+            return None
         try:
             step(entry)
-        except Cancelled:
-            raise
         except StagingError as raised:
             error = raised
         except Exception as raised:  # whatever it is, it is this item's alone
@@ -126,11 +126,11 @@ class Batch:
         def note(bytes_done: int, files_done: int) -> None:
             entry.bytes_done, entry.files_done = bytes_done, files_done
 
-        return Control(note, self.writer.stopped)
+        return Control(note, entry.stopped)
 
-    def attention(self) -> Control:
+    def attention(self, entry: Entry) -> Control:
         """Return what only says when to stop."""
-        return Control(lambda _bytes, _files: None, self.writer.stopped)
+        return Control(lambda _bytes, _files: None, entry.stopped)
 
     @contextmanager
     def manifest(self, entry: Entry) -> Iterator[Callable[[ManifestEntry], None]]:

@@ -14,6 +14,6 @@ def check_duplicate(batch: Batch) -> None:
     """Take out the items whose destination is just what would be delivered."""
 
     def compare(entry: Entry) -> None:
-        entry.is_duplicate = batch.method.check_duplicate(entry.item, entry.surveyed, control=batch.attention())
+        entry.is_duplicate = batch.method.check_duplicate(entry.item, entry.surveyed, control=batch.attention(entry))
 
     batch.each("check duplicate", compare, is_last_try=is_last_try())

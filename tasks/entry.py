@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from stager.engine import Published, Staged, Survey
@@ -17,6 +18,8 @@ class Entry:
 
     file: StagedFile
     item: Item
+    # Set when its request is to be left: it goes no further.
+    stopped: threading.Event
     survey: Survey | None = None
     staged: Staged | None = None
     published: Published | None = None

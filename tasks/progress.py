@@ -22,21 +22,24 @@ INTERVAL = 1.0
 def progress_shown(batch: Batch) -> Iterator[None]:
     """Keep a progress artifact and the records up to date while the body runs.
 
-    It is best effort: when Prefect or the database is away, the body goes on.
+    What is over before anybody could look has none. It is best effort: when
+    Prefect or the database is away, the body goes on.
     """
     artifact_id: UUID | None = None
-    with shown_if_possible():
-        artifact_id = cast("UUID", create_progress_artifact(0.0, description=in_words(batch)))
 
     def show() -> None:
+        nonlocal artifact_id
         batch.note_progress()
-        if artifact_id is not None:
+        if artifact_id is None:
+            artifact_id = cast("UUID", create_progress_artifact(percentage(batch), description=in_words(batch)))
+        else:
             update_progress_artifact(artifact_id, percentage(batch), description=in_words(batch))
 
     with repeated(show, interval=INTERVAL, name="progress"):
         yield
     with shown_if_possible():
-        show()
+        if artifact_id is not None:
+            show()
 
 
 def percentage(batch: Batch) -> float:

@@ -21,6 +21,7 @@ from stager.methods import StagingMethod
 from stager.models import Status
 from stager.records import (
     Database,
+    StagedFile,
     StagingRequestRow,
     close_request,
     create_request,
@@ -34,12 +35,11 @@ from stager.settings import get_settings
 from tasks.alive import alive
 from tasks.batch import Batch
 from tasks.cancellation import is_being_cancelled
-from tasks.report import report
+from tasks.entry import Entry
+from tasks.report import in_words, report
 from tasks.resolve import Resolver
+from tasks.together import BATCH_SIZE, FEW, Together, is_small
 from tasks.writer import Writer
-
-# Items that go through the steps together: each may hold two descriptors.
-BATCH_SIZE = 256
 
 
 class Record:
@@ -68,17 +68,32 @@ class Record:
         return alive(self._database, self._stops, holder=self._holder, lease=self._lease)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield what is to be done, some items of one request at a time."""
+        """Yield what is to be done: the small requests together, then the others, so that no small one waits."""
+        together, large = Together(), []
+        for request, resolver in self._begun():
+            entries = self._small(request, resolver) if len(self._requests) > 1 else None
+            if entries is None:
+                large.append((request, resolver))
+                continue
+            if not together.has_room_for(entries):
+                yield from self._batch_of(together)
+                together = Together()
+            together.add(request.id, entries)
+        yield from self._batch_of(together)
+        for request, resolver in large:
+            yield from self._batches_of(request, resolver)
+            self._close_request(request.id)
+
+    def _begun(self) -> Iterator[tuple[StagingRequestRow, Resolver]]:
+        """Take the requests up, one by one; close those that cannot be begun."""
         for request in self._requests:
             try:
                 resolver = self._start(request)
             except StagingError as error:
                 fail_request(self._database, request.id, error)
-                continue
-            if resolver is not None:
-                yield from self._batches_of(request, resolver)
-                is_stopped = self._stops[request.id].is_set()
-                close_request(self._database, request.id, holder=self._holder, cancelled=is_stopped)
+            else:
+                if resolver is not None:
+                    yield request, resolver
 
     def _start(self, request: StagingRequestRow) -> Resolver | None:
         """Take a request up; return None when it has ended already."""
@@ -92,17 +107,37 @@ class Record:
         self._logger.info("%s for %s, acting as %s: %s", request.method, request.username, acting_as, request.id)
         return resolver
 
+    def _small(self, request: StagingRequestRow, resolver: Resolver) -> list[Entry] | None:
+        """Return the items of a request of few small files, None of any other."""
+        files = files_of(self._database, request.id, limit=FEW + 1)
+        entries = self._entries(request, resolver, files)
+        return entries if len(files) <= FEW and all(is_small(entry.item.source) for entry in entries) else None
+
+    def _batch_of(self, together: Together) -> Iterator[Batch]:
+        if together.entries:
+            yield self._batch(together.entries)
+        for request_id in together.request_ids:
+            self._close_request(request_id)
+
     def _batches_of(self, request: StagingRequestRow, resolver: Resolver) -> Iterator[Batch]:
-        stopped = self._stops[request.id]
-        writer = Writer(database=self._database, holder=self._holder, lease=self._lease, stopped=stopped)
         position = None
         while files := files_of(self._database, request.id, after=position, limit=BATCH_SIZE):
             position = files[-1].position
-            todo = [file for file in files if not file.status.is_final]
-            if todo and (entries := resolver.entries(self._database, todo)):
-                yield Batch(method=self._method, entries=entries, writer=writer)
-            if stopped.is_set():
+            if entries := self._entries(request, resolver, files):
+                yield self._batch(entries)
+            if self._stops[request.id].is_set():
                 return
+
+    def _entries(self, request: StagingRequestRow, resolver: Resolver, files: Sequence[StagedFile]) -> list[Entry]:
+        todo = [file for file in files if not file.status.is_final]
+        return resolver.entries(self._database, todo, stopped=self._stops[request.id]) if todo else []
+
+    def _batch(self, entries: list[Entry]) -> Batch:
+        writer = Writer(database=self._database, holder=self._holder, lease=self._lease)
+        return Batch(method=self._method, entries=entries, writer=writer)
+
+    def _close_request(self, request_id: str) -> None:
+        close_request(self._database, request_id, holder=self._holder, cancelled=self._stops[request_id].is_set())
 
     def abort(self, error: BaseException) -> None:
         """Close what the run leaves behind when it is stopped or broken.
@@ -128,13 +163,12 @@ class Record:
         if not rows:
             return Failed(message="Nothing was asked for: fill in the request.")
         report(self._database, rows)
-        failed = [row for row in rows if row.status in (Status.FAILED, Status.CANCELLED)]
-        reasons = "; ".join(row.error_reason or row.status for row in failed)
-        if rows == [row for row in failed if row.status is Status.CANCELLED]:
-            return CancelledState(message=reasons)
-        if failed:
-            return Failed(message=reasons)
-        return Completed(message="; ".join(f"{row.status} for {row.username} ({row.id})" for row in rows))
+        is_cancelled = all(row.status is Status.CANCELLED for row in rows)
+        if is_cancelled:
+            return CancelledState(message=in_words(rows))
+        if any(row.status in (Status.FAILED, Status.CANCELLED) for row in rows):
+            return Failed(message=in_words(rows))
+        return Completed(message=in_words(rows))
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from humanize import naturalsize
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from stager.errors import readable
 from stager.models import Status
@@ -16,25 +17,36 @@ from tasks.shown import shown_if_possible
 
 # Rows of a table that a person still reads; the record has them all.
 MAX_ROWS = 200
+# Reasons that the run's own sentence names.
+NAMED = 3
+
+
+def in_words(requests: Sequence[StagingRequestRow]) -> str:
+    """Return how the requests of a run went, in a sentence."""
+    first = requests[0]
+    if len(requests) == 1:
+        return first.error_reason or f"{first.status} for {first.username} ({first.id})"
+    counts = Counter(str(request.status) for request in requests)
+    said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    reasons = list(dict.fromkeys(request.error_reason for request in requests if request.error_reason))
+    more = "; ..." if len(reasons) > NAMED else ""
+    why = ": " + "; ".join(reasons[:NAMED]) + more if reasons else ""
+    return f"{len(requests)} requests of {first.username}: {said}{why}"
 
 
 def report(database: Database, requests: Sequence[StagingRequestRow]) -> None:
-    """Write a table of each request's items, and a link to its record."""
+    """Write one table of the items, failures first, and links to the records."""
     with shown_if_possible():
-        for request in requests:
-            _report(database, request)
+        create_markdown_artifact(
+            "\n".join(f"- {request.status}: [record {request.id}]({_address(request)})" for request in requests),
+            description=f"Records of {requests[0].username}",
+        )
+        some = [file for request in requests for file in files_of(database, request.id, limit=MAX_ROWS)]
+        create_table_artifact(_table(some), description=f"**{in_words(requests)}**")
 
 
-def _report(database: Database, request: StagingRequestRow) -> None:
-    link = f"{get_settings().public_url}/requests/{request.id}"
-    create_link_artifact(link, link_text=f"Record {request.id}", description=f"Request of {request.username}")
-    files = files_of(database, request.id)
-    create_table_artifact(_table(files), description=_heading(request, files))
-
-
-def _heading(request: StagingRequestRow, files: Sequence[StagedFile]) -> str:
-    more = f" (the first {MAX_ROWS} of {len(files)} items, failures first)" if len(files) > MAX_ROWS else ""
-    return f"**{request.method} for {request.username}: {request.status}**{more}"
+def _address(request: StagingRequestRow) -> str:
+    return f"{get_settings().public_url}/requests/{request.id}"
 
 
 def _table(files: Sequence[StagedFile]) -> list[dict[str, Any]]:

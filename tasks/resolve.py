@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -48,12 +49,18 @@ class Resolver:
             directory_mode=settings.directory_mode,
         )
 
-    def entries(self, database: Database, files: Sequence[StagedFile]) -> list[Entry]:
-        """Return the items with their names resolved; one whose paths cannot be is failed at once."""
+    def entries(self, database: Database, files: Sequence[StagedFile], *, stopped: threading.Event) -> list[Entry]:
+        """Return the items with their names resolved; one whose paths cannot be is failed at once.
+
+        Parameters
+        ----------
+        stopped
+            Set when the request is to be left.
+        """
         entries, changes = [], []
         for file in files:
             try:
-                entry = Entry(file=file, item=self._item(file))
+                entry = Entry(file=file, item=self._item(file), stopped=stopped)
             except StagingError as error:
                 changes.append(_failure(file, error))
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +36,6 @@ class Writer:
     database: Database
     holder: str
     lease: float
-    stopped: threading.Event
 
     @contextmanager
     def of(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -62,17 +60,18 @@ class Writer:
     def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Take the destinations, waiting for those that somebody else writes."""
         waiting, deadline = {entry.file.id: entry for entry in entries}, time.monotonic() + PATIENCE
-        while True:
+        while waiting:
             files = [entry.file for entry in waiting.values()]
             busy = acquire_leases(self.database, files, holder=self.holder, seconds=self.lease)
-            others = [one for one in busy if one.request_id != one.file.request_id]
-            if not busy or (len(others) == len(busy) and time.monotonic() > deadline):
-                break
-            waiting = {one.file.id: waiting[one.file.id] for one in busy}
-            if self.stopped.wait(INTERVAL):
-                break
-        for one in busy:
-            waiting[one.file.id].error = self._why_not_ours(waiting[one.file.id], one)
+            for one in busy:
+                entry = waiting[one.file.id]
+                if entry.stopped.is_set():
+                    entry.error = Cancelled()
+                elif one.request_id != one.file.request_id and time.monotonic() > deadline:
+                    entry.error = _busy(entry, one)
+            waiting = {one.file.id: waiting[one.file.id] for one in busy if not waiting[one.file.id].error}
+            if waiting:
+                time.sleep(INTERVAL)
         return entries
 
     def _still_open(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -82,8 +81,7 @@ class Writer:
         }
         return [entry for entry in entries if entry.file.id not in ended]
 
-    def _why_not_ours(self, entry: Entry, busy: Busy) -> StagingError:
-        if self.stopped.is_set():
-            return Cancelled()
-        until = f"{busy.expires_at:%H:%M:%S}"
-        return DestinationBusy(entry.item.destination.display, f"request {busy.request_id} until {until}")
+
+def _busy(entry: Entry, busy: Busy) -> StagingError:
+    until = f"{busy.expires_at:%H:%M:%S}"
+    return DestinationBusy(entry.item.destination.display, f"request {busy.request_id} until {until}")

@@ -20,6 +20,7 @@ from stager.records.leases import Busy, acquire_leases, confirm_lease, release_l
 from stager.records.lifecycle import cancel_request, close_request, fail_request, start_requests
 from stager.records.manifests import ManifestWriter, manifest_of, manifest_writer
 from stager.records.requests import Page, get_request, list_requests, note_flow_run
+from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.submission import create_request
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
 from stager.records.unfinished import renew_requests, requests_to_stop, unfinished_requests, waiting_requests
@@ -33,10 +34,13 @@ __all__ = [
     "ManifestWriter",
     "Page",
     "Progress",
+    "Ride",
     "StagedFile",
     "StagingRequestRow",
+    "Turn",
     "acquire_leases",
     "cancel_request",
+    "claim_ride",
     "close_request",
     "confirm_lease",
     "create_request",
@@ -58,6 +62,8 @@ __all__ = [
     "requests_to_stop",
     "save_files",
     "start_requests",
+    "turns",
+    "unasked_rides",
     "unfinished_requests",
     "waiting_requests",
 ]

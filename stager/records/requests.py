@@ -86,18 +86,15 @@ def list_requests(
     return database.read(work)
 
 
-def note_flow_run(database: Database, request_id: str, flow_run_id: str) -> None:
-    """Write down which flow run does an open request; the first that is known stays."""
+def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: str) -> None:
+    """Write down which flow run does some requests, as far as they are open; the first that is known stays."""
+    row = StagingRequestRow
+    unknown = (col(row.id).in_(request_ids), col(row.flow_run_id).is_(None), col(row.status).in_(OPEN))
 
     def work(session: Session) -> None:
-        row = StagingRequestRow
-        noted = session.execute(
-            update(row)
-            .where(col(row.id) == request_id, col(row.flow_run_id).is_(None), col(row.status).in_(OPEN))
-            .values(flow_run_id=flow_run_id, flow_run_at=now(session))
-        )
-        if noted.rowcount:  # type: ignore[attr-defined] # an UPDATE's result has it
+        for request_id in session.scalars(select(col(row.id)).where(*unknown).with_for_update()).all():
             note_event(session, request_id, kind="flow_run", detail=f"handed to flow run {flow_run_id}")
+        session.execute(update(row).where(*unknown).values(flow_run_id=flow_run_id, flow_run_at=now(session)))
 
     database.write(work)
 

@@ -34,6 +34,7 @@ class StagingRequestRow(SQLModel, table=True):
         Index("ix_staging_request_created", "created_at", "id"),
         Index("ix_staging_request_status", "status", "created_at"),
         Index("ix_staging_request_username", "username", "created_at"),
+        Index("ix_staging_request_run", "run_key"),
         EXACT,
     )
 
@@ -45,6 +46,7 @@ class StagingRequestRow(SQLModel, table=True):
     on_conflict: str = Field(max_length=16)
     status: Status = Field(sa_type=StatusText)
     error_reason: str | None = Field(None, sa_type=Sentence)
+    run_key: str | None = Field(None, max_length=32)
     flow_run_id: str | None = Field(None, max_length=64)
     acting_as: str | None = Field(None, sa_type=Sentence)
     cancel_requested: bool = False

@@ -38,9 +38,14 @@ def requests_to_stop(database: Database, request_ids: Sequence[str]) -> set[str]
 
 
 def waiting_requests(
-    database: Database, *, older_than: float, after: StagingRequestRow | None = None, limit: int = PAGE
+    database: Database,
+    *,
+    method: str,
+    older_than: float,
+    after: StagingRequestRow | None = None,
+    limit: int = PAGE,
 ) -> Sequence[StagingRequestRow]:
-    """Return a page of the requests that no flow run was found for, the oldest first.
+    """Return a page of the requests of a method that nobody has begun, the oldest first.
 
     Parameters
     ----------
@@ -55,7 +60,7 @@ def waiting_requests(
 
     def work(session: Session) -> Sequence[StagingRequestRow]:
         before = now(session) - timedelta(seconds=older_than)
-        waits = (col(row.status) == Status.SUBMITTED, col(row.flow_run_id).is_(None), col(row.created_at) <= before)
+        waits = (col(row.status) == Status.SUBMITTED, col(row.method) == method, col(row.created_at) <= before)
         return _page(session, *waits, after=after, limit=limit)
 
     return database.read(work)

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from stager.service.access import RequestLog
 from stager.service.areas import resolve_area
 from stager.service.beside import beside
+from stager.service.dispatcher import Dispatcher
 from stager.service.door import open_door
 from stager.service.logging import set_up_logging
 from stager.service.problems import answer_errors
@@ -40,7 +41,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.door = door
             # Imports Prefect's package: not while somebody waits for an answer.
             warm_up = asyncio.create_task(asyncio.to_thread(resolve_area, "source"))
-            async with beside(Reconciler(door).run(), name="reconciler"):
+            async with (
+                beside(Dispatcher(door).run(), name="dispatcher"),
+                beside(Reconciler(door).run(), name="reconciler"),
+            ):
                 yield
             warm_up.cancel()
 

@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
 
@@ -36,6 +36,8 @@ class Door:
     database: Database
     prefect: PrefectClient
     threads: ThreadPoolExecutor
+    # Set when a request was recorded; the dispatcher waits for it.
+    recorded: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ask(self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function of the records returns; the event loop does not wait for it.

@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx
 
 from stager.errors import DeploymentMissing, PrefectUnavailable, RunRefused
+from stager.records import Ride
 
 # Answers that say nothing of the call itself: asked again later, it may succeed.
 _NOT_NOW = frozenset({401, 403, 408, 425, 429})
@@ -57,10 +58,10 @@ class PrefectClient:
         """Return when Prefect's API and its database answer."""
         await self._ask("GET", "/ready")
 
-    async def create_flow_run(self, *, method: str, username: str, request_id: str) -> str:
-        """Ask for a run that serves a recorded request, and return the run's id.
+    async def create_flow_run(self, ride: Ride) -> str:
+        """Ask for a run that serves recorded requests, and return the run's id.
 
-        Idempotent: the same request never gets a second run, whoever asks and
+        Idempotent: the same claim never gets a second run, whoever asks and
         however often.
 
         Raises
@@ -69,18 +70,18 @@ class PrefectClient:
             Prefect will never run it as it was asked for.
         """
         body = {
-            "name": f"{username} {method} {request_id[-4:]}",
-            "parameters": {"request_ids": [request_id]},
-            "idempotency_key": request_id,
-            "tags": [f"user:{username}"],
+            "name": f"{ride.username} {ride.method} {ride.key[-4:]}",
+            "parameters": {"request_ids": ride.request_ids},
+            "idempotency_key": ride.key,
+            "tags": [f"user:{ride.username}"],
         }
         for _ in range(2):  # the deployment may have been registered anew, under another id
-            deployment = await self._deployment(method)
+            deployment = await self._deployment(ride.method)
             answer = await self._ask("POST", f"/deployments/{deployment}/create_flow_run", body)
             if answer.status_code != httpx.codes.NOT_FOUND:
                 return str(_body(answer)["id"])
-            self._deployments.pop(method, None)
-        raise DeploymentMissing(_no_deployment(method))
+            self._deployments.pop(ride.method, None)
+        raise DeploymentMissing(_no_deployment(ride.method))
 
     async def read_flow_runs(self, flow_run_ids: Collection[str]) -> dict[str, FlowRun]:
         """Return what Prefect knows of some runs, by their ids; those that it does not know are missing."""

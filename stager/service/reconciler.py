@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
 import structlog
 
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
-from stager.records import StagingRequestRow, fail_request, unfinished_requests, waiting_requests
+from stager.records import StagingRequestRow, fail_request, unasked_rides, unfinished_requests, waiting_requests
 from stager.service.door import Door
 from stager.service.download_record import DIRECT_DOWNLOAD
 from stager.service.prefect import FlowRun
@@ -23,7 +24,7 @@ from stager.service.submission import submit
 
 logger = structlog.get_logger(__name__)
 
-# Seconds that whoever recorded a request has for handing it to Prefect.
+# Seconds that whoever claimed requests, or recorded a download, has for going on with them.
 GRACE = 5.0
 # What Prefect goes on saying of a run whose machine died, and what it is told then.
 ENDING = {"RUNNING": "CRASHED", "CANCELLING": "CANCELLED"}
@@ -41,7 +42,6 @@ class Reconciler:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._place: StagingRequestRow | None = None
         self._silent: dict[str, Silence] = {}
 
     async def run(self) -> None:
@@ -68,29 +68,15 @@ class Reconciler:
                 trouble = ""
 
     async def submit_waiting(self) -> None:
-        """Hand to Prefect what was recorded while it was away.
-
-        A look that fails at a request is continued behind it by the next one,
-        so none keeps others waiting.
-        """
-        missing: set[str] = set()
-        while rows := await self._door.ask(waiting_requests, older_than=GRACE, after=self._place):
+        """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""
+        for ride in await self._door.ask(unasked_rides, older_than=GRACE):
+            with suppress(DeploymentMissing):  # another method's requests need not wait for it
+                await submit(self._door, ride)
+        last = None
+        while rows := await self._door.ask(waiting_requests, method=DIRECT_DOWNLOAD, older_than=GRACE, after=last):
+            last = rows[-1]
             for row in rows:
-                self._place = row
-                if row.method in missing:
-                    continue
-                try:
-                    await self._hand_over(row)
-                except DeploymentMissing as error:  # another method's requests need not wait for it
-                    logger.debug("Requests wait", method=row.method, reason=error.message)
-                    missing.add(row.method)
-        self._place = None
-
-    async def _hand_over(self, row: StagingRequestRow) -> None:
-        if row.method == DIRECT_DOWNLOAD:
-            await self._close(row, RunLost("the service stopped before the download began"))
-        else:
-            await submit(self._door, row)
+                await self._close(row, RunLost("the service stopped before the download began"))
 
     async def close_unfinished(self) -> None:
         """Close the requests whose runs are over or gone, or whose writers have died."""

@@ -1,21 +1,21 @@
-"""A recorded request is handed to Prefect, once."""
+"""Recorded requests are handed to Prefect, those that ride together in one run, once."""
 
 from __future__ import annotations
 
 import structlog
 
 from stager.errors import RunRefused
-from stager.records import StagingRequestRow, fail_request, note_flow_run
+from stager.records import Ride, fail_request, note_flow_run
 from stager.service.door import Door
 
 logger = structlog.get_logger(__name__)
 
 
-async def submit(door: Door, row: StagingRequestRow) -> None:
-    """Ask for the flow run of a request and note it; close the request if it can never run.
+async def submit(door: Door, ride: Ride) -> None:
+    """Ask for the flow run of some requests and note it; close them if it can never run.
 
     Safe to repeat, also by another process at the same time and when the
-    answer to an earlier try was lost: the request's id is the run's
+    answer to an earlier try was lost: the key of the claim is the run's
     idempotency key.
 
     Raises
@@ -26,10 +26,11 @@ async def submit(door: Door, row: StagingRequestRow) -> None:
         The run may have been asked for; the reconciler asks again.
     """
     try:
-        run = await door.prefect.create_flow_run(method=row.method, username=row.username, request_id=row.id)
+        run = await door.prefect.create_flow_run(ride)
     except RunRefused as error:
-        logger.exception("Request cannot be run", staging_request=row.id, method=row.method)
-        await door.ask(fail_request, row.id, error)
+        logger.exception("Requests cannot be run", staging_requests=ride.request_ids, method=ride.method)
+        for request_id in ride.request_ids:
+            await door.ask(fail_request, request_id, error)
         return
-    await door.ask(note_flow_run, row.id, run)
-    logger.info("Request handed to Prefect", staging_request=row.id, method=row.method, flow_run=run)
+    await door.ask(note_flow_run, ride.request_ids, run)
+    logger.info("Requests handed to Prefect", staging_requests=ride.request_ids, method=ride.method, flow_run=run)

@@ -60,7 +60,7 @@ def test_one_of_several_requests_is_cancelled_and_the_others_go_on(site: Site) -
     with site.running("local_copy", *ids) as process:
         site.eventually(lambda: site.statuses(ids[1:2]) == [Status.STARTED])  # and waits for the destination
         cancel_request(site.database, ids[1])
-        assert site.ended(process)[0] == "Failed: cancelled on request"
+        assert site.ended(process)[0].startswith("Failed: 3 requests of alice: 1 cancelled, 2 completed")
     assert site.statuses(ids) == [C, X, C]
     assert sorted(path.name for path in (site.users / "alice").iterdir()) == ["one.fits", "three.fits"]
 
@@ -99,3 +99,22 @@ def test_a_run_that_is_not_root_says_so_in_the_record_and_in_its_log(site: Site)
     said = f"running user without a name (uid {NOT_ROOT}): not root, so files stay with it"
     assert get_request(site.database, request_id).acting_as == said
     assert f"acting as {said}" in log
+
+
+def test_many_requests_of_a_run_keep_their_own_endings(site: Site) -> None:
+    (site.folder / "storage/tree").mkdir()
+    (site.folder / "storage/tree/b.fits").write_bytes(b"x")
+    ids = [
+        site.request(("a.fits", "1.fits")),
+        site.request(("missing", "2.fits")),
+        site.request(("tree", "tree"), ("a.fits", "3.fits")),
+        site.request(("a.fits", "1.fits")),
+        cancelled := site.request(("a.fits", "4.fits")),
+        site.request(*(("a.fits", f"many/{number}") for number in range(20))),
+    ]
+    cancel_request(site.database, cancelled)
+    state, _ = site.run("local_copy", *ids)
+    assert site.statuses(ids) == [C, F, C, S, X, C]
+    assert state.startswith("Failed: 6 requests of alice: 1 cancelled, 3 completed, 1 failed, 1 skipped")
+    assert len({get_request(site.database, one).flow_run_id for one in ids if one != cancelled}) == 1
+    assert (site.users / "alice/many/19").read_bytes() == (site.folder / "storage/a.fits").read_bytes()

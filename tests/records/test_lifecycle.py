@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from stager.errors import Cancelled, InvalidMethod, LeaseLost, RequestNotFound, RunLost, StagingError
@@ -99,7 +101,7 @@ def test_what_has_ended_is_never_opened_again(database: Database) -> None:
     closed = close_request(database, request_id)
     assert save_files(database, [{"id": files[0].id, "status": F}]) == [files[0].id]
     note_progress(database, [Progress(files[0].id, 1, 1)])
-    note_flow_run(database, request_id, "late")
+    note_flow_run(database, [request_id], "late")
     start_requests(database, [request_id], flow_run_id="late", acting_as="x")
     fail_request(database, request_id, RunLost("late"))
     assert close_request(database, request_id, cancelled=True) == closed
@@ -206,18 +208,19 @@ def test_ten_thousand_files_are_saved_at_once(database: Database) -> None:
     assert close_request(database, request_id).status is C
 
 
-def test_what_waits_is_found_until_a_run_is_known(database: Database) -> None:
+def test_what_waits_is_found_until_it_is_begun(database: Database) -> None:
     request_id, _ = submit(database, 1)
-    assert [row.id for row in waiting_requests(database, older_than=0)] == [request_id]
-    assert waiting_requests(database, older_than=60) == []
-    note_flow_run(database, request_id, "run")
-    assert waiting_requests(database, older_than=0) == []
+    assert [row.id for row in waiting_requests(database, method="local_copy", older_than=0)] == [request_id]
+    assert waiting_requests(database, method="local_copy", older_than=60) == []
+    assert waiting_requests(database, method="direct_download", older_than=0) == []
+    start_requests(database, [request_id], flow_run_id=None, acting_as="alice")
+    assert waiting_requests(database, method="local_copy", older_than=0) == []
 
 
 def test_a_silent_run_is_found_and_a_living_one_is_not(database: Database) -> None:
     request_id, files = submit(database, 1)
     assert unfinished_requests(database, stale=0) == []
-    note_flow_run(database, request_id, "run")
+    note_flow_run(database, [request_id], "run")
     assert [row.id for row in unfinished_requests(database, stale=0)] == [request_id]
     assert unfinished_requests(database, stale=60) == []
     acquire_leases(database, files, holder="run", seconds=60)
@@ -244,12 +247,13 @@ def test_a_run_that_says_that_it_lives_is_not_found_even_between_two_batches(dat
 
 def test_a_reconciler_finds_all_of_them_a_page_at_a_time(database: Database) -> None:
     ids = [submit(database, 1)[0] for _ in range(7)]
-    waiting = [first := waiting_requests(database, older_than=0, limit=3)]
-    waiting += [second := waiting_requests(database, older_than=0, after=first[-1], limit=3)]
-    waiting += [waiting_requests(database, older_than=0, after=second[-1], limit=3)]
+    pages = partial(waiting_requests, database, method="local_copy", older_than=0, limit=3)
+    waiting = [first := pages()]
+    waiting += [second := pages(after=first[-1])]
+    waiting += [pages(after=second[-1])]
     assert [[row.id for row in page] for page in waiting] == [ids[:3], ids[3:6], ids[6:]]
     for request_id in ids:
-        note_flow_run(database, request_id, "run")
+        note_flow_run(database, [request_id], "run")
     page = unfinished_requests(database, stale=0, limit=5)
     rest = unfinished_requests(database, stale=0, after=page[-1], limit=5)
     assert [row.id for row in [*page, *rest]] == ids

@@ -29,12 +29,12 @@ from stager.records import (
     list_requests,
     manifest_of,
     manifest_writer,
-    migrate,
     note_flow_run,
     release_leases,
     save_files,
     start_requests,
 )
+from stager.records.schema import migrate
 
 ENTRIES = [ManifestEntry(path=str(number), size_bytes=number, checksum=f"{number:08x}") for number in range(5000)]
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def stage(database: Database, name: str) -> str:
     item = StagingItem(source=name, destination=name)
     request = StagingRequest(method="local_copy", username="alice", items=(item,))
     row = create_request(database, request, idempotency_key=name)
-    note_flow_run(database, row.id, f"run of {name}")
+    note_flow_run(database, [row.id], f"run of {name}")
     start_requests(database, [row.id], flow_run_id=f"run of {name}", acting_as="alice (uid 1, gid 1)")
     [file] = files_of(database, row.id)
     assert acquire_leases(database, [file], holder=name, seconds=600) == []

@@ -191,7 +191,7 @@ def test_requests_are_found_by_user_method_status_and_time(database: Database) -
 
 def test_the_first_flow_run_that_is_known_stays(database: Database) -> None:
     row = create_request(database, request_of("a"))
-    note_flow_run(database, row.id, "run-1")
-    note_flow_run(database, row.id, "run-2")
+    note_flow_run(database, [row.id], "run-1")
+    note_flow_run(database, [row.id], "run-2")
     assert get_request(database, row.id).flow_run_id == "run-1"
     assert [event.kind for event in events_of(database, row.id)] == ["submitted", "flow_run"]

@@ -246,12 +246,15 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]
     api = f"http://127.0.0.1:{port}/api"
     env = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": api,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "deployments.local.prefect_server"]
     log = home / "server.log"
     with running(command, env=env, log=log) as process, httpx.Client(base_url=api, timeout=60) as client:
         wait_for(f"{api}/ready", process, log)

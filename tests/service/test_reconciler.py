@@ -33,19 +33,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 
-def record(door: ServedDoor, method: str = "local_copy") -> str:
+def record(door: ServedDoor, method: str = "local_copy", username: str = "alice") -> str:
     """Record a request that nobody hands to Prefect."""
     items = (StagingItem(source="a", destination="b"),)
-    return create_request(door.database, StagingRequest(method=method, username="alice", items=items)).id
+    return create_request(door.database, StagingRequest(method=method, username=username, items=items)).id
 
 
 def running(door: ServedDoor, prefect: PrefectServer) -> tuple[str, str]:
     """Return the ids of a request and of its run, which has begun and is silent."""
     request_id = record(door)
-    deployment = prefect.client.get("/deployments/name/local-copy/local-copy").json()["id"]
-    asked = {"parameters": {"request_ids": [request_id]}, "idempotency_key": request_id}
-    flow_run_id = prefect.client.post(f"/deployments/{deployment}/create_flow_run", json=asked).json()["id"]
-    note_flow_run(door.database, request_id, flow_run_id)
+    flow_run_id = str(door.eventually(request_id, lambda seen: seen["flow_run_id"])["flow_run_id"])
     prefect.end(flow_run_id, "RUNNING")
     start_requests(door.database, [request_id], flow_run_id=flow_run_id, acting_as="alice")
     return request_id, flow_run_id
@@ -75,6 +72,24 @@ def test_a_request_made_while_prefect_is_away_runs_once_when_it_is_back(
     seen = door.eventually(request_id, lambda seen: seen["flow_run_id"])
 
     assert [run["id"] for run in prefect.runs(request_id)] == [seen["flow_run_id"]]
+
+
+def test_what_a_user_asks_for_while_their_run_has_not_begun_rides_in_the_next(
+    door: ServedDoor, prefect: PrefectServer
+) -> None:
+    first = record(door)
+    run = door.eventually(first, lambda seen: seen["flow_run_id"])["flow_run_id"]
+    later = [record(door) for _ in range(4)]
+    others = record(door, username="bob")
+    door.eventually(others, lambda seen: seen["flow_run_id"])
+    assert {door.request(request_id)["flow_run_id"] for request_id in later} == {None}
+
+    start_requests(door.database, [first], flow_run_id=run, acting_as="alice")
+    rides = {door.eventually(request_id, lambda seen: seen["flow_run_id"])["flow_run_id"] for request_id in later}
+
+    assert len(rides) == 1
+    [ride] = [prefect.client.get(f"/flow_runs/{ride}").json() for ride in rides]
+    assert ride["parameters"] == {"request_ids": later}
 
 
 def test_a_lost_answer_makes_no_second_run(door: ServedDoor, prefect: PrefectServer, gate: Gate) -> None:
@@ -203,7 +218,7 @@ def test_a_request_that_another_process_handed_over_is_not_handed_over_again(
     door: ServedDoor, prefect: PrefectServer
 ) -> None:
     request_id = record(door)
-    note_flow_run(door.database, request_id, "00000000-0000-0000-0000-000000000000")
+    note_flow_run(door.database, [request_id], "00000000-0000-0000-0000-000000000000")
 
     seen = door.eventually(request_id, is_final)  # Prefect does not know that run
 
@@ -255,7 +270,7 @@ def test_a_thousand_requests_that_cannot_be_run_hold_up_no_other(
     brief_door: ServedDoor, prefect: PrefectServer
 ) -> None:
     crowd(brief_door, record(brief_door), 1001, method="no_such_method")
-    behind = record(brief_door)
+    behind = record(brief_door, username="bob")
 
     assert brief_door.eventually(behind, lambda seen: seen["flow_run_id"])
     assert len(prefect.runs(behind)) == 1

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.errors import DatabaseUnavailable, InvalidMethod, PrefectUnavailable
+from stager.errors import InvalidMethod
 from stager.identity import resolve
 from stager.methods import METHODS
 from stager.models import PathText, StagingItem, StagingRequest, Status
@@ -24,7 +24,6 @@ from stager.service.downloads import download
 from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented, error_class, staging_problem
 from stager.service.responses import EscapedJSON
-from stager.service.submission import submit
 from stager.service.views import Accepted, Staged
 
 router = APIRouter(tags=["staging"])
@@ -85,10 +84,7 @@ async def stage_data(
     row = await _record(door, paths, method=method, username=username)
     if method == DIRECT_DOWNLOAD:
         return await download(door, row)
-    try:
-        await submit(door, row)
-    except (PrefectUnavailable, DatabaseUnavailable) as error:
-        logger.warning("Request waits for the reconciler", reason=error.message)
+    door.recorded.set()
     row = await wait_for_outcome(door, row, seconds=door.settings.wait)
     return await _answer(request, door, row)
 

@@ -54,6 +54,7 @@ def _staging_request() -> None:
         sa.Column("on_conflict", sa.String(16), nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("error_reason", sa.Text()),
+        sa.Column("run_key", sa.String(32)),
         sa.Column("flow_run_id", sa.String(64)),
         sa.Column("acting_as", sa.Text()),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
@@ -70,6 +71,7 @@ def _staging_request() -> None:
     op.create_index("ix_staging_request_created", "staging_request", ["created_at", "id"])
     op.create_index("ix_staging_request_status", "staging_request", ["status", "created_at"])
     op.create_index("ix_staging_request_username", "staging_request", ["username", "created_at"])
+    op.create_index("ix_staging_request_run", "staging_request", ["run_key"])
 
 
 def _staged_file() -> None:

@@ -1,0 +1,212 @@
+"""The whole service in processes of its own, as ``make up`` runs it, for a benchmark to measure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from socket import create_server
+from typing import TypeVar, cast
+
+import httpx
+import psutil
+
+from stager.records import Database, StagingRequestRow, get_request, list_requests
+
+CHECKOUT = Path(__file__).parents[1]
+WORKERS = {"warm": ("-m", "workers"), "process": ("-m", "prefect")}
+USERS = 20
+FILE_BYTES = 4096
+T = TypeVar("T")
+
+
+@dataclass
+class Stack:
+    """The service's parts, in processes of their own."""
+
+    folder: Path
+    worker_type: str
+
+    def __post_init__(self) -> None:
+        """Choose ports and write down who there is."""
+        self.ports = [_free_port() for _ in range(2)]
+        self.parts: dict[str, subprocess.Popen[bytes]] = {}
+        for name in ("storage", "user_areas", "logs"):
+            (self.folder / name).mkdir()
+        (self.folder / "storage/small.bin").write_bytes(os.urandom(FILE_BYTES))
+        users = "".join(f"[users.user{number}]\nuid = {70_000 + number}\ngid = 70000\n" for number in range(USERS))
+        (self.folder / "users.toml").write_text(users)
+        self.database = Database(f"sqlite:///{self.folder / 'records.db'}", patience=60)
+
+    @property
+    def http(self) -> str:
+        """The HTTP service."""
+        return f"http://127.0.0.1:{self.ports[0]}"
+
+    @property
+    def prefect(self) -> str:
+        """Prefect's API."""
+        return f"http://127.0.0.1:{self.ports[1]}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `make up` would set."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(CHECKOUT),
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "PREFECT_API_URL": self.prefect,
+            "PREFECT_SERVER_API_PORT": str(self.ports[1]),
+            "PREFECT_SERVER_UI_ENABLED": "false",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_WORKER_PREFETCH_SECONDS": "0",
+            "PREFECT_WORKER_QUERY_SECONDS": "5" if self.worker_type == "warm" else "1",
+            "SOURCE_STORAGE_PATH": str(self.folder / "storage"),
+            "TARGET_STORAGE_PATH": str(self.folder / "user_areas"),
+            "STAGER_DATABASE_URL": f"sqlite:///{self.folder / 'records.db'}",
+            "STAGER_USERS_FILE": str(self.folder / "users.toml"),
+            "STAGER_LOG_FILE": str(self.folder / "logs/service.log"),
+            "STAGER_WAIT": "0",
+        }
+
+    def start(self) -> None:
+        """Start every part, and wait until each answers."""
+        self.run(
+            "-c",
+            "from stager.records.schema import migrate; from stager.settings import get_settings as s; "
+            "migrate(s().database_url.get_secret_value())",
+        )
+        self.start_server()
+        register = "import deployments.register as r; r.WarmWorker.type = 'process'; r.main()"
+        self.run(*(("-m", "deployments.register") if self.worker_type == "warm" else ("-c", register)))
+        self.start_worker()
+        options = ("--interface", "asgi", "--factory", "--no-ws", "--log-level", "warning")
+        self._part("http", "-m", "granian", *options, "--port", str(self.ports[0]), "stager.service.app:create_app")
+        _wait_for(f"{self.http}/health")
+
+    def start_server(self) -> None:
+        """Start Prefect's server."""
+        self._part("server", "-m", "deployments.local.prefect_server")
+        _wait_for(f"{self.prefect}/health")
+
+    def start_worker(self) -> None:
+        """Start the worker, and wait until it is there."""
+        seen = self._log("worker").count("started!")
+        pool = ("worker", "start", "--pool", "staging", "--type", self.worker_type, "--name", "w")
+        self._part("worker", *WORKERS[self.worker_type], *pool)
+        until(lambda: self._log("worker").count("started!") > seen)
+
+    def run(self, *arguments: str) -> None:
+        """Run a program to its end."""
+        with (self.folder / "logs/setup.log").open("ab") as log:
+            subprocess.run(
+                [sys.executable, *arguments], env=self.environment, cwd=CHECKOUT, check=True, stdout=log, stderr=log
+            )
+
+    def _part(self, name: str, *arguments: str) -> None:
+        with (self.folder / f"logs/{name}.log").open("ab") as log:
+            self.parts[name] = subprocess.Popen(
+                [sys.executable, *arguments], env=self.environment, cwd=CHECKOUT, stdout=log, stderr=log
+            )
+
+    def _log(self, name: str) -> str:
+        path = self.folder / f"logs/{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def locked(self) -> int:
+        """Return how often Prefect's database said that it is locked."""
+        return self._log("server").count("database is locked")
+
+    def kill(self, name: str) -> None:
+        """Kill a part as a machine dies."""
+        self.parts[name].kill()
+        self.parts[name].wait()
+
+    def stop(self) -> None:
+        """Stop every part, last started first, and whatever is left of them."""
+        for part in reversed(self.parts.values()):
+            family = psutil.Process(part.pid).children(recursive=True) if part.poll() is None else []
+            part.send_signal(signal.SIGTERM)
+            try:
+                part.wait(30)
+            except subprocess.TimeoutExpired:
+                part.kill()
+            for process in psutil.wait_procs(family, timeout=15)[1]:
+                process.kill()
+
+    def stage(self, client: httpx.Client, user: int, destination: str) -> str:
+        """Ask the HTTP service for one file, and return the request's id."""
+        answer = client.post(
+            f"{self.http}/stage_data",
+            params={"method": "local_copy", "username": f"user{user}"},
+            json={"data": {"local_path_on_storage": "small.bin", "relative_path": destination}},
+        )
+        answer.raise_for_status()
+        return str(answer.json()["request_id"])
+
+    def stage_in_prefect(self, client: httpx.Client, user: int, destination: str) -> str:
+        """Start a run as Prefect's form does, and return the request's id."""
+        deployment = client.get(f"{self.prefect}/deployments/name/local-copy/local-copy").json()["id"]
+        form = {"username": f"user{user}", "items": [{"source": "small.bin", "destination": destination}]}
+        answer = client.post(
+            f"{self.prefect}/deployments/{deployment}/create_flow_run", json={"parameters": {"request": form}}
+        )
+        answer.raise_for_status()
+        key = answer.json()["id"]
+        return until(lambda: self._recorded(key))
+
+    def _recorded(self, flow_run_id: str) -> str | None:
+        rows = list_requests(self.database, limit=5).requests
+        return next((row.id for row in rows if row.flow_run_id == flow_run_id), None)
+
+    def ended(self, request_id: str) -> StagingRequestRow:
+        """Return a record as soon as it is closed."""
+        return until(lambda: (row := get_request(self.database, request_id)).status.is_final and row, patience=120)
+
+
+def _free_port() -> int:
+    with create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def until(holds: Callable[[], T | bool | None], *, patience: float = 90.0, pause: float = 0.01) -> T:
+    """Return what is asked for as soon as it is there."""
+    deadline = time.monotonic() + patience
+    while not (found := holds()):
+        if time.monotonic() > deadline:
+            message = "it did not come"
+            raise TimeoutError(message)
+        time.sleep(pause)
+    return cast("T", found)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _wait_for(url: str) -> None:
+    until(lambda: _answers(url), pause=0.2)
+
+
+@contextmanager
+def stack(worker_type: str) -> Iterator[Stack]:
+    """Give a running stack that leaves nothing behind."""
+    with tempfile.TemporaryDirectory() as name:
+        made = Stack(Path(name), worker_type)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop()
+            made.database.close()

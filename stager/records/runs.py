@@ -1,0 +1,119 @@
+"""Which requests ride together in one flow run, and whose turn it is.
+
+A run costs Prefect's server far more than a request costs us. So what one user
+asks for while their last run has not begun yet rides together in the next one.
+Nobody waits for company: without a run ahead of it, a request goes at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.models import Status
+from stager.records.database import Database, now
+from stager.records.tables import StagingRequestRow
+
+UNCLAIMED = (
+    col(StagingRequestRow.status) == Status.SUBMITTED,
+    col(StagingRequestRow.run_key).is_(None),
+    col(StagingRequestRow.flow_run_id).is_(None),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """A user and a method that requests wait for."""
+
+    username: str
+    method: str
+    is_next: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ride:
+    """Requests of one user and method that are claimed for one flow run, and the run's key."""
+
+    key: str
+    username: str
+    method: str
+    request_ids: tuple[str, ...]
+
+
+def turns(database: Database, *, methods: Collection[str], patience: float) -> list[Turn]:
+    """Return for whom requests wait that no run is claimed for, who has waited longest first.
+
+    Parameters
+    ----------
+    methods
+        Only those of these methods.
+    patience
+        It is not a user's turn while a run of theirs has not begun, but for no
+        longer than this, in seconds.
+    """
+    row = StagingRequestRow
+    waits = (*UNCLAIMED, col(row.method).in_(methods))
+    oldest = func.min(col(row.created_at))
+    who = select(col(row.username), col(row.method)).where(*waits).group_by(col(row.username), col(row.method))
+
+    def work(session: Session) -> list[Turn]:
+        since = now(session) - timedelta(seconds=patience)
+        behind = (col(row.status) == Status.SUBMITTED, col(row.run_key).is_not(None), col(row.flow_run_at) > since)
+        waiting = session.execute(who.order_by(oldest)).all()
+        blocked = set(session.scalars(select(col(row.username)).where(*behind))) if waiting else set()
+        return [Turn(username=name, method=method, is_next=name not in blocked) for name, method in waiting]
+
+    return database.read(work)
+
+
+def claim_ride(database: Database, turn: Turn, *, limit: int) -> Ride | None:
+    """Claim the oldest waiting requests of a turn for one run; None when somebody else has.
+
+    Parameters
+    ----------
+    limit
+        How many at most.
+    """
+    row = StagingRequestRow
+    waits = (*UNCLAIMED, col(row.username) == turn.username, col(row.method) == turn.method)
+    oldest = select(col(row.id)).where(*waits).order_by(col(row.created_at), col(row.id)).limit(limit)
+
+    def work(session: Session) -> Ride | None:
+        ids = session.scalars(oldest.with_for_update()).all()
+        if not ids:
+            return None
+        claimed = update(row).where(col(row.id).in_(ids))
+        session.execute(claimed.values(run_key=ids[0], flow_run_at=now(session)))
+        return Ride(key=ids[0], username=turn.username, method=turn.method, request_ids=tuple(ids))
+
+    return database.write(work)
+
+
+def unasked_rides(database: Database, *, older_than: float) -> Sequence[Ride]:
+    """Return what was claimed so long ago, in seconds, but is not known to have been asked for."""
+    row = StagingRequestRow
+
+    def work(session: Session) -> list[Ride]:
+        before = now(session) - timedelta(seconds=older_than)
+        lost = select(col(row.run_key)).where(
+            col(row.status) == Status.SUBMITTED, col(row.flow_run_id).is_(None), col(row.flow_run_at) <= before
+        )
+        keys = session.scalars(lost.distinct().order_by(col(row.run_key))).all()
+        return [ride for key in keys if key is not None and (ride := _ride(session, key))]
+
+    return database.read(work)
+
+
+def _ride(session: Session, key: str) -> Ride | None:
+    row = StagingRequestRow
+    riders = select(row).where(col(row.run_key) == key).order_by(col(row.created_at), col(row.id))
+    rows = session.scalars(riders).all()
+    if not rows:
+        return None
+    ids = tuple(one.id for one in rows)
+    return Ride(key=key, username=rows[0].username, method=rows[0].method, request_ids=ids)

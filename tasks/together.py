@@ -1,0 +1,46 @@
+"""Which requests of a run share a batch: those that are over so quickly that none waits for the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stager.engine.source import opened
+from stager.errors import StagingError
+from stager.paths import Location
+from tasks.entry import Entry
+
+# Items that go through the steps together: each may hold two descriptors.
+BATCH_SIZE = 256
+# A request of more items has batches of its own.
+FEW = 16
+# A larger file may take seconds.
+SMALL_BYTES = 16 << 20
+
+
+@dataclass
+class Together:
+    """Some requests, and their items."""
+
+    request_ids: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+    def add(self, request_id: str, entries: list[Entry]) -> None:
+        """Take a request along."""
+        self.request_ids.append(request_id)
+        self.entries += entries
+
+    def has_room_for(self, entries: list[Entry]) -> bool:
+        """Return whether these can come along: not too many, and none with a destination that is taken."""
+        taken = {entry.file.destination_key for entry in self.entries}
+        return len(self.entries) + len(entries) <= BATCH_SIZE and taken.isdisjoint(
+            entry.file.destination_key for entry in entries
+        )
+
+
+def is_small(source: Location) -> bool:
+    """Return whether a source is a small file, or nothing that a look at it could take longer over."""
+    try:
+        with opened(source) as found:
+            return not found.is_directory and found.status.st_size <= SMALL_BYTES
+    except StagingError:
+        return True  # the first step says what is wrong with it

@@ -1,0 +1,99 @@
+"""What one user asks for rides together, users take turns, and nothing is claimed twice or forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+
+from stager.models import StagingItem, StagingRequest
+from stager.records import (
+    Database,
+    Ride,
+    Turn,
+    cancel_request,
+    claim_ride,
+    create_request,
+    note_flow_run,
+    start_requests,
+    turns,
+    unasked_rides,
+)
+
+METHODS = ("local_copy", "local_symlink")
+
+
+def ask(database: Database, username: str, method: str = "local_copy") -> str:
+    items = (StagingItem(source="a", destination="b"),)
+    return create_request(database, StagingRequest(method=method, username=username, items=items)).id
+
+
+def waiting(database: Database, patience: float = 60, methods: Collection[str] = METHODS) -> list[tuple[str, bool]]:
+    return [(turn.username, turn.is_next) for turn in turns(database, methods=methods, patience=patience)]
+
+
+def claim(database: Database, username: str, limit: int = 100) -> Ride | None:
+    return claim_ride(database, Turn(username=username, method="local_copy", is_next=True), limit=limit)
+
+
+def test_requests_of_a_user_and_method_ride_together_in_their_order(database: Database) -> None:
+    ids = [ask(database, "alice") for _ in range(3)]
+    ask(database, "alice", "local_symlink")
+    ask(database, "bob")
+    expected = Ride(key=ids[0], username="alice", method="local_copy", request_ids=tuple(ids))
+    assert claim(database, "alice") == expected
+    assert claim(database, "alice") is None
+
+
+def test_a_run_carries_no_more_than_its_limit(database: Database) -> None:
+    ids = [ask(database, "alice") for _ in range(5)]
+    rides = [claim(database, "alice", limit=2) for _ in range(3)]
+    assert [ride.request_ids for ride in rides if ride] == [tuple(ids[:2]), tuple(ids[2:4]), tuple(ids[4:])]
+
+
+def test_a_user_waits_while_a_run_of_theirs_has_not_begun_and_others_do_not(database: Database) -> None:
+    first = ask(database, "alice")
+    claim(database, "alice")
+    ask(database, "alice")
+    ask(database, "bob")
+    assert waiting(database) == [("alice", False), ("bob", True)]
+    start_requests(database, [first], flow_run_id="run", acting_as="alice")
+    assert waiting(database) == [("alice", True), ("bob", True)]
+
+
+def test_nobody_waits_for_a_run_longer_than_patience_allows(database: Database) -> None:
+    ask(database, "alice")
+    claim(database, "alice")
+    ask(database, "alice")
+    assert waiting(database, patience=0) == [("alice", True)]
+
+
+def test_a_run_of_which_nothing_is_left_keeps_nobody_waiting(database: Database) -> None:
+    first = ask(database, "alice")
+    claim(database, "alice")
+    ask(database, "alice")
+    cancel_request(database, first)
+    assert waiting(database) == [("alice", True)]
+
+
+def test_other_methods_are_not_looked_at(database: Database) -> None:
+    ask(database, "alice", "direct_download")
+    assert waiting(database) == []
+
+
+def test_a_claim_that_was_not_asked_for_is_found_whole_until_its_run_is_known(database: Database) -> None:
+    ids = [ask(database, "alice") for _ in range(3)]
+    ride = claim(database, "alice")
+    assert ride is not None
+    cancel_request(database, ids[1])
+    assert unasked_rides(database, older_than=0) == [ride]
+    assert unasked_rides(database, older_than=60) == []
+    note_flow_run(database, ids, "run")
+    assert unasked_rides(database, older_than=0) == []
+
+
+def test_many_doors_claim_each_request_once(database: Database) -> None:
+    ids = {ask(database, "alice") for _ in range(30)}
+    with ThreadPoolExecutor(6) as pool:
+        rides = [ride for ride in pool.map(lambda _: claim(database, "alice", limit=4), range(40)) if ride]
+    claimed = [request_id for ride in rides for request_id in ride.request_ids]
+    assert (sorted(claimed), len(claimed)) == (sorted(ids), len(ids))
