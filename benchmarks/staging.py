@@ -136,12 +136,13 @@ def main() -> None:
         with stack(worker) as made:
             bursts.append(_burst_row(worker, f"{size} requests of {USERS} users", burst(made, size)))
             print(bursts[-1], flush=True)
+        _write(latencies, bursts, load)
     if options.trouble:
         with stack("warm") as made:
             what = f"{options.burst} requests, worker killed twice, server once"
             bursts.append(_burst_row("warm", what, burst(made, options.burst, trouble=True)))
             print(bursts[-1], flush=True)
-    _write(latencies, bursts, load)
+        _write(latencies, bursts, load)
 
 
 def _write(latencies: list[str], bursts: list[str], load: float) -> None:

@@ -10,7 +10,7 @@ import contextvars
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -41,6 +41,8 @@ __all__ = ["ControlChannel", "ProcessHandle", "ProcessStarter"]
 
 # Between two looks at whether the runs are over, in seconds.
 LOOK_EVERY = 0.1
+# How long a run goes on before it listens for its suspension, in seconds.
+UNWATCHED = 1.0
 
 
 # --- in the worker -----------------------------------------------------------
@@ -158,7 +160,7 @@ def execute(flow_run_id: UUID) -> None:
         The run is over; 0 where its ending is with Prefect already.
     """
     configure_from_env()
-    vars(prefect.flow_engine)["observe_flow_run_suspension"] = _observe_beside
+    vars(prefect.flow_engine)["observe_flow_run_suspension"] = _observe_later
     with handle_engine_signals(flow_run_id):
         flow_run = load_flow_run(flow_run_id)
         logger = flow_run_logger(flow_run)
@@ -172,15 +174,22 @@ def execute(flow_run_id: UUID) -> None:
 
 
 @contextmanager
-def _observe_beside(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iterator[None]:
-    """Watch for a suspension without making the run wait until the watch is set up."""
-    with ExitStack() as watch:
-        enter = contextvars.copy_context().run
-        observing = threading.Thread(
-            target=enter, args=(watch.enter_context, observe_flow_run_suspension(flow_run_id, request)), daemon=True
-        )
-        observing.start()
-        try:
-            yield
-        finally:
-            observing.join()
+def _observe_later(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iterator[None]:
+    """Watch for a suspension once a run has lasted a while: setting the watch up takes longer than a small staging.
+
+    The watch begins by reading the run's state, so a suspension from before it is noticed too.
+    """
+    is_over = threading.Event()
+
+    def observe() -> None:
+        if not is_over.wait(UNWATCHED):
+            with observe_flow_run_suspension(flow_run_id, request):
+                is_over.wait()
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(observe,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, task
 from prefect.runtime import flow_run
 
 
@@ -78,3 +78,18 @@ def dawdle(folder: str) -> None:
     """Run longer than the flow may."""
     note(folder, "started")
     time.sleep(30)
+
+
+@task
+def rest() -> None:
+    """Do nothing for a moment: where a run that is suspended stops."""
+    time.sleep(0.1)
+
+
+@flow
+def go_on(folder: str) -> None:
+    """Run one task after the other until the test says that it may end."""
+    note(folder, "started")
+    while not (Path(folder) / "go").exists():
+        rest()
+    note(folder, "ended")

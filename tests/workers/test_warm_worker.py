@@ -144,6 +144,17 @@ def test_a_running_run_is_cancelled(pool: Pool) -> None:
     assert not pool.log("ended")
 
 
+def test_a_running_run_is_suspended(pool: Pool) -> None:
+    with pool.worker():
+        run = pool.run(pool.deploy("go_on"))
+        (seen,) = pool.started()
+        suspended = {"type": "PAUSED", "name": "Suspended"}
+        pool.prefect.ask("POST", f"/flow_runs/{run}/set_state", state=suspended)
+        pool.eventually(lambda: not psutil.pid_exists(seen["pid"]))
+        assert pool.state(run)["name"] == "Suspended"
+    assert not pool.log("ended")
+
+
 def test_a_run_whose_process_dies_is_reported_as_crashed(pool: Pool) -> None:
     with pool.worker() as worker:
         state = pool.ended(pool.run(pool.deploy("die")))
