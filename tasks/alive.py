@@ -14,7 +14,9 @@ INTERVAL = 0.5
 
 
 @contextmanager
-def alive(database: Database, stops: Mapping[str, threading.Event], *, holder: str, lease: float) -> Iterator[None]:
+def alive(
+    database: Database, stops: Mapping[str, threading.Event], *, flow_run_id: str, holder: str, lease: float
+) -> Iterator[None]:
     """Keep a run's requests and leases alive while the body runs.
 
     Parameters
@@ -24,6 +26,8 @@ def alive(database: Database, stops: Mapping[str, threading.Event], *, holder: s
         asked that it be cancelled, or ended it in our place.
     holder
         Whose leases are renewed, as in ``acquire_leases``.
+    flow_run_id
+        The run.
     lease
         How long the run is taken to live unless it renews that, in seconds.
     """
@@ -34,7 +38,7 @@ def alive(database: Database, stops: Mapping[str, threading.Event], *, holder: s
 
     def listen() -> None:
         going = [request_id for request_id, stop in stops.items() if not stop.is_set()]
-        for request_id in requests_to_stop(database, going):
+        for request_id in requests_to_stop(database, going, flow_run_id=flow_run_id):
             stops[request_id].set()
 
     renew()

@@ -28,6 +28,7 @@ from stager.records import (
     fail_request,
     files_of,
     get_request,
+    note_flow_run,
     renew_requests,
     start_requests,
 )
@@ -58,14 +59,16 @@ class Record:
     def open(self, form: StagingForm | None, request_ids: Sequence[str]) -> None:
         """Find the requests, or record the one that was typed in."""
         if form is not None:
-            row = create_request(self._database, form.request(), idempotency_key=self._flow_run_id)
+            run = self._flow_run_id
+            row = create_request(self._database, form.request(), idempotency_key=run, flow_run_id=run)
             request_ids = (row.id, *request_ids)
+        note_flow_run(self._database, request_ids, self._flow_run_id)
         self._requests = [get_request(self._database, request_id) for request_id in request_ids]
         self._stops = {request.id: threading.Event() for request in self._requests}
 
     def alive(self) -> AbstractContextManager[None]:
         """Say that the run lives while the body runs, and listen for cancellation."""
-        return alive(self._database, self._stops, holder=self._holder, lease=self._lease)
+        return alive(self._database, self._stops, flow_run_id=self._flow_run_id, holder=self._holder, lease=self._lease)
 
     def batches(self) -> Iterator[Batch]:
         """Yield what is to be done: the small requests together, then the others, so that no small one waits."""
@@ -90,7 +93,7 @@ class Record:
             try:
                 resolver = self._start(request)
             except StagingError as error:
-                fail_request(self._database, request.id, error)
+                fail_request(self._database, request.id, error, flow_run_id=self._flow_run_id)
             else:
                 if resolver is not None:
                     yield request, resolver
@@ -137,7 +140,13 @@ class Record:
         return Batch(method=self._method, entries=entries, writer=writer)
 
     def _close_request(self, request_id: str) -> None:
-        close_request(self._database, request_id, holder=self._holder, cancelled=self._stops[request_id].is_set())
+        close_request(
+            self._database,
+            request_id,
+            holder=self._holder,
+            flow_run_id=self._flow_run_id,
+            cancelled=self._stops[request_id].is_set(),
+        )
 
     def abort(self, error: BaseException) -> None:
         """Close what the run leaves behind when it is stopped or broken.
@@ -155,7 +164,7 @@ class Record:
 
     def _close(self, error: StagingError) -> None:
         for request in self._requests:
-            fail_request(self._database, request.id, error)
+            fail_request(self._database, request.id, error, flow_run_id=self._flow_run_id)
 
     def conclusion(self) -> State[Any]:
         """Return the run's final state, with a sentence that says how it went."""

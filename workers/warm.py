@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -12,11 +12,15 @@ from uuid import UUID
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+from prefect.states import Cancelled, Crashed
 from prefect.workers.base import BaseWorker, BaseWorkerResult
 from prefect.workers.process import ProcessJobConfiguration, ProcessVariables
 
 from stager.settings import get_settings
+from workers.ledger import Ledger
 from workers.nursery import Nursery
 from workers.prefect_internals import Executions, ProcessStarter, command_starter
 from workers.recall import RecallingClient
@@ -24,6 +28,12 @@ from workers.starter import WarmStarter
 from workers.wake import Alarm, ring_when_scheduled
 
 PRELOADED = "workers.preloaded"
+# Below Prefect's home: which runs each worker of the machine has.
+LEDGERS = "warm-workers"
+# Seconds before what could not be reported is tried again.
+AGAIN = 5.0
+# What becomes of a run whose worker was killed.
+ENDING = {StateType.PENDING: Crashed, StateType.RUNNING: Crashed, StateType.CANCELLING: Cancelled}
 
 
 class WarmWorkerResult(BaseWorkerResult):
@@ -54,6 +64,7 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
     async def __aenter__(self) -> Self:
         """Have processes ready, then be a worker, then listen."""
         async with AsyncExitStack() as base:
+            self._ledger = base.enter_context(Ledger(get_current_settings().home / LEDGERS))
             self._beside = await base.enter_async_context(_beside())
             self._nursery = Nursery(size=get_settings().ready_processes, preload=[PRELOADED])
             base.callback(self._nursery.close)
@@ -62,6 +73,7 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
             await super().__aenter__()
             self._base = base.pop_all()
         self._beside.start_soon(self._listen)
+        self._beside.start_soon(self._report_orphans)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -100,6 +112,7 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
                 starter = await self._starter(flow_run, configuration, directory)
                 execution = await self._executions.execute(flow_run, starter, task_status)
         finally:
+            self._ledger.remove(flow_run.id)
             self._alarm.ring()  # a place is free
         return WarmWorkerResult(status_code=execution.status_code or 0, identifier=str(execution.handle.pid))
 
@@ -123,6 +136,26 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
         is_installed = deployment.entrypoint and ":" not in deployment.entrypoint and not deployment.pull_steps
         return deployment.entrypoint if is_installed else None
 
+    async def _report_orphans(self) -> None:
+        """Tell Prefect of the runs that an earlier worker of this machine had when it was killed."""
+        while True:
+            try:
+                for flow_run_ids in self._ledger.orphans():
+                    for flow_run_id in flow_run_ids:
+                        await self._end_orphan(flow_run_id)
+            except Exception as error:  # noqa: BLE001 - Prefect may be away as well
+                self._logger.warning("Runs of a killed worker could not be reported yet: %s", error)
+                await anyio.sleep(AGAIN)
+            else:
+                return
+
+    async def _end_orphan(self, flow_run_id: UUID) -> None:
+        with suppress(ObjectNotFound):
+            state = (await self.client.read_flow_run(flow_run_id)).state
+            if state and state.type in ENDING:
+                self._logger.warning("Flow run %s died with an earlier worker", flow_run_id)
+                await self.client.set_flow_run_state(flow_run_id, ENDING[state.type](message="its worker was killed"))
+
     async def _listen(self) -> None:
         with self._listening:
             async with anyio.create_task_group() as tasks:
@@ -137,8 +170,16 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
         except Exception as error:  # noqa: BLE001 - the next poll tries it again
             self._logger.warning("Flow runs could not be taken up yet: %s", error)
 
-    # BaseWorker's, done in another way to be quick. Renamed there, they are
-    # never called, and each run begins some tens of milliseconds later.
+    # BaseWorker's, done in another way to lose no run and to be quick. Renamed
+    # there, they are never called; the tests of Prefect's internals say so.
+
+    async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
+        """Write the run down before it is ours."""
+        self._ledger.add(flow_run.id)
+        is_ours = await super()._propose_pending_state(flow_run)
+        if not is_ours:
+            self._ledger.remove(flow_run.id)
+        return is_ours
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
         """Do without the state between Pending and Running: it would last for milliseconds."""

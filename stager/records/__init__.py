@@ -4,6 +4,7 @@ Each function is one transaction, which is run again while the database is
 away or locked, and never does its work twice.
 """
 
+from stager.records.crashes import open_flow_runs, resubmit_requests
 from stager.records.database import Database
 from stager.records.destination import destination_key
 from stager.records.events import events_of
@@ -56,10 +57,12 @@ __all__ = [
     "manifest_writer",
     "note_flow_run",
     "note_progress",
+    "open_flow_runs",
     "release_leases",
     "renew_leases",
     "renew_requests",
     "requests_to_stop",
+    "resubmit_requests",
     "save_files",
     "start_requests",
     "turns",

@@ -52,7 +52,12 @@ def start_requests(
 
 
 def close_request(
-    database: Database, request_id: str, *, holder: str | None = None, cancelled: bool = False
+    database: Database,
+    request_id: str,
+    *,
+    holder: str | None = None,
+    flow_run_id: str | None = None,
+    cancelled: bool = False,
 ) -> StagingRequestRow:
     """Close a request by how its items ended, and return its record.
 
@@ -66,6 +71,8 @@ def close_request(
     holder
         Who closes it; while another living writer has leases for the request,
         it is left open for that one.
+    flow_run_id
+        The run that closes it; once another run has it, it is left to that one.
     cancelled
         Somebody asked to stop: what is still open was cancelled.
 
@@ -78,21 +85,28 @@ def close_request(
 
     def work(session: Session) -> StagingRequestRow:
         row = request_in(session, request_id, locked=True)
-        if row.status.is_final or (holder and _has_other_writer(session, request_id, holder=holder)):
-            return row
-        _end(session, row, error)
+        is_others = _is_of_another(row, flow_run_id) or (holder and _has_other_writer(session, row.id, holder=holder))
+        if not row.status.is_final and not is_others:
+            end_in(session, row, error)
         return row
 
     return database.write(work)
 
 
-def fail_request(database: Database, request_id: str, error: StagingError) -> StagingRequestRow:
+def fail_request(
+    database: Database, request_id: str, error: StagingError, *, flow_run_id: str | None = None
+) -> StagingRequestRow:
     """Close a request that goes no further, and return its record.
 
     What is still open ends with that error: `Cancelled` makes it
     ``cancelled``, any other ``failed``. Items that ended keep their ending.
     Its leases are taken away, so a run that lives after all cannot publish.
     One that has ended stays as it ended.
+
+    Parameters
+    ----------
+    flow_run_id
+        As in ``close_request``.
 
     Raises
     ------
@@ -102,8 +116,8 @@ def fail_request(database: Database, request_id: str, error: StagingError) -> St
 
     def work(session: Session) -> StagingRequestRow:
         row = request_in(session, request_id, locked=True)
-        if not row.status.is_final:
-            _end(session, row, error)
+        if not row.status.is_final and not _is_of_another(row, flow_run_id):
+            end_in(session, row, error)
         return row
 
     return database.write(work)
@@ -125,7 +139,7 @@ def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
     def work(session: Session) -> StagingRequestRow:
         row = request_in(session, request_id, locked=True)
         if row.status is Status.SUBMITTED:
-            _end(session, row, Cancelled())
+            end_in(session, row, Cancelled())
         elif row.status is Status.STARTED and not row.cancel_requested:
             row.cancel_requested = True
             note_event(session, request_id, kind="cancel_requested", detail="its run was asked to stop")
@@ -151,6 +165,10 @@ def _start(session: Session, row: StagingRequestRow, *, flow_run_id: str | None,
     )
 
 
+def _is_of_another(row: StagingRequestRow, flow_run_id: str | None) -> bool:
+    return flow_run_id is not None and row.flow_run_id != flow_run_id
+
+
 def _has_other_writer(session: Session, request_id: str, *, holder: str) -> bool:
     lease = DestinationLease
     statement = select(col(lease.holder)).where(
@@ -173,7 +191,7 @@ def _end_open_files(session: Session, request_id: str, error: StagingError) -> N
     )
 
 
-def _end(session: Session, row: StagingRequestRow, error: StagingError) -> None:
+def end_in(session: Session, row: StagingRequestRow, error: StagingError) -> None:
     """End what is open with an error, set the request's ending from its items', and take its leases away."""
     _end_open_files(session, row.id, error)
     file = StagedFile

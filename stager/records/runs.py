@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.models import Status
+from stager.records.crashes import LIVES
 from stager.records.database import Database, now
 from stager.records.tables import StagingRequestRow
 
@@ -74,6 +75,9 @@ def turns(database: Database, *, methods: Collection[str], patience: float) -> l
 def claim_ride(database: Database, turn: Turn, *, limit: int) -> Ride | None:
     """Claim the oldest waiting requests of a turn for one run; None when somebody else has.
 
+    One that has a single life left rides alone, so that whatever kills its
+    runs takes no other with it.
+
     Parameters
     ----------
     limit
@@ -81,17 +85,24 @@ def claim_ride(database: Database, turn: Turn, *, limit: int) -> Ride | None:
     """
     row = StagingRequestRow
     waits = (*UNCLAIMED, col(row.username) == turn.username, col(row.method) == turn.method)
-    oldest = select(col(row.id)).where(*waits).order_by(col(row.created_at), col(row.id)).limit(limit)
+    oldest = select(row).where(*waits).order_by(col(row.created_at), col(row.id)).limit(limit)
 
     def work(session: Session) -> Ride | None:
-        ids = session.scalars(oldest.with_for_update()).all()
-        if not ids:
+        waiting = session.scalars(oldest.with_for_update()).all()
+        if not waiting:
             return None
-        claimed = update(row).where(col(row.id).in_(ids))
-        session.execute(claimed.values(run_key=ids[0], flow_run_at=now(session)))
-        return Ride(key=ids[0], username=turn.username, method=turn.method, request_ids=tuple(ids))
+        first = waiting[0]
+        riders = [first] if _rides_alone(first) else [one for one in waiting if not _rides_alone(one)]
+        key = f"{first.id}-{first.crashes}" if first.crashes else first.id  # Prefect never repeats a run of one key
+        ids = tuple(one.id for one in riders)
+        session.execute(update(row).where(col(row.id).in_(ids)).values(run_key=key, flow_run_at=now(session)))
+        return Ride(key=key, username=turn.username, method=turn.method, request_ids=ids)
 
     return database.write(work)
+
+
+def _rides_alone(row: StagingRequestRow) -> bool:
+    return row.crashes >= LIVES - 1
 
 
 def unasked_rides(database: Database, *, older_than: float) -> Sequence[Ride]:

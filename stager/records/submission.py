@@ -25,6 +25,7 @@ def create_request(
     request: StagingRequest,
     *,
     idempotency_key: str | None = None,
+    flow_run_id: str | None = None,
 ) -> StagingRequestRow:
     """Write a request and its items down, all or nothing, and return its record.
 
@@ -35,6 +36,8 @@ def create_request(
     idempotency_key
         The caller's own name for the request, at most 255 bytes; with the same
         key and the same request, the first record is returned.
+    flow_run_id
+        The run that has the request already; without one, it waits for a run.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def create_request(
     DatabaseUnavailable
         The database stayed away.
     """
-    row = _row(request, idempotency_key)
+    row = {**_row(request, idempotency_key), "flow_run_id": flow_run_id}
     files = _files(request, request_id=row["id"])
 
     def work(session: Session) -> StagingRequestRow:
@@ -75,12 +78,15 @@ def _known(session: Session, request_id: str, *, username: str, key: str | None)
 
 
 def _write(session: Session, row: dict[str, Any], files: list[dict[str, Any]]) -> StagingRequestRow:
-    created = StagingRequestRow(**row, created_at=now(session))
+    moment = now(session)
+    created = StagingRequestRow(**row, created_at=moment, flow_run_at=moment if row["flow_run_id"] else None)
     session.add(created)
     session.flush()
     session.execute(insert(StagedFile), files)
     words = "1 item" if len(files) == 1 else f"{len(files)} items"
     note_event(session, created.id, kind="submitted", detail=f"{words} by {created.method} for {created.username}")
+    if created.flow_run_id:
+        note_event(session, created.id, kind="flow_run", detail=f"handed to flow run {created.flow_run_id}")
     return created
 
 

@@ -46,7 +46,8 @@ class StagingRequestRow(SQLModel, table=True):
     on_conflict: str = Field(max_length=16)
     status: Status = Field(sa_type=StatusText)
     error_reason: str | None = Field(None, sa_type=Sentence)
-    run_key: str | None = Field(None, max_length=32)
+    run_key: str | None = Field(None, max_length=40)
+    crashes: int = 0
     flow_run_id: str | None = Field(None, max_length=64)
     acting_as: str | None = Field(None, sa_type=Sentence)
     cancel_requested: bool = False

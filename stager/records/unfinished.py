@@ -28,12 +28,12 @@ def renew_requests(database: Database, request_ids: Sequence[str], *, seconds: f
     database.write(work)
 
 
-def requests_to_stop(database: Database, request_ids: Sequence[str]) -> set[str]:
-    """Return which of some requests a run should leave: asked to be cancelled, or ended by somebody else."""
+def requests_to_stop(database: Database, request_ids: Sequence[str], *, flow_run_id: str) -> set[str]:
+    """Return which of some requests a run should leave: asked to be cancelled, ended, or given to another run."""
     row = StagingRequestRow
-    statement = select(col(row.id)).where(
-        col(row.id).in_(request_ids), or_(col(row.cancel_requested), col(row.status).not_in(OPEN))
-    )
+    is_anothers = col(row.flow_run_id).is_distinct_from(flow_run_id)
+    leave = (col(row.cancel_requested), col(row.status).not_in(OPEN), is_anothers)
+    statement = select(col(row.id)).where(col(row.id).in_(request_ids), or_(*leave))
     return database.read(lambda session: set(session.scalars(statement)))
 
 

@@ -1,4 +1,4 @@
-"""Submits what waits, and closes what crashed: nothing that was recorded is forgotten.
+"""Submits what waits, takes up again what crashed, and closes what is over: nothing that was recorded is forgotten.
 
 Several doors may do this at once: a request gets one run by its idempotency
 key, and a record that has ended is never opened or ended again.
@@ -16,7 +16,15 @@ from typing import NamedTuple
 import structlog
 
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
-from stager.records import StagingRequestRow, fail_request, unasked_rides, unfinished_requests, waiting_requests
+from stager.records import (
+    StagingRequestRow,
+    fail_request,
+    open_flow_runs,
+    resubmit_requests,
+    unasked_rides,
+    unfinished_requests,
+    waiting_requests,
+)
 from stager.service.door import Door
 from stager.service.download_record import DIRECT_DOWNLOAD
 from stager.service.prefect import FlowRun
@@ -27,7 +35,8 @@ logger = structlog.get_logger(__name__)
 # Seconds that whoever claimed requests, or recorded a download, has for going on with them.
 GRACE = 5.0
 # What Prefect goes on saying of a run whose machine died, and what it is told then.
-ENDING = {"RUNNING": "CRASHED", "CANCELLING": "CANCELLED"}
+CRASHED = "CRASHED"
+ENDING = {"RUNNING": CRASHED, "CANCELLING": "CANCELLED"}
 
 
 class Silence(NamedTuple):
@@ -48,6 +57,7 @@ class Reconciler:
         """Look until cancelled; an error ends one look, never the looking."""
         async with asyncio.TaskGroup() as looks:
             looks.create_task(self._repeat(self.submit_waiting))
+            looks.create_task(self._repeat(self.take_up_crashed))
             looks.create_task(self._repeat(self.close_unfinished))
 
     async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
@@ -78,8 +88,17 @@ class Reconciler:
             for row in rows:
                 await self._close(row, RunLost("the service stopped before the download began"))
 
+    async def take_up_crashed(self) -> None:
+        """Let the requests of crashed runs wait for other runs: what ended a machine was hardly the request."""
+        runs = await self._door.prefect.read_flow_runs(await self._door.ask(open_flow_runs))
+        for run in runs.values():
+            if run.state == CRASHED:
+                for row in await self._door.ask(resubmit_requests, run.id, RunLost(_reason(run))):
+                    _log("Request taken from a crashed run", row)
+                self._door.recorded.set()
+
     async def close_unfinished(self) -> None:
-        """Close the requests whose runs are over or gone, or whose writers have died."""
+        """Close the requests whose runs are over or gone, and end the runs whose machines have died."""
         before, self._silent = self._silent, {}  # a look that fails forgets: what it missed was no silence
         silent: dict[str, Silence] = {}
         stale, last = self._door.settings.reconcile_interval, None
@@ -88,6 +107,8 @@ class Reconciler:
             runs = await self._door.prefect.read_flow_runs([row.flow_run_id for row in rows if row.flow_run_id])
             for row in rows:
                 run = runs.get(row.flow_run_id or "")
+                if run and run.state == CRASHED:
+                    continue  # taken up
                 if row.flow_run_id and (run is None or run.is_over):
                     await self._close(row, _error(row, run))
                 elif run is None or run.state in ENDING:
@@ -107,15 +128,12 @@ class Reconciler:
         await self._door.prefect.end_flow_run(run.id, state=ENDING[run.state], message=message)
 
     async def _close(self, row: StagingRequestRow, error: StagingError) -> None:
-        closed = await self._door.ask(fail_request, row.id, error)
-        logger.warning(
-            "Request closed by the reconciler",
-            staging_request=row.id,
-            method=row.method,
-            username=row.username,
-            status=closed.status.value,
-            reason=closed.error_reason,
-        )
+        _log("Request closed by the reconciler", await self._door.ask(fail_request, row.id, error))
+
+
+def _log(event: str, row: StagingRequestRow) -> None:
+    facts = {"method": row.method, "username": row.username, "status": row.status.value, "reason": row.error_reason}
+    logger.warning(event, staging_request=row.id, **facts)
 
 
 def _silence(row: StagingRequestRow, before: dict[str, Silence]) -> Silence:
@@ -127,11 +145,15 @@ def _error(row: StagingRequestRow, run: FlowRun | None) -> StagingError:
     """Return what became of a request's run, in plain words."""
     if run is None:
         return RunLost("the run was deleted in Prefect")
+    is_cancelled = run.state == "CANCELLED" or row.cancel_requested
+    return Cancelled(_reason(run)) if is_cancelled else RunLost(_reason(run))
+
+
+def _reason(run: FlowRun) -> str:
     words = {
         "CANCELLED": "the run was cancelled",
-        "CRASHED": "the run crashed",
+        CRASHED: "the run crashed",
         "FAILED": "the run failed",
         "COMPLETED": "the run ended without saying what became of this",
     }
-    reason = f"{words[run.state]}: {run.message}" if run.message else words[run.state]
-    return Cancelled(reason) if run.state == "CANCELLED" or row.cancel_requested else RunLost(reason)
+    return f"{words[run.state]}: {run.message}" if run.message else words[run.state]

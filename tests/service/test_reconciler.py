@@ -55,6 +55,11 @@ def crowd(door: ServedDoor, request_id: str, count: int, **facts: object) -> Non
     door.database.write(lambda session: session.execute(insert(StagingRequestRow), rows) and None)
 
 
+def taken_up(door: ServedDoor, request_id: str, dead: str) -> str:
+    """Return the id of the run that takes a request up after another has died."""
+    return str(door.eventually(request_id, lambda seen: seen["flow_run_id"] not in {None, dead})["flow_run_id"])
+
+
 def is_final(seen: dict[str, Any]) -> bool:
     return Status(seen["status"]).is_final
 
@@ -110,7 +115,6 @@ def test_a_lost_answer_makes_no_second_run(door: ServedDoor, prefect: PrefectSer
 @pytest.mark.parametrize(
     ("state", "status", "reason"),
     [
-        ("CRASHED", "failed", "the run crashed: the pod was evicted"),
         ("FAILED", "failed", "the run failed: the pod was evicted"),
         ("CANCELLED", "cancelled", "the run was cancelled: the pod was evicted"),
         ("COMPLETED", "failed", "the run ended without saying what became of this: the pod was evicted"),
@@ -128,6 +132,20 @@ def test_a_run_that_is_over_closes_its_record_with_the_reason(
     assert [item["status"] for item in seen["items"]] == [status]
 
 
+def test_a_request_whose_run_crashed_runs_again_until_too_many_have(door: ServedDoor, prefect: PrefectServer) -> None:
+    request_id, run = running(door, prefect)
+    for _ in range(2):
+        prefect.end(run, "CRASHED", "the pod was evicted")
+        run = taken_up(door, request_id, run)
+        start_requests(door.database, [request_id], flow_run_id=run, acting_as="alice")
+
+    prefect.end(run, "CRASHED", "the pod was evicted")
+
+    seen = door.eventually(request_id, is_final)
+    assert (seen["status"], seen["error_reason"]) == ("failed", "the run crashed: the pod was evicted")
+    assert [event.kind for event in events_of(door.database, request_id)].count("resubmitted") == 2
+
+
 def test_a_run_that_was_deleted_closes_its_record(door: ServedDoor, prefect: PrefectServer) -> None:
     request_id, flow_run_id = running(door, prefect)
 
@@ -140,7 +158,7 @@ def test_a_run_that_prefect_still_runs_is_left_alone(door: ServedDoor, prefect: 
     left, _ = running(door, prefect)
     closed, flow_run_id = running(door, prefect)
 
-    prefect.end(flow_run_id, "CRASHED")
+    prefect.end(flow_run_id, "FAILED")
     door.eventually(closed, is_final)
 
     assert door.request(left)["status"] == "started"
@@ -150,15 +168,15 @@ def test_a_run_that_prefect_still_runs_is_left_alone(door: ServedDoor, prefect: 
 def test_a_writer_that_lives_is_left_alone_whatever_prefect_says(door: ServedDoor, prefect: PrefectServer) -> None:
     alive, flow_run_id = running(door, prefect)
     acquire_leases(door.database, files_of(door.database, alive), holder="a living run", seconds=600)
-    prefect.end(flow_run_id, "CRASHED", "heartbeats stopped")
+    prefect.end(flow_run_id, "FAILED", "heartbeats stopped")
     silent, other_run_id = running(door, prefect)
-    prefect.end(other_run_id, "CRASHED", "heartbeats stopped")
+    prefect.end(other_run_id, "FAILED", "heartbeats stopped")
 
     door.eventually(silent, is_final)
     assert door.request(alive)["status"] == "started"
 
     release_leases(door.database, holder="a living run")
-    assert door.eventually(alive, is_final)["error_reason"] == "the run crashed: heartbeats stopped"
+    assert door.eventually(alive, is_final)["error_reason"] == "the run failed: heartbeats stopped"
 
 
 def test_a_record_that_its_run_closed_keeps_its_ending(door: ServedDoor, prefect: PrefectServer) -> None:
@@ -169,7 +187,7 @@ def test_a_record_that_its_run_closed_keeps_its_ending(door: ServedDoor, prefect
 
     prefect.end(flow_run_id, "CRASHED", "too late")
     other, other_run_id = running(door, prefect)
-    prefect.end(other_run_id, "CRASHED")
+    prefect.end(other_run_id, "FAILED")
     door.eventually(other, is_final)
 
     assert get_request(door.database, request_id).status is Status.COMPLETED
@@ -179,7 +197,7 @@ def test_a_record_that_its_run_closed_keeps_its_ending(door: ServedDoor, prefect
 def test_a_request_whose_deployment_is_missing_waits_for_it(door: ServedDoor, prefect: PrefectServer) -> None:
     request_id = record(door, "local_symlink")
     other, flow_run_id = running(door, prefect)  # the reconciler goes on meanwhile
-    prefect.end(flow_run_id, "CRASHED")
+    prefect.end(flow_run_id, "FAILED")
     door.eventually(other, is_final)
     assert door.request(request_id)["status"] == "submitted"
 
@@ -226,24 +244,30 @@ def test_a_request_that_another_process_handed_over_is_not_handed_over_again(
     assert prefect.runs(request_id) == []
 
 
-@pytest.mark.parametrize(
-    ("said", "told", "ending"),
-    [
-        ("RUNNING", "CRASHED", ("failed", "the run crashed: its machine died")),
-        ("CANCELLING", "CANCELLED", ("cancelled", "the run was cancelled: its machine died")),
-    ],
-)
-def test_a_run_whose_machine_died_is_ended_in_prefect_and_on_record(
-    brief_door: ServedDoor, prefect: PrefectServer, said: str, told: str, ending: tuple[str, str]
+def test_a_run_whose_machine_died_is_ended_in_prefect_and_its_request_runs_again(
+    brief_door: ServedDoor, prefect: PrefectServer
 ) -> None:
     request_id, flow_run_id = running(brief_door, prefect)
-    prefect.end(flow_run_id, said)
     renew_requests(brief_door.database, [request_id], seconds=0)  # its last sign of life
+
+    taken_up(brief_door, request_id, flow_run_id)
+
+    state = prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state"]
+    assert (state["type"], state["message"].partition(": it has given")[0]) == ("CRASHED", "its machine died")
+
+
+def test_a_cancelled_run_whose_machine_died_is_cancelled_in_prefect_and_on_record(
+    brief_door: ServedDoor, prefect: PrefectServer
+) -> None:
+    request_id, flow_run_id = running(brief_door, prefect)
+    prefect.end(flow_run_id, "CANCELLING")
+    renew_requests(brief_door.database, [request_id], seconds=0)
 
     seen = brief_door.eventually(request_id, is_final)
 
-    assert prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state_type"] == told
-    assert (seen["status"], seen["error_reason"].partition(": it has given")[0]) == ending
+    assert prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state_type"] == "CANCELLED"
+    reason = seen["error_reason"].partition(": it has given")[0]
+    assert (seen["status"], reason) == ("cancelled", "the run was cancelled: its machine died")
 
 
 def test_a_run_that_says_that_it_lives_is_left_alone(brief_door: ServedDoor, prefect: PrefectServer) -> None:
@@ -251,9 +275,9 @@ def test_a_run_that_says_that_it_lives_is_left_alone(brief_door: ServedDoor, pre
     renew_requests(brief_door.database, [alive], seconds=600)
     waits, pending_run_id = running(brief_door, prefect)
     prefect.end(pending_run_id, "PENDING")  # another machine goes on with it
-    silent, _ = running(brief_door, prefect)
+    silent, dead = running(brief_door, prefect)
 
-    brief_door.eventually(silent, is_final)
+    taken_up(brief_door, silent, dead)
 
     assert [brief_door.request(request_id)["status"] for request_id in (alive, waits)] == ["started", "started"]
     assert prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state_type"] == "RUNNING"

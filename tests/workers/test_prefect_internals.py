@@ -26,7 +26,9 @@ def test_the_suspension_of_a_run_is_observed_where_we_replace_it() -> None:
     assert parameters(observe_flow_run_suspension)[:2] == ["flow_run_id", "suspension_request"]
 
 
-@pytest.mark.parametrize("name", ["_propose_submitting_state", "_give_worker_labels_to_flow_run", "_client"])
+@pytest.mark.parametrize(
+    "name", ["_propose_pending_state", "_propose_submitting_state", "_give_worker_labels_to_flow_run", "_client"]
+)
 def test_the_base_worker_has_what_we_do_in_another_way(name: str) -> None:
     if name == "_client":
         assert "self._client" in inspect.getsource(BaseWorker.setup)

@@ -1,0 +1,65 @@
+"""What becomes of the requests of a run that died: another run takes them up, a few times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.errors import Cancelled, RunLost
+from stager.models import Status
+from stager.records.database import Database
+from stager.records.events import note_event
+from stager.records.lifecycle import end_in
+from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
+
+# So many runs may die over a request.
+LIVES = 3
+
+
+def open_flow_runs(database: Database) -> Sequence[str]:
+    """Return the ids of the flow runs that have requests which have not ended."""
+    row = StagingRequestRow
+    statement = select(col(row.flow_run_id)).where(col(row.status).in_(OPEN), col(row.flow_run_id).is_not(None))
+    return database.read(lambda session: [run for run in session.scalars(statement.distinct()) if run])
+
+
+def resubmit_requests(database: Database, flow_run_id: str, error: RunLost) -> Sequence[StagingRequestRow]:
+    """Let the open requests of a run that died wait for another run, and return their records.
+
+    Items that ended keep their ending. The leases are taken away, so that a
+    run which lives after all cannot publish. A request over which too many
+    runs have died is closed with the error, one that was asked to cancel as
+    cancelled.
+    """
+    row = StagingRequestRow
+    statement = select(row).where(col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN)).order_by(col(row.id))
+
+    def work(session: Session) -> Sequence[StagingRequestRow]:
+        rows = session.scalars(statement.with_for_update()).all()
+        for row in rows:
+            row.crashes += 1
+            if row.cancel_requested:
+                end_in(session, row, Cancelled(error.message))
+            elif row.crashes >= LIVES:
+                end_in(session, row, error)
+            else:
+                _submit_again(session, row, error)
+        return rows
+
+    return database.write(work)
+
+
+def _submit_again(session: Session, row: StagingRequestRow, error: RunLost) -> None:
+    file, lease = StagedFile, DestinationLease
+    row.status = Status.SUBMITTED
+    row.run_key = row.flow_run_id = row.flow_run_at = row.alive_until = None
+    session.execute(
+        update(file)
+        .where(col(file.request_id) == row.id, col(file.status).in_(OPEN))
+        .values(status=Status.SUBMITTED, bytes_done=0, files_done=0)
+    )
+    session.execute(delete(lease).where(col(lease.request_id) == row.id))
+    note_event(session, row.id, kind="resubmitted", detail=f"{error.message}; it waits for another run")

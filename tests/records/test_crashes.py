@@ -1,0 +1,105 @@
+"""What becomes of the requests of a run that died."""
+
+from __future__ import annotations
+
+from stager.errors import RunLost
+from stager.models import StagingItem, StagingRequest, Status
+from stager.records import (
+    Database,
+    FileChange,
+    Turn,
+    acquire_leases,
+    cancel_request,
+    claim_ride,
+    close_request,
+    create_request,
+    events_of,
+    fail_request,
+    files_of,
+    get_request,
+    open_flow_runs,
+    requests_to_stop,
+    resubmit_requests,
+    save_files,
+    start_requests,
+)
+
+DIED = RunLost("the run crashed: out of memory")
+TURN = Turn(username="alice", method="local_copy", is_next=True)
+
+
+def started(database: Database, run: str = "run", items: int = 1) -> str:
+    """Return a request that a run has begun."""
+    paths = tuple(StagingItem(source=f"a{number}", destination=f"b{number}") for number in range(items))
+    row = create_request(database, StagingRequest(method="local_copy", username="alice", items=paths))
+    start_requests(database, [row.id], flow_run_id=run, acting_as="alice")
+    return row.id
+
+
+def crash(database: Database, request_id: str, times: int) -> None:
+    for number in range(times):
+        run = f"run {number}"
+        start_requests(database, [request_id], flow_run_id=run, acting_as="alice")
+        resubmit_requests(database, run, DIED)
+
+
+def test_it_waits_for_another_run_and_keeps_what_is_done(database: Database) -> None:
+    request_id, other = started(database, items=2), started(database, "another run")
+    done, open_ = files_of(database, request_id)
+    save_files(database, [FileChange(id=done.id, status=Status.COMPLETED)])
+    acquire_leases(database, [open_], holder="the dead one", seconds=600)
+    assert sorted(open_flow_runs(database)) == ["another run", "run"]
+
+    (row,) = resubmit_requests(database, "run", DIED)
+
+    assert (row.id, row.status, row.flow_run_id) == (request_id, Status.SUBMITTED, None)
+    assert [file.status for file in files_of(database, request_id)] == [Status.COMPLETED, Status.SUBMITTED]
+    assert acquire_leases(database, [open_], holder="the next one", seconds=600) == []
+    last = events_of(database, request_id)[-1]
+    assert (last.kind, last.detail) == ("resubmitted", f"{DIED.message}; it waits for another run")
+    assert get_request(database, other).status is Status.STARTED
+    assert resubmit_requests(database, "run", DIED) == []
+
+
+def test_the_dead_run_leaves_it_alone_if_it_lives_after_all(database: Database) -> None:
+    request_id = started(database)
+    assert requests_to_stop(database, [request_id], flow_run_id="run") == set()
+    resubmit_requests(database, "run", DIED)
+    for _ in range(2):  # while it waits, and when the next run has it
+        assert requests_to_stop(database, [request_id], flow_run_id="run") == {request_id}
+        close_request(database, request_id, flow_run_id="run", cancelled=True)
+        assert not fail_request(database, request_id, DIED, flow_run_id="run").status.is_final
+        start_requests(database, [request_id], flow_run_id="the next run", acting_as="alice")
+    assert fail_request(database, request_id, DIED, flow_run_id="the next run").status is Status.FAILED
+
+
+def test_each_try_has_a_key_of_its_own(database: Database) -> None:
+    request_id = started(database)
+    resubmit_requests(database, "run", DIED)
+    ride = claim_ride(database, TURN, limit=10)
+    assert ride is not None
+    assert (ride.key, ride.request_ids) == (f"{request_id}-1", (request_id,))
+
+
+def test_one_with_a_single_life_left_rides_alone(database: Database) -> None:
+    first, mortal, last = (started(database, run) for run in "123")
+    for run in "123":
+        resubmit_requests(database, run, DIED)
+    crash(database, mortal, 1)
+    rides = [claim_ride(database, TURN, limit=10) for _ in range(2)]
+    assert [ride.request_ids for ride in rides if ride] == [(first, last), (mortal,)]
+
+
+def test_the_last_life_ends_it_with_the_reason(database: Database) -> None:
+    request_id = started(database)
+    resubmit_requests(database, "run", DIED)
+    crash(database, request_id, 2)
+    row = get_request(database, request_id)
+    assert (row.status, row.error_reason, row.crashes) == (Status.FAILED, DIED.message, 3)
+
+
+def test_one_that_was_asked_to_cancel_is_cancelled(database: Database) -> None:
+    request_id = started(database)
+    cancel_request(database, request_id)
+    resubmit_requests(database, "run", DIED)
+    assert get_request(database, request_id).status is Status.CANCELLED
