@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,6 +19,25 @@ def events_of(database: Database, request_id: str) -> Sequence[Event]:
     return database.read(lambda session: session.scalars(statement).all())
 
 
-def note_event(session: Session, request_id: str, *, kind: str, detail: str) -> None:
-    """Write an event in the transaction that changes the state."""
-    session.add(Event(request_id=request_id, at=now(session), kind=kind, detail=detail))
+def note_event(
+    session: Session,
+    request_id: str,
+    *,
+    kind: str,
+    detail: str,
+    cause: str | None = None,
+    until: datetime | None = None,
+) -> None:
+    """Write an event in the transaction that changes the state.
+
+    Parameters
+    ----------
+    detail
+        Why, in a sentence.
+    cause
+        Why, in a word: an error's class, or what is waited for.
+    until
+        When that is known to end.
+    """
+    moment = now(session)
+    session.add(Event(request_id=request_id, at=moment, kind=kind, detail=detail, cause=cause, until=until))

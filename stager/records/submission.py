@@ -102,6 +102,7 @@ def _row(request: StagingRequest, idempotency_key: str | None) -> dict[str, Any]
         "cancel_requested": False,
         "idempotency_key": idempotency_key,
         "body_digest": _digest(request),
+        "item_count": len(request.items),
     }
 
 

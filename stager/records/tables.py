@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint
 from sqlalchemy.dialects import mysql
 from sqlmodel import Field, SQLModel
 
@@ -35,6 +35,7 @@ class StagingRequestRow(SQLModel, table=True):
         Index("ix_staging_request_status", "status", "created_at"),
         Index("ix_staging_request_username", "username", "created_at"),
         Index("ix_staging_request_run", "run_key"),
+        Index("ix_staging_request_finished", "method", "status", "finished_at"),
         EXACT,
     )
 
@@ -58,6 +59,23 @@ class StagingRequestRow(SQLModel, table=True):
     started_at: datetime | None = Field(None, sa_type=UtcDateTime)
     alive_until: datetime | None = Field(None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    # Which door it came in by, and the request whose failures it is to mend.
+    origin: str = Field("api", max_length=16)
+    retry_of: str | None = Field(None, max_length=32)
+    priority: int = 0
+    deadline: datetime | None = Field(None, sa_type=UtcDateTime)
+    # How long the delivery is wanted for, in seconds, and when that ends.
+    lifetime: int | None = None
+    expires_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    note: str | None = Field(None, sa_type=Sentence)
+    # Its items are still being written down: nobody sees it yet.
+    is_arriving: bool = False
+    item_count: int = 0
+    # What was delivered in all, set when it ends.
+    bytes_done: int = Field(0, sa_type=BigInteger)
+    files_done: int = Field(0, sa_type=BigInteger)
+    # Cancelled and not shown any more by the door that it came in by (Tape REST's DELETE).
+    forgotten_at: datetime | None = Field(None, sa_type=UtcDateTime)
 
 
 class StagedFile(SQLModel, table=True):
@@ -67,6 +85,7 @@ class StagedFile(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("request_id", "position", name="uq_staged_file_position"),
         Index("ix_staged_file_last_copy", "destination_key", "status", "finished_at"),
+        Index("ix_staged_file_status", "request_id", "status", "position"),
         EXACT,
     )
 
@@ -95,6 +114,11 @@ class StagedFile(SQLModel, table=True):
     files_done: int = Field(0, sa_type=BigInteger)
     started_at: datetime | None = Field(None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    cancel_requested: bool = False
+    # Tape REST's: how long it is wanted for, in seconds, what its client said, and when it was released.
+    lifetime: int | None = None
+    targeted_metadata: str | None = Field(None, sa_type=Text)
+    released_at: datetime | None = Field(None, sa_type=UtcDateTime)
 
 
 class DestinationLease(SQLModel, table=True):
@@ -126,6 +150,9 @@ class Event(SQLModel, table=True):
     at: datetime = Field(sa_type=UtcDateTime)
     kind: str = Field(max_length=32)
     detail: str = Field(sa_type=Sentence)
+    # Why in a word: an error's class, or what is waited for; and when that is known to end.
+    cause: str | None = Field(None, max_length=64)
+    until: datetime | None = Field(None, sa_type=UtcDateTime)
 
 
 class ManifestPart(SQLModel, table=True):

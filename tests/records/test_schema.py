@@ -7,9 +7,12 @@ import pytest
 from alembic import command
 from sqlalchemy import inspect
 
-from stager.records import Database
+from stager.models import StagingItem, StagingRequest
+from stager.records import Database, FileChange, create_request, files_of, get_request, save_files
 from stager.records.schema import alembic_config, migrate
 from stager.records.tables import TABLES
+
+ITEMS = (StagingItem(source="a", destination="a"), StagingItem(source="b", destination="b"))
 
 
 def tables_at(url: str) -> set[str]:
@@ -54,3 +57,18 @@ def test_many_processes_may_migrate_at_once(database_url: str) -> None:
 @pytest.mark.mariadb
 def test_the_database_may_be_called_mariadb_too(mariadb_database: str) -> None:
     test_after_the_migrations_the_database_is_what_the_tables_say(mariadb_database.replace("mysql+", "mariadb+"))
+
+
+def test_records_of_the_first_tables_are_brought_up_to_date(database_url: str) -> None:
+    migrate(database_url)
+    database = Database(database_url)
+    request = create_request(database, StagingRequest(method="local_copy", username="alice", items=ITEMS))
+    save_files(database, [FileChange(id=files_of(database, request.id)[0].id, bytes_done=5, files_done=1)])
+    migrate(database_url, revision="-1")
+
+    migrate(database_url)
+
+    seen = get_request(database, request.id)
+    database.close()
+    assert (seen.item_count, seen.bytes_done, seen.files_done) == (2, 5, 1)
+    assert (seen.origin, seen.priority, seen.is_arriving, seen.deadline) == ("api", 0, False, None)
