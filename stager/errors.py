@@ -7,6 +7,7 @@
     │   ├── InvalidMethod            InvalidPath            PathOutsideArea
     │   ├── InvalidUserName          UserDoesNotExist       UnknownArea
     │   ├── OverlappingPaths         RequestNotFound        IdempotencyConflict
+    │   ├── TokenMissing             TokenInvalid           NotAllowed
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -23,7 +24,7 @@
     ├── ConfigurationError           the operator can mend a setting or a file
     ├── RunRefused                   Prefect will never run it as it was asked for
     └── ServiceUnavailable           a service that we depend on is away (retryable)
-        ├── DatabaseUnavailable
+        ├── DatabaseUnavailable      IssuerUnavailable
         └── PrefectUnavailable       DeploymentMissing
 
 Each class knows its ``http_status`` and whether the same call may succeed
@@ -142,6 +143,35 @@ class IdempotencyConflict(RequestError):
     def __init__(self, key: str) -> None:
         super().__init__(f"The idempotency key {readable(key)[:64]} was used for another request")
         self.key = key
+
+
+class TokenMissing(RequestError):
+    """The call needs a bearer token and has none."""
+
+    http_status = 401
+
+    def __init__(self) -> None:
+        super().__init__("A bearer token is needed (Authorization: Bearer TOKEN)")
+
+
+class TokenInvalid(RequestError):
+    """The bearer token does not count here."""
+
+    http_status = 401
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The bearer token does not count here: {readable(reason)[:200]}")
+        self.reason = reason
+
+
+class NotAllowed(RequestError):
+    """The caller is known, and the operator's rules do not allow it."""
+
+    http_status = 403
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Not allowed: {readable(reason)[:300]}")
+        self.reason = reason
 
 
 class PathError(StagingError):
@@ -335,6 +365,12 @@ class DatabaseUnavailable(ServiceUnavailable):
     """The records database does not answer."""
 
     service = "The records database"
+
+
+class IssuerUnavailable(ServiceUnavailable):
+    """The issuer of the caller's token does not answer."""
+
+    service = "The token's issuer"
 
 
 class PrefectUnavailable(ServiceUnavailable):

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     users_file: Path | None = Field(
         None, description="TOML file of users (name, uid, gid, groups); without it, the system's accounts count."
     )
+    access_file: Path | None = Field(
+        None, description="TOML file of token issuers and of what groups may do; without it, authentication is off."
+    )
     file_mode: ReadOnlyMode = Field(0o400, description="Permission bits of a staged file, in octal.")
     directory_mode: ReadOnlyMode = Field(0o500, description="Permission bits of a staged directory, in octal.")
     wait: float = Field(60.0, ge=0, description="How long POST /stage_data waits for the outcome, in seconds.")

@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
 
+import httpx
+import structlog
 from fastapi import Depends
 from starlette.requests import Request
 
 from stager.records import Database
+from stager.service.callers.authenticator import Authenticator
+from stager.service.callers.rules import read_rules
 from stager.service.prefect import PrefectClient
 from stager.settings import Settings
 
@@ -24,8 +28,13 @@ THREADS = 5
 # How long a handler lets a caller wait for a database that is away, in seconds.
 PATIENCE = 3.0
 
+# How long an issuer of tokens may take to answer, in seconds.
+ISSUER_LIMIT = 5.0
+
 P = ParamSpec("P")
 T = TypeVar("T")
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class Door:
     database: Database
     prefect: PrefectClient
     threads: ThreadPoolExecutor
+    # None where authentication is off.
+    authenticator: Authenticator | None = None
     # Set when a request was recorded; the dispatcher waits for it.
     recorded: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -55,10 +66,23 @@ async def open_door(settings: Settings) -> AsyncIterator[Door]:
     """Give a door, and close what it holds at the end."""
     database = Database(settings.database_url.get_secret_value(), patience=PATIENCE)
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="door")
-    async with PrefectClient(settings.prefect_api_url) as prefect:
-        yield Door(settings, database, prefect, threads)
+    async with PrefectClient(settings.prefect_api_url) as prefect, _authenticator(settings) as authenticator:
+        yield Door(settings, database, prefect, threads, authenticator)
     threads.shutdown(wait=False, cancel_futures=True)
     database.close()
+
+
+@asynccontextmanager
+async def _authenticator(settings: Settings) -> AsyncIterator[Authenticator | None]:
+    """Give what checks tokens, or nothing where the operator asks for none."""
+    if settings.access_file is None:
+        logger.warning("Authentication is off: whoever reaches this service acts for any user")
+        yield None
+        return
+    rules = read_rules(settings.access_file)
+    async with httpx.AsyncClient(timeout=ISSUER_LIMIT) as http:
+        logger.info("Authentication is on", issuers=[issuer.url for issuer in rules.issuers])
+        yield Authenticator(rules, http)
 
 
 def _door_of(request: Request) -> Door:

@@ -16,12 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from stager import errors
-from stager.errors import StagingError
+from stager.errors import StagingError, TokenInvalid, TokenMissing
 from stager.service.responses import EscapedJSON
 
 MEDIA_TYPE = "application/problem+json"
 # Seconds after which a client may try again when something we need is away.
 RETRY_AFTER = "5"
+# RFC 6750, section 3.
+CHALLENGES: dict[type[StagingError], str] = {TokenMissing: "Bearer", TokenInvalid: 'Bearer error="invalid_token"'}
 
 logger = structlog.get_logger(__name__)
 
@@ -66,7 +68,8 @@ def staging_problem(request: Request, kind: type[StagingError], detail: str) -> 
         "title": title(kind),
         "detail": detail,
     }
-    return problem(request, kind.http_status, members)
+    challenge = {"WWW-Authenticate": CHALLENGES[kind]} if kind in CHALLENGES else {}
+    return problem(request, kind.http_status, members, challenge)
 
 
 def problem(

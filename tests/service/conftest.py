@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,12 @@ def served_door(folder: Path, *, database_url: str, prefect_api: str, **settings
         stack.callback(door.database.close)
         wait_for(f"{url}/config/", process, log)
         yield door
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., AbstractContextManager[ServedDoor]]:
+    """How to serve a door of a test's own."""
+    return served_door
 
 
 class Gate:

@@ -97,6 +97,7 @@ def test_the_sites_settings_are_shown_as_in_the_demo(lone_door: ServedDoor, slas
         "source_storage_path": str(lone_door.source),
         "target_storage_path": str(lone_door.user_areas),
         "allowed_methods": methods,
+        "authentication": "off",
     }
     assert lone_door.client.get(f"/config/allowed-methods{slash}").json() == {"allowed_methods": methods}
 

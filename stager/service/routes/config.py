@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +28,9 @@ class Config(BaseModel):
     source_storage_path: str = Field(description="Where the storage with the data products is mounted.")
     target_storage_path: str = Field(description="Where the users' areas are mounted.")
     allowed_methods: tuple[str, ...] = Field(description="The staging methods that may be asked for.")
+    authentication: Literal["on", "off"] = Field(
+        description="Whether calls need a bearer token; when off, whoever reaches the service acts for any user."
+    )
 
 
 @router.get("/allowed-methods/", summary="The staging methods that may be asked for")
@@ -44,4 +49,5 @@ async def show_config(door: OpenDoor) -> Config:
         source_storage_path=str(settings.source_storage_path),
         target_storage_path=str(settings.target_storage_path),
         allowed_methods=settings.allowed_methods,
+        authentication="off" if door.authenticator is None else "on",
     )

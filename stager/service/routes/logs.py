@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
+from stager.service.callers.current import CurrentCaller
 from stager.service.door import OpenDoor
 from stager.service.problems import documented
 
@@ -24,16 +25,18 @@ MAX_LINES = 100_000
     "/",
     summary="The log file, or its last lines",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/plain": {}}, "description": "JSON lines"}, **documented(404, 422)},
+    responses={200: {"content": {"text/plain": {}}, "description": "JSON lines"}, **documented(401, 403, 404, 422)},
 )
 @router.get("", include_in_schema=False)
 async def show_log(
     door: OpenDoor,
+    caller: CurrentCaller,
     lines: Annotated[
         int | None, Query(ge=1, le=MAX_LINES, description="How many lines of its end; all by default.")
     ] = None,
 ) -> StreamingResponse:
-    """Stream the log file as it is now, however long it is."""
+    """Stream the log file as it is now, however long it is; to administrators."""
+    caller.check_admin()
     file, start, end = await asyncio.to_thread(_open, door.settings.log_file, lines)
     headers = {"Content-Length": str(end - start), "Cache-Control": "no-store"}
     return StreamingResponse(_blocks(file, end), media_type="text/plain", headers=headers)

@@ -18,6 +18,8 @@ from stager.methods import METHODS
 from stager.models import PathText, StagingItem, StagingRequest, Status
 from stager.records import StagedFile, StagingRequestRow, create_request, files_of
 from stager.service.areas import destination_path
+from stager.service.callers.caller import Caller
+from stager.service.callers.current import CurrentCaller
 from stager.service.door import Door, OpenDoor
 from stager.service.download_record import DIRECT_DOWNLOAD, DOWNLOAD_AREA
 from stager.service.downloads import download
@@ -29,7 +31,7 @@ from stager.service.views import Accepted, Staged
 router = APIRouter(tags=["staging"])
 logger = structlog.get_logger(__name__)
 
-USER_AREA = "user"
+SOURCE_AREA, USER_AREA = "source", "user"
 
 
 class StagingPaths(BaseModel):
@@ -59,7 +61,7 @@ class StageDataBody(BaseModel):
             "content": {"application/octet-stream": {}},
         },
         202: {"model": Accepted, "description": "It takes longer; Location says where the outcome will be."},
-        **documented(400, 403, 409, 422, 500, 503, 507),
+        **documented(400, 401, 403, 409, 422, 500, 503, 507),
     },
 )
 @router.post("/stage_data/", include_in_schema=False)
@@ -69,6 +71,7 @@ async def stage_data(
     *,
     request: Request,
     door: OpenDoor,
+    caller: CurrentCaller,
     body: StageDataBody,
     method: Annotated[str, Query(description="Staging method.", examples=["local_copy"])],
     username: Annotated[str, Query(description="Whose data they become.")],
@@ -80,6 +83,7 @@ async def stage_data(
         method=method, username=username, source=paths.local_path_on_storage, destination=paths.relative_path
     )
     _check_method(door, method)
+    _check_caller(caller, method=method, username=username)
     await asyncio.to_thread(resolve, username, users_file=door.settings.users_file)
     row = await _record(door, paths, method=method, username=username)
     if method == DIRECT_DOWNLOAD:
@@ -94,6 +98,14 @@ def _check_method(door: Door, method: str) -> None:
     exists = method in METHODS or method == DIRECT_DOWNLOAD
     if not exists or method not in door.settings.allowed_methods:
         raise InvalidMethod(method)
+
+
+def _check_caller(caller: Caller, *, method: str, username: str) -> None:
+    """Refuse what the caller may not do."""
+    caller.user(username)
+    caller.check_method(method)
+    for area in (SOURCE_AREA,) if method == DIRECT_DOWNLOAD else (SOURCE_AREA, USER_AREA):
+        caller.check_area(area)
 
 
 async def _record(door: Door, paths: StagingPaths, *, method: str, username: str) -> StagingRequestRow:

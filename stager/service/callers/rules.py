@@ -1,0 +1,95 @@
+"""The operator's access file: whose tokens count, and what groups and users may do."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from stager.errors import ConfigurationError
+from stager.models import Frozen
+
+# In a list of names: all of them.
+EVERY = "*"
+# Signatures by a key that the issuer alone has. Neither "none" nor a shared
+# secret (HS256) is ever taken: RFC 8725, sections 3.1 and 3.2.
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class Grant(Frozen):
+    """What somebody may do; whoever has several may do all of it."""
+
+    methods: frozenset[str] = frozenset()
+    areas: frozenset[str] = frozenset()
+    role: Literal["service", "admin"] | None = None
+
+
+class IssuerRules(Frozen):
+    """An issuer whose tokens count, and how they are read."""
+
+    url: str = Field(pattern=r"^https?://[^\s?#]+$", description="What its tokens say as iss, to the letter.")
+    audiences: tuple[str, ...] = Field(min_length=1, description="A token must be meant for one of these.")
+    profile: Literal["rfc9068", "iam", "wlcg"] = "rfc9068"
+    algorithms: tuple[Algorithm, ...] = Field(("RS256", "ES256"), min_length=1)
+    leeway: int = Field(30, ge=0, le=300, description="How far clocks may differ, in seconds.")
+    username_claim: str = "sub"
+    names: dict[str, str] = Field(
+        default_factory=dict, description="User names by that claim's value, or by the token's sub."
+    )
+    userinfo: bool = Field(default=False, description="Ask the issuer for claims that the token does not have.")
+
+    @property
+    def groups_claim(self) -> str:
+        """Where the groups are (WLCG Common JWT Profiles; RFC 9068, section 2.2.3.1)."""
+        return "wlcg.groups" if self.profile == "wlcg" else "groups"
+
+    @property
+    def token_types(self) -> frozenset[str]:
+        """What a token's header may say as typ: only RFC 9068 tells access tokens by it."""
+        by_type = {"at+jwt", "application/at+jwt"}
+        return frozenset(by_type if self.profile == "rfc9068" else {*by_type, "jwt", ""})
+
+
+class Rules(Frozen):
+    """All that the access file says."""
+
+    issuers: tuple[IssuerRules, ...] = Field(min_length=1)
+    everyone: Grant = Grant()
+    groups: dict[str, Grant] = Field(default_factory=dict)
+    users: dict[str, Grant] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _issuers_differ(self) -> Self:
+        if len({issuer.url for issuer in self.issuers}) < len(self.issuers):
+            message = "two issuers have one url"
+            raise ValueError(message)
+        return self
+
+    def grants(self, username: str, groups: Collection[str]) -> tuple[Grant, ...]:
+        """Return what a user with some groups is granted."""
+        by_group = (self.groups[group] for group in groups if group in self.groups)
+        by_name = (self.users[username],) if username in self.users else ()
+        return (self.everyone, *by_group, *by_name)
+
+
+def read_rules(file: Path) -> Rules:
+    """Return what the access file says.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is missing or broken.
+    """
+    try:
+        return Rules.model_validate(tomllib.loads(file.read_text()))
+    except OSError as error:
+        raise ConfigurationError(file, error.strerror or str(error)) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(file, f"{place}: {first['msg']}" if place else first["msg"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(file, str(error)) from error
