@@ -7,6 +7,15 @@ away or locked, and never does its work twice.
 from stager.records.crashes import open_flow_runs, resubmit_requests
 from stager.records.database import Database
 from stager.records.destination import destination_key
+from stager.records.downloads import (
+    DIRECT_DOWNLOAD,
+    DOWNLOAD_AREA,
+    DownloadBegun,
+    DownloadEnded,
+    checksum_of_source,
+    new_download_id,
+    write_downloads,
+)
 from stager.records.events import events_of
 from stager.records.files import (
     FileChange,
@@ -27,9 +36,13 @@ from stager.records.tables import DestinationLease, Event, StagedFile, StagingRe
 from stager.records.unfinished import renew_requests, requests_to_stop, unfinished_requests, waiting_requests
 
 __all__ = [
+    "DIRECT_DOWNLOAD",
+    "DOWNLOAD_AREA",
     "Busy",
     "Database",
     "DestinationLease",
+    "DownloadBegun",
+    "DownloadEnded",
     "Event",
     "FileChange",
     "ManifestWriter",
@@ -41,6 +54,7 @@ __all__ = [
     "Turn",
     "acquire_leases",
     "cancel_request",
+    "checksum_of_source",
     "claim_ride",
     "close_request",
     "confirm_lease",
@@ -55,6 +69,7 @@ __all__ = [
     "list_requests",
     "manifest_of",
     "manifest_writer",
+    "new_download_id",
     "note_flow_run",
     "note_progress",
     "open_flow_runs",
@@ -69,4 +84,5 @@ __all__ = [
     "unasked_rides",
     "unfinished_requests",
     "waiting_requests",
+    "write_downloads",
 ]

@@ -92,7 +92,7 @@ def _write(session: Session, row: dict[str, Any], files: list[dict[str, Any]]) -
 
 def _row(request: StagingRequest, idempotency_key: str | None) -> dict[str, Any]:
     return {
-        "id": _new_id(),
+        "id": new_id(),
         "method": request.method,
         "username": request.username,
         "source_area": request.source_area,
@@ -136,7 +136,7 @@ def _digest(request: StagingRequest) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """Return 32 hexadecimal digits that sort by time: a UUID of version 7 (RFC 9562)."""
     milliseconds = time.time_ns() // 1_000_000
     random = secrets.randbits(74)

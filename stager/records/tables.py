@@ -86,6 +86,8 @@ class StagedFile(SQLModel, table=True):
         UniqueConstraint("request_id", "position", name="uq_staged_file_position"),
         Index("ix_staged_file_last_copy", "destination_key", "status", "finished_at"),
         Index("ix_staged_file_status", "request_id", "status", "position"),
+        # A TEXT, which MySQL indexes only by a prefix: all of a fingerprint's digits.
+        Index("ix_staged_file_source", "source_fingerprint", mysql_length=64, mariadb_length=64),
         EXACT,
     )
 
