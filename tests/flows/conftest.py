@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
@@ -28,6 +30,18 @@ flow = getattr(importlib.import_module(f"flows.{name}"), name)
 state = flow(**({"request_ids": request_ids} if request_ids else {}), return_state=True)
 print(state.name, state.message, sep=": ")
 """
+# What a worker's process does with the flow run that it is given.
+RUN_GIVEN = """
+import importlib, sys
+from uuid import UUID
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+name, flow_run_id = sys.argv[1:]
+flow = getattr(importlib.import_module(f"flows.{name}"), name)
+given = get_client(sync_client=True).read_flow_run(UUID(flow_run_id))
+state = run_flow(flow, flow_run=given, parameters=given.parameters, return_type="state")
+print(state.name, state.message, sep=": ")
+"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Site:
     folder: Path
     database_url: str
     prefect_api: str
+    settings: dict[str, str] = field(default_factory=dict)
     database: Database = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +84,7 @@ class Site:
             "TARGET_STORAGE_PATH": str(self.users),
             "STAGER_DATABASE_URL": self.database_url,
             "STAGER_USERS_FILE": str(self.folder / "users.toml"),
+            **self.settings,
         }
         command = [*prefix, sys.executable, "-c", program, *arguments]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -92,12 +108,37 @@ class Site:
             time.sleep(0.02)
 
     @contextmanager
-    def running(self, flow: str, *request_ids: str, prefix: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
-        with self.python(RUN, flow, *request_ids, prefix=prefix) as process:
+    def running(
+        self, flow: str, *arguments: str, prefix: Sequence[str] = (), program: str = RUN
+    ) -> Iterator[subprocess.Popen[str]]:
+        with self.python(program, flow, *arguments, prefix=prefix) as process:
             try:
                 yield process
             finally:
                 process.kill()
+
+    def ask(self, path: str, body: dict[str, Any]) -> Any:
+        """Return what Prefect's API answers."""
+        return httpx.post(f"{self.prefect_api}/{path}", json=body, timeout=60).raise_for_status().json()
+
+    def flow_run(self, flow: str, *request_ids: str) -> str:
+        """Make a flow run that nobody executes yet, and return its id."""
+        flow_id = self.ask("flows/", {"name": flow.replace("_", "-")})["id"]
+        return str(self.ask("flow_runs/", {"flow_id": flow_id, "parameters": {"request_ids": request_ids}})["id"])
+
+    def task_runs(self, request_id: str) -> list[tuple[str, int]]:
+        """Return the steps that the run of a request made, and how often each was tried."""
+        flow_run_id = get_request(self.database, request_id).flow_run_id
+        wanted = {"flow_runs": {"id": {"any_": [flow_run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        return [(run["name"][: -len("-abc")], run["run_count"]) for run in self.ask("task_runs/filter", wanted)]
+
+    def artifacts(self, request_id: str) -> list[dict[str, Any]]:
+        """Return what the run of a request shows in Prefect's pages."""
+        flow_run_id = get_request(self.database, request_id).flow_run_id
+        found: list[dict[str, Any]] = self.ask(
+            "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
+        )
+        return found
 
 
 @pytest.fixture(scope="session")
@@ -107,22 +148,28 @@ def prefect_api() -> Iterator[str]:
         yield str(get_current_settings().api.url)
 
 
+@contextmanager
+def site_of(folder: Path, database_url: str, prefect_api: str, **settings: str) -> Iterator[Site]:
+    """Make a site that any account can reach."""
+    for shared in (folder, folder / "storage", folder / "users", folder / "projects"):
+        shared.mkdir(exist_ok=True)
+        shared.chmod(0o777)
+    (folder / "storage/a.fits").write_bytes(b"SIMPLE  =                    T")
+    users = "".join(f"[users.{user}]\nuid = {os.geteuid()}\ngid = {os.getegid()}\n" for user in ("alice", "bob"))
+    (folder / "users.toml").write_text(users)
+    migrate(database_url)
+    for file in folder.glob("records.db*"):
+        file.chmod(0o666)
+    site = Site(folder, database_url, prefect_api, settings)
+    with closing(site.database):
+        yield site
+
+
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
 def site(request: pytest.FixtureRequest, prefect_api: str) -> Iterator[Site]:
-    """A site that any account can reach."""
+    """A site on either database."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for shared in (folder, folder / "storage", folder / "users", folder / "projects"):
-            shared.mkdir(exist_ok=True)
-            shared.chmod(0o777)
-        (folder / "storage/a.fits").write_bytes(b"SIMPLE  =                    T")
-        users = "".join(f"[users.{user}]\nuid = {os.geteuid()}\ngid = {os.getegid()}\n" for user in ("alice", "bob"))
-        (folder / "users.toml").write_text(users)
         is_sqlite = request.param == "sqlite"
-        url = f"sqlite:///{folder}/records.db" if is_sqlite else request.getfixturevalue("mariadb_database")
-        migrate(url)
-        for file in folder.glob("records.db*"):
-            file.chmod(0o666)
-        site = Site(folder, url, prefect_api)
-        with closing(site.database):
-            yield site
+        url = f"sqlite:///{name}/records.db" if is_sqlite else request.getfixturevalue("mariadb_database")
+        with site_of(Path(name), url, prefect_api) as made:
+            yield made

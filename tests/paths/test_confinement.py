@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from stager.errors import InvalidPath, PathOutsideArea, StagingError
-from stager.paths import Symlinks, locate
+from stager.paths import Descriptor, Symlinks, locate, open_location
 from stager.paths.beneath import Opener, open_by_openat2, open_by_walk
 
 
@@ -95,6 +97,18 @@ def test_a_loop_of_links_ends(opener: Opener, area: int) -> None:
 def test_what_a_path_says_is_refused_before_anything_is_opened(path: str, error: type[StagingError]) -> None:
     with pytest.raises(error):
         locate(Path("/areas"), path, may_be_absolute=True)
+
+
+def test_a_path_of_4096_bytes_is_gone_to_its_end() -> None:
+    parts = [*["x" * 127] * 31, "x" * 128]
+    with tempfile.TemporaryDirectory() as name, ExitStack() as held:
+        folder = held.enter_context(Descriptor(os.open(name, os.O_RDONLY)))
+        for part in parts:  # the kernel takes 4,095 bytes at a time
+            os.mkdir(part, dir_fd=folder.fd)
+            folder = held.enter_context(Descriptor(os.open(part, os.O_RDONLY, dir_fd=folder.fd)))
+        place = locate(Path(name), "/".join(parts))
+        found = held.enter_context(open_location(place, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED))
+        assert os.fstat(found.fd).st_ino == os.fstat(folder.fd).st_ino
 
 
 @pytest.mark.parametrize("path", ["a/b", "a//b", "./a/b/", "/areas/a/b"])

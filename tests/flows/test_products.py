@@ -1,0 +1,77 @@
+"""What a whole run makes of what it is given: its record says it all, and Prefect shows it."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stager.models import ManifestEntry, Status
+from stager.records import manifest_of
+
+if TYPE_CHECKING:
+    from conftest import Site
+
+pytestmark = pytest.mark.stack
+
+STEPS = ["check source", "check duplicate", "transfer", "set read-only"]
+NAMES = ["new\nline", "not UTF-8 \udcff", "Case", "case", "n" * 255, " a ", "ελ/\N{TELESCOPE}"]
+
+
+def make_file(storage: Path, name: str) -> bytes:
+    content = name.encode("utf-8", "surrogateescape")
+    (storage / name).parent.mkdir(exist_ok=True)
+    (storage / name).write_bytes(content)
+    return content
+
+
+def test_any_path_goes_through_a_whole_run(site: Site) -> None:
+    contents = {name: make_file(site.folder / "storage", name) for name in NAMES}
+    request_id = site.request(*((name, name) for name in contents))
+    state, _ = site.run("local_copy", request_id)
+    assert state.startswith("Completed"), state
+    assert {name: (site.users / "alice" / name).read_bytes() for name in contents} == contents
+    assert [file.local_path_on_storage for file in site.files(request_id)] == list(contents)
+    assert [file.relative_path for file in site.files(request_id)] == list(contents)
+
+
+def checksum(content: bytes) -> str:
+    return f"{zlib.adler32(content):08x}"
+
+
+def test_a_directorys_manifest_is_read_back_as_its_files_are(site: Site) -> None:
+    contents = {f"{number % 7}/{number:04}": str(number).encode() for number in range(5000)}  # more than one part
+    for name, content in contents.items():
+        (site.folder / "storage/tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (site.folder / "storage/tree" / name).write_bytes(content)
+    request_id = site.request(("tree", "tree"))
+    site.run("local_copy", request_id)
+    [file] = site.files(request_id)
+    kept = list(manifest_of(site.database, file.id))
+    assert kept == [
+        ManifestEntry(path=name, size_bytes=len(contents[name]), checksum=checksum(contents[name]))
+        for name in sorted(contents)
+    ]
+    lines = "".join(f"{entry.checksum} {entry.size_bytes} {entry.path}\n" for entry in kept)
+    assert (file.status, file.checksum) == (Status.COMPLETED, hashlib.sha256(lines.encode()).hexdigest())
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_step_is_one_task_run_a_batch_however_many_files_there_are(site: Site) -> None:
+    request_id = site.request(*(("a.fits", str(number)) for number in range(257)))
+    site.run("local_copy", request_id)
+    assert Counter(site.task_runs(request_id)) == Counter({(step, 1): 2 for step in STEPS})
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_prefect_shows_a_table_of_the_result_and_a_link_to_the_record(site: Site) -> None:
+    request_id = site.request(("a.fits", "b.fits"), ("missing", "c.fits"))
+    site.run("local_copy", request_id)
+    shown = {artifact["type"]: artifact["data"] for artifact in site.artifacts(request_id)}
+    assert f"/requests/{request_id})" in shown["markdown"]
+    assert '"Reason": "Source path does not exist' in shown["table"]
+    assert f'"Checksum": "adler32:{checksum((site.folder / "storage/a.fits").read_bytes())}"' in shown["table"]

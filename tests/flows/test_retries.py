@@ -1,0 +1,50 @@
+"""A step that meets a fault in a whole run: tried again where that may help, else told at once.
+
+The faults are the kernel's answers to real system calls, put there by strace.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stager.models import Status
+
+if TYPE_CHECKING:
+    from conftest import Site
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.parametrize("site", ["sqlite"], indirect=True),  # the records are not what fails
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("strace"), reason="needs root and strace"),
+]
+
+
+def failing(call: str, error: str) -> list[str]:
+    """Let one system call of a program's fail, the first of its kind: only the mover makes these."""
+    options = ["-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"]
+    return ["strace", *options, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=1"]
+
+
+@pytest.mark.parametrize(("call", "step"), [("mkdirat", "transfer"), ("renameat2", "set read-only")])
+def test_a_fault_that_may_pass_is_tried_again_and_ends_well(site: Site, call: str, step: str) -> None:
+    request_id = site.request(("a.fits", "new/a.fits"), ("a.fits", "new/b.fits"))
+    state, log = site.run("local_copy", request_id, prefix=failing(call, "EIO"))
+    assert state.startswith("Completed"), state
+    assert "EIO" in log
+    steps = ("check source", "check duplicate", "transfer", "set read-only")
+    assert dict(site.task_runs(request_id)) == {name: 2 if name == step else 1 for name in steps}
+    assert sorted(path.name for path in (site.users / "alice/new").iterdir()) == ["a.fits", "b.fits"]
+
+
+def test_a_fault_that_does_not_pass_is_not_tried_again(site: Site) -> None:
+    request_id = site.request(("a.fits", "a.fits"), ("a.fits", "b.fits"))
+    state, _ = site.run("local_copy", request_id, prefix=failing("renameat2", "EDQUOT"))
+    assert state.startswith("Failed: 1 of 2 items failed"), state
+    assert "EDQUOT" in state
+    assert {tries for _, tries in site.task_runs(request_id)} == {1}
+    assert [file.status for file in site.files(request_id)] == [Status.FAILED, Status.COMPLETED]
+    assert [path.name for path in (site.users / "alice").iterdir()] == ["b.fits"]

@@ -1,0 +1,117 @@
+"""Who writes: of two processes with one flow run, of two requests with one place, and while the records are away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from stager.models import Status
+from stager.paths import locate
+from stager.records import acquire_leases, destination_key, events_of
+from tests.flows.conftest import RUN_GIVEN, site_of
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+    from conftest import Site
+
+pytestmark = pytest.mark.stack
+C = Status.COMPLETED
+LIFE = ["submitted", "flow_run", "started", "completed"]
+# All threads of the program stop when its copy is there and has its times: so a machine stalls.
+STOP = "inject=utimensat:signal=STOP:when=1"
+STALLING = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=utimensat", "-e", STOP]
+A_MINUTE = 60.0
+
+
+def life_of(site: Site, request_id: str) -> list[str]:
+    return [event.kind for event in events_of(site.database, request_id)]
+
+
+def test_two_workers_with_one_flow_run_leave_one_result(site: Site) -> None:
+    names = [f"{number:03}" for number in range(300)]
+    request_id = site.request(*(("a.fits", name) for name in names))
+    flow_run_id = site.flow_run("local_copy", request_id)
+    with (
+        site.running("local_copy", flow_run_id, program=RUN_GIVEN) as one,
+        site.running("local_copy", flow_run_id, program=RUN_GIVEN) as other,
+    ):
+        ends = [process.communicate(timeout=120) for process in (one, other)]
+    assert any(out.startswith("Completed") for out, _ in ends), ends
+    assert life_of(site, request_id) == LIFE
+    assert {file.status for file in site.files(request_id)} == {C}
+    assert sorted(path.name for path in (site.users / "alice").iterdir()) == names
+
+
+def awaken(stalled: Popen[str]) -> None:
+    for process in psutil.Process(stalled.pid).children(recursive=True):
+        process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("strace"), reason="needs root and strace")
+def test_a_worker_that_stalls_is_overtaken_and_publishes_nothing_when_it_wakes(site: Site) -> None:
+    site.settings["STAGER_LEASE"] = "2"
+    request_id = site.request(("a.fits", "b.fits"))
+    flow_run_id = site.flow_run("local_copy", request_id)
+    with site.running("local_copy", flow_run_id, program=RUN_GIVEN, prefix=STALLING) as stalled:
+        site.eventually(lambda: any(site.users.glob("alice/.stager-*")))
+        with site.running("local_copy", flow_run_id, program=RUN_GIVEN) as other:
+            assert other.communicate(timeout=120)[0].startswith("Completed")
+        published = (site.users / "alice/b.fits").stat()
+        awaken(stalled)
+        stalled.communicate(timeout=120)
+    assert [path.name for path in (site.users / "alice").iterdir()] == ["b.fits"]
+    assert (site.users / "alice/b.fits").stat() == published
+    assert [kind for kind in life_of(site, request_id) if kind != "lease"] == LIFE
+    assert [file.status for file in site.files(request_id)] == [C]
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_destination_that_another_request_goes_on_writing_is_busy(site: Site) -> None:
+    [held] = site.files(holder := site.request(("a.fits", "held.fits")))
+    held.destination_key = destination_key(locate(site.users, "alice/held.fits"))
+    acquire_leases(site.database, [held], holder="another run", seconds=600)
+    request_id = site.request(("a.fits", "held.fits"), ("a.fits", "free.fits"))
+    state, _ = site.run("local_copy", request_id)
+    assert state.startswith("Failed: 1 of 2 items failed: "), state
+    busy, free = site.files(request_id)
+    assert (busy.status, busy.error_type, free.status) == (Status.FAILED, "DestinationBusy", C)
+    assert f"request {holder}" in str(busy.error_reason)
+    assert [path.name for path in (site.users / "alice").iterdir()] == ["free.fits"]
+
+
+@pytest.fixture
+def site_of_a_server(own_mariadb: Any, prefect_api: str, tmp_path: Path) -> Iterator[Site]:
+    """A site whose database server the test may stop."""
+    with site_of(tmp_path, own_mariadb.create_database(), prefect_api) as made:
+        yield made
+
+
+@pytest.mark.mariadb
+def test_a_database_that_is_away_for_a_minute_in_mid_run_loses_and_repeats_nothing(
+    site_of_a_server: Site, own_mariadb: Any
+) -> None:
+    site = site_of_a_server
+    names = [str(number) for number in range(2000)]
+    request_id = site.request(*(("a.fits", name) for name in names))
+    with site.running("local_copy", request_id) as process:
+        site.eventually(lambda: site.files(request_id)[0].status is C)
+        own_mariadb.stop()
+        there = set((site.users / "alice").glob("[0-9]*"))
+        time.sleep(A_MINUTE)
+        assert process.poll() is None
+        own_mariadb.start()
+        said, _ = site.ended(process)  # and each try to reach the database before that
+    assert said.splitlines()[-1].startswith("Completed"), said
+    assert 0 < len(there) < len(names)
+    assert life_of(site, request_id) == LIFE
+    assert {file.status for file in site.files(request_id)} == {C}
+    assert sorted(path.name for path in (site.users / "alice").iterdir()) == sorted(names)
