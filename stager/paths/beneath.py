@@ -13,6 +13,7 @@ _OPENAT2 = 437  # the same on every architecture (Linux 5.6)
 _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
 _MAX_LINKS = 40  # what the kernel allows, path_resolution(7)
 _MAX_ATTEMPTS = 64
+_PATH_MAX = 4096  # bytes that one call takes, with the NUL, path_resolution(7)
 
 Opener = Callable[[int, Sequence[bytes], int, "Symlinks"], int]
 
@@ -53,9 +54,11 @@ def open_beneath(directory: int, parts: Sequence[bytes], flags: int, symlinks: S
     Notes
     -----
     openat2(2) where the kernel has it, else a walk by `O_NOFOLLOW`; container
-    runtimes that do not know the call answer EPERM.
+    runtimes that do not know the call answer EPERM. A path that is too long
+    for one call is walked, too.
     """
-    return opener()(directory, parts, flags, symlinks)
+    is_long = sum(map(len, parts)) + len(parts) > _PATH_MAX
+    return (open_by_walk if is_long else opener())(directory, parts, flags, symlinks)
 
 
 @cache
