@@ -8,6 +8,8 @@
     │   ├── InvalidUserName          UserDoesNotExist       UnknownArea
     │   ├── OverlappingPaths         RequestNotFound        IdempotencyConflict
     │   ├── TokenMissing             TokenInvalid           NotAllowed
+    │   ├── BodyTooLarge             HeadersTooLarge        TargetTooLong
+    │   ├── BodyTooSlow (retryable)
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -172,6 +174,47 @@ class NotAllowed(RequestError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"Not allowed: {readable(reason)[:300]}")
         self.reason = reason
+
+
+class BodyTooLarge(RequestError):
+    """The body has more bytes than the site takes."""
+
+    http_status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body may have {limit} bytes at most")
+        self.limit = limit
+
+
+class BodyTooSlow(RequestError):
+    """The body stopped on its way in."""
+
+    http_status = 408
+    retryable = True
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The body paused for {seconds:g} s")
+        self.seconds = seconds
+
+
+class HeadersTooLarge(RequestError):
+    """The header fields have more bytes than the site takes."""
+
+    http_status = 431
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The header fields may have {limit} bytes at most")
+        self.limit = limit
+
+
+class TargetTooLong(RequestError):
+    """The address has more bytes than the site takes."""
+
+    http_status = 414
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Path and query may have {limit} bytes at most")
+        self.limit = limit
 
 
 class PathError(StagingError):

@@ -7,17 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from stager.service.access import RequestLog
 from stager.service.areas import resolve_area
 from stager.service.beside import beside
 from stager.service.dispatcher import Dispatcher
 from stager.service.door import open_door
+from stager.service.limits import Limits
 from stager.service.logging import set_up_logging
 from stager.service.problems import answer_errors
 from stager.service.reconciler import Reconciler
 from stager.service.responses import EscapedJSON
-from stager.service.routes import config, health, logs, problems, requests, staging
+from stager.service.routes import config, health, limits, logs, problems, requests, staging
+from stager.service.safe_headers import SafeHeaders
 from stager.settings import Settings, get_settings
 
 # Of the HTTP API, not of the package.
@@ -57,8 +60,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         strict_content_type=False,  # the demo's clients need not name one
     )
-    app.add_middleware(RequestLog)
+    _add_middleware(app, settings)
     answer_errors(app)
-    for routes in (staging, requests, health, logs, config, problems):
+    for routes in (staging, requests, health, limits, logs, config, problems):
         app.include_router(routes.router)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """Wrap the routes; what is added last sees a request first."""
+    app.add_middleware(Limits, settings=settings)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Location", "Retry-After", "ETag", "X-Request-ID"],
+        )
+    app.add_middleware(SafeHeaders, is_over_tls=settings.public_url.startswith("https://"))
+    app.add_middleware(RequestLog)

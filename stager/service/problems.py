@@ -9,7 +9,6 @@ from http import HTTPStatus
 
 import structlog
 from fastapi import FastAPI
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -22,6 +21,8 @@ from stager.service.responses import EscapedJSON
 MEDIA_TYPE = "application/problem+json"
 # Seconds after which a client may try again when something we need is away.
 RETRY_AFTER = "5"
+# How many mistakes of one call are told.
+MAX_FINDINGS = 100
 # RFC 6750, section 3.
 CHALLENGES: dict[type[StagingError], str] = {TokenMissing: "Bearer", TokenInvalid: 'Bearer error="invalid_token"'}
 
@@ -110,14 +111,20 @@ async def _staging_error(request: Request, error: Exception) -> ProblemAnswer:
 async def _http_exception(request: Request, error: Exception) -> ProblemAnswer:
     if not isinstance(error, HTTPException):
         raise error
+    if isinstance(error.__cause__, StagingError):  # FastAPI makes a 400 of what happens while it reads a body
+        return await _staging_error(request, error.__cause__)
     return problem(request, error.status_code, {"detail": str(error.detail)}, error.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> ProblemAnswer:
-    """Answer as FastAPI does: its list as ``detail`` is what the demo's clients know."""
+    """Answer as FastAPI does: its list as ``detail`` is what the demo's clients know.
+
+    What was sent is not repeated: it may be long, secret, or no JSON (NaN).
+    """
     if not isinstance(error, RequestValidationError):
         raise error
-    members = {"title": "The call is not as the API wants it", "detail": jsonable_encoder(error.errors())}
+    found = [{name: about[name] for name in ("type", "loc", "msg")} for about in error.errors()[:MAX_FINDINGS]]
+    members = {"title": "The call is not as the API wants it", "detail": found}
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, members)
 
 

@@ -222,6 +222,7 @@ class PrefectServer:
     api: str
     gate: Gate
     client: httpx.Client
+    home: Path
 
     @property
     def gated_api(self) -> str:
@@ -265,7 +266,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]
     with running(command, env=env, log=log) as process, httpx.Client(base_url=api, timeout=60) as client:
         wait_for(f"{api}/ready", process, log)
         gate = Gate(port)
-        server = PrefectServer(api, gate, client)
+        server = PrefectServer(api, gate, client, home)
         server.register("local-copy")
         yield server
         gate.close()

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, Field, SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
@@ -75,7 +75,12 @@ async def stage_data(
     body: StageDataBody,
     method: Annotated[str, Query(description="Staging method.", examples=["local_copy"])],
     username: Annotated[str, Query(description="Whose data they become.")],
-    jupyter_token: Annotated[SecretStr | None, Query(description="Taken for old clients' sake.")] = None,  # noqa: ARG001 - likewise
+    jupyter_token: Annotated[  # noqa: ARG001 - no method needs it yet
+        SecretStr | None, Query(description="Taken for old clients' sake; prefer the header.", deprecated=True)
+    ] = None,
+    x_jupyter_token: Annotated[  # noqa: ARG001 - likewise
+        SecretStr | None, Header(description="The user's JupyterHub token, kept nowhere.")
+    ] = None,
 ) -> Response:
     """Record the request, hand it to Prefect and answer with its outcome."""
     paths = body.data

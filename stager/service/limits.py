@@ -1,0 +1,82 @@
+"""How much a call may bring, and how slowly: looked at before anything is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stager.errors import BodyTooLarge, BodyTooSlow, HeadersTooLarge, StagingError, TargetTooLong
+from stager.service.problems import staging_problem
+from stager.settings import Settings
+
+# Path and query; RFC 9110, section 4.1 asks for 8,000 bytes at least.
+MAX_TARGET_BYTES = 16 * 1024
+# All header fields, names and values.
+MAX_HEADER_BYTES = 32 * 1024
+# Where a body is read piece by piece and never kept whole.
+STREAMED = ("/requests/from-manifest",)
+
+
+class Limits:
+    """ASGI middleware: refuses what is too large, and whoever sends too slowly."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, if it is within the limits."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        limit = self._body_limit(request)
+        if error := _refusal(request, limit):
+            await staging_problem(request, type(error), error.message)(scope, receive, send)
+            return
+        await self._app(scope, MeasuredBody(receive, limit=limit, pause=self._settings.max_pause), send)
+
+    def _body_limit(self, request: Request) -> int:
+        is_streamed = request.url.path.rstrip("/") in STREAMED
+        return self._settings.max_manifest_bytes if is_streamed else self._settings.max_body_bytes
+
+
+@dataclass
+class MeasuredBody:
+    """A body on its way in; whoever reads it gets an error when it is too large or too slow."""
+
+    receive: Receive
+    limit: int
+    pause: float
+    size: int = 0
+    is_whole: bool = False
+
+    async def __call__(self) -> Message:
+        """Return the next piece; behind the last, wait for the client to go."""
+        if self.is_whole:
+            return await self.receive()
+        try:
+            message = await asyncio.wait_for(self.receive(), self.pause)
+        except TimeoutError:
+            raise BodyTooSlow(self.pause) from None
+        self.size += len(message.get("body", b""))
+        if self.size > self.limit:
+            raise BodyTooLarge(self.limit)
+        self.is_whole = not message.get("more_body", False)
+        return message
+
+
+def _refusal(request: Request, limit: int) -> StagingError | None:
+    """Return why a request is refused by what its head says, or None."""
+    scope = request.scope
+    if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
+        return TargetTooLong(MAX_TARGET_BYTES)
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        return HeadersTooLarge(MAX_HEADER_BYTES)
+    said = request.headers.get("content-length", "")
+    if said.isdecimal() and int(said) > limit:
+        return BodyTooLarge(limit)
+    return None

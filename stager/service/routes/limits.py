@@ -1,0 +1,42 @@
+"""How much a caller may ask for."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from stager.models import MAX_PATH_BYTES
+from stager.service.door import OpenDoor
+from stager.service.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
+
+router = APIRouter(prefix="/limits", tags=["site"])
+
+
+class SiteLimits(BaseModel):
+    """What is refused when it is more, and with which status."""
+
+    model_config = ConfigDict(frozen=True)
+
+    body_bytes: int = Field(description="Bytes of a body (413).")
+    manifest_bytes: int = Field(description="Bytes of a manifest that is uploaded (413).")
+    header_bytes: int = Field(description="Bytes of all header fields (431).")
+    target_bytes: int = Field(description="Bytes of path and query (414).")
+    path_bytes: int = Field(description="Bytes of a path in a storage area (422).")
+    pause: float = Field(description="How long a body may pause on its way in, in seconds (408).")
+    wait: float = Field(description="How long a caller is kept waiting for an outcome, in seconds (202).")
+
+
+@router.get("", summary="How much a caller may ask for")
+@router.get("/", include_in_schema=False)
+async def show_limits(door: OpenDoor) -> SiteLimits:
+    """Return the site's limits."""
+    settings = door.settings
+    return SiteLimits(
+        body_bytes=settings.max_body_bytes,
+        manifest_bytes=settings.max_manifest_bytes,
+        header_bytes=MAX_HEADER_BYTES,
+        target_bytes=MAX_TARGET_BYTES,
+        path_bytes=MAX_PATH_BYTES,
+        pause=settings.max_pause,
+        wait=settings.wait,
+    )

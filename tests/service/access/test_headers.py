@@ -1,0 +1,54 @@
+"""What an answer's headers allow a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stager.models import MAX_PATH_BYTES
+
+if TYPE_CHECKING:
+    from conftest import ServedDoor
+
+PAGE = {"Origin": "https://page.example.org", "Access-Control-Request-Method": "POST"}
+
+
+def test_another_sites_page_is_allowed_nothing(lone_door: ServedDoor) -> None:
+    answers = [lone_door.client.options("/stage_data", headers=PAGE), lone_door.client.get("/config", headers=PAGE)]
+
+    assert [name for answer in answers for name in answer.headers if name.startswith("access-control")] == []
+
+
+def test_a_site_that_the_operator_names_may_call_and_others_not(
+    serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path
+) -> None:
+    settings = {
+        "STAGER_CORS_ORIGINS": '["https://page.example.org"]',
+        "STAGER_PUBLIC_URL": "https://staging.example.org",
+    }
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    with serve(tmp_path, **where, **settings) as door:
+        allowed = door.client.options("/stage_data", headers=PAGE)
+        refused = door.client.options("/stage_data", headers={**PAGE, "Origin": "https://other.example.org"})
+
+    assert allowed.headers["access-control-allow-origin"] == "https://page.example.org"
+    assert "access-control-allow-origin" not in refused.headers
+    assert allowed.headers["strict-transport-security"] == "max-age=31536000"
+
+
+def test_no_answer_is_run_framed_or_guessed_at(lone_door: ServedDoor) -> None:
+    for path in ("/config", "/requests", "/nothing-is-there"):
+        headers = lone_door.client.get(path).headers
+        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "strict-transport-security" not in headers  # it is reached over plain HTTP
+
+
+def test_the_limits_are_told(lone_door: ServedDoor) -> None:
+    told = lone_door.client.get("/limits").json()
+
+    assert (told["body_bytes"], told["path_bytes"], told["header_bytes"]) == (16_777_216, MAX_PATH_BYTES, 32_768)
