@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
 from stager.engine import Control
-from stager.errors import Cancelled, StagingError, UnforeseenError
+from stager.errors import Cancelled, DestinationNotWritable, StagingError, UnforeseenError
 from stager.methods import StagingMethod
 from stager.models import ManifestEntry
 from stager.records import Progress, manifest_of, manifest_writer, note_progress, save_files
@@ -46,7 +46,8 @@ class Batch:
         with ExitStack() as stack:
             self.entries = stack.enter_context(self.writer.of(self.entries))
             for parent, uids in {(entry.item.destination.parent, entry.item.ownership.uids) for entry in self.entries}:
-                self.method.sweep(parent, uids=uids)
+                with suppress(DestinationNotWritable):  # the transfer says so, of its item alone
+                    self.method.sweep(parent, uids=uids)
             self._held = stack.pop_all()
 
     def __exit__(

@@ -23,23 +23,25 @@ from stager.records import (
     Database,
     StagedFile,
     StagingRequestRow,
-    close_request,
+    close_requests,
     create_request,
     fail_request,
     files_of,
-    get_request,
+    first_files,
+    get_requests,
     note_flow_run,
     renew_requests,
     start_requests,
 )
 from stager.settings import get_settings
+from tasks.acting import act_for
 from tasks.alive import alive
 from tasks.batch import Batch
 from tasks.cancellation import is_being_cancelled
 from tasks.entry import Entry
 from tasks.report import in_words, report
-from tasks.resolve import Resolver
-from tasks.together import BATCH_SIZE, FEW, Together, is_small
+from tasks.resolve import Resolver, resolve_files
+from tasks.together import BATCH_SIZE, FEW, are_small, grouped
 from tasks.writer import Writer
 
 
@@ -63,7 +65,7 @@ class Record:
             row = create_request(self._database, form.request(), idempotency_key=run, flow_run_id=run)
             request_ids = (row.id, *request_ids)
         note_flow_run(self._database, request_ids, self._flow_run_id)
-        self._requests = [get_request(self._database, request_id) for request_id in request_ids]
+        self._requests = get_requests(self._database, request_ids)
         self._stops = {request.id: threading.Event() for request in self._requests}
 
     def alive(self) -> AbstractContextManager[None]:
@@ -72,81 +74,72 @@ class Record:
 
     def batches(self) -> Iterator[Batch]:
         """Yield what is to be done: the small requests together, then the others, so that no small one waits."""
-        together, large = Together(), []
-        for request, resolver in self._begun():
-            entries = self._small(request, resolver) if len(self._requests) > 1 else None
-            if entries is None:
-                large.append((request, resolver))
-                continue
-            if not together.has_room_for(entries):
-                yield from self._batch_of(together)
-                together = Together()
-            together.add(request.id, entries)
-        yield from self._batch_of(together)
-        for request, resolver in large:
-            yield from self._batches_of(request, resolver)
-            self._close_request(request.id)
+        begun = self._begun()
+        few = self._few(begun) if len(begun) > 1 else {}
+        for together in grouped(few):
+            if together.entries:
+                yield self._batch(together.entries)
+            self._close_requests(together.request_ids)
+        for request_id, resolver in begun.items():
+            if request_id not in few:
+                yield from self._batches_of(request_id, resolver)
+                self._close_requests([request_id])
 
-    def _begun(self) -> Iterator[tuple[StagingRequestRow, Resolver]]:
-        """Take the requests up, one by one; close those that cannot be begun."""
+    def _begun(self) -> dict[str, Resolver]:
+        """Take up what has not ended yet, all at once, and return it by the requests' ids."""
+        resolvers = dict(self._resolved())
+        if not resolvers:
+            return {}
+        acting_as = act_for(self._method, list(resolvers.values()), self._database)
+        run = self._flow_run_id
+        rows = start_requests(self._database, list(resolvers), flow_run_id=run, acting_as=acting_as)
+        begun = {row.id: resolvers[row.id] for row in rows if not row.status.is_final}
+        if begun:
+            self._logger.info("%s acting as %s: %s", self._method.name, acting_as, ", ".join(begun))
+        return begun
+
+    def _resolved(self) -> Iterator[tuple[str, Resolver]]:
+        """Resolve what each request names; close those that cannot be begun."""
         for request in self._requests:
             try:
-                resolver = self._start(request)
+                if request.method != self._method.name or request.method not in get_settings().allowed_methods:
+                    raise InvalidMethod(request.method)
+                yield request.id, Resolver(request)
             except StagingError as error:
                 fail_request(self._database, request.id, error, flow_run_id=self._flow_run_id)
-            else:
-                if resolver is not None:
-                    yield request, resolver
 
-    def _start(self, request: StagingRequestRow) -> Resolver | None:
-        """Take a request up; return None when it has ended already."""
-        if request.method != self._method.name or request.method not in get_settings().allowed_methods:
-            raise InvalidMethod(request.method)
-        resolver = Resolver(request)
-        acting_as = resolver.identity.acting_as
-        (row,) = start_requests(self._database, [request.id], flow_run_id=self._flow_run_id, acting_as=acting_as)
-        if row.status.is_final:
-            return None
-        self._logger.info("%s for %s, acting as %s: %s", request.method, request.username, acting_as, request.id)
-        return resolver
+    def _few(self, begun: dict[str, Resolver]) -> dict[str, list[Entry]]:
+        """Return the items of the requests of few small files."""
+        files = first_files(self._database, list(begun), limit=FEW + 1)
+        few = [file for some in files.values() if len(some) <= FEW for file in some]
+        found: dict[str, list[Entry]] = {request_id: [] for request_id, some in files.items() if len(some) <= FEW}
+        for entry in self._entries(few, begun):
+            found[entry.file.request_id].append(entry)
+        return {request_id: entries for request_id, entries in found.items() if are_small(entries)}
 
-    def _small(self, request: StagingRequestRow, resolver: Resolver) -> list[Entry] | None:
-        """Return the items of a request of few small files, None of any other."""
-        files = files_of(self._database, request.id, limit=FEW + 1)
-        entries = self._entries(request, resolver, files)
-        return entries if len(files) <= FEW and all(is_small(entry.item.source) for entry in entries) else None
-
-    def _batch_of(self, together: Together) -> Iterator[Batch]:
-        if together.entries:
-            yield self._batch(together.entries)
-        for request_id in together.request_ids:
-            self._close_request(request_id)
-
-    def _batches_of(self, request: StagingRequestRow, resolver: Resolver) -> Iterator[Batch]:
+    def _batches_of(self, request_id: str, resolver: Resolver) -> Iterator[Batch]:
         position = None
-        while files := files_of(self._database, request.id, after=position, limit=BATCH_SIZE):
+        while files := files_of(self._database, request_id, after=position, limit=BATCH_SIZE):
             position = files[-1].position
-            if entries := self._entries(request, resolver, files):
+            if entries := self._entries(files, {request_id: resolver}):
                 yield self._batch(entries)
-            if self._stops[request.id].is_set():
+            if self._stops[request_id].is_set():
                 return
 
-    def _entries(self, request: StagingRequestRow, resolver: Resolver, files: Sequence[StagedFile]) -> list[Entry]:
-        todo = [file for file in files if not file.status.is_final]
-        return resolver.entries(self._database, todo, stopped=self._stops[request.id]) if todo else []
+    def _entries(self, files: Sequence[StagedFile], resolvers: dict[str, Resolver]) -> list[Entry]:
+        def entry(file: StagedFile) -> Entry:
+            return resolvers[file.request_id].entry(file, stopped=self._stops[file.request_id])
+
+        return resolve_files(self._database, files, entry)
 
     def _batch(self, entries: list[Entry]) -> Batch:
         writer = Writer(database=self._database, holder=self._holder, lease=self._lease)
         return Batch(method=self._method, entries=entries, writer=writer)
 
-    def _close_request(self, request_id: str) -> None:
-        close_request(
-            self._database,
-            request_id,
-            holder=self._holder,
-            flow_run_id=self._flow_run_id,
-            cancelled=self._stops[request_id].is_set(),
-        )
+    def _close_requests(self, request_ids: list[str]) -> None:
+        cancelled = {request_id for request_id in request_ids if self._stops[request_id].is_set()}
+        run, holder = self._flow_run_id, self._holder
+        close_requests(self._database, request_ids, holder=holder, flow_run_id=run, cancelled=cancelled)
 
     def abort(self, error: BaseException) -> None:
         """Close what the run leaves behind when it is stopped or broken.
@@ -168,7 +161,7 @@ class Record:
 
     def conclusion(self) -> State[Any]:
         """Return the run's final state, with a sentence that says how it went."""
-        rows = [get_request(self._database, request.id) for request in self._requests]
+        rows = get_requests(self._database, [request.id for request in self._requests])
         if not rows:
             return Failed(message="Nothing was asked for: fill in the request.")
         report(self._database, rows)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from blocks.areas import resolve_area
 from stager.engine import Expected, Ownership
@@ -49,29 +51,28 @@ class Resolver:
             directory_mode=settings.directory_mode,
         )
 
-    def entries(self, database: Database, files: Sequence[StagedFile], *, stopped: threading.Event) -> list[Entry]:
-        """Return the items with their names resolved; one whose paths cannot be is failed at once.
+    @property
+    def source_root(self) -> Path:
+        """Where the sources' area is mounted."""
+        return self._source_area.path
+
+    @property
+    def home(self) -> Location:
+        """The folder that all destinations are in: the user's own, or a shared area."""
+        area = self._destination_area
+        return Location(area.path, (os.fsencode(self.identity.username),) if area.per_user else ())
+
+    def entry(self, file: StagedFile, *, stopped: threading.Event) -> Entry:
+        """Return an item with its names resolved; raise StagingError where its paths cannot be.
 
         Parameters
         ----------
         stopped
             Set when the request is to be left.
         """
-        entries, changes = [], []
-        for file in files:
-            try:
-                entry = Entry(file=file, item=self._item(file), stopped=stopped)
-            except StagingError as error:
-                changes.append(_failure(file, error))
-            else:
-                entries.append(entry)
-                file.destination_key = destination_key(entry.item.destination)
-                changes.append(FileChange(id=file.id, destination_key=file.destination_key))
-        save_files(database, changes)
-        last = last_copies(database, [entry.file.destination_key for entry in entries])
-        for entry in entries:
-            entry.item = replace(entry.item, last_copy=_last_copy(last.get(entry.file.destination_key)))
-        return entries
+        entry = Entry(file=file, item=self._item(file), stopped=stopped)
+        file.destination_key = destination_key(entry.item.destination)
+        return entry
 
     def folders(self, files: Sequence[StagedFile]) -> set[tuple[Location, frozenset[int]]]:
         """Return the folders that items go to, and whose things a staging may remove there."""
@@ -96,6 +97,31 @@ class Resolver:
 
     def _destination(self, area: StorageArea, path: str) -> Location:
         return locate(area.path, path, inside=self.identity.username if area.per_user else None)
+
+
+def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callable[[StagedFile], Entry]) -> list[Entry]:
+    """Return the items that are not over with their names resolved; one whose paths cannot be is failed at once.
+
+    Parameters
+    ----------
+    entry
+        Resolves one, or raises StagingError.
+    """
+    entries, changes = [], []
+    for file in files:
+        if file.status.is_final:
+            continue
+        try:
+            entries.append(entry(file))
+        except StagingError as error:
+            changes.append(_failure(file, error))
+        else:
+            changes.append(FileChange(id=file.id, destination_key=file.destination_key))
+    save_files(database, changes)
+    last = last_copies(database, [entry.file.destination_key for entry in entries])
+    for one in entries:
+        one.item = replace(one.item, last_copy=_last_copy(last.get(one.file.destination_key)))
+    return entries
 
 
 def _last_copy(file: StagedFile | None) -> LastCopy | None:

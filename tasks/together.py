@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stager.engine.source import opened
@@ -37,7 +38,23 @@ class Together:
         )
 
 
-def is_small(source: Location) -> bool:
+def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[Together]:
+    """Yield the requests in their order, as many together as have room."""
+    together = Together()
+    for request_id, entries in entries_of.items():
+        if not together.has_room_for(entries):
+            yield together
+            together = Together()
+        together.add(request_id, entries)
+    yield together
+
+
+def are_small(entries: list[Entry]) -> bool:
+    """Return whether none of some items takes long."""
+    return all(_is_small(entry.item.source) for entry in entries)
+
+
+def _is_small(source: Location) -> bool:
     """Return whether a source is a small file, or nothing that a look at it could take longer over."""
     try:
         with opened(source) as found:

@@ -13,21 +13,11 @@ from types import ModuleType
 
 from sqlalchemy.orm import configure_mappers
 
+from tasks.acting import import_late
 from workers.prefect_internals import Readiness
 
 # The doors meet by name, at Prefect's API: no import ties this worker to a flow.
 FLOWS = "flows"
-# What would else be imported when a run is under way.
-LATE = (
-    "anyio._backends._asyncio",
-    "graphviz",
-    "prefect.concurrency.services",
-    "prefect.task_engine",
-    "prefect.utilities.visualization",
-    "sqlalchemy.dialects.mysql.pymysql",
-    "sqlalchemy.dialects.sqlite",
-    "websockets.asyncio.client",
-)
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +30,7 @@ def _import(name: str) -> ModuleType | None:
         return None
 
 
-for _name in LATE:
-    _import(_name)
+import_late()
 if _flows := _import(FLOWS):
     for _module in pkgutil.iter_modules(_flows.__path__, f"{FLOWS}."):
         _import(_module.name)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import ClassVar
 
 from stager import engine
 from stager.methods.method import Item
 from stager.models import OnConflict
 from stager.paths import Location
+from stager.privileges import Capability
 
 
 class PublishedByRename:
-    """Owner and mode on descriptors, one flush, one rename."""
+    """Owner and mode on descriptors, one flush, one rename.
+
+    Attributes
+    ----------
+    privileges
+        What of root's it needs beside the user's own rights.
+    """
+
+    privileges: ClassVar[frozenset[Capability]] = frozenset()
 
     def sweep(self, parent: Location, *, uids: frozenset[int]) -> int:
         """Remove the temporary names whose lock nobody holds."""

@@ -14,12 +14,15 @@ from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
 from stager.methods.method import Item
 from stager.models import ManifestEntry
+from stager.privileges import Capability
 
 
 class SymlinkCopy(PublishedByRename):
     """The user gets another name of the very same file, which stays unwritable to them."""
 
     name: ClassVar[str] = "symlink_copy"
+    # Where fs.protected_hardlinks is set, nobody links what they neither own nor may write (proc_sys_fs(5)).
+    privileges: ClassVar[frozenset[Capability]] = frozenset({Capability.CAP_FOWNER})
 
     def check_source(self, item: Item) -> engine.Survey:
         """Look at the source; a directory cannot have a second name."""

@@ -22,14 +22,15 @@ from stager.records.files import (
     Progress,
     files_by_id,
     files_of,
+    first_files,
     last_copies,
     note_progress,
     save_files,
 )
 from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases, renew_leases
-from stager.records.lifecycle import cancel_request, close_request, fail_request, start_requests
+from stager.records.lifecycle import cancel_request, close_request, close_requests, fail_request, start_requests
 from stager.records.manifests import ManifestWriter, manifest_of, manifest_writer
-from stager.records.requests import Page, get_request, list_requests, note_flow_run
+from stager.records.requests import Page, get_request, get_requests, list_requests, note_flow_run
 from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.submission import create_request
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
@@ -57,6 +58,7 @@ __all__ = [
     "checksum_of_source",
     "claim_ride",
     "close_request",
+    "close_requests",
     "confirm_lease",
     "create_request",
     "destination_key",
@@ -64,7 +66,9 @@ __all__ = [
     "fail_request",
     "files_by_id",
     "files_of",
+    "first_files",
     "get_request",
+    "get_requests",
     "last_copies",
     "list_requests",
     "manifest_of",

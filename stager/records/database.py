@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import stamina
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from stager.errors import DatabaseUnavailable
 from stager.records.columns import is_mysql
@@ -93,6 +95,13 @@ class Database:
             The patience ended.
         """
         return self._run(work, self.engine.execution_options(**{READS: True}))
+
+    def hold(self) -> None:
+        """Open the connections that the pool keeps, while this process still may open the database's file."""
+        if isinstance(self.engine.pool, QueuePool) and self.engine.dialect.name == "sqlite":
+            with ExitStack() as stack:
+                for _ in range(self.engine.pool.size()):
+                    stack.enter_context(self.engine.connect())
 
     def close(self) -> None:
         """Close what is open; the next transaction connects again."""

@@ -66,6 +66,27 @@ def files_of(
     return database.read(lambda session: session.scalars(statement).all())
 
 
+def first_files(database: Database, request_ids: Sequence[str], *, limit: int) -> dict[str, list[StagedFile]]:
+    """Return the first files of some requests, by the requests' ids and by position.
+
+    Parameters
+    ----------
+    limit
+        How many of each at most.
+    """
+    file = StagedFile
+
+    def work(session: Session) -> dict[str, list[StagedFile]]:
+        found: dict[str, list[StagedFile]] = {request_id: [] for request_id in request_ids}
+        for some in chunks(request_ids):
+            statement = select(file).where(col(file.request_id).in_(some), col(file.position) < limit)
+            for row in session.scalars(statement.order_by(col(file.request_id), col(file.position))):
+                found[row.request_id].append(row)
+        return found
+
+    return database.read(work)
+
+
 def files_by_id(database: Database, ids: Sequence[int]) -> Sequence[StagedFile]:
     """Return files as they are on record now."""
     file = StagedFile

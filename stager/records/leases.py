@@ -85,7 +85,10 @@ def renew_leases(database: Database, *, holder: str, seconds: float) -> int:
 
 
 def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds: float) -> None:
-    """Extend one lease, right before its destination is published.
+    """Look that one lease is ours and lives on, right before its destination is published.
+
+    It is extended where less than half of its time is left: then, nothing
+    that happens between the look and the rename takes long enough to end it.
 
     Raises
     ------
@@ -95,13 +98,18 @@ def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds:
         The database stayed away.
     """
 
-    def work(session: Session) -> None:
+    def lives_on(session: Session) -> bool:
+        lease = session.get(DestinationLease, file.destination_key)
+        return lease is not None and lease.holder == holder and _left(session, lease) > seconds / 2
+
+    def extend(session: Session) -> None:
         lease = lease_in(session, file.destination_key)
         if lease is None or lease.holder != holder:
             raise LeaseLost(file.relative_path)
         lease.expires_at = now(session) + timedelta(seconds=seconds)
 
-    database.write(work)
+    if not database.read(lives_on):
+        database.write(extend)
 
 
 def release_leases(database: Database, *, holder: str, files: Sequence[StagedFile] | None = None) -> None:
@@ -122,6 +130,10 @@ def release_leases(database: Database, *, holder: str, files: Sequence[StagedFil
 def lease_in(session: Session, key: str) -> DestinationLease | None:
     """Return a lease within a transaction, held until its end."""
     return session.get(DestinationLease, key, with_for_update=True)
+
+
+def _left(session: Session, lease: DestinationLease) -> float:
+    return (lease.expires_at - now(session)).total_seconds()
 
 
 def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[Busy]:

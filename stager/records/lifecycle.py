@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -81,14 +81,33 @@ def close_request(
     RequestNotFound
         There is none of that id.
     """
-    error = Cancelled() if cancelled else RunLost(UNFINISHED)
+    stopped = {request_id} if cancelled else set()
+    (row,) = close_requests(database, [request_id], holder=holder, flow_run_id=flow_run_id, cancelled=stopped)
+    return row
 
-    def work(session: Session) -> StagingRequestRow:
-        row = request_in(session, request_id, locked=True)
-        is_others = _is_of_another(row, flow_run_id) or (holder and _has_other_writer(session, row.id, holder=holder))
-        if not row.status.is_final and not is_others:
-            end_in(session, row, error)
-        return row
+
+def close_requests(
+    database: Database,
+    request_ids: Collection[str],
+    *,
+    holder: str | None = None,
+    flow_run_id: str | None = None,
+    cancelled: Collection[str] = (),
+) -> list[StagingRequestRow]:
+    """Close some requests as ``close_request`` does, all in one transaction.
+
+    Parameters
+    ----------
+    cancelled
+        The ids of those that somebody asked to stop.
+    """
+
+    def work(session: Session) -> list[StagingRequestRow]:
+        rows = [request_in(session, request_id, locked=True) for request_id in sorted(request_ids)]
+        for row in rows:
+            if not row.status.is_final and not _is_others(session, row, holder=holder, flow_run_id=flow_run_id):
+                end_in(session, row, Cancelled() if row.id in cancelled else RunLost(UNFINISHED))
+        return rows
 
     return database.write(work)
 
@@ -167,6 +186,12 @@ def _start(session: Session, row: StagingRequestRow, *, flow_run_id: str | None,
 
 def _is_of_another(row: StagingRequestRow, flow_run_id: str | None) -> bool:
     return flow_run_id is not None and row.flow_run_id != flow_run_id
+
+
+def _is_others(session: Session, row: StagingRequestRow, *, holder: str | None, flow_run_id: str | None) -> bool:
+    return _is_of_another(row, flow_run_id) or (
+        holder is not None and _has_other_writer(session, row.id, holder=holder)
+    )
 
 
 def _has_other_writer(session: Session, request_id: str, *, holder: str) -> bool:

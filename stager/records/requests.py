@@ -36,6 +36,23 @@ def get_request(database: Database, request_id: str) -> StagingRequestRow:
     return database.read(lambda session: request_in(session, request_id))
 
 
+def get_requests(database: Database, request_ids: Sequence[str]) -> list[StagingRequestRow]:
+    """Return the records of some requests, in that order.
+
+    Raises
+    ------
+    RequestNotFound
+        There is none of an id.
+    """
+    row = StagingRequestRow
+
+    def work(session: Session) -> list[StagingRequestRow]:
+        session.scalars(select(row).where(col(row.id).in_(request_ids))).all()
+        return [request_in(session, request_id) for request_id in request_ids]
+
+    return database.read(work)
+
+
 def list_requests(
     database: Database,
     *,

@@ -53,7 +53,7 @@ def stage(database: Database, name: str) -> str:
     with manifest_writer(database, file, holder=name) as write:
         for entry in ENTRIES:
             write(entry)
-    confirm_lease(database, file, holder=name, seconds=600)
+    confirm_lease(database, file, holder=name, seconds=1300)  # less than half is left: it is extended
     assert save_files(database, [{"id": file.id, "status": Status.COMPLETED}], holder=name) == []
     release_leases(database, holder=name)
     assert close_request(database, row.id, holder=name).status is Status.COMPLETED
