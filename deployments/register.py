@@ -1,4 +1,4 @@
-"""Register storage areas, work pool and deployments with Prefect: ``python -m deployments.register``.
+"""Register storage areas, work pools and deployments with Prefect: ``python -m deployments.register``.
 
 May be repeated: what is there already and unchanged stays as it is.
 """
@@ -8,33 +8,66 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+import yaml
 from prefect.cli import app
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
 
 from blocks.areas import seed_areas
-from deployments import WORK_POOL
-from stager.settings import get_settings
+from deployments import POD_POOL, WORK_POOL
+from deployments.pods import base_job_template, read_pods
+from stager.errors import ConfigurationError
+from stager.settings import Settings, get_settings
 from workers import WarmWorker
 
+PROJECT = Path("prefect.yaml")
 
-async def _prepare() -> None:
+
+async def _prepare(settings: Settings) -> None:
     async with get_client() as client:
         with suppress(ObjectAlreadyExists):
-            template = WarmWorker.get_default_base_job_template()
             await client.create_work_pool(
-                WorkPoolCreate(name=WORK_POOL, type=WarmWorker.type, base_job_template=template)
+                _work_pool(WORK_POOL, WarmWorker.type, WarmWorker.get_default_base_job_template())
             )
-    for name in await seed_areas(get_settings()):
+        if settings.pods_namespace is not None:
+            await _prepare_pods(client, settings, settings.pods_namespace)
+    for name in await seed_areas(settings):
         print(f"storage area {name!r} written")
+
+
+async def _prepare_pods(client: PrefectClient, settings: Settings, namespace: str) -> None:
+    """Make the pool of pods, or give it the template as it is now; an operator's edits in Prefect's pages go."""
+    if settings.pods_file is None:
+        raise ConfigurationError("STAGER_PODS_FILE", "it is not set, and STAGER_PODS_NAMESPACE is")
+    template = base_job_template(read_pods(settings.pods_file), namespace=namespace)
+    with suppress(ObjectAlreadyExists):
+        await client.create_work_pool(_work_pool(POD_POOL, "kubernetes", template))
+    if (await client.read_work_pool(POD_POOL)).base_job_template != template:
+        await client.update_work_pool(POD_POOL, WorkPoolUpdate(base_job_template=template))
+        print(f"job template of {POD_POOL!r} written")
+
+
+def _work_pool(name: str, kind: str, template: dict[str, Any]) -> WorkPoolCreate:
+    return WorkPoolCreate(name=name, type=kind, base_job_template=template)
+
+
+def _deployments(*, with_pods: bool) -> list[str]:
+    """Return the options that name the deployments of the pools that there are."""
+    if with_pods:
+        return ["--all"]
+    known = yaml.safe_load(PROJECT.read_text())["deployments"]
+    return [option for one in known if one["work_pool"]["name"] != POD_POOL for option in ("--name", one["name"])]
 
 
 def main() -> None:
     """Register everything that prefect.yaml and the settings name."""
-    asyncio.run(_prepare())
-    sys.argv = ["prefect", "--no-prompt", "deploy", "--all"]
+    settings = get_settings()
+    asyncio.run(_prepare(settings))
+    sys.argv = ["prefect", "--no-prompt", "deploy", *_deployments(with_pods=settings.pods_namespace is not None)]
     app()
 
 

@@ -10,6 +10,7 @@
     │   ├── TokenMissing             TokenInvalid           NotAllowed
     │   ├── BodyTooLarge             HeadersTooLarge        TargetTooLong
     │   ├── BodyTooSlow (retryable)
+    │   ├── WrongAccount
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -135,6 +136,17 @@ class RequestNotFound(RequestError):
     def __init__(self, request_id: str) -> None:
         super().__init__(f"No staging request has the id {readable(request_id)[:64]}")
         self.request_id = request_id
+
+
+class WrongAccount(RequestError):
+    """The run's process is not the user, and cannot give files to them."""
+
+    http_status = 403
+
+    def __init__(self, username: str, uid: int) -> None:
+        super().__init__(f"this run has the account with uid {uid}, which is not {username}'s: ask by API instead")
+        self.username = username
+        self.uid = uid
 
 
 class IdempotencyConflict(RequestError):

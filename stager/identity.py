@@ -1,8 +1,8 @@
 """Who: from a user's name to the account that their files are written as.
 
 Accounts come from the system (NSS) or from a file of the operator's; none is
-ever made. Only root can give files away: run as anybody else, the service
-keeps everything as its own user, and says so.
+ever made. Only root can give files away: run as anybody else but the user, the
+service keeps everything as its own user, and says so.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Identity:
     acting_as
         The account in words, for receipts and logs.
     owns_files
-        Whether files really become the user's: only root can give them away.
+        Whether files really become the user's: the process is the user, or
+        root, which can give them away.
     """
 
     username: str
@@ -79,7 +80,7 @@ def resolve(username: str, *, users_file: Path | None = None) -> Identity:
         gid=account.gid,
         groups=tuple(sorted({account.gid, *account.groups})),
         acting_as=_in_words(username, account),
-        owns_files=os.geteuid() == 0,
+        owns_files=_is_or_serves(account),
     )
 
 
@@ -143,8 +144,13 @@ def _where_invalid(text: str, error: ValidationError) -> str:
     return f"line {line}: {'.'.join(place)}: {first['msg']}"
 
 
+def _is_or_serves(account: Account) -> bool:
+    groups = {os.getegid(), *os.getgroups()}
+    return os.geteuid() == 0 or (os.geteuid() == account.uid and account.gid in groups)
+
+
 def _in_words(username: str, account: Account) -> str:
-    if os.geteuid() == 0:
+    if _is_or_serves(account):
         return f"{username} (uid {account.uid}, gid {account.gid})"
     uid = os.geteuid()
     try:

@@ -93,6 +93,23 @@ class Settings(BaseSettings):
     drain: float = Field(
         15.0, ge=0, description="How long a warm worker that is told to stop waits for its flow runs, in seconds."
     )
+    pods_namespace: str | None = Field(
+        None, description="Kubernetes namespace where large requests get pods of their own; without it all are warm."
+    )
+    pods_file: Path | None = Field(
+        None, description="YAML file of what the site says of these pods; read when deployments are registered."
+    )
+    pods_from_items: int = Field(1000, ge=0, description="From how many items on a request gets a pod of its own.")
+    pods_from_bytes: int = Field(
+        10_000_000_000, ge=0, description="From how many bytes on, of those that it states, a request gets a pod."
+    )
+    pods_start: float = Field(
+        600.0, gt=0, description="How long a pod may wait for a node, a quota, an image or a volume, in seconds."
+    )
+    must_own: bool = Field(
+        False,  # noqa: FBT003 - pydantic's default
+        description="Refuse to stage for a user whom the process is not and cannot give files to; set in pods.",
+    )
     log_file: Path = Field(Path("staging_service.log"), description="Where the log is written beside the console.")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from blocks.areas import resolve_area
 from stager.engine import Expected, Ownership
-from stager.errors import StagingError
+from stager.errors import StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import OnConflict, Status, StorageArea
@@ -36,11 +36,15 @@ class Resolver:
     ------
     UnknownArea, InvalidUserName, UserDoesNotExist
         The request names what is not here.
+    WrongAccount
+        The process must be the user, and is not.
     """
 
     def __init__(self, request: StagingRequestRow) -> None:
         settings = get_settings()
         self.identity = resolve(request.username, users_file=settings.users_file)
+        if settings.must_own and not self.identity.owns_files:
+            raise WrongAccount(request.username, os.geteuid())
         self._source_area = resolve_area(request.source_area)
         self._destination_area = resolve_area(request.destination_area)
         self._on_conflict = OnConflict(request.on_conflict)

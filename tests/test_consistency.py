@@ -13,6 +13,7 @@ from prefect import Flow
 from pydantic import AliasChoices, SecretStr
 from pydantic_settings import BaseSettings
 
+from deployments import POD_POOL, WORK_POOL
 from deployments.local.banner import curl
 from deployments.local.products import FOLDER, MEASUREMENT_SET
 from deployments.local.settings import LocalSettings
@@ -48,8 +49,16 @@ def test_every_method_has_a_flow_and_a_deployment_of_it(name: str) -> None:
 def test_there_is_no_flow_and_no_deployment_without_a_method_but_the_sweep() -> None:
     flows = {file.stem for file in (CHECKOUT / "flows").glob("*.py")} - {"__init__"}
     assert flows == {*METHODS, "sweep"}
-    assert {name.replace("-", "_") for name in DEPLOYMENTS} == {*METHODS, "sweep"}
+    assert {name.removesuffix("-pod").replace("-", "_") for name in DEPLOYMENTS} == {*METHODS, "sweep"}
     assert DEPLOYMENTS["sweep"]["schedules"]
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_runs_in_pods_as_it_does_warm(name: str) -> None:
+    warm, pod = DEPLOYMENTS[name.replace("_", "-")], DEPLOYMENTS[name.replace("_", "-") + "-pod"]
+    assert (warm["work_pool"]["name"], pod["work_pool"]["name"]) == (WORK_POOL, POD_POOL)
+    differs = {"name", "work_pool"}
+    assert {k: v for k, v in warm.items() if k not in differs} == {k: v for k, v in pod.items() if k not in differs}
 
 
 @pytest.mark.parametrize("name", sorted({*METHODS, *ALLOWED_BY_DEFAULT}))

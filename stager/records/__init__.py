@@ -35,6 +35,7 @@ from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.submission import create_request
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
 from stager.records.unfinished import renew_requests, requests_to_stop, unfinished_requests, waiting_requests
+from stager.records.weights import Weight
 
 __all__ = [
     "DIRECT_DOWNLOAD",
@@ -53,6 +54,7 @@ __all__ = [
     "StagedFile",
     "StagingRequestRow",
     "Turn",
+    "Weight",
     "acquire_leases",
     "cancel_request",
     "checksum_of_source",

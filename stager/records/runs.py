@@ -7,7 +7,7 @@ Nobody waits for company: without a run ahead of it, a request goes at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,6 +19,7 @@ from stager.models import Status
 from stager.records.crashes import LIVES
 from stager.records.database import Database, now
 from stager.records.tables import StagingRequestRow
+from stager.records.weights import Weight, weights_in
 
 UNCLAIMED = (
     col(StagingRequestRow.status) == Status.SUBMITTED,
@@ -38,12 +39,19 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Ride:
-    """Requests of one user and method that are claimed for one flow run, and the run's key."""
+    """Requests of one user and method that are claimed for one flow run, and the run's key.
+
+    Attributes
+    ----------
+    weight
+        The most items, and the most bytes, that one of them asks for.
+    """
 
     key: str
     username: str
     method: str
     request_ids: tuple[str, ...]
+    weight: Weight
 
 
 def turns(database: Database, *, methods: Collection[str], patience: float) -> list[Turn]:
@@ -72,16 +80,24 @@ def turns(database: Database, *, methods: Collection[str], patience: float) -> l
     return database.read(work)
 
 
-def claim_ride(database: Database, turn: Turn, *, limit: int) -> Ride | None:
+def _none_is(_: Weight) -> bool:
+    return False
+
+
+def claim_ride(
+    database: Database, turn: Turn, *, limit: int, is_large: Callable[[Weight], bool] = _none_is
+) -> Ride | None:
     """Claim the oldest waiting requests of a turn for one run; None when somebody else has.
 
     One that has a single life left rides alone, so that whatever kills its
-    runs takes no other with it.
+    runs takes no other with it. Small ones never ride with large ones.
 
     Parameters
     ----------
     limit
         How many at most.
+    is_large
+        Which weights are large.
     """
     row = StagingRequestRow
     waits = (*UNCLAIMED, col(row.username) == turn.username, col(row.method) == turn.method)
@@ -92,11 +108,14 @@ def claim_ride(database: Database, turn: Turn, *, limit: int) -> Ride | None:
         if not waiting:
             return None
         first = waiting[0]
-        riders = [first] if _rides_alone(first) else [one for one in waiting if not _rides_alone(one)]
+        weights = weights_in(session, [one.id for one in waiting])
+        fits = is_large(weights[first.id])
+        company = [one for one in waiting if not _rides_alone(one) and is_large(weights[one.id]) == fits]
+        riders = [first] if _rides_alone(first) else company
         key = f"{first.id}-{first.crashes}" if first.crashes else first.id  # Prefect never repeats a run of one key
         ids = tuple(one.id for one in riders)
         session.execute(update(row).where(col(row.id).in_(ids)).values(run_key=key, flow_run_at=now(session)))
-        return Ride(key=key, username=turn.username, method=turn.method, request_ids=ids)
+        return _ride_of(key, riders, weights)
 
     return database.write(work)
 
@@ -126,5 +145,12 @@ def _ride(session: Session, key: str) -> Ride | None:
     rows = session.scalars(riders).all()
     if not rows:
         return None
-    ids = tuple(one.id for one in rows)
-    return Ride(key=key, username=rows[0].username, method=rows[0].method, request_ids=ids)
+    return _ride_of(key, rows, weights_in(session, [one.id for one in rows]))
+
+
+def _ride_of(key: str, riders: Sequence[StagingRequestRow], weights: Mapping[str, Weight]) -> Ride:
+    ids = tuple(one.id for one in riders)
+    weight = Weight(
+        items=max(weights[one].items for one in ids), size_bytes=max(weights[one].size_bytes for one in ids)
+    )
+    return Ride(key=key, username=riders[0].username, method=riders[0].method, request_ids=ids, weight=weight)

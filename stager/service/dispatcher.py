@@ -14,8 +14,9 @@ import structlog
 
 from stager.errors import DeploymentMissing, ServiceUnavailable
 from stager.methods import METHODS
-from stager.records import claim_ride, turns
+from stager.records import Weight, claim_ride, turns
 from stager.service.door import Door
+from stager.service.pool import needs_pod
 from stager.service.submission import submit
 
 logger = structlog.get_logger(__name__)
@@ -57,7 +58,10 @@ class Dispatcher:
         for turn in waiting:
             if turn.is_next and turn.username not in served:
                 served.add(turn.username)
-                if ride := await self._door.ask(claim_ride, turn, limit=RIDERS):
+                if ride := await self._door.ask(claim_ride, turn, limit=RIDERS, is_large=self._is_large):
                     with suppress(DeploymentMissing):  # another method's requests need not wait for it
                         await submit(self._door, ride)
         return len(waiting) > len(served)
+
+    def _is_large(self, weight: Weight) -> bool:
+        return needs_pod(weight, self._door.settings)

@@ -31,9 +31,10 @@ class FlowRun:
         return self.state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-def deployment_of(method: str) -> str:
-    """Return the name of a method's flow, which is its deployment's name too."""
-    return method.replace("_", "-")
+def deployment_of(method: str, *, in_pod: bool) -> str:
+    """Return the name of a method's deployment behind that of its flow."""
+    flow = method.replace("_", "-")
+    return f"{flow}/{flow}-pod" if in_pod else f"{flow}/{flow}"
 
 
 class PrefectClient:
@@ -58,11 +59,16 @@ class PrefectClient:
         """Return when Prefect's API and its database answer."""
         await self._ask("GET", "/ready")
 
-    async def create_flow_run(self, ride: Ride) -> str:
+    async def create_flow_run(self, ride: Ride, *, pod: dict[str, Any] | None = None) -> str:
         """Ask for a run that serves recorded requests, and return the run's id.
 
         Idempotent: the same claim never gets a second run, whoever asks and
         however often.
+
+        Parameters
+        ----------
+        pod
+            Job variables of the pod that does it, None for a warm worker.
 
         Raises
         ------
@@ -74,14 +80,16 @@ class PrefectClient:
             "parameters": {"request_ids": ride.request_ids},
             "idempotency_key": ride.key,
             "tags": [f"user:{ride.username}"],
+            "job_variables": pod,
         }
+        name = deployment_of(ride.method, in_pod=pod is not None)
         for _ in range(2):  # the deployment may have been registered anew, under another id
-            deployment = await self._deployment(ride.method)
+            deployment = await self._deployment(name)
             answer = await self._ask("POST", f"/deployments/{deployment}/create_flow_run", body)
             if answer.status_code != httpx.codes.NOT_FOUND:
                 return str(_body(answer)["id"])
-            self._deployments.pop(ride.method, None)
-        raise DeploymentMissing(_no_deployment(ride.method))
+            self._deployments.pop(name, None)
+        raise DeploymentMissing(_no_deployment(name))
 
     async def read_flow_runs(self, flow_run_ids: Collection[str]) -> dict[str, FlowRun]:
         """Return what Prefect knows of some runs, by their ids; those that it does not know are missing."""
@@ -99,14 +107,13 @@ class PrefectClient:
         body = {"state": {"type": state, "message": message}}
         await self._ask("POST", f"/flow_runs/{flow_run_id}/set_state", body)
 
-    async def _deployment(self, method: str) -> str:
-        if method not in self._deployments:
-            name = deployment_of(method)
-            answer = await self._ask("GET", f"/deployments/name/{name}/{name}")
+    async def _deployment(self, name: str) -> str:
+        if name not in self._deployments:
+            answer = await self._ask("GET", f"/deployments/name/{name}")
             if answer.status_code == httpx.codes.NOT_FOUND:
-                raise DeploymentMissing(_no_deployment(method))
-            self._deployments[method] = str(_body(answer)["id"])
-        return self._deployments[method]
+                raise DeploymentMissing(_no_deployment(name))
+            self._deployments[name] = str(_body(answer)["id"])
+        return self._deployments[name]
 
     async def _ask(self, verb: str, path: str, body: object = None) -> httpx.Response:
         try:
@@ -119,9 +126,8 @@ class PrefectClient:
         return answer
 
 
-def _no_deployment(method: str) -> str:
-    name = deployment_of(method)
-    return f"it has no deployment {name}/{name} yet"
+def _no_deployment(name: str) -> str:
+    return f"it has no deployment {name} yet"
 
 
 def _flow_run(body: dict[str, Any]) -> FlowRun:

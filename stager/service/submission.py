@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import structlog
 
-from stager.errors import RunRefused
+from stager.errors import ServiceUnavailable, StagingError
 from stager.records import Ride, fail_request, note_flow_run
 from stager.service.door import Door
+from stager.service.pool import pod_of
 
 logger = structlog.get_logger(__name__)
 
@@ -26,8 +27,10 @@ async def submit(door: Door, ride: Ride) -> None:
         The run may have been asked for; the reconciler asks again.
     """
     try:
-        run = await door.prefect.create_flow_run(ride)
-    except RunRefused as error:
+        run = await door.prefect.create_flow_run(ride, pod=await pod_of(ride, door.settings))
+    except ServiceUnavailable:
+        raise
+    except StagingError as error:  # refused for good, or for an account that the pod cannot have
         logger.exception("Requests cannot be run", staging_requests=ride.request_ids, method=ride.method)
         for request_id in ride.request_ids:
             await door.ask(fail_request, request_id, error)

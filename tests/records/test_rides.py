@@ -10,6 +10,7 @@ from stager.records import (
     Database,
     Ride,
     Turn,
+    Weight,
     cancel_request,
     claim_ride,
     create_request,
@@ -22,8 +23,13 @@ from stager.records import (
 METHODS = ("local_copy", "local_symlink")
 
 
-def ask(database: Database, username: str, method: str = "local_copy") -> str:
-    items = (StagingItem(source="a", destination="b"),)
+ONE = Weight(items=1, size_bytes=0)
+
+
+def ask(
+    database: Database, username: str, method: str = "local_copy", *, sizes: Collection[int | None] = (None,)
+) -> str:
+    items = tuple(StagingItem(source="a", destination=f"b{n}", size_bytes=size) for n, size in enumerate(sizes))
     return create_request(database, StagingRequest(method=method, username=username, items=items)).id
 
 
@@ -39,7 +45,7 @@ def test_requests_of_a_user_and_method_ride_together_in_their_order(database: Da
     ids = [ask(database, "alice") for _ in range(3)]
     ask(database, "alice", "local_symlink")
     ask(database, "bob")
-    expected = Ride(key=ids[0], username="alice", method="local_copy", request_ids=tuple(ids))
+    expected = Ride(key=ids[0], username="alice", method="local_copy", request_ids=tuple(ids), weight=ONE)
     assert claim(database, "alice") == expected
     assert claim(database, "alice") is None
 
@@ -97,3 +103,16 @@ def test_many_doors_claim_each_request_once(database: Database) -> None:
         rides = [ride for ride in pool.map(lambda _: claim(database, "alice", limit=4), range(40)) if ride]
     claimed = [request_id for ride in rides for request_id in ride.request_ids]
     assert (sorted(claimed), len(claimed)) == (sorted(ids), len(ids))
+
+
+def test_small_requests_never_ride_with_large_ones(database: Database) -> None:
+    small = [ask(database, "alice"), ask(database, "alice", sizes=(60, 30))]
+    large = [ask(database, "alice", sizes=(60, None, 50)), ask(database, "alice", sizes=(1,) * 8)]
+    turn = Turn(username="alice", method="local_copy", is_next=True)
+    rides = [claim_ride(database, turn, limit=10, is_large=lambda weight: weight.is_over(items=8, size_bytes=100))]
+    rides += [claim_ride(database, turn, limit=10, is_large=lambda weight: weight.is_over(items=8, size_bytes=100))]
+    assert [ride and (list(ride.request_ids), ride.weight) for ride in rides] == [
+        (small, Weight(items=2, size_bytes=90)),
+        (large, Weight(items=8, size_bytes=110)),
+    ]
+    assert sorted(unasked_rides(database, older_than=0), key=lambda ride: ride.key) == rides

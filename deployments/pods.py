@@ -1,0 +1,86 @@
+"""What a site says of the flow runs' pods, put into the base job template of their work pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stager.errors import ConfigurationError
+
+TEMPLATE = Path(__file__).with_name("job_template.yaml")
+# What a pod of root needs, and nothing else: to give files to their users, to
+# write into their folders, and to set the modes of what is theirs by then.
+ROOT_MAY = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
+
+# As Kubernetes writes it.
+Manifest = dict[str, Any]
+
+
+class Pods(BaseModel):
+    """What differs from site to site in the pods, as the file at ``STAGER_PODS_FILE`` says it.
+
+    Attributes
+    ----------
+    acts_as
+        ``user`` where the storage lets users write into their own folders;
+        ``root`` where it takes root to make a folder or to give a file away.
+    defaults
+        Other defaults for the job variables of job_template.yaml, by name.
+    env, env_from, volumes, volume_mounts, image_pull_secrets
+        The container's and the pod's, as Kubernetes writes them: settings,
+        the secrets by reference, the storage areas. No run can change them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    acts_as: Literal["user", "root"] = "user"
+    defaults: dict[str, Any]
+    env: list[Manifest] = Field(default_factory=list)
+    env_from: list[Manifest] = Field(default_factory=list)
+    volumes: list[Manifest] = Field(default_factory=list)
+    volume_mounts: list[Manifest] = Field(default_factory=list)
+    image_pull_secrets: list[Manifest] = Field(default_factory=list)
+
+
+def read_pods(file: Path) -> Pods:
+    """Return what a site says of the pods.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is missing or says what is not known.
+    """
+    try:
+        return Pods.model_validate(yaml.safe_load(file.read_text()))
+    except (OSError, ValidationError, yaml.YAMLError) as error:
+        raise ConfigurationError(file, str(error)) from error
+
+
+def base_job_template(pods: Pods, *, namespace: str) -> dict[str, Any]:
+    """Return the base job template of the work pool, with what the site says.
+
+    Raises
+    ------
+    ConfigurationError
+        The site sets the default of a job variable that there is not.
+    """
+    template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
+    variables = template["variables"]["properties"]
+    if unknown := sorted(pods.defaults.keys() - variables.keys()):
+        raise ConfigurationError(TEMPLATE, f"it has no job variable {', '.join(unknown)}")
+    for name, value in {**pods.defaults, "namespace": namespace}.items():
+        variables[name]["default"] = value
+    pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    pod["volumes"] += pods.volumes
+    pod["imagePullSecrets"] = pods.image_pull_secrets
+    (container,) = pod["containers"]
+    container["env"] += pods.env
+    container["envFrom"] = pods.env_from
+    container["volumeMounts"] += pods.volume_mounts
+    if pods.acts_as == "root":
+        pod["securityContext"] |= {"runAsUser": 0, "runAsGroup": 0, "supplementalGroups": [], "runAsNonRoot": False}
+        container["securityContext"]["capabilities"]["add"] = ROOT_MAY
+    return template

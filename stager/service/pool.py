@@ -1,0 +1,42 @@
+"""Where a run is done: in a process that is awake already, or in a pod that is the user."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from stager.identity import Identity, resolve
+from stager.records import Ride, Weight
+from stager.settings import Settings
+
+
+def needs_pod(weight: Weight, settings: Settings) -> bool:
+    """Return whether requests of that weight get a pod of their own.
+
+    What is small goes to the warm workers, where it begins at once. Where
+    there is no Kubernetes, everything does.
+    """
+    has_pods = settings.pods_namespace is not None
+    return has_pods and weight.is_over(items=settings.pods_from_items, size_bytes=settings.pods_from_bytes)
+
+
+async def pod_of(ride: Ride, settings: Settings) -> dict[str, Any] | None:
+    """Return the job variables of the pod that does a ride, None where a warm worker does it.
+
+    Raises
+    ------
+    InvalidUserName, UserDoesNotExist, ConfigurationError
+        The user's account, which the pod runs as, is not known.
+    """
+    if not needs_pod(ride.weight, settings):
+        return None
+    return _account(await asyncio.to_thread(resolve, ride.username, users_file=settings.users_file))
+
+
+def _account(identity: Identity) -> dict[str, Any]:
+    """Return an account as deployments/job_template.yaml names it."""
+    return {
+        "run_as_user": identity.uid,
+        "run_as_group": identity.gid,
+        "supplemental_groups": list(identity.groups),
+    }
