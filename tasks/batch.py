@@ -147,7 +147,12 @@ class Batch:
         last = entry.item.last_copy
         if last is None or last.source_fingerprint != entry.surveyed.fingerprint:
             return None
-        return manifest_of(self.writer.database, last.file_id) if entry.surveyed.kind == "directory" else None
+        if entry.surveyed.kind == "directory":
+            return manifest_of(self.writer.database, last.file_id)
+        if last.checksum is None:
+            return None
+        path = entry.file.local_path_on_storage
+        return [ManifestEntry(path=path, size_bytes=entry.surveyed.size_bytes, checksum=last.checksum)]
 
     def save(self) -> None:
         """Write down what became of the items."""

@@ -8,14 +8,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
-from prefect.settings import get_current_settings
+from prefect.settings import PREFECT_SERVER_ANALYTICS_ENABLED, get_current_settings, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from stager.models import StagingItem, StagingRequest, Status
@@ -115,6 +116,9 @@ class Site:
             try:
                 yield process
             finally:
+                with suppress(psutil.NoSuchProcess):
+                    for traced in psutil.Process(process.pid).children(recursive=True):
+                        traced.kill()  # it would outlive its strace
                 process.kill()
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
@@ -135,6 +139,8 @@ class Site:
     def artifacts(self, request_id: str) -> list[dict[str, Any]]:
         """Return what the run of a request shows in Prefect's pages."""
         flow_run_id = get_request(self.database, request_id).flow_run_id
+        if flow_run_id is None:
+            return []
         found: list[dict[str, Any]] = self.ask(
             "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
         )
@@ -144,7 +150,8 @@ class Site:
 @pytest.fixture(scope="session")
 def prefect_api() -> Iterator[str]:
     """The address of a Prefect server of our own."""
-    with prefect_test_harness(server_startup_timeout=120):
+    without_telemetry = {PREFECT_SERVER_ANALYTICS_ENABLED: False}
+    with temporary_settings(without_telemetry), prefect_test_harness(server_startup_timeout=120):
         yield str(get_current_settings().api.url)
 
 
