@@ -37,7 +37,7 @@ format: ## Format the code
 	$(BIN)/ruff check --fix
 
 lock: ## Resolve the requirements anew
-	@for set in run local unit dev; do deployments/local/lock "$(VENV)" $$set; done
+	@for set in run build local unit dev; do deployments/local/lock "$(VENV)" $$set; done
 
 clean: ## Remove everything that was made, the records included
 	rm -rf $(STATE)

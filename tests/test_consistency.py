@@ -101,6 +101,16 @@ def test_every_setting_is_in_the_reference(settings: type[BaseSettings], heading
     assert section.count(row) == 1, row
 
 
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_can_be_given_to_the_chart(name: str) -> None:
+    chart = CHECKOUT / "charts" / "skao-staging-service"
+    schema = json.loads((chart / "values.schema.json").read_text())
+    given = schema["properties"]["config"]["properties"]["settings"]["propertyNames"]["enum"]
+    rendered = "".join(file.read_text() for file in (chart / "templates").rglob("*") if file.is_file())
+    where = "add it to config.settings in charts/skao-staging-service/values.schema.json"
+    assert variable(Settings, name) in given or variable(Settings, name) in rendered, where
+
+
 def test_the_readme_quotes_the_line_that_make_up_prints() -> None:
     settings = LocalSettings(host="127.0.0.1", port=8000, source_storage_path=Path("/storage"))
     printed = curl(settings, product=settings.storage / FOLDER / MEASUREMENT_SET)

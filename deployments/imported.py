@@ -1,0 +1,43 @@
+"""Print the files that the image's programs import, a path a line: what is worth compiling when it is built."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+PROGRAMS = (
+    "flows.sweep",
+    "granian.cli",
+    "granian.server",
+    "granian._loops",
+    "stager.records.schema",
+    "stager.records.__main__",
+    "stager.service.app",
+    "workers.preloaded",
+    "workers.__main__",
+    "prefect.engine",
+    "prefect.flow_engine",
+    "prefect.cli.deploy",
+    "prefect.cli.server",
+    "prefect.cli.worker",
+    "prefect.server.api.server",
+    "prefect.workers.process",
+    "prefect_kubernetes.worker",
+    "prefect_kubernetes.observer",
+    "deployments.register",
+    "deployments.local.prefect_server",
+    "deployments.local.when_ready",
+)
+
+
+def main() -> None:
+    """Import every program, then tell what came with it."""
+    sys.path.insert(0, "")
+    for program in PROGRAMS:
+        importlib.import_module(program)
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    print(*sorted(file for file in files if file and file.endswith(".py")), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

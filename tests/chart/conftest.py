@@ -1,0 +1,85 @@
+"""The chart, rendered without a cluster."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).parents[2]
+CHART = CHECKOUT / "charts" / "skao-staging-service"
+VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
+HELM = shutil.which("helm") or shutil.which("helm", path=CHECKOUT / ".run" / "bin")
+KUBERNETES = "1.34"
+
+Manifest = dict[str, Any]
+Helm = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Rendered(list[Manifest]):
+    """The manifests that the chart makes of some values."""
+
+    def of(self, kind: str, part: str = "") -> Manifest:
+        """Return the one object of a kind, and of a part of the service where it has several."""
+        (found,) = [one for one in self if one["kind"] == kind and one["metadata"]["name"].endswith(part)]
+        return found
+
+    def pods(self) -> dict[str, Manifest]:
+        """Return what each pod is to be, by its component."""
+        kinds = {"Deployment", "StatefulSet", "Job"}
+        found = {name_of(one): one["spec"]["template"]["spec"] for one in self if one["kind"] in kinds}
+        return found | {name_of(one): one["spec"] for one in self if one["kind"] == "Pod"}
+
+
+def name_of(manifest: Manifest) -> str:
+    """Return the component that an object belongs to."""
+    return str(manifest["metadata"]["labels"]["app.kubernetes.io/component"])
+
+
+@pytest.fixture(scope="session")
+def helm() -> Helm:
+    """Helm: what it printed, and how it ended."""
+    if HELM is None:
+        pytest.skip("needs helm")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([str(HELM), *arguments], capture_output=True, text=True, check=False, timeout=120)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def template(helm: Helm) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``helm template`` of the chart, with values on top of what a file says."""
+
+    def run(*files: Path, **values: object) -> subprocess.CompletedProcess[str]:
+        options = [option for file in files for option in ("--values", str(file))]
+        options += [option for key, value in values.items() for option in ("--set-json", f"{key}={json.dumps(value)}")]
+        fixed = ("staging", str(CHART), "--namespace", "site", "--kube-version", KUBERNETES)
+        return helm("template", *fixed, *options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(template: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., Rendered]:
+    """The manifests that the chart makes."""
+
+    def run(*files: Path, **values: object) -> Rendered:
+        done = template(*files, **values)
+        assert done.returncode == 0, done.stderr
+        return Rendered(one for one in yaml.safe_load_all(done.stdout) if one)
+
+    return run
+
+
+@pytest.fixture(params=VALUES, ids=lambda file: file.stem)
+def values_file(request: pytest.FixtureRequest) -> Path:
+    """Each of the values files."""
+    return Path(request.param)

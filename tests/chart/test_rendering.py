@@ -1,0 +1,129 @@
+"""What the chart makes of the values files, without a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from stager.identity import resolve
+from stager.settings import Settings, get_settings
+from tests.chart.conftest import CHART, KUBERNETES, VALUES, Helm, Rendered
+
+Render = Callable[..., Rendered]
+DEMO = next(file for file in VALUES if file.stem == "demo")
+# Of operators that come with their own kinds.
+FOREIGN = {"ServiceMonitor", "PrometheusRule"}
+# Environment of our pods that is Prefect's or Python's.
+NOT_OURS = ("PREFECT_", "SITE_")
+
+
+def test_helm_lint_finds_nothing(helm: Helm, values_file: Path) -> None:
+    done = helm("lint", "--strict", "--kube-version", KUBERNETES, str(CHART), "--values", str(values_file))
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_manifest_is_valid_kubernetes(render: Render, values_file: Path) -> None:
+    for manifest in render(values_file):
+        if manifest["kind"] not in FOREIGN:
+            kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+def test_the_demos_values_are_the_defaults(render: Render) -> None:
+    assert without_secrets(render(DEMO)) == without_secrets(render())
+
+
+def without_secrets(rendered: Rendered) -> list[dict[str, Any]]:
+    return [manifest for manifest in rendered if manifest["kind"] != "Secret"]
+
+
+def service_environment(rendered: Rendered) -> dict[str, str]:
+    """Return the plain variables of the service's pods."""
+    return dict(rendered.of("ConfigMap", "-environment")["data"])
+
+
+def test_the_environment_loads_back_into_the_settings(
+    render: Render, values_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = yaml.safe_load(values_file.read_text())
+    environment = service_environment(render(values_file))
+    for name in [name for name in os.environ if name.startswith("STAGER_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    settings = Settings()
+    storage = values["storage"]["source"]
+    path = {"local": "/mnt/storage_a", "nfs": "/mnt/source-nfs", "ceph": "/mnt/source-ceph", "pvc": "/mnt/source"}
+    kind = storage["type"]
+    assert settings.source_storage_path == Path(storage.get(kind, {}).get("path", path[kind]))
+    assert settings.model_fields_set == {name for name in Settings.model_fields if variable(name) in environment}
+
+
+def variable(name: str) -> str:
+    alias = Settings.model_fields[name].validation_alias
+    return str(getattr(alias, "choices", [f"STAGER_{name.upper()}"])[0])
+
+
+def test_every_variable_of_ours_is_a_setting(render: Render, values_file: Path) -> None:
+    known = {variable(name) for name in Settings.model_fields}
+    rendered = render(values_file)
+    named = set(service_environment(rendered))
+    for pod in rendered.pods().values():
+        named |= {one["name"] for container in pod["containers"] for one in container.get("env", [])}
+    ours = {name for name in named if name.startswith("STAGER_")}
+    assert ours - known == set()
+
+
+def test_every_pod_is_confined(render: Render, values_file: Path) -> None:
+    for name, pod in render(values_file).pods().items():
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"], name
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["capabilities"]["drop"] == ["ALL"], name
+            assert pod["securityContext"].get("runAsNonRoot") or name in {"warm-worker", "test"}, name
+
+
+def test_only_the_kubernetes_worker_may_ask_the_cluster(render: Render, values_file: Path) -> None:
+    pods = render(values_file).pods()
+    asking = {name for name, pod in pods.items() if pod.get("automountServiceAccountToken", True)}
+    assert asking == {name for name in pods if name == "kubernetes-worker"}
+
+
+def test_the_source_is_read_only_where_stagings_run(render: Render, values_file: Path) -> None:
+    for name, pod in render(values_file).pods().items():
+        for container in pod["containers"]:
+            mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+            if "source" in mounts and name != "test":
+                assert mounts["source"]["readOnly"], name
+
+
+def test_no_secret_stands_outside_a_secret(render: Render) -> None:
+    values = {"mysql.auth.password": "hunter2hunter2", "mysql.auth.rootPassword": "hunter3hunter3"}
+    everything = [manifest for manifest in render(DEMO, **values) if manifest["kind"] != "Secret"]
+    assert "hunter" not in json.dumps(everything)
+
+
+def test_a_password_with_any_character_is_quoted_in_the_url(render: Render) -> None:
+    file = next(file for file in VALUES if file.stem == "production")
+    secret = render(file).of("Secret", "-mysql")["stringData"]
+    address = "staging-skao-staging-service-mysql/staging"
+    assert secret["STAGER_DATABASE_URL"] == f"mysql+pymysql://staging:p%40ss%20w%2Frd@{address}"
+
+
+def test_users_become_the_file_that_the_service_reads(render: Render, tmp_path: Path) -> None:
+    file = next(file for file in VALUES if file.stem == "production")
+    users = tmp_path / "users.toml"
+    users.write_text(render(file).of("ConfigMap", "-users")["data"]["users.toml"])
+    assert set(tomllib.loads(users.read_text())["users"]) == {"alice", "bob@SITE.ORG", "staging-test"}
+    alice = resolve("alice", users_file=users)
+    assert (alice.uid, alice.gid, alice.groups) == (70001, 70002, (70002, 70003))

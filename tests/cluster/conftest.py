@@ -1,0 +1,207 @@
+"""A release of the chart on a real cluster, installed once and shared by all tests.
+
+Any cluster will do: ``KUBECONFIG`` names it, and ``TEST_IMAGE`` the image, which
+must be there already (docs/kubernetes.md says how on kind and minikube).
+``TEST_INGRESS`` is the address of the cluster's Ingress controller.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHART = Path(__file__).parents[2] / "charts" / "skao-staging-service"
+MISSING = next((program for program in ("kubectl", "helm") if shutil.which(program) is None), None)
+# How long something in the cluster may take on two loaded cores, in seconds.
+PATIENCE = 300.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test here the marker, and time for the release to be installed."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(900))
+
+
+def eventually(question: Callable[[], Any], what: str, *, patience: float = PATIENCE) -> Any:
+    """Return the first answer that is true, asked again and again."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if answer := question():
+            return answer
+        time.sleep(0.5)
+    pytest.fail(f"not within {patience:.0f} s: {what}")
+
+
+def run(*command: str, stdin: str | None = None, timeout: float = 600) -> str:
+    """Return what a command prints; one that fails ends the test with what it said."""
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=timeout)
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster that KUBECONFIG names, seen from one namespace."""
+
+    namespace: str
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin)
+
+    def helm(self, *arguments: str) -> str:
+        return run("helm", "--namespace", self.namespace, *arguments)
+
+    def get(self, *what: str) -> Any:
+        """Return objects as Kubernetes tells them."""
+        return json.loads(self.kubectl("get", *what, "--output", "json"))
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        self.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump_all(manifests))
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A pod of root that reaches into a folder of the node: /node in it."""
+
+    cluster: Cluster
+    folder: str
+
+    def run(self, *command: str) -> str:
+        return self.cluster.kubectl("exec", "hand", "--", *command)
+
+    def write(self, path: str, content: str) -> None:
+        script = 'mkdir -p "$(dirname "$1")" && printf %s "$2" > "$1"'
+        self.run("sh", "-c", script, "sh", f"/node/{path}", content)
+
+
+@dataclass(frozen=True)
+class Release:
+    """The chart, installed."""
+
+    cluster: Cluster
+    hand: Hand
+    values: Path
+    name: str = "staging"
+    options: tuple[str, ...] = field(default=("--wait", "--timeout", "10m"))
+
+    @property
+    def fullname(self) -> str:
+        """The beginning of its objects' names."""
+        return f"{self.name}-skao-staging-service"
+
+    def install(self, *options: str) -> None:
+        """Install it, or upgrade it with more options."""
+        chart = ("upgrade", "--install", self.name, str(CHART), "--values", str(self.values))
+        self.cluster.helm(*chart, *self.options, *options)
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Return the API's answer to a call from within the cluster: its status and its body."""
+        script = (
+            "import httpx, json, sys\n"
+            "verb, url, body = sys.argv[1:]\n"
+            "answer = httpx.request(verb, url, content=body or None, timeout=120)\n"
+            "print(json.dumps([answer.status_code, answer.text]))\n"
+        )
+        url = f"http://{self.fullname}-api:8000{path}"
+        said = self.hand.run("python", "-c", script, method, url, "" if body is None else json.dumps(body))
+        status, text = json.loads(said)
+        return status, json.loads(text)
+
+    def stage(self, source: str, destination: str, *, username: str = "alice") -> Any:
+        """Return the demo's answer to a staging by local_copy: its status and its body."""
+        body = {"data": {"local_path_on_storage": source, "relative_path": destination}}
+        return self.call("POST", f"/stage_data?method=local_copy&username={username}", body)
+
+    def records(self) -> dict[str, str]:
+        """Return how every request stands, by its id."""
+        _, page = self.call("GET", "/requests?limit=1000")
+        return {request["request_id"]: request["status"] for request in page["requests"]}
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image's name, as pods ask for it."""
+    return os.environ.get("TEST_IMAGE", "skao-staging-service:test")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A namespace of our own; it goes at the end."""
+    with a_namespace() as namespace:
+        yield namespace
+
+
+@contextmanager
+def a_namespace() -> Iterator[Cluster]:
+    """Give a new namespace of the cluster; it and all that is in it go at the end."""
+    if MISSING or "KUBECONFIG" not in os.environ:
+        pytest.skip(f"needs {MISSING}" if MISSING else "needs a Kubernetes: set KUBECONFIG")
+    cluster = Cluster(f"chart-{uuid.uuid4().hex[:8]}")
+    cluster.kubectl("create", "namespace", cluster.namespace)
+    try:
+        yield cluster
+    finally:
+        cluster.kubectl("delete", "namespace", cluster.namespace, "--wait")
+
+
+@contextmanager
+def a_hand(cluster: Cluster, image: str) -> Iterator[Hand]:
+    """Give a pod that reaches into a new folder of the node; both go at the end."""
+    folder = f"/var/lib/staging-tests/{cluster.namespace}"
+    container = {
+        "name": "hand",
+        "image": image,
+        "args": ["sleep", "infinity"],
+        "securityContext": {"runAsUser": 0, "runAsGroup": 0},
+        "volumeMounts": [{"name": "node", "mountPath": "/node"}],
+    }
+    node = {"name": "node", "hostPath": {"path": folder, "type": "DirectoryOrCreate"}}
+    spec = {"containers": [container], "volumes": [node], "terminationGracePeriodSeconds": 0}
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hand"}, "spec": spec})
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/hand", "--timeout=180s")
+    hand = Hand(cluster, folder)
+    hand.run("mkdir", "-p", "/node/storage_a", "/node/user_areas")
+    try:
+        yield hand
+    finally:
+        hand.run("find", "/node", "-mindepth", "1", "-delete")
+
+
+def demo_values(hand: Hand, image: str) -> dict[str, Any]:
+    """Return the demo's values: image and host paths apart, all is the chart's default."""
+    repository, _, tag = image.rpartition(":")
+    return {
+        "image": {"repository": repository, "tag": tag},
+        "storage": {
+            "source": {"local": {"hostPath": f"{hand.folder}/storage_a"}},
+            "userArea": {"local": {"hostPath": f"{hand.folder}/user_areas"}},
+        },
+        "users": {"alice": {"uid": 70001, "gid": 70002, "groups": [70003]}},
+    }
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    """The chart, installed with the demo's values and one user, alice."""
+    with a_hand(cluster, image) as hand:
+        values = tmp_path_factory.mktemp("cluster") / "values.yaml"
+        values.write_text(yaml.safe_dump(demo_values(hand, image)))
+        release = Release(cluster, hand, values)
+        release.install()
+        yield release
+        cluster.helm("uninstall", release.name, "--wait", "--ignore-not-found")
