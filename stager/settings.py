@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     wait: float = Field(60.0, ge=0, description="How long POST /stage_data waits for the outcome, in seconds.")
     max_body_bytes: int = Field(16 * 1024**2, gt=0, description="Longest body of a call, in bytes.")
     max_manifest_bytes: int = Field(512 * 1024**2, gt=0, description="Longest manifest that is uploaded, in bytes.")
+    create_file_bytes: int = Field(
+        0, ge=0, description="Longest file that POST /create-file makes in the source area, in bytes; 0 for none."
+    )
     max_pause: float = Field(30.0, gt=0, description="How long a body may pause on its way in, in seconds.")
     cors_origins: tuple[str, ...] = Field(
         (), description="Other web sites whose pages may call the service, as a JSON list of origins; none by default."

@@ -17,6 +17,7 @@ from stager.records.downloads import (
     write_downloads,
 )
 from stager.records.events import events_of
+from stager.records.figures import Backlog, Ending, backlogs, database_time, fold_endings
 from stager.records.files import (
     FileChange,
     Progress,
@@ -40,11 +41,13 @@ from stager.records.weights import Weight
 __all__ = [
     "DIRECT_DOWNLOAD",
     "DOWNLOAD_AREA",
+    "Backlog",
     "Busy",
     "Database",
     "DestinationLease",
     "DownloadBegun",
     "DownloadEnded",
+    "Ending",
     "Event",
     "FileChange",
     "ManifestWriter",
@@ -56,6 +59,7 @@ __all__ = [
     "Turn",
     "Weight",
     "acquire_leases",
+    "backlogs",
     "cancel_request",
     "checksum_of_source",
     "claim_ride",
@@ -63,12 +67,14 @@ __all__ = [
     "close_requests",
     "confirm_lease",
     "create_request",
+    "database_time",
     "destination_key",
     "events_of",
     "fail_request",
     "files_by_id",
     "files_of",
     "first_files",
+    "fold_endings",
     "get_request",
     "get_requests",
     "last_copies",

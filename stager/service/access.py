@@ -11,13 +11,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stager.service.metrics.calls import count_call
 from stager.service.problems import unforeseen_problem
 
 HEADER = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 # Asked every few seconds by probes and by the page's log viewer: they would
 # drown the log that they look at.
-_QUIET = ("/health", "/logs")
+_QUIET = ("/health", "/logs", "/metrics")
 
 logger = structlog.get_logger(__name__)
 
@@ -59,7 +60,9 @@ class RequestLog:
                 raise
             await unforeseen_problem(request)(request.scope, request.receive, send_with_id)
         finally:
-            _log(request, status, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            count_call(request.scope, status=status, seconds=seconds)
+            _log(request, status, seconds)
 
 
 def _log(request: Request, status: int, seconds: float) -> None:

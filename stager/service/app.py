@@ -16,10 +16,11 @@ from stager.service.dispatcher import Dispatcher
 from stager.service.door import open_door
 from stager.service.limits import Limits
 from stager.service.logging import set_up_logging
+from stager.service.metrics.recorded import Recorded
 from stager.service.problems import answer_errors
 from stager.service.reconciler import Reconciler
 from stager.service.responses import EscapedJSON
-from stager.service.routes import config, health, limits, logs, problems, requests, staging
+from stager.service.routes import config, create_file, docs, health, limits, logs, metrics, problems, requests, staging
 from stager.service.safe_headers import SafeHeaders
 from stager.settings import Settings, get_settings
 
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_door(settings) as door:
-            app.state.door = door
+            app.state.door, app.state.recorded = door, Recorded()
             # Imports Prefect's package: not while somebody waits for an answer.
             warm_up = asyncio.create_task(asyncio.to_thread(resolve_area, "source"))
             async with (
@@ -56,14 +57,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Brings data products to where a scientist works: checked, verified, read-only, recorded.",
         version=API_VERSION,
         lifespan=lifespan,
+        docs_url=None,  # they load Swagger UI from another host
+        redoc_url=None,
         default_response_class=EscapedJSON,
         redirect_slashes=False,
         strict_content_type=False,  # the demo's clients need not name one
     )
     _add_middleware(app, settings)
     answer_errors(app)
-    for routes in (staging, requests, health, limits, logs, config, problems):
+    for routes in (staging, requests, health, limits, metrics, logs, config, create_file, problems, docs):
         app.include_router(routes.router)
+    app.router.routes.append(docs.ASSETS)
     return app
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
+from stager.errors import DestinationNotWritable, StorageFault
 from stager.models import StorageArea
-from stager.paths import locate
+from stager.paths import locate, open_area
 from stager.records import StagingRequestRow
+from stager.settings import Settings
 
 
 def resolve_area(name: str) -> StorageArea:
@@ -14,6 +17,31 @@ def resolve_area(name: str) -> StorageArea:
     from blocks.areas import resolve_area as resolve  # noqa: PLC0415 - Prefect's package takes 2 s to import
 
     return resolve(name)
+
+
+def configured_areas(settings: Settings) -> tuple[StorageArea, ...]:
+    """Return the storage areas that the settings define; may block for seconds at the first call."""
+    from blocks.areas import areas_of  # noqa: PLC0415 - likewise
+
+    return areas_of(settings)
+
+
+def check_area(name: str, *, written: bool) -> None:
+    """Return when a storage area is there, and can be written if it is to be.
+
+    Raises
+    ------
+    StagingError
+        It is not there, cannot be read, or cannot be written.
+    """
+    area = resolve_area(name)
+    try:
+        with open_area(area.path) as folder:
+            is_writable = os.access(f"/proc/self/fd/{folder.fd}", os.W_OK | os.X_OK)
+    except OSError as error:
+        raise StorageFault(str(area.path), error.strerror or str(error)) from error
+    if written and not is_writable:
+        raise DestinationNotWritable(str(area.path), "no permission, or mounted read-only")
 
 
 async def destination_path(row: StagingRequestRow, relative_path: str) -> str:

@@ -49,6 +49,8 @@ class Door:
     authenticator: Authenticator | None = None
     # Set when a request was recorded; the dispatcher waits for it.
     recorded: asyncio.Event = field(default_factory=asyncio.Event)
+    # When each of the reconciler's looks last came to its end, by time.monotonic.
+    looks: dict[str, float] = field(default_factory=dict)
 
     async def ask(self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function of the records returns; the event loop does not wait for it.

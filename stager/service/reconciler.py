@@ -62,6 +62,7 @@ class Reconciler:
 
     async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
         trouble = ""
+        self._door.looks[look.__name__] = time.monotonic()
         while True:
             await asyncio.sleep(self._door.settings.reconcile_interval)
             try:
@@ -76,6 +77,7 @@ class Reconciler:
                 if trouble:
                     logger.info("The reconciler goes on", reason=trouble)
                 trouble = ""
+                self._door.looks[look.__name__] = time.monotonic()
 
     async def submit_waiting(self) -> None:
         """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""

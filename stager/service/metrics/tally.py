@@ -1,0 +1,80 @@
+"""Endings, counted: how many, and how they spread."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Self
+
+from prometheus_client.utils import floatToGoString
+
+from stager.models import Status
+from stager.records import Ending
+
+MIB, GIB = 1024**2, 1024**3
+SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 43_200, 172_800)
+BYTES = (64 * 1024, MIB, 16 * MIB, 256 * MIB, GIB, 16 * GIB, 128 * GIB, 1024 * GIB, 16_384 * GIB)
+FILES = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
+
+
+@dataclass
+class Spread:
+    """How many values are up to each bound, and their sum."""
+
+    bounds: tuple[float, ...]
+    counts: list[int] = field(init=False)
+    total: float = 0
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def add(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return how many values are up to each bound, as Prometheus counts."""
+        names = [*map(floatToGoString, self.bounds), "+Inf"]
+        return list(zip(names, accumulate(self.counts), strict=True))
+
+
+@dataclass
+class Tally:
+    """The endings of requests in figures."""
+
+    endings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    seconds: defaultdict[tuple[str, ...], Spread] = field(default_factory=lambda: defaultdict(_seconds))
+    bytes_done: defaultdict[tuple[str, ...], Spread] = field(default_factory=lambda: defaultdict(_bytes))
+    files_done: defaultdict[tuple[str, ...], Spread] = field(default_factory=lambda: defaultdict(_files))
+
+    def with_more(self, endings: Iterable[Ending]) -> Self:
+        """Return another tally that has counted some endings more."""
+        more = deepcopy(self)
+        for ending in endings:
+            more.add(ending)
+        return more
+
+    def add(self, ending: Ending) -> None:
+        """Count one request; what it delivered counts when it went well."""
+        self.endings[ending.method, ending.status, ending.reason] += 1
+        self.seconds[ending.method, ending.status].add(ending.seconds)
+        if ending.status is Status.COMPLETED:
+            self.bytes_done[ending.method,].add(ending.bytes_done)
+            self.files_done[ending.method,].add(ending.files_done)
+
+
+def _seconds() -> Spread:
+    return Spread(SECONDS)
+
+
+def _bytes() -> Spread:
+    return Spread(BYTES)
+
+
+def _files() -> Spread:
+    return Spread(FILES)

@@ -1,0 +1,34 @@
+"""Figures for Prometheus."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter, Request
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.responses import Response
+
+from stager.service.door import OpenDoor
+from stager.service.metrics.calls import REGISTRY
+from stager.service.metrics.families import RecordedFamilies
+from stager.service.metrics.recorded import Recorded
+from stager.service.problems import documented
+
+router = APIRouter(prefix="/metrics", tags=["site"])
+
+
+@router.get(
+    "",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}, **documented(503)},
+)
+@router.get("/", include_in_schema=False)
+async def show_metrics(request: Request, door: OpenDoor) -> Response:
+    """Return the records' figures, the same at every door, and this door's own calls."""
+    recorded: Recorded = request.app.state.recorded
+    lag = time.monotonic() - min(door.looks.values(), default=time.monotonic())
+    registry = CollectorRegistry()
+    registry.register(RecordedFamilies(await door.ask(recorded.read), lag))
+    return Response(generate_latest(registry) + generate_latest(REGISTRY), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,0 +1,200 @@
+"""What an operator watches and looks at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stager.errors import SourceNotFound
+from stager.models import StagingItem, StagingRequest
+from stager.records import Database, create_request, fail_request
+
+if TYPE_CHECKING:
+    from conftest import MariaDB, ServedDoor
+
+Serve = Callable[..., AbstractContextManager["ServedDoor"]]
+NOBODY = "http://127.0.0.1:9/api"
+DELIVERED = "UPDATE staging_request SET status = 'completed', bytes_done = 5000000, files_done = 3 WHERE id = '%s'"
+
+
+def record(database: Database, destination: str) -> str:
+    item = StagingItem(source="a", destination=destination)
+    return create_request(database, StagingRequest(method="local_copy", username="alice", items=(item,))).id
+
+
+def end_some(database: Database) -> None:
+    """Write down two requests that failed, and one that delivered three files."""
+    for n in range(3):
+        fail_request(database, id_ := record(database, f"ended-{n}"), SourceNotFound("a"))
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(DELIVERED % id_)
+
+
+def figures(door: ServedDoor) -> dict[tuple[str, tuple[str, ...]], float]:
+    text = door.client.get("/metrics").raise_for_status().text
+    families = text_string_to_metric_families(text)
+    return {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
+
+
+def test_the_figures_are_the_records_and_the_same_at_every_door(
+    serve: Serve, database_url: str, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    where = {"database_url": database_url, "prefect_api": NOBODY}
+    with serve(tmp_path / "one", **where) as door:
+        assert figures(door)["staging_queue_requests", ("local_copy",)] == 0
+        end_some(door.database)
+        record(door.database, "waits")
+        found = figures(door)
+        with serve(tmp_path / "two", **where) as other:
+            elsewhere = figures(other)
+
+    def recorded(some: dict[tuple[str, tuple[str, ...]], float]) -> dict[tuple[str, tuple[str, ...]], float]:
+        passing = ("staging_http", "process_", "staging_reconciler", "staging_queue_oldest")
+        return {name: value for name, value in some.items() if not name[0].startswith(passing)}
+
+    assert recorded(found) == recorded(elsewhere)
+    assert found["staging_requests_total", ("local_copy", "SourceNotFound", "failed")] == 2
+    assert found["staging_requests_total", ("local_copy", "SourceNotFound", "completed")] == 1
+    assert found["staging_request_bytes_sum", ("local_copy",)] == 5_000_000
+    assert found["staging_request_files_bucket", ("10.0", "local_copy")] == 1
+    assert found["staging_request_seconds_count", ("local_copy", "failed")] == 2
+    assert found["staging_queue_requests", ("local_copy",)] == 1
+    assert found["staging_queue_oldest_seconds", ("local_copy",)] > 0
+    assert ("staging_reconciler_lag_seconds", ()) in found
+
+
+def test_no_user_and_no_path_is_in_the_figures(lone_door: ServedDoor) -> None:
+    request_id = lone_door.stage(source="secret-product.fits").json()["request_id"]
+    lone_door.client.get(f"/requests/{request_id}")
+    lone_door.client.request("BREW", "/no/such/place-4711")
+    text = lone_door.client.get("/metrics").text
+
+    assert re.search(r'route="/requests/\{request_id\}"', text)
+    assert [word for word in ("alice", request_id, "secret-product", "4711", "BREW") if word in text] == []
+
+
+def parts(door: ServedDoor) -> tuple[int, str, dict[str, Any]]:
+    answer = door.client.get("/health/ready")
+    return answer.status_code, answer.json()["status"], answer.json()["parts"]
+
+
+def test_a_service_lives_whatever_is_away(lone_door: ServedDoor) -> None:
+    assert lone_door.client.get("/health/live").json() == {"status": "alive"}
+
+
+def test_a_service_is_ready_when_all_parts_are(door: ServedDoor) -> None:
+    assert parts(door)[:2] == (200, "ready")
+
+
+def test_each_part_that_is_away_is_named_with_its_reason(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, database_url=f"sqlite:///{tmp_path}/records.db", prefect_api=NOBODY) as door:
+        door.source.rmdir()
+        status, word, found = parts(door)
+
+    assert (status, word) == (200, "degraded")
+    assert found["database"] == {"is_reachable": True, "reason": None}
+    assert found["area user"]["is_reachable"]
+    assert found["area source"]["reason"] == f"Storage fault: {door.source}: No such file or directory"
+    assert found["prefect"]["reason"].startswith("Prefect does not answer: ")
+
+
+def test_without_its_database_a_service_is_not_ready(serve: Serve, own_mariadb: MariaDB, tmp_path: Path) -> None:
+    with serve(tmp_path, database_url=own_mariadb.create_database(), prefect_api=NOBODY) as door:
+        own_mariadb.stop()
+        away = parts(door)
+        own_mariadb.start()
+        back = parts(door)
+
+    assert away[:2] == (503, "unready")
+    assert away[2]["database"]["reason"].startswith("The records database does not answer: ")
+    assert back[0] == 200
+
+
+def lines(door: ServedDoor, **params: str | int) -> list[str]:
+    return door.client.get("/logs/", params=params).raise_for_status().text.splitlines()
+
+
+def test_the_logs_last_lines_are_shown_and_some_of_them(lone_door: ServedDoor) -> None:
+    for name in ("first", "second", "third"):
+        lone_door.stage(username=f"nobody-{name}")
+
+    assert len(lines(lone_door, lines=2)) == 2
+    assert all("nobody-second" in line for line in lines(lone_door, contains="nobody-second"))
+    refused = lines(lone_door, contains="nobody-", level="warning", lines=2)
+    assert ["nobody-second" in refused[0], "nobody-third" in refused[1]] == [True, True]
+
+
+def test_the_whole_log_is_shown(lone_door: ServedDoor) -> None:
+    assert lines(lone_door) == lone_door.log_file.read_text().splitlines()
+
+
+def test_a_log_is_followed_also_when_it_is_turned_over(serve: Serve, tmp_path: Path) -> None:
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NOBODY}
+    call = {"url": "/logs/", "params": {"lines": 1, "follow": True, "contains": "4711"}}
+    with serve(tmp_path, **where) as door, door.client.stream("GET", **call, timeout=60) as answer:
+        parts_of_it = (part for part in answer.iter_text() if part)
+        with door.log_file.open("a") as log:
+            log.write('{"event": "4711 here"}\n')
+        here = next(parts_of_it)
+        door.log_file.rename(tmp_path / "old.log")
+        door.log_file.write_text('{"event": "nothing"}\n{"event": "4711 there"}\n')
+        there = next(parts_of_it)
+
+    assert (here, there) == ('{"event": "4711 here"}\n', '{"event": "4711 there"}\n')
+
+
+@pytest.fixture(scope="module")
+def making_door(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
+    folder = tmp_path_factory.mktemp("making-door")
+    with serve(
+        folder, database_url=f"sqlite:///{folder}/records.db", prefect_api=NOBODY, STAGER_CREATE_FILE_BYTES="100"
+    ) as door:
+        folder.joinpath("outside").mkdir()
+        door.source.joinpath("out").symlink_to(folder / "outside")
+        yield door
+
+
+def make(door: ServedDoor, path: str, content: str = "Hello") -> httpx.Response:
+    return door.client.post("/create-file", json={"path": path, "content": content})
+
+
+def test_a_small_file_is_made_where_the_operator_allows_it(making_door: ServedDoor) -> None:
+    assert make(making_door, "try/File1.txt").status_code == 201
+    assert making_door.source.joinpath("try/File1.txt").read_text() == "Hello"
+    assert make(making_door, "File2.txt").status_code == 201
+    assert make(making_door, "try/File1.txt", "other").status_code == 409
+    assert making_door.source.joinpath("try/File1.txt").read_text() == "Hello"
+    assert make(making_door, "large", "x" * 101).status_code == 413
+
+
+def test_no_file_is_made_where_the_operator_says_nothing(lone_door: ServedDoor) -> None:
+    assert make(lone_door, "File1.txt").status_code == 403
+    assert not lone_door.source.joinpath("File1.txt").exists()
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "out/x", "a/../../x", "a\0b", "", ".", "x" * 300, "out"])
+def test_no_file_is_made_elsewhere(making_door: ServedDoor, path: str) -> None:
+    before = sorted(making_door.folder.rglob("*"))
+
+    assert make(making_door, path).status_code in {400, 403, 409, 422}
+    assert sorted(making_door.folder.rglob("*")) == before
+
+
+def test_the_calls_are_a_page_without_another_hosts_assets(lone_door: ServedDoor) -> None:
+    page = lone_door.client.get("/docs")
+    assets = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert assets
+    for asset in assets:
+        assert asset.startswith("data:") or lone_door.client.get(f"/{asset}").status_code == 200
+        assert "//" not in asset
