@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
+import subprocess
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -77,6 +80,53 @@ def test_a_run_from_prefects_form_leaves_the_same_record(stack: Stack) -> None:
     record = next(row for row in stack.records() if row["flow_run_id"] == flow_run_id)
     assert (record["status"], record["error_reason"]) == ("failed", state["message"])
     assert (stack.user_area / "form/table.dat").exists()
+
+
+# What differs from record to record of one and the same staging.
+OF_ITS_OWN = {"request_id", "flow_run_id", "flow_run_url", "created_at", "started_at", "finished_at", "destination"}
+
+
+def form_for(destination: str) -> dict[str, object]:
+    return {"username": "nobody", "items": [{"source": "demo/demo.ms/table.dat", "destination": destination}]}
+
+
+def record_of(stack: Stack, destination: str) -> dict[str, Any] | None:
+    """Return the closed record of the request for a destination, without what is its own."""
+    for row in stack.records():
+        record = httpx.get(f"{stack.http}/requests/{row['request_id']}").json()
+        if record["items"][0]["destination"] == destination and record["finished_at"]:
+            record["items"] = [_shared(item) for item in record["items"]]
+            return _shared(record)
+    return None
+
+
+def _shared(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name not in OF_ITS_OWN}
+
+
+def test_the_api_and_the_form_leave_the_same_record(stack: Stack) -> None:
+    stack.stage("demo/demo.ms/table.dat", "ways/api")
+    stack.run("local-copy", {"request": form_for("ways/form")})
+    wait_until(lambda: record_of(stack, "ways/form") is not None)
+    api, form = record_of(stack, "ways/api"), record_of(stack, "ways/form")
+    assert api is not None
+    assert api["status"] == "completed"
+    assert form == api
+    copies = {path.name: path.read_bytes() for path in (stack.user_area / "ways").iterdir()}
+    assert len(copies) == 2
+    assert len(set(copies.values())) == 1
+
+
+def test_the_line_that_is_printed_stages_the_measurement_set(stack: Stack) -> None:
+    [line] = [line for line in (stack.folder / "console.log").read_text().splitlines() if line.startswith("    curl ")]
+    said = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=120).stdout
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    assert json.loads(said)["message"] == f"Data staged for user {user} with method local_copy"
+    assert _content(stack.folder / f"user_areas/{user}/demo.ms") == _content(stack.storage / "demo/demo.ms")
+
+
+def test_nothing_is_told_to_anybody_outside(stack: Stack) -> None:
+    assert httpx.get(f"{stack.prefect}/api/admin/settings").json()["server"]["analytics_enabled"] is False
 
 
 def test_a_chosen_storage_area_counts(stack: Stack) -> None:

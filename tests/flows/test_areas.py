@@ -1,0 +1,94 @@
+"""A storage area is what the operator made of it in Prefect's pages, also while Prefect is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from blocks.areas import seed_areas
+from blocks.storage_area import StorageAreaBlock
+from stager.settings import Settings
+from tests.flows.conftest import site_of
+from tests.service.conftest import Gate
+
+pytestmark = pytest.mark.stack
+# Says where it takes data from, and again when what it knows is stale and the file named is there.
+RESOLVE = """
+import sys, time
+from pathlib import Path
+from blocks.areas import FRESH_FOR, resolve_area
+print(resolve_area("source").path, flush=True)
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.05)
+time.sleep(FRESH_FOR)
+print(resolve_area("source").path, flush=True)
+"""
+
+
+@pytest.fixture
+def without_areas(prefect_api: str) -> Iterator[None]:
+    """Leave no area behind: other tests' runs would use it."""
+    yield
+    with httpx.Client(base_url=prefect_api, timeout=60) as prefect:
+        for block in prefect.get("/block_types/slug/storage-area/block_documents").json():
+            prefect.delete(f"/block_documents/{block['id']}").raise_for_status()
+
+
+@pytest.fixture
+def gate(prefect_api: str) -> Iterator[Gate]:
+    """A way to Prefect that can be shut."""
+    with closing(Gate(urlsplit(prefect_api).port or 80)) as made:
+        yield made
+
+
+def seed(path: str) -> list[str]:
+    return asyncio.run(seed_areas(Settings(source_storage_path=Path(path), target_storage_path=Path("/users"))))
+
+
+def edit(path: str) -> None:
+    async def save() -> None:
+        block = await StorageAreaBlock.aload("source")
+        block.path = Path(path)
+        await block.asave("source", overwrite=True)
+
+    asyncio.run(save())
+
+
+def source_path() -> str:
+    return str(asyncio.run(StorageAreaBlock.aload("source")).path)  # type: ignore[arg-type] # Prefect's decorator
+
+
+@pytest.mark.usefixtures("without_areas")
+def test_an_operators_edit_stays_until_the_environment_says_something_else() -> None:
+    assert seed("/from the environment") == ["source", "user"]
+    edit("/from the operator")
+    assert seed("/from the environment") == []
+    assert source_path() == "/from the operator"
+    assert seed("/anew") == ["source"]
+    assert source_path() == "/anew"
+
+
+@pytest.mark.usefixtures("without_areas")
+def test_while_prefect_is_away_the_last_known_area_counts_or_else_the_settings(
+    gate: Gate, tmp_path: Path, prefect_api: str
+) -> None:
+    seed("/from the environment")
+    edit("/from the operator")
+    shut = tmp_path / "shut"
+    with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site:
+        api = f"http://127.0.0.1:{gate.port}/api"
+        site.settings.update({"PREFECT_API_URL": api, "PREFECT_CLIENT_MAX_RETRIES": "0"})
+        with site.python(RESOLVE, str(shut)) as knowing:
+            assert knowing.stdout is not None
+            assert knowing.stdout.readline() == "/from the operator\n"
+            gate.is_open = False
+            shut.touch()
+            with site.python(RESOLVE, str(shut)) as ignorant:
+                assert site.ended(ignorant)[0].splitlines() == [str(site.folder / "storage")] * 2
+            assert site.ended(knowing)[0] == "/from the operator"
