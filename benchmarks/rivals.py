@@ -28,7 +28,7 @@ def ours(
     control = engine.Control(lambda _bytes, _files: None, threading.Event())
     survey = engine.survey(there)
     staged = engine.transfer(there, here, survey=survey, ownership=mine, control=control, known=known, on_file=on_file)
-    engine.seal(staged, mine)
+    engine.seal(staged)
     engine.flush([staged])
     engine.publish(staged, replace=False, confirm=lambda: None)
 

@@ -9,11 +9,12 @@ takes it back; ``sweep`` removes what the dead left.
 from stager.engine.compare import Absent, Comparison, Likeness, compare, is_same_file, link_target
 from stager.engine.control import Control
 from stager.engine.expected import Expected, require_size, verify
+from stager.engine.fingerprint import fingerprint
 from stager.engine.publish import Published, flush, publish
 from stager.engine.seal import repair, seal
 from stager.engine.stage_link import stage_hard_link, stage_symlink
 from stager.engine.staged import Ownership, Staged, discard
-from stager.engine.survey import Survey, fingerprint, survey
+from stager.engine.survey import Survey, survey
 from stager.engine.sweep import sweep
 from stager.engine.transfer import transfer
 

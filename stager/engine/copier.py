@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 
 from stager.checksums import text
 from stager.engine.control import Control
-from stager.engine.file import SMALL_BYTES, checksum_of, copy_content, copy_small, is_sparse, unchanged
-from stager.engine.kernel import clone
-from stager.engine.mapping import refused
-from stager.errors import SourceChanged
+from stager.engine.file import checksum_of, copy_content, unchanged
+from stager.engine.mapping import refused, unread
+from stager.errors import CorruptedInTransfer, SourceChanged, StagingError
 from stager.models import ManifestEntry
+from stager.slices.copying import SMALL_BYTES, Terms, Unread, Unwritten, clone, copy_small, is_sparse, settle
 
 # What a file system says that cannot clone, or not this file (ioctl_ficlone(2)).
 _NO_CLONE = frozenset(
@@ -48,50 +48,69 @@ class Copier:
     ) -> None:
         self.source, self.destination, self.control = source, destination, control
         self.size_bytes = self.file_count = 0
+        self.is_sharing: bool | None = None
         self._known = None if known is None else iter(known)
         self._on_file = on_file
         self._require_room = require_room
-        self._may_clone = True
         self._manifest = hashlib.sha256()
 
     def copy(self, source: int, destination: int, *, status: os.stat_result, path: str) -> int:
-        """Bring one file's content and times over and return its checksum; the product itself has no path."""
+        """Bring one file's content over and return its checksum; the product itself has no path."""
         paths = _join(self.source, path), _join(self.destination, path)
-        size = status.st_size
-        if self._may_clone and self._clone(source, destination, paths[1]):
-            checksum = self._cloned_checksum(source, status=status, path=path, display=paths[0])
-        elif size <= SMALL_BYTES and not is_sparse(status):
-            checksum = copy_small(
-                source=source,
-                destination=destination,
-                size_bytes=size,
-                source_path=paths[0],
-                destination_path=paths[1],
-            )
-            self.control.advance(size)
-        else:
-            checksum = copy_content(
+        if self.is_sharing is not False and self._clone(source, destination, paths[1]):
+            checksum = self.cloned_checksum(source, status=status, path=path)
+            self.control.advance(status.st_size)
+            return checksum
+        if status.st_size > SMALL_BYTES or is_sparse(status):
+            return copy_content(
                 source=source, destination=destination, status=status, paths=paths, control=self.control
             )
         try:
-            os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
-        except OSError as error:
-            raise refused(error, paths[1]) from error
+            checksum = copy_small(source, destination, status.st_size)
+        except (Unread, Unwritten) as error:
+            raise self.failure(error, path) from error
+        self.control.advance(status.st_size)
         return checksum
 
-    def note(self, path: str, *, size_bytes: int, checksum: int) -> None:
-        """Count a file that has arrived; its line in the manifest is ``adler32 size path``."""
-        self.file_count += 1
-        self.size_bytes += size_bytes
-        self._manifest.update(f"{text(checksum)} {size_bytes} {path}\n".encode("utf-8", "surrogateescape"))
+    def failure(self, error: Unread | Unwritten, path: str) -> StagingError:
+        """Return the error for a small file that could not be copied, naming it."""
+        if isinstance(error, Unwritten):
+            return refused(error.error, _join(self.destination, path))
+        if error.error is None:
+            return SourceChanged(_join(self.source, path), "its size is not what it was")
+        return unread(error.error, _join(self.source, path))
+
+    def settle(self, destination: int, *, status: os.stat_result, terms: Terms, path: str) -> os.stat_result:
+        """Give an open copy its owner, mode and times, look whether all arrived, and return what it is."""
+        display = _join(self.destination, path)
+        try:
+            arrived = settle(destination, status, terms)
+        except Unwritten as error:
+            raise self.failure(error, path) from error
+        if arrived.st_size != status.st_size:
+            raise CorruptedInTransfer(display, f"{arrived.st_size} bytes arrived of {status.st_size}")
+        return arrived
+
+    def note(self, files: list[tuple[str, int, int]], *, advanced: int = 0) -> None:
+        """Count files that have arrived: path, size, checksum; so many of their bytes are new progress."""
+        self.file_count += len(files)
+        self.size_bytes += sum(size for _, size, _ in files)
+        lines = "".join([f"{checksum:08x} {size} {path}\n" for path, size, checksum in files])
+        self._manifest.update(lines.encode("utf-8", "surrogateescape"))
         if self._on_file:
-            self._on_file(ManifestEntry(path=path, size_bytes=size_bytes, checksum=text(checksum)))
-        self.control.advance(0, 1)
+            for path, size, checksum in files:
+                self._on_file(ManifestEntry(path=path, size_bytes=size, checksum=text(checksum)))
+        self.control.advance(advanced, len(files))
 
     @property
     def manifest_checksum(self) -> str:
         """SHA-256 over the manifest's lines, in hexadecimal."""
         return self._manifest.hexdigest()
+
+    @property
+    def has_known(self) -> bool:
+        """So far, all checksums that were asked for were known."""
+        return self._known is not None
 
     def known_checksum(self, path: str, size_bytes: int) -> int | None:
         """Return the next known checksum; at the first that is of another file, none is known any more."""
@@ -107,11 +126,15 @@ class Copier:
         except OSError as error:
             if error.errno not in _NO_CLONE:
                 raise refused(error, display) from error
-            self._may_clone = False
+            self.is_sharing = False
             self._require_room()
-        return self._may_clone
+            return False
+        self.is_sharing = True
+        return True
 
-    def _cloned_checksum(self, source: int, *, status: os.stat_result, path: str, display: str) -> int:
+    def cloned_checksum(self, source: int, *, status: os.stat_result, path: str) -> int:
+        """Return the checksum of a file whose blocks are shared: the known one, or it is read now."""
+        display = _join(self.source, path)
         if not unchanged(status, os.fstat(source)):
             raise SourceChanged(display, "its size or times are not what they were")
         checksum = self.known_checksum(path, status.st_size)
@@ -119,7 +142,6 @@ class Copier:
             checksum = checksum_of(source, status, display, self.control)
             if not unchanged(status, os.fstat(source)):
                 raise SourceChanged(display, "its size or times are not what they were")
-        self.control.advance(status.st_size)
         return checksum
 
 

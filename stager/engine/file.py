@@ -14,12 +14,11 @@ from stager.engine.mapping import refused
 from stager.engine.source import inode
 from stager.errors import CorruptedInTransfer, SourceChanged, source_error
 from stager.paths import Descriptor
+from stager.slices.copying import is_sparse
 
 BLOCK_BYTES = 1 << 20
-SMALL_BYTES = 1 << 20
 _PARALLEL_BYTES = 4 * BLOCK_BYTES
 _WRITEBACK_BYTES = 8 * BLOCK_BYTES
-_SMALLEST_HOLE = 4096
 
 
 def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
@@ -30,19 +29,6 @@ def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
         after.st_mtime_ns,
         after.st_ctime_ns,
     )
-
-
-def copy_small(*, source: int, destination: int, size_bytes: int, source_path: str, destination_path: str) -> int:
-    """Copy a file that is read in one call, and return its checksum."""
-    try:
-        data = os.read(source, size_bytes + 1)
-    except OSError as error:
-        raise source_error(error, source_path) from error
-    if len(data) != size_bytes:
-        raise SourceChanged(source_path, f"its size was {size_bytes} bytes and is not")
-    if size_bytes:
-        write_all(destination, memoryview(data), 0, destination_path)
-    return update(data)
 
 
 def copy_content(
@@ -102,11 +88,6 @@ def checksum_of(source: int, status: os.stat_result, path: str, control: Control
             position += read
             control.advance(0)
     return append_zeros(checksum, status.st_size - position)
-
-
-def is_sparse(status: os.stat_result) -> bool:
-    """Tell whether a file has holes that are worth keeping: of a page or more."""
-    return status.st_blocks * 512 < status.st_size > _SMALLEST_HOLE
 
 
 def _data(source: int, status: os.stat_result, path: str) -> Iterator[tuple[int, int]]:

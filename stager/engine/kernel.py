@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 
 _AT_EMPTY_PATH = 0x1000
 _ALL = 0xFFFFFFFF
-_FICLONE = 0x40049409  # ioctl_ficlone(2); the same number on x86-64 and arm64
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # Not there in every C library: then the callers' fallbacks serve.
@@ -49,11 +47,6 @@ def start_writeback(descriptor: int, offset: int, size_bytes: int) -> None:
     if _sync_file_range:
         run = ctypes.c_int64(offset), ctypes.c_int64(size_bytes)
         _sync_file_range(descriptor, *run, ctypes.c_uint(_SYNC_FILE_RANGE_WRITE))
-
-
-def clone(destination: int, source: int) -> None:
-    """Let one file share the other's blocks, copy on write, ioctl_ficlone(2)."""
-    fcntl.ioctl(destination, _FICLONE, source)
 
 
 def chown_opened(descriptor: int, uid: int, gid: int) -> None:

@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from stager.engine.fingerprint import fingerprint_at
 from stager.engine.kernel import syncfs
 from stager.engine.mapping import writing
 from stager.engine.removal import refuse_irremovable
 from stager.engine.rename import exchange, move
 from stager.engine.source import READ, inode
 from stager.engine.staged import Staged, close, remove_any
-from stager.engine.survey import fingerprint_at
 from stager.errors import DestinationDiffers, DestinationTampered
 from stager.paths import Descriptor, Symlinks, open_location
 

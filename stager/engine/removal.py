@@ -7,7 +7,7 @@ import os
 import stat
 
 from stager.engine.source import READ_DIRECTORY, inode
-from stager.engine.survey import MAX_DEPTH
+from stager.engine.walk import MAX_DEPTH
 
 
 def remove(directory: int, name: bytes, *, uids: frozenset[int]) -> None:

@@ -5,80 +5,51 @@ from __future__ import annotations
 import os
 import stat
 
+from stager.engine.fingerprint import contents_of
 from stager.engine.kernel import chown_opened
-from stager.engine.mapping import refused, writing
+from stager.engine.mapping import writing
 from stager.engine.source import READ, inode, kind_in_words
 from stager.engine.staged import Ownership, Staged
-from stager.engine.survey import Fingerprint
-from stager.errors import CorruptedInTransfer, DestinationDiffers, DestinationTampered
+from stager.errors import DestinationDiffers, DestinationTampered
 from stager.paths import Descriptor, Location, Symlinks, open_location
 
 
-def seal(staged: Staged, ownership: Ownership) -> None:
-    """Give what is staged its owner and its read-only modes, while it is out of sight still.
+def seal(staged: Staged) -> None:
+    """Give what is staged its owner and its read-only mode, while it is out of sight still.
 
-    Children first, the top last: until then nobody but us can enter a tree.
-    A link's target and an inode shared with the source are left as they are.
-    It may be repeated.
+    What is in a tree has both already; its top gets them last: until then
+    nobody but us can enter. A link's target and an inode shared with the
+    source are left as they are. It may be repeated.
 
     Raises
     ------
     DestinationTampered
         The temporary name is not of what was transferred any more.
-    CorruptedInTransfer
-        Something of the tree is missing or has another size.
     DestinationNotWritable, StorageFault
         As the file system says.
     """
     display = staged.destination.display
-    staged.ownership = ownership
     with writing(display):
         flags = os.O_PATH | os.O_NOFOLLOW if staged.kind == "symlink" or staged.is_shared else READ
         with Descriptor(os.open(staged.name, flags, dir_fd=staged.parent.fd)) as top:
             if inode(os.fstat(top.fd)) != staged.inode:
                 raise DestinationTampered(display, "the temporary name is of something else")
-            _seal_opened(staged, top.fd, ownership)
+            _seal_opened(staged, top)
             staged.sealed = os.fstat(top.fd)
 
 
-def _seal_opened(staged: Staged, top: int, ownership: Ownership) -> None:
+def _seal_opened(staged: Staged, top: Descriptor) -> None:
+    ownership = staged.ownership
     if staged.is_shared:
         return
     if staged.kind == "symlink":
         if ownership.ids != (-1, -1):
-            chown_opened(top, *ownership.ids)
+            chown_opened(top.fd, *ownership.ids)
         return
     if staged.kind == "directory":
-        staged.contents = _seal_contents(staged, top, ownership)
-    _settle(top, mode=ownership.directory_mode if staged.kind == "directory" else ownership.file_mode, to=ownership)
-
-
-def _seal_contents(staged: Staged, top: int, ownership: Ownership) -> Fingerprint:
-    def on_entry(directory: int, name: str, status: os.stat_result, _path: str) -> os.stat_result:
-        return _settle_entry(directory, name, status, ownership)
-
-    def on_directory(directory: int) -> os.stat_result:
-        return _settle(directory, mode=ownership.directory_mode, to=ownership)
-
-    walk = Fingerprint(staged.destination.display, failed=refused, on_entry=on_entry, on_directory=on_directory)
-    walk.add_directory(top, "")
-    if (walk.size_bytes, walk.file_count) != (staged.size_bytes, staged.file_count):
-        arrived = f"{walk.file_count} files of {walk.size_bytes} bytes arrived"
-        raise CorruptedInTransfer(walk.display, f"{arrived} of {staged.file_count} of {staged.size_bytes}")
-    return walk
-
-
-def _settle_entry(directory: int, name: str, status: os.stat_result, to: Ownership) -> os.stat_result:
-    """Settle a name in a tree that nobody else can enter yet, so that it is what it was."""
-    is_link = stat.S_ISLNK(status.st_mode)
-    has_mode = is_link or stat.S_IMODE(status.st_mode) == to.file_mode
-    if has_mode and _has_owner(status, to):
-        return status
-    if not _has_owner(status, to):
-        os.chown(name, *to.ids, dir_fd=directory, follow_symlinks=False)
-    if not has_mode:
-        os.chmod(name, to.file_mode, dir_fd=directory)
-    return os.stat(name, dir_fd=directory, follow_symlinks=False)
+        staged.contents = staged.contents or contents_of(top, staged.destination.display)
+    mode = ownership.directory_mode if staged.kind == "directory" else ownership.file_mode
+    _settle(top.fd, mode=mode, to=ownership)
 
 
 def _settle(descriptor: int, *, mode: int, to: Ownership) -> os.stat_result:

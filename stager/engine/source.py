@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from stager.engine.mapping import opening_source
 from stager.errors import PathOutsideArea, SourceUnreadable, UnsupportedFileType
 from stager.paths import Descriptor, Location, Symlinks, open_area, open_beneath
+from stager.slices import copying
 
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+READ = copying.READ
 READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _MAX_LINKS = 40
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stager.engine.fingerprint import Contents
 from stager.engine.mapping import writing
 from stager.engine.removal import remove
 from stager.engine.source import Inode, inode
-from stager.engine.survey import Fingerprint
 from stager.errors import InvalidPath
 from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_location
 
@@ -68,7 +68,7 @@ class Staged:
     file_count: int = 0
     checksum: str | None = None
     sealed: os.stat_result | None = None
-    contents: Fingerprint | None = None
+    contents: Contents | None = None
 
     def status(self, name: bytes) -> os.stat_result | None:
         """Return what has a name in the destination's folder, None where nothing has."""

@@ -15,11 +15,15 @@ from stager.engine.source import READ_DIRECTORY, Source, inode, opened
 from stager.engine.staged import Ownership, Staged, staging
 from stager.engine.survey import Survey, survey_opened
 from stager.engine.tree import TreeCopy
+from stager.engine.walk import Folder
 from stager.errors import NoSpace, SourceChanged, SourceNotFound
 from stager.models import ManifestEntry
 from stager.paths import Descriptor, Location
+from stager.slices.copying import CREATE, Terms, Unread, Unwritten
+from stager.slices.crew import Crew, hands
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
+_AS_IT_IS = Terms(_PRIVATE_FILE, -1, -1, is_cloned=False, is_summed=True)
 
 
 def transfer(
@@ -32,6 +36,7 @@ def transfer(
     expected: Expected | None = None,
     known: Iterable[ManifestEntry] | None = None,
     on_file: Callable[[ManifestEntry], None] | None = None,
+    helped_from: int = 2000,
 ) -> Staged:
     """Copy a product under a temporary name beside its destination.
 
@@ -54,6 +59,9 @@ def transfer(
     on_file
         Called with each file in the walk's order: by name within a
         directory, by path in the product; a single file by its source's name.
+    helped_from
+        Files of a tree from which other processes help: fewer are copied
+        before one is there.
 
     Returns
     -------
@@ -97,7 +105,12 @@ def transfer(
                     require_room=lambda: _require_room(staged, survey),
                     control=control,
                 )
-                _copy(found, staged, copier)
+                copier.control.check()
+                if found.is_directory:
+                    _copy_tree(found, staged, copier, survey, helped=survey.file_count >= helped_from)
+                else:
+                    _copy_file(found, staged, copier, survey)
+                staged.size_bytes, staged.file_count = copier.size_bytes, copier.file_count
                 _verify(found, staged, survey=survey, expected=expected)
                 control.finish()
                 return staged
@@ -115,41 +128,44 @@ def _refuse_other(source: Source, survey: Survey, expected: Expected) -> None:
     require_size(source.display, survey, expected)
 
 
-def _copy(source: Source, staged: Staged, copier: Copier) -> None:
-    copier.control.check()
-    if source.is_directory:
-        _copy_tree(source, staged, copier)
-        staged.checksum = copier.manifest_checksum
-    else:
-        checksum = _copy_file(source, staged, copier)
-        staged.checksum = checksums.text(checksum)
-        copier.note(os.fsdecode(source.name), size_bytes=source.status.st_size, checksum=checksum)
-    staged.size_bytes, staged.file_count = copier.size_bytes, copier.file_count
-
-
-def _copy_file(source: Source, staged: Staged, copier: Copier) -> int:
+def _copy_file(source: Source, staged: Staged, copier: Copier, survey: Survey) -> None:
     with writing(copier.destination):
-        content = Descriptor(os.open(staged.name, _CREATE, 0o600, dir_fd=staged.parent.fd))
+        content = Descriptor(os.open(staged.name, CREATE, _PRIVATE_FILE, dir_fd=staged.parent.fd))
         staged.inode = inode(os.fstat(content.fd))
     with content:
-        return copier.copy(source.content.fd, content.fd, status=source.status, path="")
+        checksum = copier.copy(source.content.fd, content.fd, status=source.status, path="")
+        copier.settle(content.fd, status=source.status, terms=_AS_IT_IS, path="")
+    _refuse_changed(source, survey)
+    staged.checksum = checksums.text(checksum)
+    copier.note([(os.fsdecode(source.name), source.status.st_size, checksum)])
 
 
-def _copy_tree(source: Source, staged: Staged, copier: Copier) -> None:
+def _copy_tree(source: Source, staged: Staged, copier: Copier, survey: Survey, *, helped: bool) -> None:
     staged.kind = "directory"
     with writing(copier.destination):
-        os.mkdir(staged.name, 0o700, dir_fd=staged.parent.fd)
+        os.mkdir(staged.name, _PRIVATE_DIRECTORY, dir_fd=staged.parent.fd)
         top = Descriptor(os.open(staged.name, READ_DIRECTORY, dir_fd=staged.parent.fd))
         staged.inode = inode(os.fstat(top.fd))
-    uid, gid = staged.ownership.ids
-    with top:
-        tree = TreeCopy(copier, top=top.fd, file_mode=staged.ownership.file_mode, uid=uid, gid=gid)
-        tree.copy_directory(source.content.fd, top.fd, "")
+    with top, hands(are_wanted=helped, source=source.content, destination=top, lock=staged.lock) as helping:
+        crew = Crew(lambda: copier.control.advance(0), helping)
+        tree = TreeCopy(copier, crew, top=top, ownership=staged.ownership)
+        try:
+            tree.walk(Folder(path="", source=source.content, destination=top))
+            crew.finish()
+        except (Unread, Unwritten) as error:
+            raise copier.failure(error, error.path) from error
+        with writing(copier.destination):
+            os.utime(top.fd, ns=(source.status.st_atime_ns, source.status.st_mtime_ns))
+        _refuse_changed(source, survey, crew)
+    staged.checksum, staged.contents = copier.manifest_checksum, tree.contents
+
+
+def _refuse_changed(source: Source, survey: Survey, crew: Crew | None = None) -> None:
+    if survey_opened(source, crew=crew).fingerprint != survey.fingerprint:
+        raise SourceChanged(source.display, "it is not what it was when it was checked")
 
 
 def _verify(source: Source, staged: Staged, *, survey: Survey, expected: Expected) -> None:
-    if survey_opened(source).fingerprint != survey.fingerprint:
-        raise SourceChanged(source.display, "it is not what it was when it was checked")
     if (staged.size_bytes, staged.file_count) != (survey.size_bytes, survey.file_count):
         raise SourceChanged(source.display, "its files are not those that were checked")
     require_checksum(source.display, staged.checksum, expected.checksum)

@@ -1,140 +1,189 @@
-"""A directory and all that is in it goes over, one name after another."""
+"""A directory and all that is in it goes over: files in slices, the rest one by one."""
 
 from __future__ import annotations
 
 import os
 import stat
+from functools import partial
 
 from stager.engine.copier import Copier
+from stager.engine.fingerprint import Contents
 from stager.engine.mapping import refused, unread
 from stager.engine.source import READ, READ_DIRECTORY, Inode, inode, refuse_special
-from stager.engine.survey import refuse_too_deep
+from stager.engine.staged import Ownership
+from stager.engine.walk import Folder, Walk
+from stager.errors import SourceChanged
+from stager.paths import Descriptor
+from stager.slices.copying import CREATE, Arrived, Terms, Unwritten, settle
+from stager.slices.crew import Crew
+from stager.slices.looking import facts
+from stager.slices.work import Slice
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _PRIVATE_DIRECTORY = 0o700
 
 
-class TreeCopy:
+class TreeCopy(Walk):
     """Copies a tree into a directory that nobody else can enter yet.
 
-    A file with several names in the tree has them in the copy; only such
-    files are remembered, and each only until all its names were met.
+    Everything in it gets its owner, mode and times; the top gets them by
+    `seal`. A file with several names in the tree has them in the copy; only
+    such files are remembered, and each only until all its names were met.
 
     Parameters
     ----------
     top
-        Descriptor of the copy's top: private to us, so that names in it are
-        what we made them.
-    file_mode, uid, gid
-        What each file gets at once; `seal` looks whether it has it.
+        The copy's top: private to us, so that names in it are what we made them.
     """
 
-    def __init__(self, copier: Copier, *, top: int, file_mode: int, uid: int, gid: int) -> None:
+    def __init__(self, copier: Copier, crew: Crew, *, top: Descriptor, ownership: Ownership) -> None:
+        super().__init__(copier.source, crew, unread)
         self._copier = copier
         self._top = top
-        self._file_mode = file_mode
-        self._owner = uid, gid
-        self._must_chown = (uid, gid) != (-1, -1)
+        self._ownership = ownership
         self._linked: dict[Inode, tuple[str, int, int]] = {}
+        self._contents = Contents()
+        self._has_links = False
 
-    def copy_directory(self, source: int, destination: int, prefix: str) -> None:
-        """Copy what is in an open directory into another, sorted by name, and set its times last."""
-        refuse_too_deep(self._copier.source, prefix)
-        path = prefix
-        try:
-            before = os.fstat(source)
-            names = os.listdir(source)
-        except OSError as error:
-            raise unread(error, f"{self._copier.source}/{path}") from error
-        names.sort(reverse=True)
-        while names:
-            name = names.pop()
-            self._copy_entry(source, destination, name=name, path=prefix + name)
-        try:
-            os.utime(destination, ns=(before.st_atime_ns, before.st_mtime_ns))
-        except OSError as error:
-            raise refused(error, f"{self._copier.destination}/{prefix}") from error
+    @property
+    def contents(self) -> Contents | None:
+        """What is in the copy; None where it must be looked at: a link changes the ctime of the file's other names."""
+        return None if self._has_links else self._contents
 
-    def _copy_entry(self, source: int, destination: int, *, name: str, path: str) -> None:
-        try:
-            status = os.stat(name, dir_fd=source, follow_symlinks=False)
-        except OSError as error:
-            raise unread(error, f"{self._copier.source}/{path}") from error
-        if stat.S_ISREG(status.st_mode):
-            if status.st_nlink == 1 or not self._linked_again(destination, name, path=path, status=status):
-                self._copy_file(source, destination, name, path, status)
-        elif stat.S_ISDIR(status.st_mode):
-            self._enter(source, destination, name=name, path=path)
-        else:
-            refuse_special(status, f"{self._copier.source}/{path}")
-            self._copy_link(source, destination, name=name, path=path, status=status)
+    def _slice(self, folder: Folder, names: list[str]) -> Slice:
+        while names and self._copier.is_sharing is None:  # the first file shows whether blocks can be shared
+            self._other(folder, names.pop(0))
+        terms = self._terms(self._ownership.file_mode)
+        return Slice(names=names, path=folder.path, source=folder.source, destination=folder.destination, terms=terms)
 
-    def _copy_file(self, source: int, destination: int, name: str, path: str, status: os.stat_result) -> None:
+    def _terms(self, mode: int) -> Terms:
+        is_cloned = bool(self._copier.is_sharing)
+        is_summed = not (is_cloned and self._copier.has_known)
+        return Terms(mode, *self._ownership.ids, is_cloned=is_cloned, is_summed=is_summed)
+
+    def _take(self, folder: Folder, work: Slice, results: list[Arrived | None]) -> None:
+        arrived: list[tuple[str, int, int]] = []
+        lines: list[str] = []
+        for name, result in zip(work.names, results, strict=True):
+            path = folder.path + name
+            if result is None:
+                self._note(arrived, lines)
+                self._other(folder, name)
+                continue
+            size, checksum, found = result
+            if checksum is None:  # cloned, and a known one was to do
+                checksum = self._copier.known_checksum(path, size)
+            if checksum is None:
+                checksum = self._read_checksum(folder, name)
+            arrived.append((path, size, checksum))
+            lines.append(f"{path}\0{found}\0\0")
+        self._note(arrived, lines)
+
+    def _note(self, arrived: list[tuple[str, int, int]], lines: list[str]) -> None:
+        """Note files in their turn, and forget them."""
+        self._contents.add_lines("".join(lines))
+        self._copier.note(arrived, advanced=sum(size for _, size, _ in arrived))
+        arrived.clear()
+        lines.clear()
+
+    def _read_checksum(self, folder: Folder, name: str) -> int:
+        with self._opened(folder, name) as source:
+            return self._copier.cloned_checksum(source.fd, status=os.fstat(source.fd), path=folder.path + name)
+
+    def _opened(self, folder: Folder, name: str, flags: int = READ) -> Descriptor:
+        try:
+            return Descriptor(os.open(name, flags, dir_fd=folder.source.fd))
+        except OSError as error:
+            raise unread(error, f"{self.display}/{folder.path}{name}") from error
+
+    def _other(self, folder: Folder, name: str) -> None:
+        display = f"{self.display}/{folder.path}{name}"
+        status = self._status(folder, name)
+        if stat.S_ISDIR(status.st_mode):
+            raise SourceChanged(display, "it became a directory")
+        refuse_special(status, display)
+        if stat.S_ISLNK(status.st_mode):
+            self._copy_link(folder, name, status)
+        elif status.st_nlink == 1 or not self._is_linked_again(folder, name, status):
+            self._copy_file(folder, name, status)
+
+    def _copy_file(self, folder: Folder, name: str, status: os.stat_result) -> None:
+        path = folder.path + name
         copier = self._copier
-        try:
-            from_fd = os.open(name, READ, dir_fd=source)
-        except OSError as error:
-            raise unread(error, f"{copier.source}/{path}") from error
-        try:
+        with self._opened(folder, name) as source:
             try:
-                to_fd = os.open(name, _CREATE, self._file_mode, dir_fd=destination)
-                if self._must_chown:
-                    os.fchown(to_fd, *self._owner)
+                made = os.open(name, CREATE, self._ownership.file_mode, dir_fd=self._into(folder))
             except OSError as error:
                 raise refused(error, f"{copier.destination}/{path}") from error
-            try:
-                checksum = copier.copy(from_fd, to_fd, status=status, path=path)
-            finally:
-                os.close(to_fd)
-        finally:
-            os.close(from_fd)
+            with Descriptor(made) as destination:
+                checksum = copier.copy(source.fd, destination.fd, status=status, path=path)
+                terms = self._terms(self._ownership.file_mode)
+                arrived = copier.settle(destination.fd, status=status, terms=terms, path=path)
         if status.st_nlink > 1:
             self._linked[inode(status)] = path, checksum, status.st_nlink - 1
-        copier.note(path, size_bytes=status.st_size, checksum=checksum)
+        self._contents.add(path, facts(arrived))
+        copier.note([(path, status.st_size, checksum)])
 
-    def _linked_again(self, destination: int, name: str, *, path: str, status: os.stat_result) -> bool:
+    @staticmethod
+    def _into(folder: Folder) -> int:
+        return folder.destination.fd if folder.destination else -1
+
+    def _is_linked_again(self, folder: Folder, name: str, status: os.stat_result) -> bool:
         """Link to a file that was copied under another of its names; False if it was not."""
+        path, copier = folder.path + name, self._copier
         first, checksum, left = self._linked.pop(inode(status), ("", 0, 0))
         if not left:
             return False
         try:
-            os.link(first, name, src_dir_fd=self._top, dst_dir_fd=destination, follow_symlinks=False)
+            os.link(first, name, src_dir_fd=self._top.fd, dst_dir_fd=self._into(folder), follow_symlinks=False)
         except OSError as error:
-            raise refused(error, f"{self._copier.destination}/{path}") from error
+            raise refused(error, f"{copier.destination}/{path}") from error
+        self._has_links = True
         if left > 1:
             self._linked[inode(status)] = first, checksum, left - 1
-        self._copier.known_checksum(path, status.st_size)
-        self._copier.control.advance(status.st_size)
-        self._copier.note(path, size_bytes=status.st_size, checksum=checksum)
+        copier.known_checksum(path, status.st_size)
+        copier.note([(path, status.st_size, checksum)], advanced=status.st_size)
         return True
 
-    def _enter(self, source: int, destination: int, *, name: str, path: str) -> None:
+    def _enter(self, folder: Folder, name: str) -> None:
+        path = folder.path + name
+        source = self._opened(folder, name, READ_DIRECTORY)
+        before = self._before(source, path)
         try:
-            from_fd = os.open(name, READ_DIRECTORY, dir_fd=source)
-        except OSError as error:
-            raise unread(error, f"{self._copier.source}/{path}") from error
-        try:
-            try:
-                os.mkdir(name, _PRIVATE_DIRECTORY, dir_fd=destination)
-                to_fd = os.open(name, READ_DIRECTORY, dir_fd=destination)
-            except OSError as error:
-                raise refused(error, f"{self._copier.destination}/{path}") from error
-            try:
-                self.copy_directory(from_fd, to_fd, path + "/")
-            finally:
-                os.close(to_fd)
-        finally:
-            os.close(from_fd)
-
-    def _copy_link(self, source: int, destination: int, *, name: str, path: str, status: os.stat_result) -> None:
-        """Copy a symbolic link as it is; the survey saw where it leads, and sees again whether it changed."""
-        try:
-            target = os.readlink(name, dir_fd=source)
-        except OSError as error:
-            raise unread(error, f"{self._copier.source}/{path}") from error
-        try:
-            os.symlink(target, name, dir_fd=destination)
-            times = status.st_atime_ns, status.st_mtime_ns
-            os.utime(name, ns=times, dir_fd=destination, follow_symlinks=False)
+            os.mkdir(name, _PRIVATE_DIRECTORY, dir_fd=self._into(folder))
+            destination = Descriptor(os.open(name, READ_DIRECTORY, dir_fd=self._into(folder)))
         except OSError as error:
             raise refused(error, f"{self._copier.destination}/{path}") from error
+        inner = Folder(path=path + "/", source=source, destination=destination)
+        self.walk(inner)
+        self._crew.then(partial(self._leave, inner, before))
+
+    def _before(self, source: Descriptor, path: str) -> os.stat_result:
+        try:
+            return os.fstat(source.fd)
+        except OSError as error:
+            raise unread(error, f"{self.display}/{path}") from error
+
+    def _leave(self, folder: Folder, before: os.stat_result) -> None:
+        """Set a directory's times, after all that is in it."""
+        path = folder.path.removesuffix("/")
+        try:
+            arrived = settle(self._into(folder), before, self._terms(self._ownership.directory_mode))
+        except Unwritten as error:
+            raise refused(error.error, f"{self._copier.destination}/{path}") from error
+        self._contents.add(path, facts(arrived))
+
+    def _copy_link(self, folder: Folder, name: str, status: os.stat_result) -> None:
+        """Copy a symbolic link as it is; the survey saw where it leads, and sees again whether it changed."""
+        path, into = folder.path + name, self._into(folder)
+        try:
+            target = os.readlink(name, dir_fd=folder.source.fd)
+        except OSError as error:
+            raise unread(error, f"{self.display}/{path}") from error
+        try:
+            os.symlink(target, name, dir_fd=into)
+            os.chown(name, *self._ownership.ids, dir_fd=into, follow_symlinks=False)
+            os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=into, follow_symlinks=False)
+            arrived = os.stat(name, dir_fd=into, follow_symlinks=False)
+        except OSError as error:
+            raise refused(error, f"{self._copier.destination}/{path}") from error
+        self._contents.add(path, facts(arrived), target)

@@ -27,9 +27,9 @@ class PublishedByRename:
         """Remove the temporary names whose lock nobody holds."""
         return engine.sweep(parent, uids=uids)
 
-    def set_read_only(self, item: Item, staged: engine.Staged) -> None:
+    def set_read_only(self, item: Item, staged: engine.Staged) -> None:  # noqa: ARG002 - it knows whose it becomes
         """Set owner and read-only modes through descriptors; what is only linked stays as it is."""
-        engine.seal(staged, item.ownership)
+        engine.seal(staged)
 
     def flush(self, staged: Iterable[engine.Staged]) -> None:
         """Flush a file by fsync(2), many by one syncfs(2) for each file system."""

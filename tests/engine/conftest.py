@@ -72,7 +72,7 @@ class Areas:
 
 def finish(staged: engine.Staged, *, replace: bool = False, confirm: Callable[[], None] = nothing) -> engine.Published:
     try:
-        engine.seal(staged, staged.ownership)
+        engine.seal(staged)
         engine.flush([staged])
         return engine.publish(staged, replace=replace, confirm=confirm)
     finally:

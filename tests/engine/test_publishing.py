@@ -29,7 +29,7 @@ MINE = engine.Ownership(uid=None, gid=None)
 
 def sealed(areas: Areas, source: str, destination: str) -> engine.Staged:
     staged = areas.bring(source, destination)
-    engine.seal(staged, MINE)
+    engine.seal(staged)
     engine.flush([staged])
     return staged
 
@@ -157,7 +157,7 @@ def test_a_destination_inside_its_source_is_refused(areas: Areas) -> None:
 
 def test_a_symbolic_link_is_delivered_as_it_was_asked_for(areas: Areas) -> None:
     staged = engine.stage_symlink(b"/seen/by/users", areas.to("deep/link"), ownership=MINE)
-    engine.seal(staged, MINE)
+    engine.seal(staged)
     engine.flush([staged])
     assert engine.publish(staged, replace=False, confirm=lambda: None).kind == "symlink"
     assert (areas.destination / "deep/link").readlink() == Path("/seen/by/users")
@@ -167,7 +167,7 @@ def test_a_hard_link_leaves_the_shared_file_as_it_is(areas: Areas) -> None:
     (areas.source / "a").write_bytes(b"x")
     (areas.source / "a").chmod(0o444)
     staged = engine.stage_hard_link(areas.at("a"), areas.to("a"), uid=os.geteuid() + 1, gids=(), ownership=MINE)
-    engine.seal(staged, MINE)
+    engine.seal(staged)
     engine.publish(staged, replace=False, confirm=lambda: None)
     assert (areas.destination / "a").samefile(areas.source / "a")
     assert mode(areas.source / "a") == 0o444

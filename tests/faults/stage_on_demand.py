@@ -22,7 +22,15 @@ from stager.paths import locate
 NOBODY = engine.Ownership(uid=65534, gid=65534)
 
 
-def stage(source_area: str, destination_area: str, source: str, destination: str, *, replace: bool = False) -> None:
+def stage(
+    source_area: str,
+    destination_area: str,
+    source: str,
+    destination: str,
+    *,
+    replace: bool = False,
+    helped_from: int = 2000,
+) -> None:
     """Bring one product to its place, as often as it takes: like a run and its retry."""
     came_from, goes_to = locate(Path(source_area), source), locate(Path(destination_area), destination)
     survey = engine.survey(came_from)
@@ -32,9 +40,11 @@ def stage(source_area: str, destination_area: str, source: str, destination: str
         engine.repair(goes_to, NOBODY)
         return
     control = engine.Control(lambda _bytes, _files: None, threading.Event())
-    staged = engine.transfer(came_from, goes_to, survey=survey, ownership=NOBODY, control=control)
+    staged = engine.transfer(
+        came_from, goes_to, survey=survey, ownership=NOBODY, control=control, helped_from=helped_from
+    )
     try:
-        engine.seal(staged, NOBODY)
+        engine.seal(staged)
         engine.flush([staged])
         engine.publish(staged, replace=replace, confirm=lambda: None)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -46,6 +47,14 @@ def put_older_tree(area: Path) -> None:
     (area / "p/old/a").write_bytes(b"older")
 
 
+def make_larger_tree(area: Path) -> None:
+    """Make folders that are worth a slice each: two for the hand, the others for its owner."""
+    for folder in "abcd":
+        (area / "product" / folder).mkdir(parents=True)
+        for number in range(10):
+            (area / "product" / folder / str(number)).write_bytes(folder.encode() * 1000)
+
+
 @dataclass(frozen=True)
 class Case:
     """What is staged where, onto what."""
@@ -53,6 +62,7 @@ class Case:
     make: Callable[[Path], None]
     destination: str
     before: Callable[[Path], None] | None = None
+    helped_from: int = 2000
 
 
 CASES = {
@@ -79,6 +89,7 @@ class Staging:
             "source": "product",
             "destination": case.destination,
             "replace": case.before is not None,
+            "helped_from": case.helped_from,
         }
         self.source_facts = facts(self.source)
 
@@ -126,3 +137,61 @@ def test_killed_at_any_call_and_retried_it_ends_right(stager: Stager, folder: Pa
         shares = [pool.submit(kill_at_each, kills[n::2], folder / f"share{n}", case=case, end=end) for n in range(2)]
         for share in shares:
             share.result()
+
+
+HELPED = Case(make_larger_tree, "deep/p", helped_from=1)
+STRIDE = 17  # calls from one kill to the next
+# The owner makes the first folder so slowly that a hand is there before there is work to hand out.
+_SLOWLY = ("-e", "inject=mkdirat:delay_exit=500000:when=3")
+
+
+def calls_while_helped(log: Path) -> tuple[list[Kill], list[Kill]]:
+    """Return a hand's calls once it serves, and its owner's from its start to its end; each counted by itself."""
+    counted: Counter[tuple[str, str]] = Counter()
+    found: dict[str, list[Kill]] = {}
+    for process, name in re.findall(r"^(\d+) +(\w+)\(", log.read_text(), re.MULTILINE):
+        counted[process, name] += 1
+        found.setdefault(process, []).append((name, counted[process, name]))
+    owner, hand = found.values()
+    return hand[hand.index(("prctl", 1)) :], owner[owner.index(("vfork", 1)) : owner.index(("kill", 1)) + 2]
+
+
+def kill_one(stager: Stager, staging: Staging, kill: Kill, *, end: Facts) -> bool:
+    """Kill whoever comes to a call, owner, hand or both; return whether the owner lived."""
+    name, occurrence = kill
+    slowly = () if name == "mkdirat" else _SLOWLY
+    trace = ("-o", "/dev/null", "-e", f"trace={name},mkdirat", "-e", f"inject={name}:signal=KILL:when={occurrence}")
+    outcome = stager.stage(staging.order, *trace, *slowly)
+    lived = outcome.signal != signal.SIGKILL
+    if not lived:
+        outcome = stager.stage(staging.order)
+    assert (outcome.signal, outcome.error) == (0, None), kill
+    assert staging.end() == end, kill
+    assert facts(staging.source) == staging.source_facts, kill
+    return lived
+
+
+def kill_each(kills: list[Kill], folder: Path, *, end: Facts) -> Counter[bool]:
+    lived: Counter[bool] = Counter()
+    with Stager() as stager:
+        for number, kill in enumerate(kills):
+            lived[kill_one(stager, Staging(folder / str(number), HELPED), kill, end=end)] += 1
+            shutil.rmtree(folder / str(number))
+    return lived
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_when_a_hand_or_its_owner_is_killed_at_a_call_it_ends_right(stager: Stager, folder: Path) -> None:
+    undisturbed = Staging(folder / "undisturbed", HELPED)
+    log = folder / "log"
+    trace = ("-o", str(log), "-e", f"trace=!{_OF_THE_INTERPRETER}")
+    assert stager.stage(undisturbed.order, *trace, *_SLOWLY).error is None
+    hand, owner = calls_while_helped(log)
+    assert {name for name, _ in hand} >= {"openat", "pwrite64", "fchown", "utimensat"}, "it did nothing"
+    kills = [*hand[::STRIDE], *owner[::STRIDE]]
+    end = undisturbed.end()
+    with ThreadPoolExecutor(2) as pool:
+        shares = [pool.submit(kill_each, kills[n::2], folder / f"share{n}", end=end) for n in range(2)]
+        lived = sum((share.result() for share in shares), Counter())
+    assert lived[True]
+    assert lived[False]

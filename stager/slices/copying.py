@@ -1,0 +1,175 @@
+"""Small files go from one open directory into another, each with its checksum."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from stager.slices.looking import facts
+
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+SMALL_BYTES = 1 << 20
+_FICLONE = 0x40049409  # ioctl_ficlone(2); the same number on x86-64 and arm64
+_SMALLEST_HOLE = 4096
+
+# Size in bytes, Adler-32 (None: cloned, and nobody asked for it), facts of the copy.
+Arrived = tuple[int, int | None, str]
+
+
+class Unread(Exception):
+    """The source could not be read; ``error`` is None where it has another size than it had."""
+
+    def __init__(self, error: OSError | None) -> None:
+        super().__init__(error)
+        self.error = error
+        self.path = ""
+
+
+class Unwritten(Exception):
+    """The destination could not be written."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+        self.path = ""
+
+
+class Terms(NamedTuple):
+    """What each file gets.
+
+    ``mode`` and owner (-1 changes nothing), whether its blocks are shared
+    with the source's, and whether its checksum is taken: always, but for
+    shared blocks of a known one.
+    """
+
+    mode: int
+    uid: int
+    gid: int
+    is_cloned: bool
+    is_summed: bool
+
+
+def is_sparse(status: os.stat_result) -> bool:
+    """Tell whether a file has holes that are worth keeping: of a page or more."""
+    return status.st_blocks * 512 < status.st_size > _SMALLEST_HOLE
+
+
+def clone(destination: int, source: int) -> None:
+    """Let one file share the other's blocks, copy on write, ioctl_ficlone(2)."""
+    fcntl.ioctl(destination, _FICLONE, source)
+
+
+def copy_file(source: int, destination: int, name: str, terms: Terms) -> Arrived | None:
+    """Copy a file if it is small, not sparse, of one name and can be shared if it is to be; else return None.
+
+    Nothing is left then.
+
+    Raises
+    ------
+    Unread, Unwritten
+        Something of it may be at the destination.
+    """
+    try:
+        from_fd = os.open(name, READ, dir_fd=source)
+    except OSError as error:
+        raise Unread(error) from error
+    try:
+        status = os.fstat(from_fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or status.st_size > SMALL_BYTES or is_sparse(status):
+            return None
+        try:
+            to_fd = os.open(name, CREATE, terms.mode, dir_fd=destination)
+        except OSError as error:
+            raise Unwritten(error) from error
+        try:
+            arrived = _fill(from_fd, to_fd, status, terms)
+        finally:
+            os.close(to_fd)
+    finally:
+        os.close(from_fd)
+    if arrived is None:
+        remove_if_there(destination, name)
+    return arrived
+
+
+def _fill(source: int, destination: int, status: os.stat_result, terms: Terms) -> Arrived | None:
+    size, checksum = status.st_size, None
+    if terms.is_cloned:
+        try:
+            clone(destination, source)
+        except OSError:
+            return None
+    if terms.is_summed:
+        checksum = copy_small(source, None if terms.is_cloned else destination, size)
+    arrived = settle(destination, status, terms)
+    return (size, checksum, facts(arrived)) if arrived.st_size == size else None
+
+
+def copy_small(source: int, destination: int | None, size_bytes: int) -> int:
+    """Copy what is read in one call and return its checksum; without a destination only read it.
+
+    Raises
+    ------
+    Unread
+        Also when the source has another size.
+    """
+    try:
+        data = os.read(source, size_bytes + 1)
+    except OSError as error:
+        raise Unread(error) from error
+    if len(data) != size_bytes:
+        raise Unread(None)
+    try:
+        written = 0 if data and destination is not None else size_bytes
+        while written < size_bytes:
+            written += os.pwrite(destination or 0, data[written:] if written else data, written)
+    except OSError as error:
+        raise Unwritten(error) from error
+    return zlib.adler32(data)
+
+
+def settle(destination: int, status: os.stat_result, terms: Terms) -> os.stat_result:
+    """Give an open copy its owner, mode and times, and return what it is then.
+
+    Raises
+    ------
+    Unwritten
+        As the file system says.
+    """
+    try:
+        if (terms.uid, terms.gid) != (-1, -1):
+            os.fchown(destination, terms.uid, terms.gid)
+        os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
+        arrived = os.fstat(destination)
+        if stat.S_IMODE(arrived.st_mode) != terms.mode:  # the process's umask, or who owns it now
+            os.fchmod(destination, terms.mode)
+            arrived = os.fstat(destination)
+    except OSError as error:
+        raise Unwritten(error) from error
+    return arrived
+
+
+def copy_what_it_can(source: int, destination: int, names: Sequence[str], terms: Terms) -> list[Arrived | None]:
+    """Return for each name what arrived, or None: then nothing of it is there."""
+    return [_copied_or_nothing(source, destination, name, terms) for name in names]
+
+
+def _copied_or_nothing(source: int, destination: int, name: str, terms: Terms) -> Arrived | None:
+    try:
+        return copy_file(source, destination, name, terms)
+    except (Unread, Unwritten):
+        remove_if_there(destination, name)
+        return None
+
+
+def remove_if_there(destination: int, name: str) -> None:
+    """Remove a file that did not arrive whole."""
+    try:
+        os.unlink(name, dir_fd=destination)
+    except OSError:
+        """It is not there; or it stays, and whoever makes it anew is told so."""

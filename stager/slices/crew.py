@@ -1,0 +1,179 @@
+"""Slices are done here and by hands; what comes back is taken in the order of putting in."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stager.paths import Descriptor
+from stager.slices.hand import READY, receive, send
+from stager.slices.work import Slice
+
+_WAITING = 8  # slices done or handed out whose turn has not come
+_AHEAD = 2  # slices that a hand has at a time
+_WORTH_HANDING = 8  # names
+_PATIENCE_SECONDS = 0.2  # from one look at a cancel to the next
+_MOST_HANDS = 3
+
+_START = "import sys; sys.path.append(sys.argv[1]); from stager.slices import hand; hand.main(*map(int, sys.argv[2:]))"
+
+
+def _nothing() -> None:
+    """Nobody is told."""
+
+
+Take = Callable[[Slice, list[Any]], None]
+
+
+@dataclass(slots=True)
+class _Job:
+    settle: Callable[[], None]
+    hand: Hand | None = None
+
+    def is_ready(self) -> bool:
+        return self.hand is None or self.hand.has_answered()
+
+
+class Hand:
+    """Another process that does slices; see `stager.slices.hand`.
+
+    Parameters
+    ----------
+    source, destination
+        Tops of the product and of its copy.
+    lock
+        What it holds as long as it lives.
+    """
+
+    def __init__(self, *, source: Descriptor, destination: Descriptor, lock: Descriptor) -> None:
+        self._ours, theirs = socket.socketpair()
+        tops = source.fd, destination.fd
+        command = [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[2]), *map(str, tops)]
+        with theirs:
+            end = theirs.fileno()
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                command, stdin=end, stdout=end, pass_fds=(*tops, lock.fd), process_group=0
+            )
+        self._is_there = False
+        self._is_lost = False
+        self._pending = 0
+
+    def has_answered(self, seconds: float = 0.0) -> bool:
+        """Tell whether there is something to take, waiting for it as long as that."""
+        return self._is_lost or bool(select.select([self._ours], [], [], seconds)[0])
+
+    def is_free(self) -> bool:
+        """Tell whether it can be given a slice."""
+        if not self._is_there and not self._is_lost and self.has_answered():
+            self._is_there = self._received() == READY
+        return self._is_there and not self._is_lost and self._pending < _AHEAD
+
+    def give(self, work: Slice) -> None:
+        """Hand a slice out."""
+        self._pending += 1
+        try:
+            send(self._ours.fileno(), work.order)
+        except OSError:
+            self._lose()
+
+    def take(self) -> list[Any] | None:
+        """Return what came of the first slice that it has still; None when it died over it."""
+        self._pending -= 1
+        results: list[Any] | None = None if self._is_lost else self._received()
+        return results
+
+    def _received(self) -> Any:  # noqa: ANN401 - an answer
+        try:
+            answer = receive(self._ours.fileno())
+        except OSError:
+            answer = None
+        if answer is None:
+            self._lose()
+        return answer
+
+    def _lose(self) -> None:
+        self._is_lost = True
+        self.end()
+
+    def end(self) -> None:
+        """Kill it and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+        self._ours.close()
+
+
+@contextmanager
+def hands(*, are_wanted: bool, **opened: Descriptor) -> Iterator[list[Hand]]:
+    """Start a hand for each further processor, three at most, and end them whatever happens."""
+    started: list[Hand] = []
+    try:
+        wanted = min(len(os.sched_getaffinity(0)) - 1, _MOST_HANDS) if are_wanted else 0
+        with suppress(OSError):  # no process can be had: fewer will do
+            while len(started) < wanted:
+                started.append(Hand(**opened))
+        yield started
+    finally:
+        for hand in started:
+            hand.end()
+
+
+class Crew:
+    """Hands, and ourselves.
+
+    Parameters
+    ----------
+    on_each
+        Called often, and at least every 0.2 s while something is waited for; may raise.
+    hands
+        None at all: each slice is done, and taken, at once.
+    """
+
+    def __init__(self, on_each: Callable[[], None] = _nothing, hands: Iterable[Hand] = ()) -> None:
+        self._on_each = on_each
+        self._hands = list(hands)
+        self._queue: deque[_Job] = deque()
+
+    def put(self, work: Slice, take: Take) -> None:
+        """Have a slice done, here or elsewhere; ``take`` gets what came of it when its turn comes."""
+        hand = self._free_hand() if len(work.names) >= _WORTH_HANDING else None
+        if hand:
+            hand.give(work)
+            self._queue.append(_Job(lambda: take(work, self._answer(hand, work)), hand))
+        else:
+            results = work.done(self._on_each)
+            self._queue.append(_Job(lambda: take(work, results)))
+        self._settle(_WAITING)
+
+    def then(self, settle: Callable[[], None]) -> None:
+        """Call something when all that was put in before is taken."""
+        self._queue.append(_Job(settle))
+        self._settle(_WAITING)
+
+    def finish(self) -> None:
+        """Wait until all is taken."""
+        self._settle(0)
+
+    def _settle(self, left: int) -> None:
+        while self._queue and (len(self._queue) > left or self._queue[0].is_ready()):
+            self._queue.popleft().settle()
+
+    def _free_hand(self) -> Hand | None:
+        return next((hand for hand in self._hands if hand.is_free()), None)
+
+    def _answer(self, hand: Hand, work: Slice) -> list[Any]:
+        while not hand.has_answered(_PATIENCE_SECONDS):
+            self._on_each()
+        results = hand.take()
+        if results is None:
+            work.undo()
+            results = work.done(self._on_each)
+        return results

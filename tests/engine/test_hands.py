@@ -1,0 +1,205 @@
+"""Other processes help with large trees: the outcome is the same, whoever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stager import engine
+from stager.errors import Cancelled
+
+if TYPE_CHECKING:
+    from conftest import Areas
+
+CHECKOUT = str(Path(__file__).parents[2])
+FOLDERS, FILES = 20, 150
+PATIENCE = 60.0  # seconds
+READ_CALLS = ("0", "63")  # on x86-64 and on arm64
+TWO_PROCESSORS = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+
+
+@pytest.fixture
+def tree(areas: Areas) -> Path:
+    """Make a tree of everything that a hand does, and of what it leaves."""
+    top = areas.source / "t"
+    for folder in range(FOLDERS):
+        inner = top / f"{folder:02}/in"
+        inner.mkdir(parents=True)
+        for number in range(FILES):
+            (inner / f"{number:03}").write_bytes(f"{folder} {number}".encode() * (number % 7))
+        (inner / "077").unlink()
+        (inner / "077").hardlink_to(inner / "003")
+        (inner / "050-link").symlink_to("003")
+    with (top / "00/in/sparse").open("wb") as file:
+        file.truncate(3 << 20)
+    (top / "01/in/large").write_bytes(b"x" * (2 << 20))
+    (top / os.fsdecode(b"02/in/\xff")).write_bytes(b"not UTF-8")
+    return top
+
+
+def content(top: Path) -> dict[str, tuple[int, int, bytes]]:
+    return {
+        str(path.relative_to(top)): (
+            path.lstat().st_mtime_ns,
+            path.lstat().st_nlink,
+            b"" if path.is_dir() else path.read_bytes(),
+        )
+        for path in top.rglob("*")
+    }
+
+
+def children() -> list[int]:
+    lists = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
+    return [int(pid) for one in lists for pid in one.split()]
+
+
+class Watching:
+    """Does something to the first hand that is seen, at a report of progress."""
+
+    def __init__(self, act: Callable[[int], object]) -> None:
+        self.acted = 0
+        self._act = act
+        self._before = set(children())
+
+    def __call__(self, _bytes: int, _files: int) -> None:
+        new = [pid for pid in children() if pid not in self._before]
+        if new and not self.acted:
+            self.acted = new[0]
+            self._act(new[0])
+
+
+def watched(report: Callable[[int, int], None]) -> engine.Control:
+    return engine.Control(report, threading.Event(), 0.0)
+
+
+@TWO_PROCESSORS
+def test_what_several_processes_bring_is_what_one_brings(areas: Areas, tree: Path) -> None:
+    helped = areas.stage("t", "helped", helped_from=1)
+    manifest = areas.manifest.copy()
+    areas.manifest.clear()
+    alone = areas.stage("t", "alone", helped_from=1 << 30)
+    assert manifest == areas.manifest
+    assert (helped.checksum, helped.file_count, helped.size_bytes) == (
+        alone.checksum,
+        alone.file_count,
+        alone.size_bytes,
+    )
+    assert content(areas.destination / "helped") == content(tree) == content(areas.destination / "alone")
+
+
+@TWO_PROCESSORS
+def test_what_several_processes_brought_has_the_fingerprint_that_was_returned(areas: Areas, tree: Path) -> None:
+    for name in ("077", "003"):
+        for folder in tree.iterdir():
+            (folder / "in" / name).unlink()  # no links: it is not looked at again
+    published = areas.stage("t", "t", helped_from=1)
+    assert engine.fingerprint(areas.to("t")) == published.fingerprint
+
+
+@TWO_PROCESSORS
+@pytest.mark.parametrize("at_once", [True, False], ids=["before it began", "in its work"])
+def test_a_hand_that_dies_is_done_without(areas: Areas, tree: Path, *, at_once: bool) -> None:
+    def kill(pid: int) -> None:
+        if not at_once:
+            wait_until(lambda: is_serving(pid))
+        os.kill(pid, signal.SIGKILL)
+
+    watching = Watching(kill)
+    areas.stage("t", "t", helped_from=1, control=watched(watching))
+    assert watching.acted
+    assert content(areas.destination / "t") == content(tree)
+
+
+class CancelledWhenStuck:
+    """Stops a hand once it waits for orders, and cancels when nothing has moved for a second."""
+
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+        self.stopping = Watching(self._stop)
+        self._last = 0, 0.0
+
+    @staticmethod
+    def _stop(pid: int) -> None:
+        wait_until(lambda: is_serving(pid))
+        os.kill(pid, signal.SIGSTOP)
+
+    def __call__(self, size_bytes: int, files: int) -> None:
+        self.stopping(size_bytes, files)
+        if files != self._last[0]:
+            self._last = files, time.monotonic()
+        elif time.monotonic() > self._last[1] + 1.0:
+            self.cancelled.set()
+
+
+@TWO_PROCESSORS
+@pytest.mark.usefixtures("tree")
+def test_a_cancel_is_noticed_while_a_hand_hangs_and_leaves_nothing(areas: Areas) -> None:
+    stuck = CancelledWhenStuck()
+    with pytest.raises(Cancelled):
+        areas.bring("t", "t", helped_from=1, control=engine.Control(stuck, stuck.cancelled, 0.0))
+    assert areas.leftovers() == []
+    assert not Path(f"/proc/{stuck.stopping.acted}").exists()
+
+
+STAGE = """
+import sys, threading, time
+from pathlib import Path
+from stager import engine
+from stager.errors import Cancelled
+from stager.paths import locate
+source, destination = locate(Path(sys.argv[1]), "t"), locate(Path(sys.argv[2]), "t")
+def report(_bytes, files):
+    if files:
+        print("copying", flush=True)
+        time.sleep(600)
+control = engine.Control(report, threading.Event(), 0.0)
+mine = engine.Ownership(uid=None, gid=None)
+engine.transfer(source, destination, survey=engine.survey(source), ownership=mine, control=control, helped_from=1)
+"""
+
+
+@TWO_PROCESSORS
+@pytest.mark.usefixtures("tree")
+def test_a_hand_holds_the_lock_and_dies_with_its_owner(areas: Areas) -> None:
+    command = [sys.executable, "-c", STAGE, str(areas.source), str(areas.destination)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": CHECKOUT}) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"copying\n"
+        hand = int(Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split()[0])
+        wait_until(lambda: is_serving(hand))
+        held = [str(link.readlink()) for link in Path(f"/proc/{hand}/fd").iterdir()]
+        owner.kill()
+    wait_until(lambda: is_gone(hand))
+    assert [name for name in held if name.endswith(".lock")]
+    assert engine.sweep(areas.to("t").parent, uids=frozenset({os.geteuid()})) == 1
+    assert areas.leftovers() == []
+
+
+def is_serving(pid: int) -> bool:
+    """Tell whether a hand waits for orders: in read(2) from its standard input, proc_pid_syscall(5)."""
+    call = Path(f"/proc/{pid}/syscall").read_text().split()
+    return call[0] in READ_CALLS and call[1] == "0x0"
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended, also where nobody has asked for its status yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
