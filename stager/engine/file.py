@@ -16,9 +16,10 @@ from stager.errors import CorruptedInTransfer, SourceChanged, source_error
 from stager.paths import Descriptor
 from stager.slices.copying import is_sparse
 
-BLOCK_BYTES = 1 << 20
-_PARALLEL_BYTES = 4 * BLOCK_BYTES
-_WRITEBACK_BYTES = 8 * BLOCK_BYTES
+# Larger writes into the page cache of ext4 took up to eight times as long (docs/speed.md).
+BLOCK_BYTES = 256 << 10
+_PARALLEL_BYTES = 16 * BLOCK_BYTES
+_WRITEBACK_BYTES = 32 * BLOCK_BYTES
 
 
 def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
