@@ -2,6 +2,8 @@
 
 ``python -m benchmarks.mover MEMORY DISK`` works in a folder of each kind,
 as root, and writes its tables into docs/speed.md, between the two marks there.
+Where other work is on the machine, ``chrt -f 1`` before it keeps that work out
+of the figures, for ours and rivals alike.
 """
 
 from __future__ import annotations
@@ -87,9 +89,10 @@ def memory(folder: Path) -> Iterator[str]:
 def figures(in_memory: Path, on_disk: Path) -> Iterator[str]:
     """Yield all tables, and what they were measured on."""
     load = os.getloadavg()[0]
+    alone = "" if os.sched_getscheduler(0) == os.SCHED_OTHER else ", all at real-time priority"
     yield (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, load {load:.1f} before.\n"
+        f"Python {platform.python_version()}, load {load:.1f} before{alone}.\n"
         f"Medians of {ROUNDS} rounds in turns, after one to warm up."
     )
     yield from small_files(in_memory, "tmpfs", copying)

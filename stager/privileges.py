@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Protocol
 
-_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 2, 8, 38
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 2, 3, 8, 38
 _CAPABILITY_VERSION = 0x20080522  # the third, since Linux 2.6.26
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -80,6 +80,11 @@ def become(account: Account, *, keep: Collection[Capability] = ()) -> None:
     _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION, 0)), sets))
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _check(_libc.prctl(_PR_SET_PDEATHSIG, at_death.value, 0, 0, 0))
+
+
+def is_kept_from_its_user() -> bool:
+    """Tell whether this process became its user: then they cannot trace it, but could trace what it starts."""
+    return os.geteuid() != 0 and _libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 1
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stager.paths import Descriptor
+from stager.privileges import is_kept_from_its_user
 from stager.slices.hand import READY, receive, send
 from stager.slices.work import Slice
 
@@ -58,10 +59,10 @@ class Hand:
         self._ours, theirs = socket.socketpair()
         tops = source.fd, destination.fd
         command = [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[2]), *map(str, tops)]
-        with theirs:
+        with theirs:  # no environment: others may read it, and there are passwords in ours
             end = theirs.fileno()
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                command, stdin=end, stdout=end, pass_fds=(*tops, lock.fd), process_group=0
+                command, stdin=end, stdout=end, pass_fds=(*tops, lock.fd), env={}, process_group=0
             )
         self._is_there = False
         self._is_lost = False
@@ -113,10 +114,15 @@ class Hand:
 
 @contextmanager
 def hands(*, are_wanted: bool, **opened: Descriptor) -> Iterator[list[Hand]]:
-    """Start a hand for each further processor, three at most, and end them whatever happens."""
+    """Start a hand for each further processor, three at most, and end them whatever happens.
+
+    A process that became its user starts none: what the user could trace,
+    and change as it works, is not to be believed.
+    """
     started: list[Hand] = []
     try:
-        wanted = min(len(os.sched_getaffinity(0)) - 1, _MOST_HANDS) if are_wanted else 0
+        may_help = are_wanted and not is_kept_from_its_user()
+        wanted = min(len(os.sched_getaffinity(0)) - 1, _MOST_HANDS) if may_help else 0
         with suppress(OSError):  # no process can be had: fewer will do
             while len(started) < wanted:
                 started.append(Hand(**opened))

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -29,8 +30,11 @@ TWO_PROCESSORS = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="ne
 
 @pytest.fixture
 def tree(areas: Areas) -> Path:
+    return make_tree(areas.source / "t")
+
+
+def make_tree(top: Path) -> Path:
     """Make a tree of everything that a hand does, and of what it leaves."""
-    top = areas.source / "t"
     for folder in range(FOLDERS):
         inner = top / f"{folder:02}/in"
         inner.mkdir(parents=True)
@@ -177,11 +181,47 @@ def test_a_hand_holds_the_lock_and_dies_with_its_owner(areas: Areas) -> None:
         hand = int(Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split()[0])
         wait_until(lambda: is_serving(hand))
         held = [str(link.readlink()) for link in Path(f"/proc/{hand}/fd").iterdir()]
+        environment = Path(f"/proc/{hand}/environ").read_bytes()
         owner.kill()
     wait_until(lambda: is_gone(hand))
+    assert environment == b""
     assert [name for name in held if name.endswith(".lock")]
     assert engine.sweep(areas.to("t").parent, uids=frozenset({os.geteuid()})) == 1
     assert areas.leftovers() == []
+
+
+ALONE = """
+import sys, threading
+from pathlib import Path
+from stager import engine
+from stager.paths import locate
+from stager.privileges import become
+class Nobody:
+    uid, gid, groups = 65534, 65534, ()
+source, destination = locate(Path(sys.argv[1]), "t"), locate(Path(sys.argv[2]), "t")
+def report(_bytes, _files):
+    print(*[(task / "children").read_text() for task in Path("/proc/self/task").iterdir()], flush=True)
+if sys.argv[3] == "become":
+    become(Nobody)
+control = engine.Control(report, threading.Event(), 0.0)
+mine = engine.Ownership(uid=None, gid=None)
+engine.transfer(source, destination, survey=engine.survey(source), ownership=mine, control=control, helped_from=1)
+"""
+
+
+@TWO_PROCESSORS
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(("how", "are_seen"), [("stay", True), ("become", False)])
+def test_a_process_that_became_its_user_works_alone(how: str, *, are_seen: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:  # a folder that everybody gets to
+        top = Path(name)
+        top.chmod(0o755)
+        make_tree(top / "source/t")
+        (top / "user").mkdir(mode=0o777)
+        (top / "user").chmod(0o777)
+        command = [sys.executable, "-c", ALONE, str(top / "source"), str(top / "user"), how]
+        seen = subprocess.run(command, env={"PYTHONPATH": CHECKOUT}, capture_output=True, text=True, check=True)
+    assert bool(seen.stdout.split()) is are_seen
 
 
 def is_serving(pid: int) -> bool:
