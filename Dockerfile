@@ -28,8 +28,8 @@ COPY deployments /srv/deployments
 # extensions, other packages' tests, and the text of a client that a program wrote.
 RUN find /opt/venv -name '*.so*' -exec strip --strip-unneeded {} + \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
-    && find /opt/venv -regex '.*\.\(c\|h\|pyx\|pxd\)' -delete \
-    && python -m compileall -q -j 0 -b --invalidation-mode unchecked-hash /opt/venv/lib/python3.11/site-packages/kubernetes_asyncio \
+    && find /opt/venv -regex '.*\.\(c\|h\|pyi\|pyx\|pxd\)' -delete \
+    && python -m compileall -q -j 0 -b -o 2 --invalidation-mode unchecked-hash /opt/venv/lib/python3.11/site-packages/kubernetes_asyncio \
     && find /opt/venv/lib/python3.11/site-packages/kubernetes_asyncio -name '*.py' -delete
 
 FROM ${PYTHON_IMAGE}

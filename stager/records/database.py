@@ -53,6 +53,8 @@ MYSQL_PASSING = {
     4031,
 }
 
+NO_SUCH_TABLE = 1146  # the same list
+
 
 class Database:
     """The records database.
@@ -134,6 +136,10 @@ def patiently(work: Callable[[], T], *, patience: float) -> T:
         return attempts(_is_passing, work)
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
         raise DatabaseUnavailable(_reason(error)) from error
+    except exc.ProgrammingError as error:
+        if error.orig is None or error.orig.args[0] != NO_SUCH_TABLE:
+            raise
+        raise DatabaseUnavailable(_reason(error)) from error  # the migration comes after the database
 
 
 def now(session: Session | Connection) -> datetime:

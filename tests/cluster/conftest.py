@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +129,18 @@ class Release:
         return self.call("POST", f"/stage_data?method=local_copy&username={username}", body)
 
     def records(self) -> dict[str, str]:
-        """Return how every request stands, by its id."""
-        _, page = self.call("GET", "/requests?limit=1000")
+        """Return how every request stands, by its id, as soon as the database answers."""
+        page = eventually(self._page, "an answer with the records")
         return {request["request_id"]: request["status"] for request in page["requests"]}
+
+    def _page(self) -> Any:
+        status, page = self.call("GET", "/requests?limit=1000")
+        return page if status == HTTPStatus.OK else None
+
+    def ending(self, request_id: str) -> str | None:
+        """Return how a request ended, None while it has not."""
+        status = self.records()[request_id]
+        return None if status in {"submitted", "started"} else status
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +166,8 @@ def a_namespace() -> Iterator[Cluster]:
     try:
         yield cluster
     finally:
+        # A worker whose Prefect has gone would wait out its time.
+        cluster.kubectl("delete", "pods", "--all", "--grace-period=0", "--force")
         cluster.kubectl("delete", "namespace", cluster.namespace, "--wait")
 
 
@@ -204,4 +216,4 @@ def release(cluster: Cluster, image: str, tmp_path_factory: pytest.TempPathFacto
         release = Release(cluster, hand, values)
         release.install()
         yield release
-        cluster.helm("uninstall", release.name, "--wait", "--ignore-not-found")
+        cluster.helm("uninstall", release.name, "--ignore-not-found")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 
 import httpx
@@ -27,6 +29,13 @@ def test_a_file_is_staged_for_its_user(release: Release) -> None:
     assert about == "400 70001 70002\n"
 
 
+def test_the_notes_say_what_means_something_else_now_and_no_password(release: Release) -> None:
+    notes = release.cluster.helm("get", "notes", release.name)
+    assert "rewrite-target is left out" in notes
+    secret = release.cluster.get("secret", f"{release.fullname}-mysql")["data"]
+    assert not [key for key, value in secret.items() if base64.b64decode(value).decode() in notes]
+
+
 @pytest.fixture
 def ingress() -> str:
     address = os.environ.get("TEST_INGRESS")
@@ -48,3 +57,15 @@ def test_a_file_is_staged_through_the_ingress(release: Release, ingress: str) ->
     query = {"method": "local_copy", "username": "alice"}
     answer = httpx.post(f"{ingress}/stage_data", params=query, json=body, headers={"Host": HOST}, timeout=120)
     assert answer.json()["status"] == "success"
+
+
+def test_a_large_file_is_downloaded_through_the_ingress(release: Release, ingress: str) -> None:
+    release.hand.run("sh", "-c", "head -c 200000000 /dev/urandom > /node/storage_a/large.bin")
+    body = {"data": {"local_path_on_storage": "large.bin", "relative_path": "large.bin"}}
+    query = {"method": "direct_download", "username": "alice"}
+    found = hashlib.sha256()
+    url, headers = f"{ingress}/stage_data", {"Host": HOST}
+    with httpx.stream("POST", url, params=query, json=body, headers=headers, timeout=300) as answer:
+        for block in answer.iter_bytes():
+            found.update(block)
+    assert release.hand.run("sha256sum", "/node/storage_a/large.bin").split()[0] == found.hexdigest()

@@ -7,8 +7,9 @@ import pytest
 from alembic import command
 from sqlalchemy import inspect
 
+from stager.errors import DatabaseUnavailable
 from stager.models import StagingItem, StagingRequest
-from stager.records import Database, FileChange, create_request, files_of, get_request, save_files
+from stager.records import Database, FileChange, create_request, files_of, get_request, list_requests, save_files
 from stager.records.schema import alembic_config, migrate
 from stager.records.tables import TABLES
 
@@ -72,3 +73,10 @@ def test_records_of_the_first_tables_are_brought_up_to_date(database_url: str) -
     database.close()
     assert (seen.item_count, seen.bytes_done, seen.files_done) == (2, 5, 1)
     assert (seen.origin, seen.priority, seen.is_arriving, seen.deadline) == ("api", 0, False, None)
+
+
+def test_a_database_without_tables_is_not_ready_yet(database_url: str) -> None:
+    database = Database(database_url, patience=0)
+    with pytest.raises(DatabaseUnavailable, match="staging_request"):
+        list_requests(database)
+    database.close()

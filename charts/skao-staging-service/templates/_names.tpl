@@ -46,3 +46,15 @@ http://{{ include "staging.fullname" . }}-prefect:{{ .Values.prefect.server.serv
 http://{{ include "staging.fullname" . }}-api:{{ .Values.service.port }}
 {{- end -}}
 {{- end -}}
+
+{{/* Prefect's pages as a browser reaches them: by default through the port-forward that NOTES.txt tells of. */}}
+{{- define "staging.prefectUiUrl" -}}
+{{- $ingress := .Values.prefect.server.ingress -}}
+{{- if .Values.prefect.uiUrl -}}
+{{- trimSuffix "/" .Values.prefect.uiUrl -}}
+{{- else if and .Values.prefect.server.enabled $ingress.enabled -}}
+{{- printf "%s://%s" (ternary "https" "http" (not (empty $ingress.tls))) $ingress.host -}}
+{{- else if .Values.prefect.server.enabled -}}
+http://localhost:4200
+{{- end -}}
+{{- end -}}

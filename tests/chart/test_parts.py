@@ -1,0 +1,124 @@
+"""The parts of the chart, each as it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from deployments.pods import base_job_template, read_pods
+from tests.chart.conftest import VALUES, Rendered, name_of
+
+Render = Callable[..., Rendered]
+FILES = {file.stem: file for file in VALUES}
+FULLNAME = "staging-skao-staging-service"
+NGINX = "nginx.ingress.kubernetes.io"
+
+
+def test_no_path_of_the_ingress_is_rewritten_to_the_root(render: Render) -> None:
+    annotations = render(FILES["demo"]).of("Ingress", "-api")["metadata"]["annotations"]
+    assert f"{NGINX}/rewrite-target" not in annotations
+
+
+def test_any_other_rewriting_stays(render: Render) -> None:
+    wanted = {f"{NGINX}/rewrite-target": "/staging/$1"}
+    annotations = render(**{"ingress.annotations": wanted}).of("Ingress", "-api")["metadata"]["annotations"]
+    assert wanted.items() <= annotations.items()
+
+
+def test_nginx_hands_on_long_downloads_and_event_streams(render: Render) -> None:
+    annotations = render(FILES["demo"]).of("Ingress", "-api")["metadata"]["annotations"]
+    assert annotations[f"{NGINX}/proxy-buffering"] == "off"
+    assert int(annotations[f"{NGINX}/proxy-read-timeout"]) >= 3600
+
+
+def test_a_certificate_is_for_its_hosts_and_links_say_https(render: Render) -> None:
+    rendered = render(FILES["production"])
+    ingress = rendered.of("Ingress", "-api")["spec"]
+    assert ingress["tls"] == [{"secretName": "staging-tls", "hosts": ["staging.example.org"]}]
+    assert rendered.of("ConfigMap", "-environment")["data"]["STAGER_PUBLIC_URL"] == "https://staging.example.org"
+
+
+def test_what_is_scaled_has_no_number_of_its_own(render: Render) -> None:
+    rendered = render(FILES["production"])
+    (api,) = [one for one in rendered if one["kind"] == "Deployment" and name_of(one) == "api"]
+    assert "replicas" not in api["spec"]
+    metrics = rendered.of("HorizontalPodAutoscaler")["spec"]["metrics"]
+    assert [metric["resource"]["name"] for metric in metrics] == ["cpu", "memory"]
+
+
+def test_the_pods_of_the_api_are_spread_and_not_taken_all_at_once(render: Render) -> None:
+    rendered = render(FILES["demo"])
+    (spread,) = rendered.pods()["api"]["topologySpreadConstraints"]
+    labels = spread["labelSelector"]["matchLabels"]
+    assert rendered.of("PodDisruptionBudget")["spec"] == {"maxUnavailable": 1, "selector": {"matchLabels": labels}}
+
+
+def test_the_tables_are_made_before_an_upgrade_and_the_flows_known_after_it(render: Render) -> None:
+    hooks = {
+        name_of(one): one["metadata"]["annotations"]["helm.sh/hook"]
+        for one in render(FILES["demo"])
+        if one["kind"] == "Job"
+    }
+    assert hooks == {
+        "migration": "post-install,pre-upgrade",
+        "registration": "post-install,post-upgrade,post-rollback",
+    }
+
+
+def test_registration_can_read_what_the_chart_says_of_pods(render: Render, values_file: Path, tmp_path: Path) -> None:
+    rendered = render(values_file)
+    file = tmp_path / "pods.yaml"
+    file.write_text(rendered.of("ConfigMap", "-registration")["data"]["pods.yaml"])
+    pods = read_pods(file)
+    assert base_job_template(pods, namespace="site")
+    warm = rendered.pods()["warm-worker"]
+    ours = {volume["name"]: volume for volume in warm["volumes"]}
+    assert {volume["name"] for volume in pods.volumes} == ours.keys() - {"tmp"}
+    assert all(ours[volume["name"]] == volume for volume in pods.volumes)
+
+
+def test_databases_and_their_passwords_stay_when_the_release_goes(render: Render) -> None:
+    rendered = render(FILES["production"])
+    for part in ("-mysql", "-postgresql"):
+        assert rendered.of("Secret", part)["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        assert rendered.of("StatefulSet", part)["spec"]["volumeClaimTemplates"]
+
+
+def test_with_databases_and_prefect_elsewhere_the_chart_runs_none(render: Render) -> None:
+    rendered = render(FILES["claims"])
+    assert [one for one in rendered if one["kind"] == "StatefulSet"] == []
+    assert rendered.of("ConfigMap", "-environment")["data"]["PREFECT_API_URL"] == "https://prefect.example.org/api"
+    (url,) = [one for one in rendered.pods()["api"]["containers"][0]["env"] if one["name"] == "STAGER_DATABASE_URL"]
+    assert url["valueFrom"]["secretKeyRef"] == {"name": "site-records", "key": "url"}
+
+
+def test_the_workers_role_is_what_it_does_and_no_more(render: Render) -> None:
+    rules = render(FILES["demo"]).of("Role")["rules"]
+    may = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    changing = {(resource, verb) for resource, verb in may if verb not in {"get", "list", "watch"}}
+    assert {resource for resource, _ in changing} == {"jobs"}
+    assert not {resource for resource, _ in may} & {"secrets", "configmaps", "*"}
+
+
+def test_alerts_and_monitors_are_found_by_the_sites_labels(render: Render) -> None:
+    rendered = render(FILES["production"])
+    watched = [one for one in rendered if one["kind"] in {"ServiceMonitor", "PrometheusRule"}]
+    assert len(watched) == 3
+    assert all(one["metadata"]["labels"]["release"] == "prometheus" for one in watched)
+    (group,) = rendered.of("PrometheusRule")["spec"]["groups"]
+    assert all({"alert", "expr", "for", "labels", "annotations"} <= rule.keys() for rule in group["rules"])
+
+
+def test_only_the_api_can_be_asked_from_outside(render: Render) -> None:
+    policies = {name_of(one): one["spec"] for one in render(FILES["demo"]) if one["kind"] == "NetworkPolicy"}
+    opened = {name for name, policy in policies.items() if any("from" not in rule for rule in policy["ingress"])}
+    assert opened == {"api"}
+
+
+def test_the_secret_of_a_registry_reaches_every_pod(render: Render) -> None:
+    rendered = render(FILES["production"])
+    assert all(pod["imagePullSecrets"] == [{"name": "registry"}] for pod in rendered.pods().values())
+    pods = yaml.safe_load(rendered.of("ConfigMap", "-registration")["data"]["pods.yaml"])
+    assert pods["image_pull_secrets"] == [{"name": "registry"}]

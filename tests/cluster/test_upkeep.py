@@ -1,0 +1,117 @@
+"""The chart's life: upgraded, rolled back, without its database for a while, scaled, uninstalled; in this order."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import pytest
+
+from tests.cluster.conftest import Release, eventually
+
+# Stages one file after the other until told to stop, and prints what each was answered.
+STEADILY = """
+import httpx, itertools, pathlib, sys
+for number in itertools.count():
+    if pathlib.Path("/node/stop").exists():
+        break
+    body = {"data": {"local_path_on_storage": "steady.txt", "relative_path": f"steady/{number}.txt"}}
+    answer = httpx.post(f"{sys.argv[1]}/stage_data?method=local_copy&username=alice", json=body, timeout=300)
+    print(answer.status_code, answer.json().get("status"), flush=True)
+"""
+ONCE = """
+import httpx, sys
+body = {"data": {"local_path_on_storage": "many", "relative_path": "many"}}
+httpx.post(f"{sys.argv[1]}/stage_data?method=local_copy&username=alice", json=body, timeout=300)
+"""
+
+
+@contextmanager
+def beside(release: Release, script: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a script in the cluster while the body runs; it is given the service's address."""
+    url = f"http://{release.fullname}-api:8000"
+    command = ["kubectl", "--namespace", release.cluster.namespace, "exec", "hand", "--", "python", "-c", script, url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        yield process
+
+
+@contextmanager
+def steady_work(release: Release) -> Iterator[list[str]]:
+    """Have files staged all the while; in the end the list says what each was answered."""
+    release.hand.write("storage_a/steady.txt", "steady")
+    release.hand.run("rm", "-f", "/node/stop")
+    answers: list[str] = []
+    with beside(release, STEADILY) as work:
+        try:
+            yield answers
+        finally:
+            release.hand.run("touch", "/node/stop")
+            answers += work.communicate(timeout=400)[0].splitlines()
+
+
+def passwords(release: Release) -> dict[str, str]:
+    return dict(release.cluster.get("secret", f"{release.fullname}-mysql")["data"])
+
+
+def test_an_upgrade_and_a_rollback_lose_no_request_and_no_password(release: Release) -> None:
+    records, secrets = release.records(), passwords(release)
+    with steady_work(release) as answers:
+        release.install("--set", "logging.level=INFO", "--set", "warmWorker.readyProcesses=2")
+        assert passwords(release) == secrets
+        release.cluster.helm("rollback", release.name, "--wait", "--timeout", "10m")
+    assert passwords(release) == secrets
+    assert set(answers) == {"200 success"}
+    assert records.items() <= release.records().items()
+
+
+def test_a_database_that_goes_in_mid_run_costs_no_request(release: Release) -> None:
+    make = "mkdir -p /node/storage_a/many && cd /node/storage_a/many && seq 5000 | xargs -n 500 touch"
+    release.hand.run("sh", "-c", make)
+    before = set(release.records())
+    with beside(release, ONCE):
+        (new,) = eventually(lambda: set(release.records()) - before, "a record of the request")
+        release.cluster.kubectl("delete", "pod", f"{release.fullname}-mysql-0", "--grace-period=0", "--force")
+        ending = eventually(lambda: release.ending(new), "the end of a request whose database went away")
+    assert ending == "completed"
+    assert release.hand.run("sh", "-c", "ls /node/user_areas/alice/many | wc -l") == "5000\n"
+
+
+@pytest.fixture(scope="module")
+def larger_release(release: Release) -> Release:
+    """The release with its API scaled, and the web page's file creator."""
+    # Even an idle API uses more than a hundredth of what it asks for.
+    scaled = {"enabled": "true", "minReplicas": "1", "maxReplicas": "3", "targetCPUUtilizationPercentage": "1"}
+    values = {f"autoscaling.{key}": value for key, value in scaled.items()}
+    values |= {"storage.source.readOnly": "false", "config.settings.STAGER_CREATE_FILE_BYTES": "1000000"}
+    release.install(*(option for key, value in values.items() for option in ("--set", f"{key}={value}")))
+    return release
+
+
+def test_the_api_is_scaled_by_its_use(larger_release: Release) -> None:
+    cluster, deployment = larger_release.cluster, ("deployment", f"{larger_release.fullname}-api")
+    if "v1beta1.metrics.k8s.io" not in cluster.kubectl("get", "apiservices", "--output", "name"):
+        pytest.skip("needs the cluster's metrics (metrics.k8s.io)")
+    eventually(lambda: cluster.get(*deployment)["status"].get("readyReplicas") == 3, "three pods of the API")
+
+
+def test_the_demos_walk_through_works(larger_release: Release) -> None:
+    larger_release.hand.run("chmod", "0777", "/node/storage_a")
+    status, _ = larger_release.call("POST", "/create-file", {"path": "/mnt/storage_a/File2.txt", "content": "Hello"})
+    assert status == HTTPStatus.CREATED
+    status, answer = larger_release.stage("/mnt/storage_a/File2.txt", "File2Copy.txt")
+    assert (status, answer["status"]) == (200, "success")
+    folder, api = "/mnt/user_areas/alice", f"deploy/{larger_release.fullname}-api"
+    listed = larger_release.cluster.kubectl("exec", api, "--", "ls", "-la", folder)
+    assert any(line.startswith("-r--------") and line.endswith(" File2Copy.txt") for line in listed.splitlines())
+
+
+def test_uninstalled_and_installed_again_it_goes_on_with_its_records(release: Release) -> None:
+    records, secrets = release.records(), passwords(release)
+    release.cluster.helm("uninstall", release.name)
+    release.install()
+    assert passwords(release) == secrets
+    assert release.records() == records
+    status, _ = release.stage("steady.txt", "after.txt")
+    assert status == 200
