@@ -17,6 +17,7 @@ from stager.service.door import open_door
 from stager.service.limits import Limits
 from stager.service.logging import set_up_logging
 from stager.service.metrics.recorded import Recorded
+from stager.service.openapi import DescribedAPI
 from stager.service.problems import answer_errors
 from stager.service.reconciler import Reconciler
 from stager.service.responses import EscapedJSON
@@ -52,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 yield
             warm_up.cancel()
 
-    app = FastAPI(
+    app = DescribedAPI(
         title="SKA staging service",
         description="Brings data products to where a scientist works: checked, verified, read-only, recorded.",
         version=API_VERSION,

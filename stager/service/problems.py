@@ -29,13 +29,23 @@ CHALLENGES: dict[type[StagingError], str] = {TokenMissing: "Bearer", TokenInvali
 logger = structlog.get_logger(__name__)
 
 
+class Finding(BaseModel):
+    """A mistake in a call."""
+
+    type: str = Field(description="The kind of mistake.", examples=["missing"])
+    loc: tuple[str | int, ...] = Field(description="Where it is.", examples=[["body", "data"]])
+    msg: str = Field(description="What is wrong.", examples=["Field required"])
+
+
 class Problem(BaseModel):
     """Why a call was refused or failed."""
 
     type: str = Field(description="A page that tells what this kind of problem is, or about:blank.")
     title: str = Field(description="The kind of problem, in words.")
     status: int = Field(description="The HTTP status again.")
-    detail: str = Field(description="What went wrong this time, in a sentence.")
+    detail: str | tuple[Finding, ...] = Field(
+        description="What went wrong this time, in a sentence; of a call that is not as the API wants it, each mistake."
+    )
     instance: str = Field(description="The path that was asked for.")
     http_request_id: str = Field(description="The answer's X-Request-ID, which the log's lines carry too.")
 

@@ -139,7 +139,7 @@ def test_the_whole_log_is_shown(lone_door: ServedDoor) -> None:
 
 def test_a_log_is_followed_also_when_it_is_turned_over(serve: Serve, tmp_path: Path) -> None:
     where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NOBODY}
-    call = {"url": "/logs/", "params": {"lines": 1, "follow": True, "contains": "4711"}}
+    call = {"url": "/logs/stream", "params": {"lines": 1, "contains": "4711"}}
     with serve(tmp_path, **where) as door, door.client.stream("GET", **call, timeout=60) as answer:
         parts_of_it = (part for part in answer.iter_text() if part)
         with door.log_file.open("a") as log:

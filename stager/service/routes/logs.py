@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
 from stager.service.callers.current import CurrentCaller
-from stager.service.door import OpenDoor
+from stager.service.door import Door, OpenDoor
 from stager.service.log_lines import LineFilter, log_blocks
 from stager.service.problems import documented
 
@@ -21,28 +21,43 @@ Lines = Annotated[int | None, Query(ge=1, le=MAX_LINES, description="How many li
 Contains = Annotated[str | None, Query(max_length=200, description="Only lines with this text.", examples=["alice"])]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 LevelWanted = Annotated[Level | None, Query(description="Only lines of this level or above.")]
-Follow = Annotated[bool, Query(description="Go on with lines as they are written, until the client hangs up.")]
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {}}, "description": "JSON lines"},
+    **documented(401, 403, 422),
+}
 
 
 @router.get(
     "/",
-    summary="The log file: its last lines, some of them, and those to come",
+    summary="The log file: all of it, its last lines, or some of them",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/plain": {}}, "description": "JSON lines"}, **documented(401, 403, 422)},
+    responses=TEXT,
 )
 @router.get("", include_in_schema=False)
 async def show_log(
-    *,
-    door: OpenDoor,
-    caller: CurrentCaller,
-    lines: Lines = None,
-    contains: Contains = None,
-    level: LevelWanted = None,
-    follow: Follow = False,
+    door: OpenDoor, caller: CurrentCaller, lines: Lines = None, contains: Contains = None, level: LevelWanted = None
 ) -> StreamingResponse:
-    """Stream the log file, to administrators."""
+    """Stream the log file as it is now, to administrators."""
     caller.check_admin()
-    path, wanted = door.settings.log_file, LineFilter(contains, level)
+    return await _log(door, lines=lines, wanted=LineFilter(contains, level), follow=False)
+
+
+@router.get(
+    "/stream",
+    summary="The log's last lines, and those to come until the client hangs up",
+    response_class=StreamingResponse,
+    responses=TEXT,
+)
+async def follow_log(
+    door: OpenDoor, caller: CurrentCaller, lines: Lines = 10, contains: Contains = None, level: LevelWanted = None
+) -> StreamingResponse:
+    """Stream the log file, and go on with lines as they are written; to administrators."""
+    caller.check_admin()
+    return await _log(door, lines=lines, wanted=LineFilter(contains, level), follow=True)
+
+
+async def _log(door: Door, *, lines: int | None, wanted: LineFilter, follow: bool) -> StreamingResponse:
+    path = door.settings.log_file
     file = await asyncio.to_thread(path.open, "rb")
     found = log_blocks(file, path, lines=lines, wanted=wanted, follow=follow)
     return StreamingResponse(found, media_type="text/plain", headers=HEADERS)

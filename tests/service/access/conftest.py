@@ -60,6 +60,8 @@ areas = ["*"]
 role = "service"
 
 [users.operator]
+methods = ["*"]
+areas = ["*"]
 role = "admin"
 """
 
@@ -170,6 +172,7 @@ def guarded_door(
         database_url=f"sqlite:///{folder}/records.db",
         prefect_api=f"http://127.0.0.1:{free_port()}/api",
         STAGER_WAIT="0",
+        STAGER_CREATE_FILE_BYTES="1000",
         STAGER_ACCESS_FILE=str(folder / "access.toml"),
         STAGER_USERS_FILE=str(folder / "people.toml"),
     ) as door:

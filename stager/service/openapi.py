@@ -1,0 +1,93 @@
+"""The API's description, complete: what any call can be answered with, in the form that it really has."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+
+from stager import errors
+from stager.errors import StagingError
+from stager.service.problems import MEDIA_TYPE, Problem, slug, title
+
+Node = dict[str, Any]
+
+KINDS = sorted(
+    (kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, StagingError)), key=slug
+)
+TEXT: Node = {"type": "string"}
+REQUEST_ID: Node = {"description": "The call's id, which the log's lines carry.", "schema": TEXT, "required": True}
+RETRY_AFTER: Node = {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
+CHALLENGE: Node = {"description": "What is missing or wrong (RFC 6750).", "schema": TEXT, "required": True}
+HEADERS: dict[str, dict[str, Node]] = {
+    "401": {"WWW-Authenticate": CHALLENGE},
+    "429": {"Retry-After": {**RETRY_AFTER, "required": True}},
+    "503": {"Retry-After": {**RETRY_AFTER, "required": True}},
+}
+
+
+class DescribedAPI(FastAPI):
+    """An application whose description says all that its calls are answered with."""
+
+    def openapi(self) -> Node:
+        """Return the description (OpenAPI 3.1)."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for operation in _operations(document):
+                _complete(operation)
+        return super().openapi()
+
+
+def _operations(document: Node) -> Iterator[Node]:
+    for verbs in document["paths"].values():
+        yield from verbs.values()
+
+
+def _complete(operation: Node) -> None:
+    """Add the answers that any such call can get, and to each answer its headers."""
+    answers = operation["responses"]
+    for status in _always(operation):
+        answers.setdefault(status, {"content": {MEDIA_TYPE: {}}})
+    for status, answer in answers.items():
+        if _is_problem(answer):
+            answer["description"] = HTTPStatus(int(status)).phrase
+            answer["content"] = {MEDIA_TYPE: _problem(int(status))}
+        headers = answer.setdefault("headers", {})
+        headers.update({"X-Request-ID": REQUEST_ID, **HEADERS.get(status, {})})
+
+
+def _always(operation: Node) -> Iterator[str]:
+    yield from ("414", "431", "500")
+    if "requestBody" in operation:
+        yield from ("400", "408", "413", "422")
+    if "security" in operation:
+        yield from ("401", "503")
+
+
+def _is_problem(answer: Node) -> bool:
+    """Return whether an answer is a problem, as we or FastAPI say."""
+    content = answer.get("content", {})
+    schemas = [media.get("schema", {}).get("$ref", "") for media in content.values()]
+    return MEDIA_TYPE in content or any(schema.endswith("/HTTPValidationError") for schema in schemas)
+
+
+def _problem(status: int) -> Node:
+    examples = {
+        slug(kind): {"summary": title(kind), "value": _example(kind)} for kind in KINDS if kind.http_status == status
+    }
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {"schema": schema, "examples": examples} if examples else {"schema": schema}
+
+
+def _example(kind: type[StagingError]) -> Node:
+    return {
+        "type": f"https://staging.example.org/problems/{slug(kind)}",
+        "title": title(kind),
+        "status": kind.http_status,
+        "detail": f"{title(kind)}.",
+        "instance": "/requests",
+        "http_request_id": "0d9e8f2c5b7a4f0e9c1d2b3a4f5e6d7c",
+    }

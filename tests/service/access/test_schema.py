@@ -1,0 +1,34 @@
+"""Every call that the description knows, tried with what fits it and with what does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import ServedDoor
+
+HERE = Path(__file__).parent
+# Streams end when the client hangs up, which Schemathesis does not.
+ENDLESS = r"/stream$"
+
+
+def test_no_call_fails_and_every_answer_is_as_described(
+    guarded_door: ServedDoor, operator: dict[str, str], tmp_path: Path
+) -> None:
+    program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")]
+    what = ["run", f"{guarded_door.url}/openapi.json", "--checks", "all", "--exclude-path-regex", ENDLESS]
+    how = ["--max-examples", "20", "--request-timeout", "20", "--continue-on-failure", "--report", "junit"]
+    where = ["--report-dir", str(tmp_path), "-H", f"Authorization: {operator['Authorization']}"]
+    run = subprocess.run(
+        [*program, *what, *how, *where],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout[-20_000:]
