@@ -9,7 +9,7 @@
     │   ├── OverlappingPaths         RequestNotFound        IdempotencyConflict
     │   ├── TokenMissing             TokenInvalid           NotAllowed
     │   ├── BodyTooLarge             HeadersTooLarge        TargetTooLong
-    │   ├── BodyTooSlow (retryable)
+    │   ├── BodyTooSlow (retryable)  TooManyRequests (retryable)
     │   ├── WrongAccount
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
@@ -207,6 +207,18 @@ class BodyTooSlow(RequestError):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"The body paused for {seconds:g} s")
         self.seconds = seconds
+
+
+class TooManyRequests(RequestError):
+    """The user has as many open requests as the site allows."""
+
+    http_status = 429
+    retryable = True
+
+    def __init__(self, username: str, limit: int) -> None:
+        super().__init__(f"{username} has {limit} open requests already: wait until some have ended")
+        self.username = username
+        self.limit = limit
 
 
 class HeadersTooLarge(RequestError):

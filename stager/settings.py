@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     create_file_bytes: int = Field(
         0, ge=0, description="Longest file that POST /create-file makes in the source area, in bytes; 0 for none."
     )
+    max_open_requests: int = Field(
+        10_000, gt=0, description="How many requests of one user may be open; more are refused until some have ended."
+    )
     max_pause: float = Field(30.0, gt=0, description="How long a body may pause on its way in, in seconds.")
     cors_origins: tuple[str, ...] = Field(
         (), description="Other web sites whose pages may call the service, as a JSON list of origins; none by default."

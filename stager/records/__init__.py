@@ -31,7 +31,7 @@ from stager.records.files import (
 from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases, renew_leases
 from stager.records.lifecycle import cancel_request, close_request, close_requests, fail_request, start_requests
 from stager.records.manifests import ManifestWriter, manifest_of, manifest_writer
-from stager.records.requests import Page, get_request, get_requests, list_requests, note_flow_run
+from stager.records.requests import Page, get_request, get_requests, has_open_requests, list_requests, note_flow_run
 from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.submission import create_request
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
@@ -77,6 +77,7 @@ __all__ = [
     "fold_endings",
     "get_request",
     "get_requests",
+    "has_open_requests",
     "last_copies",
     "list_requests",
     "manifest_of",

@@ -103,6 +103,13 @@ def list_requests(
     return database.read(work)
 
 
+def has_open_requests(database: Database, username: str, *, count: int) -> bool:
+    """Return whether a user has at least so many requests that have not ended."""
+    row = StagingRequestRow
+    open_ones = select(col(row.id)).where(col(row.username) == username, col(row.status).in_(OPEN))
+    return database.read(lambda session: session.scalars(open_ones.offset(count - 1).limit(1)).first() is not None)
+
+
 def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: str) -> None:
     """Write down which flow run does some requests, as far as they are open; the first that is known stays."""
     row = StagingRequestRow

@@ -34,6 +34,7 @@ class StagingRequestRow(SQLModel, table=True):
         Index("ix_staging_request_created", "created_at", "id"),
         Index("ix_staging_request_status", "status", "created_at"),
         Index("ix_staging_request_username", "username", "created_at"),
+        Index("ix_staging_request_open", "username", "status"),
         Index("ix_staging_request_run", "run_key"),
         Index("ix_staging_request_finished", "method", "status", "finished_at"),
         EXACT,

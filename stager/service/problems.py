@@ -21,6 +21,8 @@ from stager.service.responses import EscapedJSON
 MEDIA_TYPE = "application/problem+json"
 # Seconds after which a client may try again when something we need is away.
 RETRY_AFTER = "5"
+# Likewise by status: a user's requests end more slowly than a database restarts.
+RETRY_AFTERS = {503: RETRY_AFTER, 429: "30"}
 # How many mistakes of one call are told.
 MAX_FINDINGS = 100
 # RFC 6750, section 3.
@@ -95,7 +97,7 @@ def problem(
         "instance": request.url.path,
         "http_request_id": request.state.http_request_id,
     }
-    retry = {"Retry-After": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    retry = {"Retry-After": RETRY_AFTERS[status]} if status in RETRY_AFTERS else {}
     return ProblemAnswer(content, status_code=status, headers={**retry, **(headers or {})})
 
 

@@ -22,6 +22,7 @@ class SiteLimits(BaseModel):
     header_bytes: int = Field(description="Bytes of all header fields (431).")
     target_bytes: int = Field(description="Bytes of path and query (414).")
     path_bytes: int = Field(description="Bytes of a path in a storage area (422).")
+    open_requests: int = Field(description="Requests of one user that may be open (429).")
     pause: float = Field(description="How long a body may pause on its way in, in seconds (408).")
     wait: float = Field(description="How long a caller is kept waiting for an outcome, in seconds (202).")
 
@@ -37,6 +38,7 @@ async def show_limits(door: OpenDoor) -> SiteLimits:
         header_bytes=MAX_HEADER_BYTES,
         target_bytes=MAX_TARGET_BYTES,
         path_bytes=MAX_PATH_BYTES,
+        open_requests=settings.max_open_requests,
         pause=settings.max_pause,
         wait=settings.wait,
     )

@@ -25,6 +25,7 @@ from stager.service.download_record import DIRECT_DOWNLOAD, DOWNLOAD_AREA
 from stager.service.downloads import download
 from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented, error_class, staging_problem
+from stager.service.quota import check_open_requests
 from stager.service.responses import EscapedJSON
 from stager.service.views import Accepted, Staged
 
@@ -61,7 +62,7 @@ class StageDataBody(BaseModel):
             "content": {"application/octet-stream": {}},
         },
         202: {"model": Accepted, "description": "It takes longer; Location says where the outcome will be."},
-        **documented(400, 401, 403, 409, 422, 500, 503, 507),
+        **documented(400, 401, 403, 409, 422, 429, 500, 503, 507),
     },
 )
 @router.post("/stage_data/", include_in_schema=False)
@@ -90,6 +91,7 @@ async def stage_data(
     _check_method(door, method)
     _check_caller(caller, method=method, username=username)
     await asyncio.to_thread(resolve, username, users_file=door.settings.users_file)
+    await check_open_requests(door, username)
     row = await _record(door, paths, method=method, username=username)
     if method == DIRECT_DOWNLOAD:
         return await download(door, row)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -87,3 +90,21 @@ def test_no_token_reaches_the_log(guarded_door: ServedDoor, alice: dict[str, str
     for log in (guarded_door.log_file, guarded_door.folder / "console.log"):
         assert token not in log.read_text()
         assert "sesame" not in log.read_text()
+
+
+def test_a_user_with_too_much_open_is_told_to_wait_and_others_are_served(
+    serve: Callable[..., AbstractContextManager[ServedDoor]], database_url: str, tmp_path: Path
+) -> None:
+    people = tmp_path / "people.toml"
+    people.write_text("".join(f"[users.{name}]\nuid = 1000\ngid = 1000\n" for name in ("alice", "bob")))
+    where = {"database_url": database_url, "prefect_api": "http://127.0.0.1:9/api", "STAGER_USERS_FILE": str(people)}
+    with serve(tmp_path, **where, STAGER_WAIT="0", STAGER_MAX_OPEN_REQUESTS="3") as door:
+        answers = [door.stage(username="alice", destination=f"{n}") for n in range(4)]
+        other = door.stage(username="bob")
+
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
+    assert (answers[3].headers["retry-after"], answers[3].json()["detail"]) == (
+        "30",
+        "alice has 3 open requests already: wait until some have ended",
+    )
+    assert other.status_code == 202

@@ -1,0 +1,121 @@
+"""Bursts of requests while something dies: each that was answered is on record, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from stager.records import Database, list_requests
+
+if TYPE_CHECKING:
+    from conftest import MariaDB, ServedDoor
+
+Serve = Callable[..., AbstractContextManager["ServedDoor"]]
+NOBODY = "http://127.0.0.1:9/api"
+CLIENTS, EACH = 8, 40
+
+
+class Burst:
+    """Clients that ask one after the other, and each for the same again until it is answered."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.accepted: list[str] = []
+        # Calls that were sent and got no answer, or one that promises nothing.
+        self.unanswered: list[str] = []
+        self._threads = ThreadPoolExecutor(CLIENTS)
+        self._clients = [self._threads.submit(self._ask, client) for client in range(CLIENTS)]
+
+    def wait_for_a_quarter(self) -> None:
+        deadline = time.monotonic() + 120
+        while len(self.accepted) < CLIENTS * EACH // 4:
+            assert time.monotonic() < deadline, len(self.accepted)
+            time.sleep(0.01)
+
+    def finish(self) -> None:
+        for client in self._clients:
+            client.result(timeout=240)
+        self._threads.shutdown()
+
+    def _ask(self, client: int) -> None:
+        for number in range(EACH):
+            self._ask_until_accepted(f"{client}-{number}")
+
+    def _ask_until_accepted(self, destination: str) -> None:
+        deadline = time.monotonic() + 180
+        call = {"params": {"method": "local_copy", "username": "alice"}, "timeout": 60.0}
+        body = {"data": {"local_path_on_storage": "a.fits", "relative_path": destination}}
+        while time.monotonic() < deadline:
+            try:
+                answer = httpx.post(f"{self.url}/stage_data", json=body, **call)
+            except httpx.ConnectError:  # nobody has seen it
+                time.sleep(0.1)
+                continue
+            except httpx.TransportError:
+                self.unanswered.append(destination)
+                continue
+            if answer.status_code == 202:
+                self.accepted.append(answer.json()["request_id"])
+                return
+            assert answer.status_code == 503, answer.text
+            self.unanswered.append(destination)
+        pytest.fail(f"{destination} was never accepted")
+
+
+def recorded(url: str) -> list[str]:
+    database = Database(url)
+    try:
+        return [row.id for row in list_requests(database, limit=10 * CLIENTS * EACH).requests]
+    finally:
+        database.close()
+
+
+def assert_nothing_is_lost(burst: Burst, url: str) -> None:
+    """Each answer has its record, and a record without one is of a call that got none."""
+    ids = recorded(url)
+    assert len(burst.accepted) == CLIENTS * EACH == len(set(burst.accepted))
+    assert set(burst.accepted) <= set(ids)
+    assert len(ids) - len(burst.accepted) <= len(burst.unanswered)
+
+
+def test_a_service_that_is_killed_in_mid_burst_loses_nothing_that_it_promised(
+    serve: Serve, database_url: str, tmp_path: Path
+) -> None:
+    where = {"database_url": database_url, "prefect_api": NOBODY, "STAGER_WAIT": "0"}
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with serve(tmp_path / "one", **where) as door:
+        burst = Burst(door.url)
+        burst.wait_for_a_quarter()
+        for process in (door.worker(), door.process.pid):
+            os.kill(process, signal.SIGKILL)
+        with serve(tmp_path / "two", **where) as another:
+            burst.url = another.url
+            burst.finish()
+
+    assert_nothing_is_lost(burst, database_url)
+    # A client has one call on its way at a time: the kill leaves no other record unanswered.
+    assert len(recorded(database_url)) - len(burst.accepted) <= CLIENTS
+
+
+def test_a_database_that_restarts_in_mid_burst_loses_nothing_that_was_promised(
+    serve: Serve, own_mariadb: MariaDB, tmp_path: Path
+) -> None:
+    url = own_mariadb.create_database()
+    with serve(tmp_path, database_url=url, prefect_api=NOBODY, STAGER_WAIT="0") as door:
+        burst = Burst(door.url)
+        burst.wait_for_a_quarter()
+        own_mariadb.stop()
+        own_mariadb.start()
+        burst.finish()
+
+    assert_nothing_is_lost(burst, url)
