@@ -221,7 +221,7 @@ def end_in(session: Session, row: StagingRequestRow, error: StagingError) -> Non
     _end_open_files(session, row.id, error)
     file = StagedFile
     counts = select(col(file.status), func.count()).where(col(file.request_id) == row.id).group_by(col(file.status))
-    by_status = dict(session.execute(counts).all())
+    by_status = dict(session.execute(counts).tuples().all())
     row.status = _ending(by_status)
     row.error_reason = _reason(session, row, by_status)
     row.finished_at = now(session)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import literal, select, tuple_, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -94,7 +94,7 @@ def list_requests(
         found = statement
         if cursor:
             last = request_in(session, cursor)
-            found = found.where(place < tuple_(last.created_at, last.id))
+            found = found.where(place < tuple_(literal(last.created_at), literal(last.id)))
         rows = session.scalars(
             found.order_by(col(StagingRequestRow.created_at).desc(), col(StagingRequestRow.id).desc()).limit(limit + 1)
         ).all()

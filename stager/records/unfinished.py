@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -105,5 +105,5 @@ def _page(
     place = tuple_(col(StagingRequestRow.created_at), col(StagingRequestRow.id))
     statement = select(StagingRequestRow).where(*conditions).order_by(*place.clauses).limit(limit)
     if after is not None:
-        statement = statement.where(place > tuple_(after.created_at, after.id))
+        statement = statement.where(place > tuple_(literal(after.created_at), literal(after.id)))
     return session.scalars(statement).all()
