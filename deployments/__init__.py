@@ -1,5 +1,8 @@
 """What differs from site to site: how the service's parts are started and registered."""
 
-# Where flow runs wait for a worker, and for a pod; prefect.yaml names them too.
+from stager.service.pool import POD_POOL
+
+__all__ = ["POD_POOL", "WORK_POOL"]
+
+# Where flow runs wait for a worker that is awake; prefect.yaml names it too.
 WORK_POOL = "staging"
-POD_POOL = "staging-kubernetes"

@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stager.errors import ConfigurationError
 
 TEMPLATE = Path(__file__).with_name("job_template.yaml")
-# What a pod of root needs, and nothing else: to give files to their users, to
-# write into their folders, and to set the modes of what is theirs by then.
-ROOT_MAY = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
+# What a pod of root needs, and nothing else; docs/kubernetes-pool.md says what for.
+ROOT_MAY = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "SETGID", "SETUID"]
 
 # As Kubernetes writes it.
 Manifest = dict[str, Any]

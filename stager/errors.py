@@ -22,12 +22,13 @@
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
     ├── RunLost                      the run ended, or fell silent, before it was done (retryable)
+    ├── PodImpossible                no pod can do it as the cluster is
     ├── Cancelled                    somebody asked to stop
     ├── UnforeseenError              what nobody thought of (retryable)
     ├── ConfigurationError           the operator can mend a setting or a file
     ├── RunRefused                   Prefect will never run it as it was asked for
     └── ServiceUnavailable           a service that we depend on is away (retryable)
-        ├── DatabaseUnavailable      IssuerUnavailable
+        ├── DatabaseUnavailable      IssuerUnavailable      ClusterUnavailable
         └── PrefectUnavailable       DeploymentMissing
 
 Each class knows its ``http_status`` and whether the same call may succeed
@@ -379,6 +380,12 @@ class RunLost(StagingError):
     retryable = True
 
 
+class PodImpossible(StagingError):
+    """The cluster has no pod for it as things are there; its operator can mend that."""
+
+    http_status = 503
+
+
 class Cancelled(StagingError):
     """Somebody asked to stop; nothing was left behind."""
 
@@ -438,6 +445,12 @@ class IssuerUnavailable(ServiceUnavailable):
     """The issuer of the caller's token does not answer."""
 
     service = "The token's issuer"
+
+
+class ClusterUnavailable(ServiceUnavailable):
+    """The Kubernetes API does not answer, or does not allow what was asked of it."""
+
+    service = "The Kubernetes cluster"
 
 
 class PrefectUnavailable(ServiceUnavailable):

@@ -4,7 +4,7 @@ Each function is one transaction, which is run again while the database is
 away or locked, and never does its work twice.
 """
 
-from stager.records.crashes import open_flow_runs, resubmit_requests
+from stager.records.crashes import note_trouble, open_flow_runs, resubmit_requests
 from stager.records.database import Database
 from stager.records.destination import destination_key
 from stager.records.downloads import (
@@ -85,6 +85,7 @@ __all__ = [
     "new_download_id",
     "note_flow_run",
     "note_progress",
+    "note_trouble",
     "open_flow_runs",
     "release_leases",
     "renew_leases",

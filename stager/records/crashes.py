@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import Cancelled, RunLost
+from stager.errors import Cancelled, StagingError
 from stager.models import Status
 from stager.records.database import Database
 from stager.records.events import note_event
 from stager.records.lifecycle import end_in
-from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
+from stager.records.tables import OPEN, DestinationLease, Event, StagedFile, StagingRequestRow
 
 # So many runs may die over a request.
 LIVES = 3
@@ -26,13 +26,13 @@ def open_flow_runs(database: Database) -> Sequence[str]:
     return database.read(lambda session: [run for run in session.scalars(statement.distinct()) if run])
 
 
-def resubmit_requests(database: Database, flow_run_id: str, error: RunLost) -> Sequence[StagingRequestRow]:
+def resubmit_requests(database: Database, flow_run_id: str, error: StagingError) -> Sequence[StagingRequestRow]:
     """Let the open requests of a run that died wait for another run, and return their records.
 
     Items that ended keep their ending. The leases are taken away, so that a
     run which lives after all cannot publish. A request over which too many
-    runs have died is closed with the error, one that was asked to cancel as
-    cancelled.
+    runs have died, or whose error no other run would mend, is closed with the
+    error, one that was asked to cancel as cancelled.
     """
     row = StagingRequestRow
     statement = select(row).where(col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN)).order_by(col(row.id))
@@ -43,7 +43,7 @@ def resubmit_requests(database: Database, flow_run_id: str, error: RunLost) -> S
             row.crashes += 1
             if row.cancel_requested:
                 end_in(session, row, Cancelled(error.message))
-            elif row.crashes >= LIVES:
+            elif row.crashes >= LIVES or not error.retryable:
                 end_in(session, row, error)
             else:
                 _submit_again(session, row, error)
@@ -52,7 +52,28 @@ def resubmit_requests(database: Database, flow_run_id: str, error: RunLost) -> S
     return database.write(work)
 
 
-def _submit_again(session: Session, row: StagingRequestRow, error: RunLost) -> None:
+def note_trouble(database: Database, flow_run_id: str, *, cause: str, detail: str) -> None:
+    """Write down once, with each open request of a run, what keeps it from going on.
+
+    Parameters
+    ----------
+    cause
+        What it is, in a word.
+    detail
+        The same in a sentence.
+    """
+    row, event = StagingRequestRow, Event
+    known = exists().where(col(event.request_id) == col(row.id), col(event.kind) == "pod", col(event.detail) == detail)
+    news = select(col(row.id)).where(col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN), ~known)
+
+    def work(session: Session) -> None:
+        for request_id in session.scalars(news).all():
+            note_event(session, request_id, kind="pod", detail=detail, cause=cause)
+
+    database.write(work)
+
+
+def _submit_again(session: Session, row: StagingRequestRow, error: StagingError) -> None:
     file, lease = StagedFile, DestinationLease
     row.status = Status.SUBMITTED
     row.run_key = row.flow_run_id = row.flow_run_at = row.alive_until = None

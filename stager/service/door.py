@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec, TypeVar
 
 import httpx
 import structlog
@@ -21,6 +21,9 @@ from stager.service.callers.authenticator import Authenticator
 from stager.service.callers.rules import read_rules
 from stager.service.prefect import PrefectClient
 from stager.settings import Settings
+
+if TYPE_CHECKING:
+    from stager.service.pods import Pods
 
 # As many as a connection pool has for good; who waits for an outcome holds
 # none of them in between.
@@ -47,6 +50,8 @@ class Door:
     threads: ThreadPoolExecutor
     # None where authentication is off.
     authenticator: Authenticator | None = None
+    # None where there is no Kubernetes.
+    pods: Pods | None = None
     # Set when a request was recorded; the dispatcher waits for it.
     recorded: asyncio.Event = field(default_factory=asyncio.Event)
     # When each of the reconciler's looks last came to its end, by time.monotonic.
@@ -68,8 +73,12 @@ async def open_door(settings: Settings) -> AsyncIterator[Door]:
     """Give a door, and close what it holds at the end."""
     database = Database(settings.database_url.get_secret_value(), patience=PATIENCE)
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="door")
-    async with PrefectClient(settings.prefect_api_url) as prefect, _authenticator(settings) as authenticator:
-        yield Door(settings, database, prefect, threads, authenticator)
+    async with (
+        PrefectClient(settings.prefect_api_url) as prefect,
+        _authenticator(settings) as authenticator,
+        _pods(settings) as pods,
+    ):
+        yield Door(settings, database, prefect, threads, authenticator, pods)
     threads.shutdown(wait=False, cancel_futures=True)
     database.close()
 
@@ -85,6 +94,17 @@ async def _authenticator(settings: Settings) -> AsyncIterator[Authenticator | No
     async with httpx.AsyncClient(timeout=ISSUER_LIMIT) as http:
         logger.info("Authentication is on", issuers=[issuer.url for issuer in rules.issuers])
         yield Authenticator(rules, http)
+
+
+@asynccontextmanager
+async def _pods(settings: Settings) -> AsyncIterator[Pods | None]:
+    if settings.pods_namespace is None:
+        yield None
+        return
+    from stager.service.pods import open_pods  # noqa: PLC0415 - its client is installed only where there is a cluster
+
+    async with open_pods(settings.pods_namespace) as pods:
+        yield pods
 
 
 def _door_of(request: Request) -> Door:

@@ -9,6 +9,9 @@ from stager.identity import Identity, resolve
 from stager.records import Ride, Weight
 from stager.settings import Settings
 
+# Prefect's work pool of pods; prefect.yaml names it too.
+POD_POOL = "staging-kubernetes"
+
 
 def needs_pod(weight: Weight, settings: Settings) -> bool:
     """Return whether requests of that weight get a pod of their own.

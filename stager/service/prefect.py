@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
 import httpx
@@ -13,22 +14,26 @@ from stager.records import Ride
 
 # Answers that say nothing of the call itself: asked again later, it may succeed.
 _NOT_NOW = frozenset({401, 403, 408, 425, 429})
+# What Prefect says of a run whose process ended without saying how.
+CRASHED = "CRASHED"
 # As many runs as Prefect tells of in one answer.
 PAGE = 200
 
 
 @dataclass(frozen=True)
 class FlowRun:
-    """What Prefect says of a flow run."""
+    """What Prefect says of a flow run: its state, since when, and where it is done."""
 
     id: str
     state: str
     message: str
+    since: datetime
+    work_pool: str
 
     @property
     def is_over(self) -> bool:
         """It neither runs nor ever will."""
-        return self.state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+        return self.state in {"COMPLETED", "FAILED", CRASHED, "CANCELLED"}
 
 
 def deployment_of(method: str, *, in_pod: bool) -> str:
@@ -132,7 +137,9 @@ def _no_deployment(name: str) -> str:
 
 def _flow_run(body: dict[str, Any]) -> FlowRun:
     state = body["state"] or {}
-    return FlowRun(body["id"], str(body["state_type"]), str(state.get("message") or ""))
+    since = datetime.fromisoformat(state.get("timestamp") or body["created"])
+    message, work_pool = str(state.get("message") or ""), str(body.get("work_pool_name") or "")
+    return FlowRun(body["id"], str(body["state_type"]), message, since, work_pool)
 
 
 def _body(answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON

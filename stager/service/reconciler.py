@@ -27,7 +27,9 @@ from stager.records import (
 )
 from stager.service.door import Door
 from stager.service.download_record import DIRECT_DOWNLOAD
-from stager.service.prefect import FlowRun
+from stager.service.plight import Plight
+from stager.service.pod_watch import PodWatch, error_of
+from stager.service.prefect import CRASHED, FlowRun
 from stager.service.submission import submit
 
 logger = structlog.get_logger(__name__)
@@ -35,7 +37,6 @@ logger = structlog.get_logger(__name__)
 # Seconds that whoever claimed requests, or recorded a download, has for going on with them.
 GRACE = 5.0
 # What Prefect goes on saying of a run whose machine died, and what it is told then.
-CRASHED = "CRASHED"
 ENDING = {"RUNNING": CRASHED, "CANCELLING": "CANCELLED"}
 
 
@@ -51,6 +52,7 @@ class Reconciler:
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._pods = PodWatch(door)
         self._silent: dict[str, Silence] = {}
 
     async def run(self) -> None:
@@ -93,11 +95,17 @@ class Reconciler:
     async def take_up_crashed(self) -> None:
         """Let the requests of crashed runs wait for other runs: what ended a machine was hardly the request."""
         runs = await self._door.prefect.read_flow_runs(await self._door.ask(open_flow_runs))
+        plights, ending = await self._pods.look(runs.values())
         for run in runs.values():
-            if run.state == CRASHED:
-                for row in await self._door.ask(resubmit_requests, run.id, RunLost(_reason(run))):
-                    _log("Request taken from a crashed run", row)
-                self._door.recorded.set()
+            if run.state == CRASHED and run.id not in ending:
+                await self._take_up(run, plights.get(run.id))
+
+    async def _take_up(self, run: FlowRun, plight: Plight | None) -> None:
+        error = error_of(plight) if plight else RunLost(_reason(run))
+        for row in await self._door.ask(resubmit_requests, run.id, error):
+            _log("Request taken from a crashed run", row)
+        self._door.recorded.set()
+        await self._pods.clear(run, plight)
 
     async def close_unfinished(self) -> None:
         """Close the requests whose runs are over or gone, and end the runs whose machines have died."""

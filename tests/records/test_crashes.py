@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stager.errors import RunLost
+from stager.errors import PodImpossible, RunLost
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records import (
     Database,
@@ -17,6 +17,7 @@ from stager.records import (
     fail_request,
     files_of,
     get_request,
+    note_trouble,
     open_flow_runs,
     requests_to_stop,
     resubmit_requests,
@@ -103,3 +104,22 @@ def test_one_that_was_asked_to_cancel_is_cancelled(database: Database) -> None:
     cancel_request(database, request_id)
     resubmit_requests(database, "run", DIED)
     assert get_request(database, request_id).status is Status.CANCELLED
+
+
+def test_what_no_other_run_would_mend_ends_it_at_once(database: Database) -> None:
+    request_id = started(database)
+    (row,) = resubmit_requests(database, "run", PodImpossible("its image does not exist"))
+    assert (row.id, row.status, row.error_reason) == (request_id, Status.FAILED, "its image does not exist")
+    assert files_of(database, request_id)[0].error_type == "PodImpossible"
+
+
+def test_what_keeps_a_run_is_written_down_once_with_each_open_request(database: Database) -> None:
+    first, second, other = started(database), started(database), started(database, "another run")
+    for detail in ("no node can take its pod", "no node can take its pod", "a volume cannot be mounted"):
+        note_trouble(database, "run", cause="Unschedulable", detail=detail)
+    details = {
+        request: [event.detail for event in events_of(database, request) if event.kind == "pod"]
+        for request in (first, second, other)
+    }
+    said = ["no node can take its pod", "a volume cannot be mounted"]
+    assert details == {first: said, second: said, other: []}

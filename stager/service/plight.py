@@ -1,0 +1,153 @@
+"""What has befallen a flow run's pod, in plain words: from its Job, its status and its events.
+
+Notes
+-----
+Kubernetes, "Pod Lifecycle" and "Jobs", https://kubernetes.io/docs/concepts/workloads/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from kubernetes_asyncio.client import CoreV1Event, V1ContainerStatus, V1Job, V1Pod
+
+# What the kubelet says of a container that it will never make as it is asked for.
+NEVER = {
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+}
+# What it says of an image while it tries to pull it, and what registries say of one that there is not.
+PULLING = {"ErrImagePull", "ImagePullBackOff"}
+NO_SUCH_IMAGE = ("not found", "manifest unknown", "does not exist", "name unknown")
+# A container that was killed for its own limit.
+OUT_OF_MEMORY = "OOMKilled"
+# Events of a pod that is gone, which say why.
+REMOVALS = {"Evicted", "Preempted", "NodeNotReady", "TaintManagerEviction"}
+
+
+class Outlook(Enum):
+    """What helps."""
+
+    TIME = auto()
+    ANOTHER_POD = auto()
+    NOTHING = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plight:
+    """What keeps a pod from its work.
+
+    Attributes
+    ----------
+    cause
+        In a word: mostly Kubernetes' own.
+    words
+        In a sentence.
+    since
+        When its Job was made, or ended.
+    """
+
+    outlook: Outlook
+    cause: str
+    words: str
+    since: datetime
+
+
+def plight_of(job: V1Job, pod: V1Pod | None, events: Sequence[CoreV1Event]) -> Plight | None:
+    """Return what has befallen a Job's pod, None where it works, or has done its work.
+
+    Parameters
+    ----------
+    pod
+        The Job's pod, if there is one.
+    events
+        Warnings about the Job and its pods, the oldest first.
+    """
+    failure = next((one for one in job.status.conditions or [] if one.type == "Failed" and one.status == "True"), None)
+    if failure is not None and failure.reason == "DeadlineExceeded":
+        words = f"it took longer than the {job.spec.active_deadline_seconds} seconds that a Job may take"
+        return Plight(outlook=Outlook.NOTHING, cause=failure.reason, words=words, since=failure.last_transition_time)
+    if failure is not None:
+        cause, words = _ended(pod) if pod is not None else _removed(events)
+        # What a run needs does not depend on what it copies: another would need as much.
+        outlook = Outlook.NOTHING if cause == OUT_OF_MEMORY else Outlook.ANOTHER_POD
+        return Plight(outlook=outlook, cause=cause, words=words, since=failure.last_transition_time)
+    made = job.metadata.creation_timestamp
+    if pod is None:
+        return _unmade(events, since=made)
+    return _waiting(pod, events, since=made) if pod.status.phase == "Pending" else None
+
+
+def _ended(pod: V1Pod) -> tuple[str, str]:
+    """Return why a pod ended that did not succeed: in a word, and in a sentence."""
+    if pod.status.reason:
+        return pod.status.reason, f"its pod was ended ({pod.status.reason}): {_line(pod.status.message)}"
+    ended = next((one.state.terminated for one in _containers(pod) if one.state.terminated), None)
+    if ended is None:
+        return "Lost", "its node lost its pod"
+    if ended.reason == OUT_OF_MEMORY:
+        limit = pod.spec.containers[0].resources.limits["memory"]
+        return ended.reason, f"its pod was killed: it needed more memory than its limit of {limit}"
+    moved = next((one for one in pod.status.conditions or [] if one.type == "DisruptionTarget"), None)
+    if moved is not None:
+        return moved.reason, f"its pod was removed: {_line(moved.message)}"
+    return ended.reason or "Error", f"its pod's process ended with exit code {ended.exit_code}"
+
+
+def _removed(events: Sequence[CoreV1Event]) -> tuple[str, str]:
+    """Return why a pod is gone, as far as anybody said."""
+    said = next((one for one in reversed(events) if one.reason in REMOVALS), None)
+    return (said.reason, f"its pod was removed: {_line(said.message)}") if said else ("Deleted", "its pod was deleted")
+
+
+def _unmade(events: Sequence[CoreV1Event], *, since: datetime) -> Plight | None:
+    """Return why a Job has no pod yet: mostly a quota."""
+    refused = next((one for one in reversed(events) if one.reason == "FailedCreate"), None)
+    if refused is None:
+        return None
+    words = f"its pod may not be made: {_line(refused.message)}"
+    return Plight(outlook=Outlook.TIME, cause=refused.reason, words=words, since=since)
+
+
+def _waiting(pod: V1Pod, events: Sequence[CoreV1Event], *, since: datetime) -> Plight | None:
+    """Return what a pod waits for, that has not begun: a node, its image, a volume."""
+    for one in pod.status.conditions or []:
+        if one.type == "PodScheduled" and one.status == "False":
+            words = f"no node can take its pod: {_line(one.message).partition('. ')[0]}"
+            return Plight(outlook=Outlook.TIME, cause=one.reason, words=words, since=since)
+    for container in _containers(pod):
+        if container.state.waiting and container.state.waiting.reason in NEVER | PULLING:
+            return _not_made(container, since=since)
+    failed = next((one for one in reversed(events) if one.reason in {"FailedMount", "FailedAttachVolume"}), None)
+    if failed is None:
+        return None
+    words = f"a volume of its pod cannot be mounted: {_line(failed.message)}"
+    return Plight(outlook=Outlook.TIME, cause=failed.reason, words=words, since=since)
+
+
+def _not_made(container: V1ContainerStatus, *, since: datetime) -> Plight:
+    waiting = container.state.waiting
+    said = _line(waiting.message).rpartition("desc = ")[2]
+    if waiting.reason in PULLING:
+        is_there = not any(words in said for words in NO_SUCH_IMAGE)
+        words = f"its image {container.image} cannot be pulled: {said}"
+        return Plight(
+            outlook=Outlook.TIME if is_there else Outlook.NOTHING, cause="ImagePull", words=words, since=since
+        )
+    words = f"its container cannot be made ({waiting.reason}): {said}"
+    return Plight(outlook=Outlook.NOTHING, cause=waiting.reason, words=words, since=since)
+
+
+def _containers(pod: V1Pod) -> Sequence[V1ContainerStatus]:
+    return pod.status.container_statuses or []
+
+
+def _line(text: str | None) -> str:
+    """Return a message as one line that ends like part of a sentence."""
+    return " ".join((text or "no reason was given").split()).rstrip(". ")

@@ -1,0 +1,118 @@
+"""What Kubernetes says of a pod, in plain words, and what helps; tests/cluster/pool has the faults themselves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from kubernetes_asyncio.client import (
+    CoreV1Event,
+    V1ContainerState,
+    V1ContainerStateTerminated,
+    V1ContainerStateWaiting,
+    V1ContainerStatus,
+    V1Job,
+    V1JobCondition,
+    V1JobSpec,
+    V1JobStatus,
+    V1ObjectMeta,
+    V1ObjectReference,
+    V1Pod,
+    V1PodCondition,
+    V1PodStatus,
+    V1PodTemplateSpec,
+)
+
+from stager.service.plight import Outlook, plight_of
+
+MADE, ENDED = (datetime(2026, 11, 24, 21, minute, tzinfo=UTC) for minute in (0, 5))
+IMAGE = "registry.example.org/staging:1"
+BACKOFF = "BackoffLimitExceeded"
+
+
+def job(failed: str | None = None) -> V1Job:
+    condition = V1JobCondition(type="Failed", status="True", reason=failed, last_transition_time=ENDED)
+    return V1Job(
+        metadata=V1ObjectMeta(name="a", creation_timestamp=MADE),
+        spec=V1JobSpec(active_deadline_seconds=60, template=V1PodTemplateSpec()),
+        status=V1JobStatus(conditions=[condition] if failed else None),
+    )
+
+
+def container(**state: object) -> V1ContainerStatus:
+    state_now = V1ContainerState(**state)
+    return V1ContainerStatus(name="a", image=IMAGE, image_id="", ready=False, restart_count=0, state=state_now)
+
+
+def pod(phase: str, *containers: V1ContainerStatus, removed: tuple[str, str] | None = None) -> V1Pod:
+    moved = removed and [V1PodCondition(type="DisruptionTarget", status="True", reason=removed[0], message=removed[1])]
+    return V1Pod(status=V1PodStatus(phase=phase, container_statuses=list(containers), conditions=moved))
+
+
+def waiting(reason: str, message: str) -> V1Pod:
+    return pod("Pending", container(waiting=V1ContainerStateWaiting(reason=reason, message=message)))
+
+
+def killed(code: int, **removed: tuple[str, str]) -> V1Pod:
+    return pod("Failed", container(terminated=V1ContainerStateTerminated(exit_code=code, reason="Error")), **removed)
+
+
+def warning(reason: str, message: str) -> CoreV1Event:
+    return CoreV1Event(
+        metadata=V1ObjectMeta(name="a"), involved_object=V1ObjectReference(name="a"), reason=reason, message=message
+    )
+
+
+RPC = "failed to pull image: rpc error: code = "
+AWAY = 'failed to do request: Head "https://registry.example.org": dial tcp: i/o timeout'
+GONE = "failed to pull and unpack image: manifest unknown"
+SECRET = 'secret "records" not found'
+PUSHED = "preempting to accommodate a higher priority pod"
+PULL = f"its image {IMAGE} cannot be pulled: "
+CANNOT = "its container cannot be made (CreateContainerConfigError): "
+
+
+@pytest.mark.parametrize(
+    ("found", "outlook", "words"),
+    [
+        (waiting("ImagePullBackOff", f"{RPC}Unknown desc = {AWAY}"), Outlook.TIME, f"{PULL}{AWAY}"),
+        (waiting("ErrImagePull", f"{RPC}NotFound desc = {GONE}"), Outlook.NOTHING, f"{PULL}{GONE}"),
+        (waiting("CreateContainerConfigError", SECRET), Outlook.NOTHING, f"{CANNOT}{SECRET}"),
+    ],
+)
+def test_a_pod_that_does_not_begin_says_why(found: V1Pod, outlook: Outlook, words: str) -> None:
+    plight = plight_of(job(), found, [])
+    assert plight is not None
+    assert (plight.outlook, plight.words, plight.since) == (outlook, words, MADE)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (killed(137), "its pod's process ended with exit code 137"),
+        (killed(143, removed=("PreemptionByScheduler", f"{PUSHED}.")), f"its pod was removed: {PUSHED}"),
+        (pod("Failed"), "its node lost its pod"),
+        (None, "its pod was deleted"),
+    ],
+)
+def test_a_pod_that_died_says_of_what_and_another_may_live(found: V1Pod | None, words: str) -> None:
+    plight = plight_of(job(failed=BACKOFF), found, [])
+    assert plight is not None
+    assert (plight.outlook, plight.words, plight.since) == (Outlook.ANOTHER_POD, words, ENDED)
+
+
+def test_a_pod_that_is_gone_is_known_by_its_last_event() -> None:
+    plight = plight_of(job(failed=BACKOFF), None, [warning("Evicted", "The node was low on resource: memory. ")])
+    assert plight is not None
+    assert plight.words == "its pod was removed: The node was low on resource: memory"
+
+
+def test_a_job_that_took_too_long_is_not_tried_again() -> None:
+    plight = plight_of(job(failed="DeadlineExceeded"), None, [])
+    assert plight is not None
+    assert (plight.outlook, plight.words) == (Outlook.NOTHING, "it took longer than the 60 seconds that a Job may take")
+
+
+@pytest.mark.parametrize("found", [pod("Running"), pod("Succeeded"), pod("Pending"), None])
+def test_a_pod_that_works_has_no_plight(found: V1Pod | None) -> None:
+    assert plight_of(job(), found, []) is None
