@@ -34,17 +34,18 @@ Seconds = dict[str, list[float]]
 
 
 def measure(source: Path, copies: dict[str, Copy]) -> Seconds:
-    """Return each one's seconds, taken in turns after a round that does not count.
+    """Return each one's seconds, taken in turns after a round that does not count; each turn begins with another.
 
     A tree's copies stay to the end, and on ext4 begin on an empty file system:
     it is slow to make files where as many were removed in the last minutes.
     """
     seconds: Seconds = {name: [] for name in copies}
     for turn in range(ROUNDS + 1):
-        for number, (name, copy) in enumerate(copies.items()):
+        order = [*copies][turn % len(copies) :] + [*copies][: turn % len(copies)]
+        for number, name in enumerate(order):
             destination = source.with_name(f"copy-{turn}-{number}")
             began = time.perf_counter()
-            copy(source, destination)
+            copies[name](source, destination)
             if turn:
                 seconds[name].append(time.perf_counter() - began)
             if source.is_file():
