@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 if TYPE_CHECKING:
-    from ..conftest import ServedDoor  # noqa: TID252 - two files are called conftest
+    from ...conftest import MariaDB  # noqa: TID252 - three files are called conftest
+    from ..conftest import ServedDoor  # noqa: TID252 - likewise
 
 HERE = Path(__file__).parent / "oidc"
 AUDIENCE = "data-management-api"
@@ -154,9 +155,11 @@ def stranger() -> Iterator[Provider]:
 
 @pytest.fixture(scope="session")
 def guarded_door(
+    *,
     site: Provider,
     iam: Provider,
     wlcg: Provider,
+    mariadb_server: MariaDB,
     serve: Callable[..., AbstractContextManager[ServedDoor]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServedDoor]:
@@ -169,7 +172,7 @@ def guarded_door(
     (folder / "people.toml").write_text("".join(f"[users.{name}]\n{ids}" for name in ("alice", "bob", "fts")))
     with serve(
         folder,
-        database_url=f"sqlite:///{folder}/records.db",
+        database_url=mariadb_server.create_database(),
         prefect_api=f"http://127.0.0.1:{free_port()}/api",
         STAGER_WAIT="0",
         STAGER_CREATE_FILE_BYTES="1000",
