@@ -7,6 +7,7 @@ area comes from.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
@@ -57,6 +58,29 @@ def resolve_area(name: str) -> StorageArea:
     area = _load(name) or (known.area if known else _from_settings(name))
     _known[name] = _Known(area, time.monotonic() + FRESH_FOR)
     return area
+
+
+def known_areas() -> tuple[StorageArea, ...]:
+    """Return all storage areas by name: Prefect's blocks, and those of the settings that it does not have.
+
+    Without an answer from Prefect, those of the settings and those known from earlier.
+    """
+    names = {area.name for area in areas_of(get_settings())} | set(_known) | _block_names()
+    found = []
+    for name in sorted(names):
+        with suppress(UnknownArea):  # its block was removed
+            found.append(resolve_area(name))
+    return tuple(found)
+
+
+def _block_names() -> set[str]:
+    slug = StorageAreaBlock.get_block_type_slug()
+    try:
+        with SyncClientContext.get_or_create() as prefect:
+            documents = prefect.client.read_block_documents_by_type(slug)
+    except (httpx.HTTPError, PrefectException, RuntimeError):
+        return set()
+    return {document.name for document in documents if document.name}
 
 
 async def _block(name: str) -> StorageAreaBlock | None:

@@ -116,6 +116,10 @@ class Settings(BaseSettings):
         False,  # noqa: FBT003 - pydantic's default
         description="Refuse to stage for a user whom the process is not and cannot give files to; set in pods.",
     )
+    nginx_files: str | None = Field(
+        None,
+        description="Where an nginx in front sends files from, as in deployments/nginx/nginx.conf: `/stager-files`.",
+    )
     log_file: Path = Field(Path("staging_service.log"), description="Where the log is written beside the console.")
 
 

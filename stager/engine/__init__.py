@@ -9,7 +9,7 @@ takes it back; ``sweep`` removes what the dead left.
 from stager.engine.compare import Absent, Comparison, Likeness, compare, is_same_file, link_target
 from stager.engine.control import Control
 from stager.engine.expected import Expected, require_size, verify
-from stager.engine.fingerprint import fingerprint
+from stager.engine.fingerprint import fingerprint, fingerprint_of_file
 from stager.engine.publish import Published, flush, publish
 from stager.engine.seal import repair, seal
 from stager.engine.stage_link import stage_hard_link, stage_symlink
@@ -34,6 +34,7 @@ __all__ = [
     "compare",
     "discard",
     "fingerprint",
+    "fingerprint_of_file",
     "flush",
     "is_same_file",
     "link_target",

@@ -129,6 +129,11 @@ def fingerprint(destination: Location) -> str | None:
             return fingerprint_at(parent.fd, destination.name, destination.display)
 
 
+def fingerprint_of_file(status: os.stat_result) -> str:
+    """Return the fingerprint of a regular file, as a survey has it."""
+    return Contents().closed_with(status)
+
+
 def fingerprint_at(parent: int, name: bytes, display: str) -> str | None:
     """Return what `fingerprint` does, of a name in an open directory."""
     try:

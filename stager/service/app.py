@@ -14,6 +14,7 @@ from stager.service.areas import resolve_area
 from stager.service.beside import beside
 from stager.service.dispatcher import Dispatcher
 from stager.service.door import open_door
+from stager.service.downloads import open_desk
 from stager.service.limits import Limits
 from stager.service.logging import set_up_logging
 from stager.service.metrics.recorded import Recorded
@@ -21,7 +22,21 @@ from stager.service.openapi import DescribedAPI
 from stager.service.problems import answer_errors
 from stager.service.reconciler import Reconciler
 from stager.service.responses import EscapedJSON
-from stager.service.routes import config, create_file, docs, health, limits, logs, metrics, problems, requests, staging
+from stager.service.routes import (
+    areas,
+    config,
+    create_file,
+    docs,
+    files,
+    health,
+    internal,
+    limits,
+    logs,
+    metrics,
+    problems,
+    requests,
+    staging,
+)
 from stager.service.safe_headers import SafeHeaders
 from stager.settings import Settings, get_settings
 
@@ -42,8 +57,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_door(settings) as door:
-            app.state.door, app.state.recorded = door, Recorded()
+        async with open_door(settings) as door, open_desk(door) as desk:
+            app.state.door, app.state.desk, app.state.recorded = door, desk, Recorded()
             # Imports Prefect's package: not while somebody waits for an answer.
             warm_up = asyncio.create_task(asyncio.to_thread(resolve_area, "source"))
             async with (
@@ -66,7 +81,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     _add_middleware(app, settings)
     answer_errors(app)
-    for routes in (staging, requests, health, limits, metrics, logs, config, create_file, problems, docs):
+    for routes in (
+        staging,
+        requests,
+        files,
+        areas,
+        internal,
+        health,
+        limits,
+        metrics,
+        logs,
+        config,
+        create_file,
+        problems,
+        docs,
+    ):
         app.include_router(routes.router)
     app.router.routes.append(docs.ASSETS)
     return app

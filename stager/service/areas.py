@@ -44,6 +44,13 @@ def check_area(name: str, *, written: bool) -> None:
         raise DestinationNotWritable(str(area.path), "no permission, or mounted read-only")
 
 
+def known_areas() -> tuple[StorageArea, ...]:
+    """Return all storage areas, by name; may block as `resolve_area` does."""
+    from blocks.areas import known_areas as known  # noqa: PLC0415 - likewise
+
+    return known()
+
+
 async def destination_path(row: StagingRequestRow, relative_path: str) -> str:
     """Return where a request's destination is here, as one path."""
     area = await asyncio.to_thread(resolve_area, row.destination_area)

@@ -17,6 +17,7 @@ import structlog
 
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
 from stager.records import (
+    DIRECT_DOWNLOAD,
     StagingRequestRow,
     fail_request,
     open_flow_runs,
@@ -26,7 +27,6 @@ from stager.records import (
     waiting_requests,
 )
 from stager.service.door import Door
-from stager.service.download_record import DIRECT_DOWNLOAD
 from stager.service.plight import Plight
 from stager.service.pod_watch import PodWatch, error_of
 from stager.service.prefect import CRASHED, FlowRun

@@ -289,6 +289,15 @@ def lone_door(session_database_url: str, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
+def door_behind_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
+    """A door that leaves large files to an nginx in front."""
+    folder = tmp_path_factory.mktemp("door-behind-nginx")
+    nobody, url = f"http://127.0.0.1:{free_port()}/api", f"sqlite:///{folder}/records.db"
+    with served_door(folder, database_url=url, prefect_api=nobody, STAGER_NGINX_FILES="/stager-files") as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
 def door(
     prefect: PrefectServer, session_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServedDoor]:

@@ -64,6 +64,10 @@ class Caller:
         """Return when they may stage from or to a storage area; else raise NotAllowed."""
         self._check(area, "the storage area", *(grant.areas for grant in self.grants))
 
+    def may_use(self, area: str) -> bool:
+        """Return whether they may stage from or to a storage area."""
+        return any(EVERY in grant.areas or area in grant.areas for grant in self.grants)
+
     def check_admin(self) -> None:
         """Return when they are an administrator; else raise NotAllowed."""
         if not self.is_admin:

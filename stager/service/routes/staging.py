@@ -16,13 +16,13 @@ from stager.errors import InvalidMethod
 from stager.identity import resolve
 from stager.methods import METHODS
 from stager.models import PathText, StagingItem, StagingRequest, Status
-from stager.records import StagedFile, StagingRequestRow, create_request, files_of
+from stager.records import DIRECT_DOWNLOAD, StagedFile, StagingRequestRow, create_request, files_of
 from stager.service.areas import destination_path
 from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller
 from stager.service.door import Door, OpenDoor
-from stager.service.download_record import DIRECT_DOWNLOAD, DOWNLOAD_AREA
-from stager.service.downloads import download
+from stager.service.downloads import OpenDesk
+from stager.service.downloads.hand_out import Wanted, record_and_hand_out
 from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented, error_class, staging_problem
 from stager.service.quota import check_open_requests
@@ -72,6 +72,7 @@ async def stage_data(
     *,
     request: Request,
     door: OpenDoor,
+    desk: OpenDesk,
     caller: CurrentCaller,
     body: StageDataBody,
     method: Annotated[str, Query(description="Staging method.", examples=["local_copy"])],
@@ -92,9 +93,11 @@ async def stage_data(
     _check_caller(caller, method=method, username=username)
     await asyncio.to_thread(resolve, username, users_file=door.settings.users_file)
     await check_open_requests(door, username)
-    row = await _record(door, paths, method=method, username=username)
     if method == DIRECT_DOWNLOAD:
-        return await download(door, row)
+        source, destination = paths.local_path_on_storage, paths.relative_path
+        wanted = Wanted(area=SOURCE_AREA, path=source, username=username, destination=destination)
+        return await record_and_hand_out(desk, wanted)
+    row = await _record(door, paths, method=method, username=username)
     door.recorded.set()
     row = await wait_for_outcome(door, row, seconds=door.settings.wait)
     return await _answer(request, door, row)
@@ -118,8 +121,7 @@ def _check_caller(caller: Caller, *, method: str, username: str) -> None:
 async def _record(door: Door, paths: StagingPaths, *, method: str, username: str) -> StagingRequestRow:
     """Write the request down before anybody is asked to do it."""
     item = StagingItem(source=paths.local_path_on_storage, destination=paths.relative_path)
-    area = DOWNLOAD_AREA if method == DIRECT_DOWNLOAD else USER_AREA
-    wanted = StagingRequest(method=method, username=username, items=(item,), destination_area=area)
+    wanted = StagingRequest(method=method, username=username, items=(item,), destination_area=USER_AREA)
     row = await door.ask(create_request, wanted)
     structlog.contextvars.bind_contextvars(staging_request=row.id)
     logger.info("Request recorded")

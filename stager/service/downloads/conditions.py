@@ -1,0 +1,93 @@
+"""Conditional requests: what a client has already, and whether it still counts (RFC 9110, section 13)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from enum import Enum
+
+from starlette.datastructures import Headers
+
+_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+
+
+class Verdict(Enum):
+    """What the conditions of a request lead to, with the HTTP status of it."""
+
+    SEND = 200
+    NOT_MODIFIED = 304
+    FAILED = 412
+
+
+@dataclass(frozen=True)
+class Validators:
+    """What tells one state of a file from another.
+
+    Parameters
+    ----------
+    etag
+        The entity tag as it is sent, ``W/`` and quotes included.
+    modified
+        Time of the last change, in whole seconds since the epoch.
+    is_settled
+        The file has not been touched lately, so that its time is as good as a tag.
+    """
+
+    etag: str
+    modified: int
+    is_settled: bool
+
+    @property
+    def last_modified(self) -> str:
+        """The time as a header has it."""
+        return format_datetime(datetime.fromtimestamp(self.modified, UTC), usegmt=True)
+
+
+def judge(headers: Headers, validators: Validators) -> Verdict:
+    """Return what the conditions of a GET or HEAD lead to, in the order of section 13.2.2.
+
+    Notes
+    -----
+    A date that is none, and a date beside a tag, count as if they were not there.
+    """
+    if (tags := headers.get("if-match")) is not None:
+        if not _matches(tags, validators.etag, is_strong=True):
+            return Verdict.FAILED
+    elif (date := _seconds(headers.get("if-unmodified-since"))) is not None and validators.modified > date:
+        return Verdict.FAILED
+    if (tags := headers.get("if-none-match")) is not None:
+        return Verdict.NOT_MODIFIED if _matches(tags, validators.etag, is_strong=False) else Verdict.SEND
+    since = _seconds(headers.get("if-modified-since"))
+    return Verdict.NOT_MODIFIED if since is not None and validators.modified <= since else Verdict.SEND
+
+
+def may_continue(if_range: str | None, validators: Validators) -> bool:
+    """Tell whether a Range counts: what the client has a part of is still the same (section 13.1.5).
+
+    A weak tag never does, and a date only where it is as good as a tag (section 8.8.2.2).
+    """
+    if if_range is None:
+        return True
+    if if_range.startswith(('"', "W/")):
+        return not if_range.startswith("W/") and if_range == validators.etag
+    return validators.is_settled and _seconds(if_range) == validators.modified
+
+
+def _matches(tags: str, etag: str, *, is_strong: bool) -> bool:
+    if tags.strip() == "*":
+        return True
+    found = _TAG.findall(tags)
+    if is_strong:
+        return not etag.startswith("W/") and etag in found
+    return etag.removeprefix("W/") in {tag.removeprefix("W/") for tag in found}
+
+
+def _seconds(date: str | None) -> int | None:
+    """Return an HTTP date as seconds since the epoch, None for what is none."""
+    try:
+        moment = parsedate_to_datetime(date or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -1,0 +1,150 @@
+"""From a path to an answer: opened, looked at, recorded, sent."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stager.errors import InvalidMethod, InvalidUserName, StagingError
+from stager.identity import resolve
+from stager.records import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnded, new_download_id
+from stager.service.areas import resolve_area
+from stager.service.downloads.answer import SENT, headers_of, negotiate
+from stager.service.downloads.archive import ArchiveRepresentation
+from stager.service.downloads.desk import Desk
+from stager.service.downloads.nginx import path_for_nginx, sent_by_nginx
+from stager.service.downloads.pieces import Summed
+from stager.service.downloads.representation import FileRepresentation, Representation
+from stager.service.downloads.sending import Download, Sending
+from stager.service.downloads.source import OpenSource, open_source
+from stager.service.downloads.tar import MEDIA_TYPE as TAR
+from stager.service.downloads.tar import Tar
+from stager.service.downloads.zipped import MEDIA_TYPE as ZIP
+from stager.service.downloads.zipped import Zip
+
+# Whose download it is where nobody said: this machine's own user, without authentication.
+ANONYMOUS = "anonymous"
+
+
+class Archive(StrEnum):
+    """What a directory is sent as."""
+
+    TAR = "tar"
+    ZIP = "zip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a caller asks for: a path of an area, and what for."""
+
+    area: str
+    path: str
+    username: str | None = None
+    archive: Archive = Archive.TAR
+    destination: str = ""
+
+    def begun(self) -> DownloadBegun:
+        """Return what the record says of its beginning."""
+        return DownloadBegun(
+            id=new_download_id(),
+            username=self.username or ANONYMOUS,
+            area=self.area,
+            path=self.path,
+            destination=self.destination or self.path,
+            acting_as=f"nobody: sent to the caller by user {os.geteuid()}",
+        )
+
+
+async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
+    """Return the answer to a GET or HEAD of a file or a directory.
+
+    Only bytes make a record: neither a HEAD nor what is refused or not modified does.
+
+    Raises
+    ------
+    StagingError
+        It cannot be sent.
+    """
+    whole = await look_at(desk, wanted)
+    body = negotiate(whole, request.method, request.headers)
+    if request.method == "HEAD" or body.status not in SENT:
+        whole.source.descriptor.close()
+        return Response(status_code=body.status, headers=headers_of(whole, body))
+    sending = Sending(desk, wanted.begun(), whole, body)
+    prefix = desk.door.settings.nginx_files
+    if prefix and (path := path_for_nginx(whole, request.headers)):
+        await desk.ledger.begin(sending.begun)
+        desk.ledger.leave(sending.ended(None))
+        return sent_by_nginx(sending, path, prefix=prefix)
+    if not (isinstance(whole, FileRepresentation) and whole.content is not None):
+        await desk.ledger.begin(sending.begun)
+    return Download(sending)
+
+
+async def record_and_hand_out(desk: Desk, wanted: Wanted) -> Response:
+    """Return the answer to the demo's POST: the whole file, and a record also of what is refused.
+
+    Raises
+    ------
+    StagingError
+        It cannot be sent; the record says why.
+    """
+    begun = wanted.begun()
+    try:
+        whole = await look_at(desk, wanted)
+    except StagingError as error:
+        await desk.ledger.write(begun, DownloadEnded(id=begun.id, bytes_sent=0, error=error))
+        raise
+    body = negotiate(whole, "POST", Headers())
+    is_summed = isinstance(whole, FileRepresentation) and whole.checksum is None
+    sending = Sending(desk, begun, whole, body, Summed(body.pieces) if is_summed else None)
+    if not (isinstance(whole, FileRepresentation) and whole.content is not None):
+        await desk.ledger.begin(begun)
+    return Download(sending)
+
+
+async def look_at(desk: Desk, wanted: Wanted) -> Representation:
+    """Return what there is to send.
+
+    Raises
+    ------
+    StagingError
+        Nothing is there, or nothing that this caller may have.
+    """
+    if DIRECT_DOWNLOAD not in desk.door.settings.allowed_methods:
+        raise InvalidMethod(DIRECT_DOWNLOAD)
+    found = await desk.do(_look, desk, wanted)
+    return await desk.with_checksum(found) if isinstance(found, FileRepresentation) else found
+
+
+def _look(desk: Desk, wanted: Wanted) -> Representation:
+    source = open_wanted(desk, wanted)
+    try:
+        return _representation(desk, source, wanted.archive)
+    except BaseException:
+        source.descriptor.close()
+        raise
+
+
+def open_wanted(desk: Desk, wanted: Wanted) -> OpenSource:
+    """Open what a caller asks for, beneath what they may see of the area; in a thread."""
+    if wanted.username is not None:
+        resolve(wanted.username, users_file=desk.door.settings.users_file)
+    area = resolve_area(wanted.area)
+    if area.per_user and wanted.username is None:
+        raise InvalidUserName("")
+    return open_source(area, wanted.path, inside=wanted.username if area.per_user else None)
+
+
+def _representation(desk: Desk, source: OpenSource, archive: Archive) -> Representation:
+    if not source.is_directory:
+        return desk.small(source)
+    make, media_type = (Tar, TAR) if archive is Archive.TAR else (Zip, ZIP)
+    of = partial(ArchiveRepresentation, source, make, media_type=media_type)
+    return of(ending=f".{archive}".encode()).surveyed()

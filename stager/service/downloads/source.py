@@ -1,0 +1,89 @@
+"""A source, opened beneath its area: what its name leads to later does not matter."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from dataclasses import dataclass
+
+from stager.engine import fingerprint_of_file
+from stager.errors import PathOutsideArea, StagingError, UnsupportedFileType, source_error
+from stager.models import StorageArea
+from stager.paths import Descriptor, Location, Symlinks, locate, open_location
+
+# A FIFO must not hold us up, nor a terminal become ours.
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+# Times of a file system tick: what changes twice within a tick has one time.
+# Seconds that a file must have been left alone for its times to tell it from every later state.
+SETTLED = 2.0
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """A file or a directory that is open for reading."""
+
+    location: Location
+    descriptor: Descriptor
+    status: os.stat_result
+
+    @property
+    def is_directory(self) -> bool:
+        """It is a directory; else it is a regular file."""
+        return stat.S_ISDIR(self.status.st_mode)
+
+    @property
+    def size_bytes(self) -> int:
+        """A file's size."""
+        return self.status.st_size
+
+    @property
+    def fingerprint(self) -> str:
+        """What any change of the file changes."""
+        return fingerprint_of_file(self.status)
+
+    @property
+    def is_settled(self) -> bool:
+        """Nobody has touched it for long enough that its fingerprint tells every later change."""
+        return time.time() - max(self.status.st_mtime, self.status.st_ctime) >= SETTLED
+
+
+def open_source(area: StorageArea, path: str, *, inside: str | None = None) -> OpenSource:
+    """Open a file or a directory of an area.
+
+    Parameters
+    ----------
+    path
+        Relative to the area, or absolute inside it.
+    inside
+        The user's folder of the area, where each user has one.
+
+    Raises
+    ------
+    InvalidPath, PathOutsideArea
+        The path says nothing, or leads out of the area by itself or by a symbolic link.
+    SourceNotFound
+        Nothing is there.
+    SourceUnreadable, UnsupportedFileType
+        It may not be read, or is neither a file nor a directory.
+    """
+    location = locate(area.path, path, inside=inside, may_be_absolute=inside is None)
+    try:
+        descriptor = open_location(location, _FLAGS, Symlinks.FOLLOWED_BENEATH)
+    except OSError as error:
+        raise in_words(error, location) from error
+    status = os.fstat(descriptor.fd)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        descriptor.close()
+        raise UnsupportedFileType(location.display, "a FIFO, a socket or a device")
+    return OpenSource(location, descriptor, status)
+
+
+def in_words(error: OSError, location: Location) -> StagingError:
+    """Return the error for a place that could not be opened."""
+    if error.errno in (errno.EXDEV, errno.ELOOP):
+        return PathOutsideArea(location.display, str(location.root))
+    if error.errno == errno.ENXIO:
+        return UnsupportedFileType(location.display, "a socket or a device")
+    return source_error(error, location.display)

@@ -1,0 +1,110 @@
+"""What is in a folder of an area: a page at a time, sorted by the names' bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from stager.engine.source import kind_in_words
+from stager.errors import InvalidPath, PathOutsideArea, SourceError
+from stager.models import StorageArea
+from stager.paths import Descriptor, Location, Symlinks, locate, open_location
+from stager.service.downloads.source import in_words
+
+_KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One thing in a folder; a link is not followed."""
+
+    name: str
+    kind: str
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Some of a folder's entries, and where the next begin."""
+
+    entries: list[Listed]
+    next_cursor: str | None
+
+
+def list_folder(area: StorageArea, path: str, *, inside: str | None, cursor: str | None, limit: int) -> Listing:
+    """Return a page of what is in a folder; only the entries on it are looked at.
+
+    Parameters
+    ----------
+    path
+        The folder; empty for the area itself, or the user's folder.
+    inside
+        The user's folder of the area, where each user has one.
+    cursor
+        The previous page's. What was there all the time is on one page, once.
+
+    Raises
+    ------
+    InvalidPath, PathOutsideArea
+        The path says nothing, or leads out of the area; or the cursor is none.
+    SourceNotFound, SourceUnreadable, SourceError
+        There is no such folder, it may not be read, or it is no folder.
+    """
+    after = _name_of(cursor) if cursor else b""
+    location = _locate(area, path, inside)
+    with _open(location) as folder:
+        names = heapq.nsmallest(limit + 1, (name for name in _names(folder.fd, location) if name > after))
+        entries = [listed for name in names[:limit] for listed in _look(folder.fd, name)]
+    return Listing(entries, _cursor_of(names[limit - 1]) if len(names) > limit else None)
+
+
+def _locate(area: StorageArea, path: str, inside: str | None) -> Location:
+    if path.strip("/."):
+        return locate(area.path, path, inside=inside, may_be_absolute=inside is None)
+    if ".." in path.split("/"):
+        raise PathOutsideArea(path, str(area.path))
+    return Location(area.path, () if inside is None else (os.fsencode(inside),))
+
+
+def _open(location: Location) -> Descriptor:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
+    try:
+        return open_location(location, flags, Symlinks.FOLLOWED_BENEATH)
+    except NotADirectoryError as error:
+        raise SourceError(location.display, "it is not a directory") from error
+    except OSError as error:
+        raise in_words(error, location) from error
+
+
+def _names(folder: int, location: Location) -> Iterator[bytes]:
+    try:
+        # By the descriptor, which gives text: PEP 383 brings the bytes back.
+        yield from map(os.fsencode, os.listdir(folder))
+    except OSError as error:
+        raise in_words(error, location) from error
+
+
+def _look(folder: int, name: bytes) -> Iterator[Listed]:
+    with suppress(FileNotFoundError):  # removed meanwhile
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), kind_in_words(status.st_mode).removeprefix("a "))
+        yield Listed(os.fsdecode(name), kind, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _cursor_of(name: bytes) -> str:
+    return base64.urlsafe_b64encode(name).decode("ascii")
+
+
+def _name_of(cursor: str) -> bytes:
+    try:
+        return base64.b64decode(cursor, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidPath(cursor, "it is no cursor of a page") from error

@@ -1,0 +1,108 @@
+"""Storage areas, and what is in them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Literal
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import Field
+from starlette.requests import Request
+
+from stager.errors import InvalidUserName, SourceNotFound, UnknownArea
+from stager.identity import resolve
+from stager.models import PathText, StorageArea
+from stager.service.areas import known_areas, resolve_area
+from stager.service.callers.current import CurrentCaller
+from stager.service.downloads import Desk, OpenDesk
+from stager.service.listing import Listing, list_folder
+from stager.service.problems import documented
+from stager.service.views import View
+
+router = APIRouter(prefix="/areas", tags=["downloads"])
+
+MAX_PAGE = 1000
+
+
+class AreaView(View):
+    """A storage area that the caller may use."""
+
+    name: str
+    per_user: bool = Field(description="Each user has a folder of their own in it.")
+
+
+class Areas(View):
+    """The storage areas that the caller may use."""
+
+    areas: tuple[AreaView, ...]
+
+
+class EntryView(View):
+    """One thing in a folder. A symbolic link is not followed."""
+
+    name: PathText = Field(description="Its name; bytes that are not UTF-8 are escaped lone surrogates.")
+    kind: Literal["file", "directory", "symlink", "FIFO", "socket", "character device", "block device"]
+    size_bytes: int
+    modified_at: datetime
+
+
+class EntryPage(View):
+    """Some of a folder's entries, sorted by the bytes of their names."""
+
+    entries: tuple[EntryView, ...]
+    next_cursor: str | None = Field(description="Give it as cursor for the next page, null on the last.")
+
+
+@router.get("", summary="The storage areas", responses=documented(401, 403))
+@router.get("/", include_in_schema=False)
+async def show_areas(caller: CurrentCaller) -> Areas:
+    """Return the areas that the caller may use."""
+    areas = await asyncio.to_thread(known_areas)
+    return Areas(
+        areas=tuple(AreaView(name=area.name, per_user=area.per_user) for area in areas if caller.may_use(area.name))
+    )
+
+
+@router.get(
+    "/{area}/entries", summary="What is in a folder, in pages", responses=documented(400, 401, 403, 404, 422, 503)
+)
+@router.get("/{area}/entries/", include_in_schema=False)
+async def show_entries(
+    *,
+    request: Request,
+    desk: OpenDesk,
+    caller: CurrentCaller,
+    area: str,
+    path: Annotated[str, Query(description="The folder; the area itself, or the user's folder, by default.")] = "",  # noqa: ARG001 - its bytes are read from the address
+    username: Annotated[str | None, Query(description="Whose folder, in a users' area.")] = None,
+    cursor: Annotated[str | None, Query(description="The previous page's next_cursor.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")] = 100,
+) -> EntryPage:
+    """Return a page of a folder's entries; a link is shown, not followed."""
+    caller.check_area(area)
+    username = caller.username if username is None else caller.user(username)
+    try:
+        page = await desk.do(_list, desk, area, _path_in(request), username=username, cursor=cursor, limit=limit)
+    except (SourceNotFound, UnknownArea) as error:
+        raise HTTPException(HTTPStatus.NOT_FOUND, error.message) from None  # as in the files' routes
+    entries = tuple(EntryView.model_validate(vars(entry)) for entry in page.entries)
+    return EntryPage(entries=entries, next_cursor=page.next_cursor)
+
+
+def _list(desk: Desk, name: str, path: str, *, username: str | None, cursor: str | None, limit: int) -> Listing:
+    if username is not None:
+        resolve(username, users_file=desk.door.settings.users_file)
+    area: StorageArea = resolve_area(name)
+    if area.per_user and username is None:
+        raise InvalidUserName("")
+    return list_folder(area, path, inside=username if area.per_user else None, cursor=cursor, limit=limit)
+
+
+def _path_in(request: Request) -> str:
+    """Return the path that the query gives, byte by byte."""
+    pairs = parse_qsl(os.fsdecode(request.scope["query_string"]), keep_blank_values=True, errors="surrogateescape")
+    return dict(pairs).get("path", "")

@@ -1,0 +1,103 @@
+"""Files and directories of an area, to download."""
+
+from __future__ import annotations
+
+import os
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from fastapi import APIRouter, HTTPException, Query
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stager.errors import SourceNotFound, UnknownArea
+from stager.records import DIRECT_DOWNLOAD
+from stager.service.callers.current import CurrentCaller
+from stager.service.downloads import OpenDesk
+from stager.service.downloads.hand_out import Archive, Wanted, hand_out
+from stager.service.problems import documented
+
+
+class _AnyPath(Convertor[str]):
+    """What is left of an address, line breaks included: a name may have them."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any", _AnyPath())
+router = APIRouter(prefix="/files", tags=["downloads"])
+logger = structlog.get_logger(__name__)
+
+
+def _header(description: str, example: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}, "example": example}
+
+
+_HEADERS = {
+    "ETag": _header("Tells this state of the file from its others.", '"adler32-0a1b2c3d-400-17f3a5c0de000000"'),
+    "Last-Modified": _header("When it was changed last.", "Tue, 24 Nov 2026 20:00:00 GMT"),
+    "Accept-Ranges": _header("Parts can be asked for.", "bytes"),
+    "Content-Disposition": _header("The name to save it under.", 'attachment; filename="image.fits"'),
+    "Repr-Digest": _header("The whole file's checksum, where it is known.", "adler=:ChssPQ==:"),
+}
+_BYTES: dict[str, Any] = {"application/octet-stream": {}, "application/x-tar": {}, "application/zip": {}}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file, or the directory as an archive.", "content": _BYTES, "headers": _HEADERS},
+    206: {
+        "description": "The parts that Range asks for; of several, multipart/byteranges.",
+        "content": {"application/octet-stream": {}, "multipart/byteranges": {}},
+        "headers": {**_HEADERS, "Content-Range": _header("Which part it is.", "bytes 0-99/1024")},
+    },
+    304: {"description": "What the caller has is still the same.", "headers": _HEADERS},
+    412: {"description": "It is not what If-Match or If-Unmodified-Since want."},
+    416: {
+        "description": "No part that Range asks for is in the file.",
+        "headers": {"Content-Range": _header("How long it is.", "bytes */1024")},
+    },
+    **documented(400, 401, 403, 404, 409, 422, 503),
+}
+
+
+@router.get(
+    "/{area}/{path:any}",
+    summary="A file, a part of it, or a directory as an archive",
+    response_class=Response,
+    responses=_RESPONSES,
+)
+@router.head("/{area}/{path:any}", summary="What a GET would say, without the bytes", responses=_RESPONSES)
+async def show_file(
+    *,
+    request: Request,
+    desk: OpenDesk,
+    caller: CurrentCaller,
+    area: str,
+    path: str,  # noqa: ARG001 - its bytes are read from the address: they need not be UTF-8
+    username: Annotated[str | None, Query(description="Whose download it is; whose folder, in a users' area.")] = None,
+    archive: Annotated[Archive, Query(description="What a directory is sent as.")] = Archive.TAR,
+) -> Response:
+    """Send a file as it is; parts, conditions and checksums as in RFC 9110 and RFC 9530."""
+    caller.check_method(DIRECT_DOWNLOAD)
+    caller.check_area(area)
+    username = caller.username if username is None else caller.user(username)
+    wanted = Wanted(area=area, path=path_in(request), username=username, archive=archive)
+    structlog.contextvars.bind_contextvars(area=area, source=wanted.path, username=username)
+    try:
+        return await hand_out(desk, request, wanted)
+    except (SourceNotFound, UnknownArea) as error:
+        # Not "from error": the handler would answer with that, as the demo does to its own call.
+        raise HTTPException(HTTPStatus.NOT_FOUND, error.message) from None
+
+
+def path_in(request: Request) -> str:
+    """Return the path behind the area's name, byte by byte as it was sent."""
+    raw: bytes = request.scope["raw_path"]
+    return os.fsdecode(unquote_to_bytes(raw.partition(b"/files/")[2].partition(b"/")[2]))

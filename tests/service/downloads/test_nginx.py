@@ -1,0 +1,174 @@
+"""The nginx that is shipped, in front of a door: it sends the large files, and the records know."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import ServedDoor
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+SHIPPED = Path(__file__).parents[3] / "deployments" / "nginx" / "nginx.conf"
+LARGE = 3 * 1024 * 1024 + 7
+DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+
+
+@pytest.fixture(scope="module")
+def front(door_behind_nginx: ServedDoor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The shipped configuration, with addresses of ours."""
+    if NGINX is None:
+        pytest.skip("needs nginx (Debian: apt-get install nginx-light)")
+    folder = tmp_path_factory.mktemp("nginx")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = SHIPPED.read_text().replace("SERVICE;", f"{door_behind_nginx.url.removeprefix('http://')};")
+    text = text.replace("LISTEN;", f"127.0.0.1:{port};").replace("/tmp/nginx", f"{folder}/nginx")
+    (folder / "nginx.conf").write_text(text if text.startswith("user") else f"user root;\n{text}")
+    command = [*DIES_WITH_US, NGINX, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as nginx:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                wait_for(client, nginx, folder / "log")
+                yield client
+        finally:
+            nginx.terminate()
+
+
+def wait_for(client: httpx.Client, nginx: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and nginx.poll() is None:
+        with suppress(httpx.HTTPError):
+            client.get("/config")
+            return
+        time.sleep(0.05)
+    pytest.fail(f"nginx did not come up: {log.read_text()}")
+
+
+def put(door: ServedDoor, name: str, data: bytes) -> bytes:
+    path = door.source / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    time.sleep(2.1)  # its times are no news any more
+    return data
+
+
+def record(door: ServedDoor, source: str, status: str) -> dict[str, object]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for summary in door.client.get("/requests", params={"method": "direct_download"}).json()["requests"]:
+            found = door.request(summary["request_id"])
+            if found["items"][0]["source"] == source and found["status"] == status:
+                return dict(found["items"][0])
+        time.sleep(0.05)
+    pytest.fail(f"no download of {source} is {status}")
+
+
+@pytest.mark.parametrize("name", ["plain", "odd\nname", 'a "quoted" 100% naïve ?#&;', "deep/file"])
+def test_nginx_sends_a_large_file_with_our_headers_and_the_record_closes(
+    front: httpx.Client, door_behind_nginx: ServedDoor, shelf_content: Callable[[int], bytes], name: str
+) -> None:
+    data = put(door_behind_nginx, name, shelf_content(LARGE))
+    answer = front.get(f"/files/source/{quote(name)}")
+    direct = door_behind_nginx.client.head(f"/files/source/{quote(name)}")
+
+    assert (answer.status_code, answer.headers["server"]) == (200, "nginx")
+    assert answer.content == data
+    for header in ("etag", "last-modified", "content-disposition", "content-length"):
+        assert answer.headers[header] == direct.headers[header]
+    assert not [header for header in answer.headers if header.startswith(("x-accel", "x-stager"))]
+    item = record(door_behind_nginx, name, "completed")
+    assert item["progress"] == {"bytes_done": LARGE, "files_done": 1}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "size"),
+    [
+        ({"Range": "bytes=5-14"}, 206, 10),
+        ({"Range": "bytes=-3", "If-Range": "{etag}"}, 206, 3),
+        ({"Range": "bytes=-3", "If-Range": '"other"'}, 200, LARGE),
+        ({"Range": "bytes=99999999-"}, 416, None),
+        ({"If-None-Match": "{etag}"}, 304, 0),
+        ({"If-None-Match": '"other"'}, 200, LARGE),
+        ({"If-Match": "{etag}"}, 200, LARGE),
+        ({"If-Match": '"other"'}, 412, 0),
+    ],
+    ids=str,
+)
+def test_conditions_and_ranges_are_the_same_through_nginx(
+    front: httpx.Client,
+    door_behind_nginx: ServedDoor,
+    shelf_content: Callable[[int], bytes],
+    *,
+    headers: dict[str, str],
+    status: int,
+    size: int | None,
+) -> None:
+    if not (door_behind_nginx.source / "conditional").exists():
+        put(door_behind_nginx, "conditional", shelf_content(LARGE))
+    tag = front.head("/files/source/conditional").headers["etag"]
+    answer = front.get(
+        "/files/source/conditional", headers={name: said.replace("{etag}", tag) for name, said in headers.items()}
+    )
+
+    assert answer.status_code == status
+    assert size is None or len(answer.content) == size
+
+
+def test_a_client_of_nginx_that_hangs_up_closes_the_record(front: httpx.Client, door_behind_nginx: ServedDoor) -> None:
+    size = 256 * 1024 * 1024
+    with (door_behind_nginx.source / "hung-up").open("wb") as stream:
+        stream.truncate(size)
+    with front.stream("GET", "/files/source/hung-up") as answer:
+        next(answer.iter_raw(65536))
+
+    taken = record(door_behind_nginx, "hung-up", "cancelled")["progress"]
+    assert isinstance(taken, dict)
+    assert 0 < taken["bytes_done"] < size
+
+
+def test_a_link_that_is_swapped_under_nginx_leads_nobody_out(
+    front: httpx.Client, door_behind_nginx: ServedDoor, shelf_content: Callable[[int], bytes]
+) -> None:
+    inside, outside = door_behind_nginx.source / "inside", door_behind_nginx.folder / "outside"
+    secret, data = b"s" * LARGE, shelf_content(LARGE)
+    for folder, content in ((inside, data), (outside, secret)):
+        folder.mkdir()
+        (folder / "file").write_bytes(content)
+    stop = threading.Event()
+
+    def swap() -> None:
+        away = door_behind_nginx.folder / "away"
+        while not stop.is_set():
+            inside.rename(away)
+            inside.symlink_to(outside)
+            inside.unlink()
+            away.rename(inside)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    try:
+        answers = [front.get("/files/source/inside/file", headers={"Range": "bytes=0-9"}) for _ in range(150)]
+    finally:
+        stop.set()
+        swapping.join()
+    assert {answer.status_code for answer in answers} <= {206, 403, 404}
+    assert {answer.content for answer in answers if answer.status_code == 206} <= {data[:10]}
+
+
+def test_what_nginx_says_to_the_door_nobody_else_may_say(front: httpx.Client) -> None:
+    assert front.post("/internal/sent/x?bytes_sent=1").status_code == 404
+    assert front.get("/stager-files/etc/passwd").status_code == 404
+    assert front.get("/stager-sent").status_code == 404
