@@ -1,0 +1,207 @@
+"""A site of our own in the cluster, whose every request gets a pod, with short deadlines."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+import pytest
+import yaml
+
+from deployments.pods import Pods, base_job_template
+
+if TYPE_CHECKING:
+    from tests.cluster.conftest import Cluster
+
+MANIFESTS = Template(Path(__file__).with_name("site.yaml").read_text())
+# How long anything may take on two loaded cores, in seconds.
+PATIENCE = 400.0
+# A file, and a folder of files that takes a while.
+SOURCES = """
+mkdir /site/storage/many
+head -c 2000000 /dev/urandom | tee /site/storage/a.fits > /site/storage/linked.fits
+cd /site/storage/many; head -c 40000000 /dev/urandom | split --bytes=1300 --suffix-length=4
+"""
+# A flow run that others in its pod take the CPU from once it copies.
+CROWDED = """
+crowd() {
+    until ls -d /site/users/alice/.stager-*; do sleep 0.1; done
+    for _ in 1 2; do while :; do :; done & done
+}
+crowd > /dev/null 2>&1 &
+exec python -m prefect.engine
+"""
+T = TypeVar("T")
+OVER = {"completed", "skipped", "failed", "cancelled"}
+POOL = "/work_pools/staging-kubernetes"
+
+
+@dataclass(frozen=True)
+class Site:
+    """The site's doors, and the node's folder with its storages."""
+
+    cluster: Cluster
+    folder: str
+    http: httpx.Client
+    prefect: httpx.Client
+
+    # --- the storages ---
+
+    def run(self, script: str, *arguments: str) -> str:
+        """Return what a shell prints that has the storages at /site."""
+        return self.cluster.kubectl("exec", "site", "-c", "service", "--", "sh", "-ec", script, "sh", *arguments)
+
+    def delivered(self) -> dict[str, str]:
+        """Return what is in the user's area: type, owner, group and mode by name, temporary names too."""
+        listing = self.run("find /site/users/alice -mindepth 1 -maxdepth 1 -printf '%P %y %U %G %m\\n' || true")
+        return dict(line.split(" ", 1) for line in listing.splitlines())
+
+    def differences(self, source: str, destination: str) -> str:
+        """Return what a delivery has otherwise than its source: nothing."""
+        return self.run('diff -r "/site/storage/$1" "/site/users/alice/$2" || true', source, destination)
+
+    # --- requests and their records ---
+
+    @contextmanager
+    def directly(self) -> Iterator[httpx.Client]:
+        """Give a client of the service that needs no kubelet; only on the node itself."""
+        address = self.cluster.get("pod", "site")["status"]["podIP"]
+        with httpx.Client(base_url=f"http://{address}:8000", timeout=60) as client:
+            yield client
+
+    def ask(self, source: str, destination: str, *, method: str = "local_copy") -> str:
+        """Ask for a staging, and return the request's id at once."""
+        body = {"data": {"local_path_on_storage": source, "relative_path": destination}}
+        answer = self.http.post("/stage_data", params={"method": method, "username": "alice"}, json=body)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["request_id"])
+
+    def record(self, request_id: str) -> dict[str, Any]:
+        return dict(self.http.get(f"/requests/{request_id}").json())
+
+    def ended(self, request_id: str) -> dict[str, Any]:
+        """Return a request's record when it has ended."""
+        return self.until(lambda: self.record(request_id), lambda record: record["status"] in OVER)
+
+    def events(self, request_id: str) -> list[tuple[str, str]]:
+        """Return what is on record of a request, kind and detail."""
+        program = (
+            "import json, sys; from stager.records import Database, events_of\n"
+            "events = events_of(Database('sqlite:////site/records/records.db'), sys.argv[1])\n"
+            "print(json.dumps([[event.kind, event.detail] for event in events]))"
+        )
+        return [(kind, detail) for kind, detail in json.loads(self.run('python -c "$@"', program, request_id))]
+
+    # --- Prefect ---
+
+    def deployment(self, flow: str) -> str | None:
+        """Return the id of a flow's deployment in pods, None until it is registered."""
+        answer = self.prefect.get(f"/deployments/name/{flow}/{flow}-pod")
+        return str(answer.json()["id"]) if answer.is_success else None
+
+    def flow_run(self, request_id: str) -> dict[str, Any]:
+        """Return a request's flow run, when it has one."""
+        record = self.until(lambda: self.record(request_id), lambda record: bool(record["flow_run_id"]))
+        return dict(self.prefect.get(f"/flow_runs/{record['flow_run_id']}").json())
+
+    @contextmanager
+    def saying(self, defaults: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> Iterator[None]:
+        """Let the site say more of its pods, until the body ends."""
+        said = self.said()
+        self._register({**said, **more, "defaults": {**said["defaults"], **defaults}})
+        try:
+            yield
+        finally:
+            self._register(said)
+
+    def said(self) -> dict[str, Any]:
+        """Return what the site says of its pods."""
+        return dict(yaml.safe_load(self.cluster.get("configmap", "pods")["data"]["pods.yaml"]))
+
+    def _register(self, said: dict[str, Any]) -> None:
+        template = base_job_template(Pods.model_validate(said), namespace=self.cluster.namespace)
+        answer = self.prefect.patch(POOL, json={"base_job_template": template})
+        assert answer.is_success, answer.text
+
+    # --- the cluster ---
+
+    def pods(self, request_id: str) -> list[dict[str, Any]]:
+        """Return the pods of a request's present flow run."""
+        label = f"prefect.io/flow-run-id={self.flow_run(request_id)['id']}"
+        return list(self.cluster.get("pods", "--selector", label)["items"])
+
+    def pod(self, request_id: str) -> str:
+        """Return the name of a request's pod, when there is one."""
+        return str(self.until(lambda: self.pods(request_id), bool)[0]["metadata"]["name"])
+
+    def slowly(self, destination: str) -> tuple[str, str]:
+        """Return a request to copy many files, and its pod, which has less and less of a CPU."""
+        with self.saying({"cpu_limit": "200m", "command": f"sh -c {shlex.quote(CROWDED)}"}):
+            request = self.ask("many", destination)
+            return request, self.pod(request)
+
+    def copying(self, destination: str) -> tuple[str, str]:
+        """Return a request, and its pod, when it has begun to copy many files, slowly."""
+        request, pod = self.slowly(destination)
+        self.until(self.delivered, lambda found: any(name.startswith(".stager-") for name in found))
+        return request, pod
+
+    def is_cleared(self, request_id: str) -> bool:
+        """Return whether nothing of a request is under way in the cluster, and nothing unfinished on the storage."""
+        going = [pod for pod in self.pods(request_id) if pod["status"]["phase"] in {"Pending", "Running"}]
+        return not going and not any(".stager-" in name for name in self.delivered())
+
+    def until(self, look: Callable[[], T], holds: Callable[[T], bool]) -> T:
+        """Return the first look that holds."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds(seen := look()):
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.5)
+        return seen
+
+
+@pytest.fixture(scope="session")
+def site(cluster: Cluster, image: str) -> Iterator[Site]:
+    """The site, whose user alice has a source of one file and one of many."""
+    with opened(cluster, image) as site:
+        site.run(SOURCES)
+        yield site
+
+
+@contextmanager
+def opened(cluster: Cluster, image: str) -> Iterator[Site]:
+    """Give a site in a namespace, with its deployments registered; what is on its storages goes at the end."""
+    folder = f"/var/lib/staging-tests/{cluster.namespace}-pool"
+    manifests = MANIFESTS.substitute(NAMESPACE=cluster.namespace, IMAGE=image, FOLDER=folder)
+    cluster.kubectl("apply", "--filename", "-", stdin=manifests)
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/site", f"--timeout={PATIENCE:.0f}s")
+    with forwarded(cluster, 8000) as http, forwarded(cluster, 4200, path="/api") as prefect:
+        site = Site(cluster, folder, http, prefect)
+        for name in ("local-copy", "local-symlink", "symlink-copy"):
+            site.until(lambda name=name: site.deployment(name), bool)
+        yield site
+        site.run("find /site -mindepth 1 -delete || true")
+
+
+@contextmanager
+def forwarded(cluster: Cluster, port: int, *, path: str = "") -> Iterator[httpx.Client]:
+    """Give a client of one of the site's ports."""
+    command = ["kubectl", "--namespace", cluster.namespace, "port-forward", "pod/site", f":{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
+        try:
+            assert forwarding.stdout is not None
+            here = forwarding.stdout.readline().split()[2]
+            with httpx.Client(base_url=f"http://{here}{path}", timeout=60) as client:
+                yield client
+        finally:
+            forwarding.terminate()

@@ -1,0 +1,208 @@
+"""What befalls pods: each fault ends in a record that says it, another pod where that helps, and the right bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cluster.pool.conftest import Site
+
+# Notes a fault for the table in docs/kubernetes-pool.md: its name, its request, since when (time.monotonic).
+Note = Callable[[str, str, float], None]
+
+
+@pytest.fixture
+def note(site: Site, record_property: Callable[[str, object], None]) -> Note:
+    def _note(fault: str, request: str, since: float) -> None:
+        seconds, record = time.monotonic() - since, site.record(request)
+        befell = [detail for kind, detail in site.events(request) if kind in {"pod", "resubmitted"}]
+        facts = {"status": record["status"], "reason": record["error_reason"], "befell": befell, "seconds": seconds}
+        for name, value in {"fault": fault, **facts}.items():
+            record_property(name, value)
+
+    return _note
+
+
+def arrived(site: Site, request: str, destination: str) -> None:
+    """Hold a request that lost its pod to its promise."""
+    assert site.ended(request)["status"] == "completed"
+    assert site.differences("many", destination) == ""
+    assert site.until(lambda: site.is_cleared(request), bool)
+
+
+def refused(site: Site, request: str, reason: str) -> None:
+    """Hold a request that can have no pod to its promise: closed with the reason, tried no second time."""
+    record = site.ended(request)
+    assert record["status"] == "failed"
+    assert reason in record["error_reason"]
+    assert record["items"][0]["error_type"] == "PodImpossible"
+    assert [kind for kind, _ in site.events(request) if kind == "resubmitted"] == []
+    assert site.until(lambda: site.is_cleared(request), bool)
+    assert site.flow_run(request)["state"]["message"] == record["error_reason"]
+
+
+def said(site: Site, request: str) -> str:
+    """Return all that is on record of what befell a request's pods."""
+    return "\n".join(detail for kind, detail in site.events(request) if kind in {"pod", "resubmitted"})
+
+
+def test_a_run_whose_pod_is_deleted_is_done_by_another(site: Site, note: Note) -> None:
+    request, pod = site.copying("deleted")
+    since = time.monotonic()
+    site.cluster.kubectl("delete", "pod", pod, "--wait=false")
+    arrived(site, request, "deleted")
+    note("The pod is deleted, or its node drained", request, since)
+    assert "its pod was deleted" in said(site, request)
+
+
+def test_a_run_whose_pod_is_evicted_is_done_by_another(site: Site, note: Note) -> None:
+    request, pod = site.slowly("evicted")
+    since = time.monotonic()
+    site.cluster.kubectl("wait", "--for=condition=Ready", f"pod/{pod}")
+    site.cluster.kubectl("exec", pod, "--", "dd", "if=/dev/zero", "of=/tmp/full", "bs=1M", "count=100")
+    arrived(site, request, "evicted")
+    note("The pod is evicted by its node", request, since)
+    assert "Evicted" in said(site, request)
+
+
+def test_a_run_whose_node_dies_is_done_by_another(site: Site, note: Note) -> None:
+    kubelet = _kubelet()
+    request, _ = site.copying("node")
+    run, since = site.flow_run(request)["id"], time.monotonic()
+    with site.directly() as http, stopped(kubelet):
+        for process in _processes_of(run):
+            os.kill(process, signal.SIGKILL)
+        site.until(lambda: http.get(f"/requests/{request}").json()["status"], lambda status: status == "submitted")
+    arrived(site, request, "node")
+    note("The node dies: its kubelet and its containers", request, since)
+    assert "its machine died" in said(site, request)
+
+
+def test_a_run_that_was_started_twice_delivers_once(site: Site, note: Note) -> None:
+    request, _ = site.copying("twice")
+    since = time.monotonic()
+    run = site.flow_run(request)["id"]
+    (job,) = site.cluster.get("jobs", "--selector", f"prefect.io/flow-run-id={run}")["items"]
+    site.cluster.apply(_twin(job))
+    arrived(site, request, "twice")
+    note("A second pod is started for the same run", request, since)
+    assert [name for name in site.delivered() if name.startswith("twice")] == ["twice"]
+
+
+def test_a_run_that_needs_too_much_memory_fails_at_once(site: Site, note: Note) -> None:
+    with site.saying({"memory_request": "32Mi", "memory_limit": "48Mi"}):
+        request, since = site.ask("a.fits", "memory"), time.monotonic()
+        refused(site, request, "its pod was killed: it needed more memory than its limit of 48Mi")
+    note("The pod is killed for its memory limit", request, since)
+
+
+def test_an_image_that_does_not_exist_fails_at_once(site: Site, note: Note) -> None:
+    with site.saying({"image": "skao-staging-service:none"}):
+        request, since = site.ask("a.fits", "image"), time.monotonic()
+        refused(site, request, "its image skao-staging-service:none cannot be pulled")
+    note("The image does not exist", request, since)
+
+
+def test_a_volume_that_cannot_be_mounted_is_waited_for_and_said(site: Site, note: Note) -> None:
+    missing = {"name": "missing", "hostPath": {"path": f"{site.folder}/none", "type": "Directory"}}
+    told, mount = site.said(), {"name": "missing", "mountPath": "/missing"}
+    with site.saying(volumes=[*told["volumes"], missing], volume_mounts=[*told["volume_mounts"], mount]):
+        request, since = site.ask("a.fits", "volume"), time.monotonic()
+        refused(site, request, "a volume of its pod cannot be mounted")
+    note("A volume cannot be mounted", request, since)
+
+
+def test_a_node_that_is_full_is_waited_for_and_said(site: Site, note: Note) -> None:
+    with site.saying({"cpu_request": "1000"}):
+        request, since = site.ask("a.fits", "full"), time.monotonic()
+        refused(site, request, "no node can take its pod: 0/1 nodes are available: 1 Insufficient cpu")
+    note("No node has room", request, since)
+
+
+def test_a_quota_that_forbids_the_pod_is_waited_for_and_said(site: Site, note: Note) -> None:
+    with a_quota(site):
+        request, since = site.ask("a.fits", "quota"), time.monotonic()
+        refused(site, request, "its pod may not be made")
+    note("A quota forbids the pod", request, since)
+
+
+def test_cancelling_in_prefect_ends_the_pod_and_leaves_nothing(site: Site, note: Note) -> None:
+    request, _ = site.copying("cancelled")
+    since = time.monotonic()
+    state = {"type": "CANCELLING", "name": "Cancelling"}
+    site.prefect.post(f"/flow_runs/{site.flow_run(request)['id']}/set_state", json={"state": state})
+    record = site.ended(request)
+    assert record["status"] == "cancelled"
+    assert site.until(lambda: site.is_cleared(request), bool)
+    note("Somebody cancels the run in Prefect", request, since)
+    assert "cancelled" not in site.delivered()
+
+
+@contextmanager
+def a_quota(site: Site) -> Iterator[None]:
+    """Let the namespace have no more pods, until the body ends."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "0"}}}
+    site.cluster.apply(quota)
+    site.until(lambda: site.cluster.get("resourcequota", "full"), lambda quota: "hard" in quota["status"])
+    try:
+        yield
+    finally:
+        site.cluster.kubectl("delete", "resourcequota", "full")
+
+
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    """Let a process do nothing until the body ends."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def _twin(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a Job like another one, for the same flow run."""
+    made_by_kubernetes = ("controller-uid", "job-name")
+    labels = {k: v for k, v in job["metadata"]["labels"].items() if not k.endswith(made_by_kubernetes)}
+    template = job["spec"]["template"]
+    template["metadata"]["labels"] = labels
+    metadata = {"name": f"{job['metadata']['name']}-twin", "labels": labels}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {"template": template, "backoffLimit": 0},
+    }
+
+
+def _kubelet() -> int:
+    """Return the process that is this machine's kubelet."""
+    found = [process for process in _processes() if _read(process, "comm") == b"kubelet\n"]
+    if not found or os.geteuid() != 0:
+        pytest.skip("needs root on a machine that is the cluster's node")
+    return found[0]
+
+
+def _processes_of(flow_run: str) -> list[int]:
+    """Return the processes of a run's pod, its first one first."""
+    mark = f"PREFECT__FLOW_RUN_ID={flow_run}".encode()
+    return [process for process in _processes() if mark in _read(process, "environ").split(b"\0")]
+
+
+def _processes() -> list[int]:
+    return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _read(process: int, file: str) -> bytes:
+    try:
+        return Path(f"/proc/{process}/{file}").read_bytes()
+    except OSError:  # it has ended
+        return b""
