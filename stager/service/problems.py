@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match
 
 from stager import errors
 from stager.errors import StagingError, TokenInvalid, TokenMissing
@@ -125,7 +126,16 @@ async def _http_exception(request: Request, error: Exception) -> ProblemAnswer:
         raise error
     if isinstance(error.__cause__, StagingError):  # FastAPI makes a 400 of what happens while it reads a body
         return await _staging_error(request, error.__cause__)
-    return problem(request, error.status_code, {"detail": str(error.detail)}, error.headers)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {**(headers or {}), "Allow": ", ".join(sorted(_allowed(request)))}
+    return problem(request, error.status_code, {"detail": str(error.detail)}, headers)
+
+
+def _allowed(request: Request) -> set[str]:
+    """Return the methods of an address: those of all its routes, where Starlette tells the first one's."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in routes for method in getattr(route, "methods", None) or ()}
 
 
 async def _invalid(request: Request, error: Exception) -> ProblemAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,12 @@ def test_no_call_fails_and_every_answer_is_as_described(
     what = ["run", f"{guarded_door.url}/openapi.json", "--checks", "all", "--exclude-path-regex", ENDLESS]
     how = ["--max-examples", "20", "--request-timeout", "20", "--continue-on-failure", "--report", "junit"]
     where = ["--report-dir", str(tmp_path), "-H", f"Authorization: {operator['Authorization']}"]
+    hooks = {**os.environ, "SCHEMATHESIS_HOOKS": "schema_hooks", "PYTHONPATH": str(HERE)}
+
     run = subprocess.run(
         [*program, *what, *how, *where],
         cwd=tmp_path,
+        env=hooks,
         capture_output=True,
         text=True,
         timeout=280,
