@@ -8,11 +8,12 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends binutils=2.40-* \
     && rm -rf /var/lib/apt/lists/* \
     && python -m venv --without-pip /opt/venv
-# Only wheels: nothing is compiled, so the image has no compiler to lose.
+# Only wheels: nothing is compiled, so the image has no compiler to lose. The locks name everything, and
+# pip must not look further: for a package with an extra it would take its newest, whose hash is not there.
 COPY requirements/build.txt requirements/run.txt requirements/
-RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements/build.txt \
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes --requirement requirements/build.txt \
     && pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --no-compile \
-        --only-binary :all: --require-hashes --requirement requirements/run.txt
+        --only-binary :all: --no-deps --require-hashes --requirement requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY stager stager
 COPY flows flows
