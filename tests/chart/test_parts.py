@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from deployments.pods import base_job_template, read_pods
-from tests.chart.conftest import VALUES, Rendered, name_of
+from tests.chart.conftest import VALUES, Manifest, Rendered, name_of
 
 Render = Callable[..., Rendered]
 FILES = {file.stem: file for file in VALUES}
@@ -94,12 +94,18 @@ def test_with_databases_and_prefect_elsewhere_the_chart_runs_none(render: Render
     assert url["valueFrom"]["secretKeyRef"] == {"name": "site-records", "key": "url"}
 
 
-def test_the_workers_role_is_what_it_does_and_no_more(render: Render) -> None:
-    rules = render(FILES["demo"]).of("Role")["rules"]
-    may = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
-    changing = {(resource, verb) for resource, verb in may if verb not in {"get", "list", "watch"}}
-    assert {resource for resource, _ in changing} == {"jobs"}
-    assert not {resource for resource, _ in may} & {"secrets", "configmaps", "*"}
+def rights(role: Manifest) -> set[tuple[str, str]]:
+    """Return what a role allows, as resources and verbs."""
+    return {(what, verb) for rule in role["rules"] for what in rule["resources"] for verb in rule["verbs"]}
+
+
+def test_the_roles_are_what_their_pods_do_and_no_more(render: Render) -> None:
+    rendered = render(FILES["demo"])
+    worker, api = rights(rendered.of("Role", "-kubernetes-worker")), rights(rendered.of("Role", "-api"))
+    looking = {"get", "list", "watch"}
+    assert {what for what, verb in worker if verb not in looking} == {"jobs"}
+    assert {right for right in api if right[1] not in looking} == {("jobs", "delete")}
+    assert not {what for what, _ in worker | api} & {"secrets", "configmaps", "*"}
 
 
 def test_alerts_and_monitors_are_found_by_the_sites_labels(render: Render) -> None:

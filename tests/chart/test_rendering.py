@@ -93,10 +93,16 @@ def test_every_pod_is_confined(render: Render, values_file: Path) -> None:
             assert pod["securityContext"].get("runAsNonRoot") or name in {"warm-worker", "test"}, name
 
 
-def test_only_the_kubernetes_worker_may_ask_the_cluster(render: Render, values_file: Path) -> None:
+def test_only_what_must_may_ask_the_cluster(render: Render, values_file: Path) -> None:
     pods = render(values_file).pods()
     asking = {name for name, pod in pods.items() if pod.get("automountServiceAccountToken", True)}
-    assert asking == {name for name in pods if name == "kubernetes-worker"}
+    assert asking == {"kubernetes-worker", "api"}
+
+
+def test_without_pods_of_their_own_nothing_asks_the_cluster(render: Render) -> None:
+    rendered = render(**{"kubernetesWorker.enabled": False})
+    assert not [name for name, pod in rendered.pods().items() if pod.get("automountServiceAccountToken", True)]
+    assert not [one for one in rendered if one["kind"] == "Role"]
 
 
 def test_the_source_is_read_only_where_stagings_run(render: Render, values_file: Path) -> None:
