@@ -11,6 +11,9 @@
     │   ├── BodyTooLarge             HeadersTooLarge        TargetTooLong
     │   ├── BodyTooSlow (retryable)  TooManyRequests (retryable)
     │   ├── WrongAccount
+    │   ├── TooManyItems             ItemNotFound           NothingToRetry
+    │   ├── RequestNotEnded          RequestArriving (retryable)
+    │   ├── InvalidManifest          SharedDestination
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -24,6 +27,7 @@
     ├── RunLost                      the run ended, or fell silent, before it was done (retryable)
     ├── PodImpossible                no pod can do it as the cluster is
     ├── Cancelled                    somebody asked to stop
+    │   └── DeadlinePassed           the request itself did, by its deadline
     ├── UnforeseenError              what nobody thought of (retryable)
     ├── ConfigurationError           the operator can mend a setting or a file
     ├── RunRefused                   Prefect will never run it as it was asked for
@@ -31,8 +35,8 @@
         ├── DatabaseUnavailable      IssuerUnavailable      ClusterUnavailable
         └── PrefectUnavailable       DeploymentMissing
 
-Each class knows its ``http_status`` and whether the same call may succeed
-later (``retryable``); each instance keeps its facts.
+Each class knows its ``http_status``, whether the same call may succeed later
+(``retryable``) and who can mend it (``mended_by``); each instance keeps its facts.
 What is about one path (a source, a destination, the storage, a lease) is a
 PathError, which nobody raises or catches by that name.
 """
@@ -41,7 +45,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import ClassVar
+from datetime import datetime
+from typing import ClassVar, Literal
+
+# You: who asked for it. Nobody: it passes by itself, or is over.
+MendedBy = Literal["you", "operator", "nobody"]
 
 
 def readable(path: str | bytes) -> str:
@@ -55,6 +63,7 @@ class StagingError(Exception):
 
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    mended_by: ClassVar[MendedBy] = "operator"
 
     @property
     def message(self) -> str:
@@ -65,6 +74,7 @@ class StagingError(Exception):
 class RequestError(StagingError):
     """The request asks for something that can never be done as it stands."""
 
+    mended_by = "you"
     http_status = 400
 
 
@@ -242,6 +252,80 @@ class TargetTooLong(RequestError):
         self.limit = limit
 
 
+class TooManyItems(RequestError):
+    """More items than one request may have this way."""
+
+    http_status = 413
+
+    def __init__(self, limit: int, instead: str) -> None:
+        super().__init__(f"More than {limit} items: {instead}")
+        self.limit = limit
+
+
+class ItemNotFound(RequestError):
+    """The request has no item at that position."""
+
+    http_status = 404
+
+    def __init__(self, request_id: str, position: int) -> None:
+        super().__init__(f"Request {request_id} has no item {position}")
+        self.request_id = request_id
+        self.position = position
+
+
+class RequestNotEnded(RequestError):
+    """That can be done only once the request has ended."""
+
+    http_status = 409
+
+    def __init__(self, request_id: str, status: str) -> None:
+        super().__init__(f"Request {request_id} is {status}: it has not ended yet")
+        self.request_id = request_id
+
+
+class NothingToRetry(RequestError):
+    """No item of the request ended so that it could be done again."""
+
+    http_status = 409
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"Request {request_id} has no such item to do again")
+        self.request_id = request_id
+
+
+class RequestArriving(RequestError):
+    """Another call with the same idempotency key is still being taken in."""
+
+    http_status = 409
+    retryable = True
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The call with the idempotency key {readable(key)[:64]} is still being taken in")
+        self.key = key
+
+
+class SharedDestination(RequestError):
+    """Two items of a request have the same destination."""
+
+    http_status = 422
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"Items {first} and {second}, counted from 0, have the same destination")
+        self.first = first
+        self.second = second
+
+
+class InvalidManifest(RequestError):
+    """A line of an uploaded manifest is not as it must be."""
+
+    http_status = 422
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"Line {line} of the manifest: {readable(reason)[:500]}")
+        self.line = line
+        self.reason = reason
+
+
 class PathError(StagingError):
     """An error about one path, with what the system said of it."""
 
@@ -256,6 +340,7 @@ class PathError(StagingError):
 class SourceError(PathError):
     """The source is not what was asked for."""
 
+    mended_by: ClassVar[MendedBy] = "you"
     http_status = 422
 
 
@@ -269,6 +354,7 @@ class SourceNotFound(SourceError):
 class SourceUnreadable(SourceError):
     """The source is there, and we may not read it."""
 
+    mended_by = "operator"
     http_status = 403
     template = "Source cannot be read: {path}: {reason}"
 
@@ -276,6 +362,7 @@ class SourceUnreadable(SourceError):
 class SourceChanged(SourceError):
     """The source changed while it was read; nothing was delivered."""
 
+    mended_by = "nobody"
     http_status = 409
     retryable = True
     template = "Source changed while it was read: {path}: {reason}"
@@ -302,6 +389,7 @@ class SourceMismatch(SourceError):
 class DestinationError(PathError):
     """The destination does not take the data."""
 
+    mended_by: ClassVar[MendedBy] = "you"
     http_status = 409
 
 
@@ -320,6 +408,7 @@ class DestinationDiffers(DestinationError):
 class DestinationBusy(DestinationError):
     """Another request is writing to the destination."""
 
+    mended_by = "nobody"
     retryable = True
     template = "Destination is being written by another request: {path}: {reason}"
 
@@ -327,6 +416,7 @@ class DestinationBusy(DestinationError):
 class DestinationNotWritable(DestinationError):
     """No permission to write there, or a read-only file system."""
 
+    mended_by = "operator"
     http_status = 403
     template = "Destination cannot be written: {path}: {reason}"
 
@@ -334,6 +424,7 @@ class DestinationNotWritable(DestinationError):
 class NoSpace(DestinationError):
     """The file system or the quota is full."""
 
+    mended_by = "operator"
     http_status = 507
     template = "No space at the destination: {path}: {reason}"
 
@@ -369,6 +460,7 @@ class CorruptedInTransfer(PathError):
 class LeaseLost(PathError):
     """Another writer has taken the destination over; nothing was published."""
 
+    mended_by = "nobody"
     http_status = 409
     template = "Another run has taken over the destination: {path}"
 
@@ -376,6 +468,7 @@ class LeaseLost(PathError):
 class RunLost(StagingError):
     """The run ended, or fell silent, before it was done; the same request may be made again."""
 
+    mended_by = "nobody"
     http_status = 503
     retryable = True
 
@@ -389,10 +482,19 @@ class PodImpossible(StagingError):
 class Cancelled(StagingError):
     """Somebody asked to stop; nothing was left behind."""
 
+    mended_by = "nobody"
     http_status = 409
 
     def __init__(self, reason: str = "cancelled on request") -> None:
         super().__init__(reason)
+
+
+class DeadlinePassed(Cancelled):
+    """The request's deadline passed before it was done; nothing was left behind."""
+
+    def __init__(self, deadline: datetime) -> None:
+        super().__init__(f"not done by its deadline, {deadline:%F %T} UTC")
+        self.deadline = deadline
 
 
 class UnforeseenError(StagingError):

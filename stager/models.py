@@ -8,15 +8,17 @@ UTF-8 appear in it as lone surrogates (PEP 383), and in JSON as their escapes.
 from __future__ import annotations
 
 import posixpath
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from stager.errors import readable
 
 MAX_PATH_BYTES = 4096
+MAX_LIFETIME = 10 * 365 * 86_400
 
 
 def _path_text(value: Any) -> str:  # noqa: ANN401 - whatever the caller sent
@@ -38,6 +40,18 @@ PathText = Annotated[
     PlainValidator(_path_text),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_PATH_BYTES}),
 ]
+
+
+def _in_our_time(moment: datetime) -> datetime:
+    aware = moment.replace(tzinfo=moment.tzinfo or UTC)
+    if not datetime(1970, 1, 2, tzinfo=UTC) <= aware <= datetime(9999, 12, 30, tzinfo=UTC):
+        message = "a time lies between the years 1970 and 9999"
+        raise ValueError(message)
+    return aware
+
+
+# With an offset, or in UTC.
+Moment = Annotated[datetime, AfterValidator(_in_our_time)]
 
 
 class Frozen(BaseModel):
@@ -94,17 +108,28 @@ class StagingItem(Frozen):
     size_bytes: int | None = Field(None, ge=0, description="The source's size in bytes, if known.")
 
 
-class StagingRequest(Frozen):
-    """What a user wants staged: one or more items by one method."""
+class StagingTerms(Frozen):
+    """How a user wants some items staged."""
 
-    method: str = Field(description="Staging method.", examples=["local_copy"])
-    username: str = Field(min_length=1, max_length=255, description="Whose data they become.")
-    items: tuple[StagingItem, ...] = Field(min_length=1, max_length=10_000, description="What to stage.")
-    source_area: str = Field("source", description="Storage area of the sources.")
-    destination_area: str = Field("user", description="Storage area of the destinations.")
+    method: str = Field(min_length=1, max_length=64, description="Staging method.", examples=["local_copy"])
+    username: str = Field(min_length=1, max_length=255, description="Whose data they become.", examples=["alice"])
+    source_area: str = Field("source", min_length=1, max_length=255, description="Storage area of the sources.")
+    destination_area: str = Field("user", min_length=1, max_length=255, description="Storage area of the destinations.")
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL, description="Where something is at the destination: fail, skip_identical or replace."
     )
+    deadline: Moment | None = Field(None, description="What is not done by then is cancelled; UTC without an offset.")
+    lifetime: int | None = Field(
+        None, ge=1, le=MAX_LIFETIME, description="How long the delivery is wanted for, in seconds; it is written down."
+    )
+    priority: int = Field(0, ge=-10, le=10, description="Of what waits, the higher goes first.")
+    note: str | None = Field(None, max_length=2000, description="Words of the caller's own.")
+
+
+class StagingRequest(StagingTerms):
+    """What a user wants staged: one or more items by one method."""
+
+    items: tuple[StagingItem, ...] = Field(min_length=1, description="What to stage.")
 
     @model_validator(mode="after")
     def _destinations_differ(self) -> Self:

@@ -78,7 +78,15 @@ class Settings(BaseSettings):
     )
     file_mode: ReadOnlyMode = Field(0o400, description="Permission bits of a staged file, in octal.")
     directory_mode: ReadOnlyMode = Field(0o500, description="Permission bits of a staged directory, in octal.")
-    wait: float = Field(60.0, ge=0, description="How long POST /stage_data waits for the outcome, in seconds.")
+    wait: float = Field(
+        60.0,
+        ge=0,
+        description="How long POST /stage_data waits for the outcome, in seconds; also the longest Prefer: wait.",
+    )
+    max_items_in_body: int = Field(
+        10_000, ge=1, description="How many items the body of a request may have; more come as a manifest."
+    )
+    max_items: int = Field(1_000_000, ge=1, description="How many items a request may have.")
     max_body_bytes: int = Field(16 * 1024**2, gt=0, description="Longest body of a call, in bytes.")
     max_manifest_bytes: int = Field(512 * 1024**2, gt=0, description="Longest manifest that is uploaded, in bytes.")
     create_file_bytes: int = Field(

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from stager.records import Database, renew_leases, renew_requests, requests_to_stop
+from stager.records import Database, renew_leases, renew_requests
 from tasks.background import repeated
+from tasks.stop import Stops
 
 # Seconds between two looks for what is to be stopped.
 INTERVAL = 0.5
 
 
 @contextmanager
-def alive(
-    database: Database, stops: Mapping[str, threading.Event], *, flow_run_id: str, holder: str, lease: float
-) -> Iterator[None]:
+def alive(database: Database, stops: Stops, *, flow_run_id: str, holder: str, lease: float) -> Iterator[None]:
     """Keep a run's requests and leases alive while the body runs.
 
     Parameters
     ----------
     stops
-        What says that a request is to be left, by its id: set when somebody
-        asked that it be cancelled, or ended it in our place.
+        The run's requests and items: what somebody asked to cancel, or ended
+        in our place, is set.
     holder
         Whose leases are renewed, as in ``acquire_leases``.
     flow_run_id
@@ -33,14 +32,10 @@ def alive(
     """
 
     def renew() -> None:
-        renew_requests(database, list(stops), seconds=lease)
+        renew_requests(database, list(stops.requests), seconds=lease)
         renew_leases(database, holder=holder, seconds=lease)
 
-    def listen() -> None:
-        going = [request_id for request_id, stop in stops.items() if not stop.is_set()]
-        for request_id in requests_to_stop(database, going, flow_run_id=flow_run_id):
-            stops[request_id].set()
-
+    listen = partial(stops.listen, database, flow_run_id=flow_run_id)
     renew()
     with (
         repeated(renew, interval=lease / 3, name="lease renewal"),

@@ -17,8 +17,9 @@ from stager.engine import Control
 from stager.errors import Cancelled, DestinationNotWritable, StagingError, UnforeseenError
 from stager.methods import StagingMethod
 from stager.models import ManifestEntry
-from stager.records import Progress, manifest_of, manifest_writer, note_progress, save_files
+from stager.records import manifest_of, manifest_writer, note_progress, note_waits, save_files, wait_for
 from tasks.entry import Entry
+from tasks.step import retry_delay
 from tasks.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -79,9 +80,11 @@ class Batch:
         """
         todo = [entry for entry in self.pending() if name not in entry.steps_done]
         errors = [self._attempt(name, step, entry, is_last_try=is_last_try) for entry in todo]
-        for error in errors:
-            if error is not None:
-                raise error
+        again = {e.file.request_id: error for e, error in zip(todo, errors, strict=True) if error is not None}
+        if again:
+            waits = {request_id: wait_for(error) for request_id, error in again.items()}
+            note_waits(self.writer.database, waits, kind="retrying", seconds=retry_delay())
+            raise next(iter(again.values()))
         failed = [entry.error for entry in self.entries if entry.error]
         if failed and len(failed) == len(self.entries):
             raise BatchFailed(failed[0].message if len(failed) == 1 else f"all {len(failed)} items failed: {failed[0]}")
@@ -91,10 +94,12 @@ class Batch:
     ) -> StagingError | None:
         """Do a step for one item; return an error that is worth another try, keep one that is not."""
         if entry.stopped.is_set():
-            entry.error = Cancelled()
+            entry.error = entry.stopped.error
             return None
         try:
             step(entry)
+        except Cancelled:
+            error: StagingError = entry.stopped.error
         except StagingError as raised:
             error = raised
         except Exception as raised:  # whatever it is, it is this item's alone
@@ -163,8 +168,8 @@ class Batch:
 
     def note_progress(self) -> None:
         """Write down how far the items are."""
-        moving = [entry for entry in self.pending() if entry.files_done or entry.bytes_done]
-        note_progress(self.writer.database, [Progress(e.file.id, e.bytes_done, e.files_done) for e in moving])
+        moving = [entry for entry in self.pending() if entry.survey]
+        note_progress(self.writer.database, [entry.progress() for entry in moving])
 
     @property
     def bytes_done(self) -> int:

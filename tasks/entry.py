@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 
 from stager.engine import Published, Staged, Survey
 from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.methods import Item
 from stager.models import Status
-from stager.records import FileChange, StagedFile
+from stager.records import FileChange, Progress, StagedFile
+from tasks.stop import Stop
 
 
 @dataclass(kw_only=True, eq=False)
@@ -18,8 +18,8 @@ class Entry:
 
     file: StagedFile
     item: Item
-    # Set when its request is to be left: it goes no further.
-    stopped: threading.Event
+    # Set when it is to be left: it goes no further.
+    stopped: Stop
     survey: Survey | None = None
     staged: Staged | None = None
     published: Published | None = None
@@ -47,6 +47,11 @@ class Entry:
         if self.staged is None:
             raise UnforeseenError(RuntimeError("nothing was transferred"))
         return self.staged
+
+    def progress(self) -> Progress:
+        """Return how far the record should say it is."""
+        found = self.surveyed
+        return Progress(self.file.id, self.bytes_done, self.files_done, found.size_bytes, found.file_count)
 
     def change(self, method: str) -> FileChange:
         """Return what the record should say now of the item, which went by that method."""

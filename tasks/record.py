@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -41,6 +40,7 @@ from tasks.cancellation import is_being_cancelled
 from tasks.entry import Entry
 from tasks.report import in_words, report
 from tasks.resolve import Resolver, resolve_files
+from tasks.stop import Stops
 from tasks.together import BATCH_SIZE, FEW, are_small, grouped
 from tasks.writer import Writer
 
@@ -56,17 +56,17 @@ class Record:
         self._lease = get_settings().lease
         self._logger = get_run_logger()
         self._requests: list[StagingRequestRow] = []
-        self._stops: dict[str, threading.Event] = {}
+        self._stops = Stops(())
 
     def open(self, form: StagingForm | None, request_ids: Sequence[str]) -> None:
         """Find the requests, or record the one that was typed in."""
         if form is not None:
             run = self._flow_run_id
-            row = create_request(self._database, form.request(), idempotency_key=run, flow_run_id=run)
+            row = create_request(self._database, form.request(), idempotency_key=run, flow_run_id=run, origin="prefect")
             request_ids = (row.id, *request_ids)
         note_flow_run(self._database, request_ids, self._flow_run_id)
         self._requests = get_requests(self._database, request_ids)
-        self._stops = {request.id: threading.Event() for request in self._requests}
+        self._stops = Stops(request.id for request in self._requests)
 
     def alive(self) -> AbstractContextManager[None]:
         """Say that the run lives while the body runs, and listen for cancellation."""
@@ -123,21 +123,22 @@ class Record:
             position = files[-1].position
             if entries := self._entries(files, {request_id: resolver}):
                 yield self._batch(entries)
-            if self._stops[request_id].is_set():
+            if self._stops.requests[request_id].is_set():
                 return
 
     def _entries(self, files: Sequence[StagedFile], resolvers: dict[str, Resolver]) -> list[Entry]:
         def entry(file: StagedFile) -> Entry:
-            return resolvers[file.request_id].entry(file, stopped=self._stops[file.request_id])
+            return resolvers[file.request_id].entry(file, whole=self._stops.requests[file.request_id])
 
         return resolve_files(self._database, files, entry)
 
     def _batch(self, entries: list[Entry]) -> Batch:
+        self._stops.items = {entry.file.id: entry.stopped for entry in entries}
         writer = Writer(database=self._database, holder=self._holder, lease=self._lease)
         return Batch(method=self._method, entries=entries, writer=writer)
 
     def _close_requests(self, request_ids: list[str]) -> None:
-        cancelled = {request_id for request_id in request_ids if self._stops[request_id].is_set()}
+        cancelled = {request_id for request_id in request_ids if self._stops.requests[request_id].is_set()}
         run, holder = self._flow_run_id, self._holder
         close_requests(self._database, request_ids, holder=holder, flow_run_id=run, cancelled=cancelled)
 
@@ -153,7 +154,7 @@ class Record:
         elif isinstance(error, Exception):
             self._close(error if isinstance(error, StagingError) else UnforeseenError(error))
         else:
-            renew_requests(self._database, list(self._stops), seconds=0)
+            renew_requests(self._database, list(self._stops.requests), seconds=0)
 
     def _close(self, error: StagingError) -> None:
         for request in self._requests:

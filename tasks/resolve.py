@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from blocks.areas import resolve_area
 from stager.engine import Expected, Ownership
-from stager.errors import StagingError, WrongAccount
+from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import OnConflict, Status, StorageArea
@@ -27,6 +26,7 @@ from stager.records import (
 )
 from stager.settings import get_settings
 from tasks.entry import Entry
+from tasks.stop import Stop
 
 
 class Resolver:
@@ -66,15 +66,15 @@ class Resolver:
         area = self._destination_area
         return Location(area.path, (os.fsencode(self.identity.username),) if area.per_user else ())
 
-    def entry(self, file: StagedFile, *, stopped: threading.Event) -> Entry:
+    def entry(self, file: StagedFile, *, whole: Stop) -> Entry:
         """Return an item with its names resolved; raise StagingError where its paths cannot be.
 
         Parameters
         ----------
-        stopped
+        whole
             Set when the request is to be left.
         """
-        entry = Entry(file=file, item=self._item(file), stopped=stopped)
+        entry = Entry(file=file, item=self._item(file), stopped=_stop(file, whole))
         file.destination_key = destination_key(entry.item.destination)
         return entry
 
@@ -120,12 +120,19 @@ def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callab
         except StagingError as error:
             changes.append(_failure(file, error))
         else:
-            changes.append(FileChange(id=file.id, destination_key=file.destination_key))
+            changes.append(FileChange(id=file.id, destination_key=file.destination_key, status=Status.STARTED))
     save_files(database, changes)
     last = last_copies(database, [entry.file.destination_key for entry in entries])
     for one in entries:
         one.item = replace(one.item, last_copy=_last_copy(last.get(one.file.destination_key)))
     return entries
+
+
+def _stop(file: StagedFile, whole: Stop) -> Stop:
+    stop = Stop(whole)
+    if file.cancel_requested:
+        stop.because(Cancelled())
+    return stop
 
 
 def _last_copy(file: StagedFile | None) -> LastCopy | None:

@@ -28,6 +28,13 @@ def is_last_try() -> bool:
     return context is None or context.task_run.run_count > len(RETRY_DELAYS)
 
 
+def retry_delay() -> float | None:
+    """Return how long Prefect waits before it runs the current task again, in seconds; some tenths may be added."""
+    context = TaskRunContext.get()
+    tries = 0 if context is None else context.task_run.run_count
+    return RETRY_DELAYS[tries - 1] if 0 < tries <= len(RETRY_DELAYS) else None
+
+
 # What every step's decorator is given. Nothing is cached: a step's result is
 # on the storage and in the records.
 STEP: dict[str, Any] = {

@@ -19,6 +19,8 @@ from tasks.resolve import Resolver
 
 # A run that died has left its request so; what is delivered is whole.
 UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
+# Items looked at at once.
+PAGE = 1000
 
 
 @task(name="sweep", cache_policy=NO_CACHE, persist_result=False)
@@ -48,5 +50,9 @@ def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingReques
 
 
 def _folders(database: Database, request: StagingRequestRow) -> set[tuple[Location, frozenset[int]]]:
-    files = [file for file in files_of(database, request.id) if file.status in UNSUCCESSFUL]
-    return Resolver(request).folders(files)
+    resolver, position = Resolver(request), None
+    folders: set[tuple[Location, frozenset[int]]] = set()
+    while files := files_of(database, request.id, after=position, limit=PAGE, statuses=UNSUCCESSFUL):
+        position = files[-1].position
+        folders |= resolver.folders(files)
+    return folders

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from stager.errors import Cancelled, DestinationBusy, StagingError
+from stager.errors import DestinationBusy, StagingError
 from stager.records import (
     Busy,
     Database,
     acquire_leases,
     confirm_lease,
     files_by_id,
+    note_waits,
     release_leases,
+    wait_for,
 )
 from tasks.entry import Entry
 
@@ -59,20 +61,29 @@ class Writer:
 
     def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Take the destinations, waiting for those that somebody else writes."""
+        is_told = False
         waiting, deadline = {entry.file.id: entry for entry in entries}, time.monotonic() + PATIENCE
         while waiting:
             files = [entry.file for entry in waiting.values()]
             busy = acquire_leases(self.database, files, holder=self.holder, seconds=self.lease)
+            if busy and not is_told:
+                is_told = True
+                self._tell([(waiting[one.file.id], one) for one in busy])
             for one in busy:
                 entry = waiting[one.file.id]
                 if entry.stopped.is_set():
-                    entry.error = Cancelled()
+                    entry.error = entry.stopped.error
                 elif one.request_id != one.file.request_id and time.monotonic() > deadline:
                     entry.error = _busy(entry, one)
             waiting = {one.file.id: waiting[one.file.id] for one in busy if not waiting[one.file.id].error}
             if waiting:
                 time.sleep(INTERVAL)
         return entries
+
+    def _tell(self, busy: Sequence[tuple[Entry, Busy]]) -> None:
+        """Write down for whom the requests wait."""
+        waits = {entry.file.request_id: wait_for(_busy(entry, one)) for entry, one in busy}
+        note_waits(self.database, waits, kind="waiting", seconds=PATIENCE)
 
     def _still_open(self, entries: Sequence[Entry]) -> list[Entry]:
         """Drop what a twin of this run has ended while we waited."""

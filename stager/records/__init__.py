@@ -4,9 +4,19 @@ Each function is one transaction, which is run again while the database is
 away or locked, and never does its work twice.
 """
 
+from stager.records.arrival import (
+    abandon_arrival,
+    abandoned_arrivals,
+    add_items,
+    begin_arrival,
+    publish_arrival,
+)
+from stager.records.cancellation import cancel_items, cancel_request
 from stager.records.crashes import note_trouble, open_flow_runs, resubmit_requests
 from stager.records.database import Database
+from stager.records.deadlines import stop_overdue_requests
 from stager.records.destination import destination_key
+from stager.records.digest import Digest
 from stager.records.downloads import (
     DIRECT_DOWNLOAD,
     DOWNLOAD_AREA,
@@ -21,6 +31,7 @@ from stager.records.figures import Backlog, Ending, backlogs, database_time, fol
 from stager.records.files import (
     FileChange,
     Progress,
+    counts_of,
     files_by_id,
     files_of,
     first_files,
@@ -29,13 +40,29 @@ from stager.records.files import (
     save_files,
 )
 from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases, renew_leases
-from stager.records.lifecycle import cancel_request, close_request, close_requests, fail_request, start_requests
-from stager.records.manifests import ManifestWriter, manifest_of, manifest_writer
+from stager.records.lifecycle import close_request, close_requests, fail_request, start_requests
+from stager.records.live import (
+    LiveEvent,
+    RequestProgress,
+    missed_events,
+    progress_of,
+    settled_events,
+    settled_position,
+    started_requests,
+)
+from stager.records.manifests import ManifestWriter, manifest_of, manifest_part, manifest_writer
+from stager.records.reasons import Remainder, Sample, Wait, last_events, note_waits, remainder_of, samples, wait_for
 from stager.records.requests import Page, get_request, get_requests, has_open_requests, list_requests, note_flow_run
 from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
-from stager.records.submission import create_request
+from stager.records.submission import create_request, request_of_key
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
-from stager.records.unfinished import renew_requests, requests_to_stop, unfinished_requests, waiting_requests
+from stager.records.unfinished import (
+    files_to_stop,
+    renew_requests,
+    requests_to_stop,
+    unfinished_requests,
+    waiting_requests,
+)
 from stager.records.weights import Weight
 
 __all__ = [
@@ -45,27 +72,39 @@ __all__ = [
     "Busy",
     "Database",
     "DestinationLease",
+    "Digest",
     "DownloadBegun",
     "DownloadEnded",
     "Ending",
     "Event",
     "FileChange",
+    "LiveEvent",
     "ManifestWriter",
     "Page",
     "Progress",
+    "Remainder",
+    "RequestProgress",
     "Ride",
+    "Sample",
     "StagedFile",
     "StagingRequestRow",
     "Turn",
+    "Wait",
     "Weight",
+    "abandon_arrival",
+    "abandoned_arrivals",
     "acquire_leases",
+    "add_items",
     "backlogs",
+    "begin_arrival",
+    "cancel_items",
     "cancel_request",
     "checksum_of_source",
     "claim_ride",
     "close_request",
     "close_requests",
     "confirm_lease",
+    "counts_of",
     "create_request",
     "database_time",
     "destination_key",
@@ -73,30 +112,45 @@ __all__ = [
     "fail_request",
     "files_by_id",
     "files_of",
+    "files_to_stop",
     "first_files",
     "fold_endings",
     "get_request",
     "get_requests",
     "has_open_requests",
     "last_copies",
+    "last_events",
     "list_requests",
     "manifest_of",
+    "manifest_part",
     "manifest_writer",
+    "missed_events",
     "new_download_id",
     "note_flow_run",
     "note_progress",
     "note_trouble",
+    "note_waits",
     "open_flow_runs",
+    "progress_of",
+    "publish_arrival",
     "release_leases",
+    "remainder_of",
     "renew_leases",
     "renew_requests",
+    "request_of_key",
     "requests_to_stop",
     "resubmit_requests",
+    "samples",
     "save_files",
+    "settled_events",
+    "settled_position",
     "start_requests",
+    "started_requests",
+    "stop_overdue_requests",
     "turns",
     "unasked_rides",
     "unfinished_requests",
+    "wait_for",
     "waiting_requests",
     "write_downloads",
 ]

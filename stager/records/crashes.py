@@ -79,7 +79,7 @@ def _submit_again(session: Session, row: StagingRequestRow, error: StagingError)
     row.run_key = row.flow_run_id = row.flow_run_at = row.alive_until = None
     session.execute(
         update(file)
-        .where(col(file.request_id) == row.id, col(file.status).in_(OPEN))
+        .where(col(file.request_id) == row.id, col(file.status) == Status.STARTED)
         .values(status=Status.SUBMITTED, bytes_done=0, files_done=0)
     )
     session.execute(delete(lease).where(col(lease.request_id) == row.id))

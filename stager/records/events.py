@@ -13,9 +13,21 @@ from stager.records.database import Database, now
 from stager.records.tables import Event
 
 
-def events_of(database: Database, request_id: str) -> Sequence[Event]:
-    """Return a request's events in the order in which they happened."""
-    statement = select(Event).where(col(Event.request_id) == request_id).order_by(col(Event.id))
+def events_of(
+    database: Database, request_id: str, *, after: int | None = None, limit: int | None = None
+) -> Sequence[Event]:
+    """Return a request's events in the order in which they happened.
+
+    Parameters
+    ----------
+    after
+        Only those with a higher id.
+    limit
+        How many at most; by default all.
+    """
+    statement = select(Event).where(col(Event.request_id) == request_id).order_by(col(Event.id)).limit(limit)
+    if after is not None:
+        statement = statement.where(col(Event.id) > after)
     return database.read(lambda session: session.scalars(statement).all())
 
 

@@ -98,7 +98,8 @@ def backlogs(database: Database) -> Sequence[Backlog]:
     """Return what has not ended, by method and status."""
     row = StagingRequestRow
     kinds = col(row.method), col(row.status)
-    statement = select(*kinds, func.count(), func.min(col(row.created_at))).where(col(row.status).in_(OPEN))
+    there = (col(row.status).in_(OPEN), ~col(row.is_arriving))
+    statement = select(*kinds, func.count(), func.min(col(row.created_at))).where(*there)
 
     def work(session: Session) -> Sequence[Backlog]:
         moment = now(session)

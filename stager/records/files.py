@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Required, TypedDict, TypeVar
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -40,15 +40,22 @@ class FileChange(TypedDict, total=False):
 
 
 class Progress(NamedTuple):
-    """How far a file is."""
+    """How far a file is, and of how much."""
 
     file_id: int
     bytes_done: int
     files_done: int
+    size_bytes: int | None = None
+    file_count: int | None = None
 
 
 def files_of(
-    database: Database, request_id: str, *, after: int | None = None, limit: int | None = None
+    database: Database,
+    request_id: str,
+    *,
+    after: int | None = None,
+    limit: int | None = None,
+    statuses: Collection[Status] = (),
 ) -> Sequence[StagedFile]:
     """Return a request's files by position.
 
@@ -57,12 +64,16 @@ def files_of(
     after
         Only those behind this position.
     limit
-        How many at most; by default all, 10,000 at most.
+        How many at most; by default all: of a large request, ask for pages.
+    statuses
+        Only those that stand so; by default all.
     """
     file = StagedFile
     statement = select(file).where(col(file.request_id) == request_id).order_by(col(file.position)).limit(limit)
     if after is not None:
         statement = statement.where(col(file.position) > after)
+    if statuses:
+        statement = statement.where(col(file.status).in_(statuses))
     return database.read(lambda session: session.scalars(statement).all())
 
 
@@ -85,6 +96,13 @@ def first_files(database: Database, request_ids: Sequence[str], *, limit: int) -
         return found
 
     return database.read(work)
+
+
+def counts_of(database: Database, request_id: str) -> dict[Status, int]:
+    """Return how many items of a request stand how."""
+    file = StagedFile
+    counts = select(col(file.status), func.count()).where(col(file.request_id) == request_id).group_by(col(file.status))
+    return database.read(lambda session: dict(session.execute(counts).tuples().all()))
 
 
 def files_by_id(database: Database, ids: Sequence[int]) -> Sequence[StagedFile]:
@@ -139,9 +157,15 @@ def note_progress(database: Database, progress: Iterable[Progress]) -> None:
     statement = (
         update(file)
         .where(file.c.id == bindparam("file_id"), or_(*(file.c.status == status for status in OPEN)))
-        .values(bytes_done=bindparam("bytes"), files_done=bindparam("files"))
+        .values(
+            bytes_done=bindparam("bytes"),
+            files_done=bindparam("files"),
+            size_bytes=bindparam("size"),
+            file_count=bindparam("count"),
+        )
     )
-    rows = [{"file_id": p.file_id, "bytes": p.bytes_done, "files": p.files_done} for p in progress]
+    names = ("file_id", "bytes", "files", "size", "count")
+    rows = [dict(zip(names, one, strict=True)) for one in progress]
     if rows:
         database.write(lambda session: session.connection().execute(statement, rows) and None)
 

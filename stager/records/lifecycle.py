@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import Cancelled, RunLost, StagingError
+from stager.errors import Cancelled, DeadlinePassed, RunLost, StagingError
 from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
@@ -24,6 +25,9 @@ def start_requests(
     database: Database, request_ids: Sequence[str], *, flow_run_id: str | None, acting_as: str
 ) -> list[StagingRequestRow]:
     """Write down that a run has begun on some requests, and return their records in that order.
+
+    Their items are begun as the run comes to them: a million at once would
+    keep every other writer waiting.
 
     One that has ended already stays as it is: look at its status. A run that
     was begun twice, or begun again by another run, goes on.
@@ -106,7 +110,8 @@ def close_requests(
         rows = [request_in(session, request_id, locked=True) for request_id in sorted(request_ids)]
         for row in rows:
             if not row.status.is_final and not _is_others(session, row, holder=holder, flow_run_id=flow_run_id):
-                end_in(session, row, Cancelled() if row.id in cancelled else RunLost(UNFINISHED))
+                stopped = row.id in cancelled
+                end_in(session, row, why_stopped(row, now(session)) if stopped else RunLost(UNFINISHED))
         return rows
 
     return database.write(work)
@@ -142,29 +147,9 @@ def fail_request(
     return database.write(work)
 
 
-def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
-    """Ask that a request be cancelled, and return its record.
-
-    One that no run has begun ends ``cancelled`` at once. Else its run, which
-    looks every second, ends it, alone of those that it carries. One that has
-    ended stays as it ended.
-
-    Raises
-    ------
-    RequestNotFound
-        There is none of that id.
-    """
-
-    def work(session: Session) -> StagingRequestRow:
-        row = request_in(session, request_id, locked=True)
-        if row.status is Status.SUBMITTED:
-            end_in(session, row, Cancelled())
-        elif row.status is Status.STARTED and not row.cancel_requested:
-            row.cancel_requested = True
-            note_event(session, request_id, kind="cancel_requested", detail="its run was asked to stop")
-        return row
-
-    return database.write(work)
+def why_stopped(row: StagingRequestRow, moment: datetime) -> Cancelled:
+    """Return why a request that is to be stopped is: its deadline has passed, or somebody asked."""
+    return DeadlinePassed(row.deadline) if row.deadline and row.deadline <= moment else Cancelled()
 
 
 def _start(session: Session, row: StagingRequestRow, *, flow_run_id: str | None, acting_as: str) -> None:
@@ -176,12 +161,6 @@ def _start(session: Session, row: StagingRequestRow, *, flow_run_id: str | None,
     row.status, row.acting_as, row.started_at = Status.STARTED, acting_as, row.started_at or moment
     if row.flow_run_id != flow_run_id:
         row.flow_run_id, row.flow_run_at = flow_run_id, moment
-    file = StagedFile
-    session.execute(
-        update(file)
-        .where(col(file.request_id) == row.id, col(file.status) == Status.SUBMITTED)
-        .values(status=Status.STARTED, started_at=moment)
-    )
 
 
 def _is_of_another(row: StagingRequestRow, flow_run_id: str | None) -> bool:
@@ -219,14 +198,25 @@ def _end_open_files(session: Session, request_id: str, error: StagingError) -> N
 def end_in(session: Session, row: StagingRequestRow, error: StagingError) -> None:
     """End what is open with an error, set the request's ending from its items', and take its leases away."""
     _end_open_files(session, row.id, error)
-    file = StagedFile
-    counts = select(col(file.status), func.count()).where(col(file.request_id) == row.id).group_by(col(file.status))
-    by_status = dict(session.execute(counts).tuples().all())
+    totals = _totals(session, row.id)
+    by_status = {status: total[0] for status, total in totals.items()}
     row.status = _ending(by_status)
+    _, row.bytes_done, row.files_done = totals.get(Status.COMPLETED, (0, 0, 0))
     row.error_reason = _reason(session, row, by_status)
     row.finished_at = now(session)
-    note_event(session, row.id, kind=row.status, detail=row.error_reason or _in_words(by_status))
+    if row.lifetime and by_status.keys() & {Status.COMPLETED, Status.SKIPPED}:
+        row.expires_at = row.finished_at + timedelta(seconds=row.lifetime)
+    cause = _cause(session, row)
+    note_event(session, row.id, kind=row.status, detail=row.error_reason or _in_words(by_status), cause=cause)
     session.execute(delete(DestinationLease).where(col(DestinationLease.request_id) == row.id))
+
+
+def _totals(session: Session, request_id: str) -> dict[Status, tuple[int, int, int]]:
+    """Return how many items, bytes and files there are of each status."""
+    file = StagedFile
+    sums = (func.count(), func.sum(col(file.bytes_done)), func.sum(col(file.files_done)))
+    statement = select(col(file.status), *sums).where(col(file.request_id) == request_id).group_by(col(file.status))
+    return {status: (items, int(size), int(files)) for status, items, size, files in session.execute(statement)}
 
 
 def _ending(by_status: dict[Status, int]) -> Status:
@@ -247,6 +237,14 @@ def _reason(session: Session, row: StagingRequestRow, by_status: dict[Status, in
     more = "; ..." if len(named) > NAMED else ""
     said = "; ".join(named[:NAMED]) + more
     return said if total == 1 else f"{count} of {total} items {row.status}: {said}"
+
+
+def _cause(session: Session, row: StagingRequestRow) -> str | None:
+    """Return the kind of error of the first item that ended as the request did."""
+    file = StagedFile
+    ended_so = (col(file.request_id) == row.id, col(file.status) == row.status)
+    statement = select(col(file.error_type)).where(*ended_so).order_by(col(file.position)).limit(1)
+    return session.scalars(statement).first()
 
 
 def _in_words(by_status: dict[Status, int]) -> str:

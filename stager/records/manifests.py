@@ -105,8 +105,14 @@ def manifest_writer(database: Database, file: StagedFile, *, holder: str | None 
 def manifest_of(database: Database, file_id: int) -> Iterator[ManifestEntry]:
     """Give a directory's manifest in the order in which it was written, as a stream."""
     part = 0
-    while entries := database.read(lambda session, part=part: session.get(ManifestPart, (file_id, part))):  # type: ignore[misc] # mypy cannot infer a default's type
-        for line in zlib.decompress(entries.entries).splitlines():
-            path, size_bytes, checksum = json.loads(line)
-            yield ManifestEntry(path=path, size_bytes=size_bytes, checksum=checksum)
+    while entries := manifest_part(database, file_id, part):
+        yield from entries
         part += 1
+
+
+def manifest_part(database: Database, file_id: int, part: int) -> list[ManifestEntry]:
+    """Return some thousand entries of a directory's manifest, by part; none behind the last."""
+    row = database.read(lambda session: session.get(ManifestPart, (file_id, part)))
+    lines = zlib.decompress(row.entries).splitlines() if row else ()
+    entries = (json.loads(line) for line in lines)
+    return [ManifestEntry(path=path, size_bytes=size, checksum=checksum) for path, size, checksum in entries]

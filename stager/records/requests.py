@@ -86,7 +86,9 @@ def list_requests(
         StagingRequestRow.method: method,
         StagingRequestRow.status: status,
     }
-    statement = select(StagingRequestRow).where(*(col(name) == value for name, value in wanted.items() if value))
+    is_whole = ~col(StagingRequestRow.is_arriving)
+    fits = (col(name) == value for name, value in wanted.items() if value)
+    statement = select(StagingRequestRow).where(is_whole, *fits)
     if since:
         statement = statement.where(col(StagingRequestRow.created_at) >= since)
 
@@ -126,6 +128,6 @@ def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: s
 def request_in(session: Session, request_id: str, *, locked: bool = False) -> StagingRequestRow:
     """Return a request's record within a transaction, held until its end when locked."""
     row = session.get(StagingRequestRow, request_id, with_for_update=locked or None)
-    if row is None:
+    if row is None or row.is_arriving:
         raise RequestNotFound(request_id)
     return row

@@ -25,6 +25,7 @@ UNCLAIMED = (
     col(StagingRequestRow.status) == Status.SUBMITTED,
     col(StagingRequestRow.run_key).is_(None),
     col(StagingRequestRow.flow_run_id).is_(None),
+    ~col(StagingRequestRow.is_arriving),
 )
 
 
@@ -55,7 +56,7 @@ class Ride:
 
 
 def turns(database: Database, *, methods: Collection[str], patience: float) -> list[Turn]:
-    """Return for whom requests wait that no run is claimed for, who has waited longest first.
+    """Return for whom requests wait that no run is claimed for: by priority, then who has waited longest.
 
     Parameters
     ----------
@@ -67,13 +68,13 @@ def turns(database: Database, *, methods: Collection[str], patience: float) -> l
     """
     row = StagingRequestRow
     waits = (*UNCLAIMED, col(row.method).in_(methods))
-    oldest = func.min(col(row.created_at))
+    order = (func.max(col(row.priority)).desc(), func.min(col(row.created_at)))
     who = select(col(row.username), col(row.method)).where(*waits).group_by(col(row.username), col(row.method))
 
     def work(session: Session) -> list[Turn]:
         since = now(session) - timedelta(seconds=patience)
         behind = (col(row.status) == Status.SUBMITTED, col(row.run_key).is_not(None), col(row.flow_run_at) > since)
-        waiting = session.execute(who.order_by(oldest)).all()
+        waiting = session.execute(who.order_by(*order)).all()
         blocked = set(session.scalars(select(col(row.username)).where(*behind))) if waiting else set()
         return [Turn(username=name, method=method, is_next=name not in blocked) for name, method in waiting]
 
@@ -87,7 +88,7 @@ def _none_is(_: Weight) -> bool:
 def claim_ride(
     database: Database, turn: Turn, *, limit: int, is_large: Callable[[Weight], bool] = _none_is
 ) -> Ride | None:
-    """Claim the oldest waiting requests of a turn for one run; None when somebody else has.
+    """Claim waiting requests of a turn for one run, by priority and age; None when somebody else has.
 
     One that has a single life left rides alone, so that whatever kills its
     runs takes no other with it. Small ones never ride with large ones.
@@ -101,10 +102,11 @@ def claim_ride(
     """
     row = StagingRequestRow
     waits = (*UNCLAIMED, col(row.username) == turn.username, col(row.method) == turn.method)
-    oldest = select(row).where(*waits).order_by(col(row.created_at), col(row.id)).limit(limit)
+    order = (col(row.priority).desc(), col(row.created_at), col(row.id))
+    first_ones = select(row).where(*waits).order_by(*order).limit(limit)
 
     def work(session: Session) -> Ride | None:
-        waiting = session.scalars(oldest.with_for_update()).all()
+        waiting = session.scalars(first_ones.with_for_update()).all()
         if not waiting:
             return None
         first = waiting[0]
@@ -141,7 +143,9 @@ def unasked_rides(database: Database, *, older_than: float) -> Sequence[Ride]:
 
 def _ride(session: Session, key: str) -> Ride | None:
     row = StagingRequestRow
-    riders = select(row).where(col(row.run_key) == key).order_by(col(row.created_at), col(row.id))
+    riders = (
+        select(row).where(col(row.run_key) == key).order_by(col(row.priority).desc(), col(row.created_at), col(row.id))
+    )
     rows = session.scalars(riders).all()
     if not rows:
         return None

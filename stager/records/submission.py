@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import exc, insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import IdempotencyConflict
-from stager.models import StagingRequest, Status
+from stager.errors import IdempotencyConflict, RequestArriving
+from stager.models import StagingItem, StagingRequest, StagingTerms, Status
 from stager.records.columns import path_bytes
 from stager.records.database import Database, now
+from stager.records.digest import digest_of
 from stager.records.events import note_event
 from stager.records.tables import StagedFile, StagingRequestRow
 
@@ -26,6 +26,7 @@ def create_request(
     *,
     idempotency_key: str | None = None,
     flow_run_id: str | None = None,
+    origin: str = "api",
 ) -> StagingRequestRow:
     """Write a request and its items down, all or nothing, and return its record.
 
@@ -38,18 +39,27 @@ def create_request(
         key and the same request, the first record is returned.
     flow_run_id
         The run that has the request already; without one, it waits for a run.
+    origin
+        The door that it came in by, in a word of at most 16 letters.
 
     Raises
     ------
     IdempotencyConflict
         The key came with another request before.
+    RequestArriving
+        The key's request is still being taken in.
     InvalidPath
         A path has a surrogate that stands for no byte.
     DatabaseUnavailable
         The database stayed away.
     """
-    row = {**_row(request, idempotency_key), "flow_run_id": flow_run_id}
-    files = _files(request, request_id=row["id"])
+    row = {
+        **row_of(request, idempotency_key=idempotency_key, origin=origin),
+        "flow_run_id": flow_run_id,
+        "body_digest": digest_of(request),
+        "item_count": len(request.items),
+    }
+    files = file_rows(request.items, request_id=row["id"])
 
     def work(session: Session) -> StagingRequestRow:
         if known := _known(session, row["id"], username=request.username, key=idempotency_key):
@@ -60,6 +70,8 @@ def create_request(
         created = database.write(work)
     except exc.IntegrityError:  # somebody else wrote the same key at this moment
         created = database.write(work)
+    if created.is_arriving:
+        raise RequestArriving(idempotency_key or "")
     if created.body_digest != row["body_digest"]:
         raise IdempotencyConflict(idempotency_key or "")
     return created
@@ -83,31 +95,40 @@ def _write(session: Session, row: dict[str, Any], files: list[dict[str, Any]]) -
     session.add(created)
     session.flush()
     session.execute(insert(StagedFile), files)
-    words = "1 item" if len(files) == 1 else f"{len(files)} items"
-    note_event(session, created.id, kind="submitted", detail=f"{words} by {created.method} for {created.username}")
+    note_submitted(session, created)
     if created.flow_run_id:
         note_event(session, created.id, kind="flow_run", detail=f"handed to flow run {created.flow_run_id}")
     return created
 
 
-def _row(request: StagingRequest, idempotency_key: str | None) -> dict[str, Any]:
+def note_submitted(session: Session, row: StagingRequestRow) -> None:
+    """Write the event that a request was taken in."""
+    words = "1 item" if row.item_count == 1 else f"{row.item_count} items"
+    note_event(session, row.id, kind="submitted", detail=f"{words} by {row.method} for {row.username}")
+
+
+def request_of_key(database: Database, username: str, key: str) -> StagingRequestRow | None:
+    """Return the record of a user's idempotency key, if there is one."""
+    return database.read(lambda session: _known(session, "", username=username, key=key))
+
+
+def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str) -> dict[str, Any]:
+    """Return a new request's row, as far as its terms fill it."""
     return {
         "id": new_id(),
-        "method": request.method,
-        "username": request.username,
-        "source_area": request.source_area,
-        "destination_area": request.destination_area,
-        "on_conflict": request.on_conflict.value,
+        "origin": origin,
+        **terms.model_dump(include=set(StagingTerms.model_fields)),
+        "on_conflict": terms.on_conflict.value,
         "status": Status.SUBMITTED,
         "cancel_requested": False,
         "idempotency_key": idempotency_key,
-        "body_digest": _digest(request),
-        "item_count": len(request.items),
     }
 
 
-def _files(request: StagingRequest, *, request_id: str) -> list[dict[str, Any]]:
-    for path in (path for item in request.items for path in (item.source, item.destination)):
+def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) -> list[dict[str, Any]]:
+    """Return the rows of a request's items, the first of which has that position."""
+    items = tuple(items)
+    for path in (path for item in items for path in (item.source, item.destination)):
         path_bytes(path)  # refused before anything is written
     return [
         {
@@ -122,18 +143,13 @@ def _files(request: StagingRequest, *, request_id: str) -> list[dict[str, Any]]:
             "bytes_done": 0,
             "files_done": 0,
         }
-        for position, item in enumerate(request.items)
+        for position, item in enumerate(items, start)
     ]
 
 
 def _digits(checksum: str | None) -> str | None:
     """Return an Adler-32 as eight lower-case digits."""
     return checksum and checksum.lower().removeprefix("adler32:").zfill(8)
-
-
-def _digest(request: StagingRequest) -> str:
-    body = json.dumps(request.model_dump(), sort_keys=True)
-    return hashlib.sha256(body.encode()).hexdigest()
 
 
 def new_id() -> str:

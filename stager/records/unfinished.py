@@ -9,9 +9,11 @@ from sqlalchemy import ColumnElement, exists, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from stager.errors import Cancelled
 from stager.models import Status
 from stager.records.database import Database, now
-from stager.records.tables import OPEN, DestinationLease, StagingRequestRow
+from stager.records.lifecycle import why_stopped
+from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
 
 # Requests in one answer.
 PAGE = 500
@@ -28,13 +30,24 @@ def renew_requests(database: Database, request_ids: Sequence[str], *, seconds: f
     database.write(work)
 
 
-def requests_to_stop(database: Database, request_ids: Sequence[str], *, flow_run_id: str) -> set[str]:
-    """Return which of some requests a run should leave: asked to be cancelled, ended, or given to another run."""
+def requests_to_stop(database: Database, request_ids: Sequence[str], *, flow_run_id: str) -> dict[str, Cancelled]:
+    """Return which of some requests a run should leave, and why: cancelled, ended, or given to another run."""
     row = StagingRequestRow
     is_anothers = col(row.flow_run_id).is_distinct_from(flow_run_id)
     leave = (col(row.cancel_requested), col(row.status).not_in(OPEN), is_anothers)
-    statement = select(col(row.id)).where(col(row.id).in_(request_ids), or_(*leave))
-    return database.read(lambda session: set(session.scalars(statement)))
+    statement = select(row).where(col(row.id).in_(request_ids), or_(*leave))
+
+    def work(session: Session) -> dict[str, Cancelled]:
+        return {row.id: why_stopped(row, now(session)) for row in session.scalars(statement)}
+
+    return database.read(work)
+
+
+def files_to_stop(database: Database, file_ids: Sequence[int]) -> Sequence[int]:
+    """Return which of some items somebody asked to cancel."""
+    file = StagedFile
+    statement = select(col(file.id)).where(col(file.id).in_(file_ids), col(file.cancel_requested))
+    return database.read(lambda session: session.scalars(statement).all())
 
 
 def waiting_requests(

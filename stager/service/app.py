@@ -16,6 +16,7 @@ from stager.service.dispatcher import Dispatcher
 from stager.service.door import open_door
 from stager.service.downloads import open_desk
 from stager.service.limits import Limits
+from stager.service.live.feed import Feed
 from stager.service.logging import set_up_logging
 from stager.service.metrics.recorded import Recorded
 from stager.service.openapi import DescribedAPI
@@ -24,18 +25,25 @@ from stager.service.reconciler import Reconciler
 from stager.service.responses import EscapedJSON
 from stager.service.routes import (
     areas,
+    cancellations,
     config,
     create_file,
+    deliveries,
     docs,
+    events,
+    explanations,
     files,
     health,
     internal,
+    items,
     limits,
     logs,
+    manifests,
     metrics,
     problems,
     requests,
     staging,
+    streams,
 )
 from stager.service.safe_headers import SafeHeaders
 from stager.settings import Settings, get_settings
@@ -59,11 +67,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_door(settings) as door, open_desk(door) as desk:
             app.state.door, app.state.desk, app.state.recorded = door, desk, Recorded()
+            app.state.feed = feed = Feed(door)
             # Imports Prefect's package: not while somebody waits for an answer.
             warm_up = asyncio.create_task(asyncio.to_thread(resolve_area, "source"))
             async with (
                 beside(Dispatcher(door).run(), name="dispatcher"),
                 beside(Reconciler(door).run(), name="reconciler"),
+                beside(feed.run(), name="feed"),
             ):
                 yield
             warm_up.cancel()
@@ -81,9 +91,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     _add_middleware(app, settings)
     answer_errors(app)
+    of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
     for routes in (
         staging,
-        requests,
+        *of_requests,
         files,
         areas,
         internal,

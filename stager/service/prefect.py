@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import httpx
@@ -34,6 +34,20 @@ class FlowRun:
     def is_over(self) -> bool:
         """It neither runs nor ever will."""
         return self.state in {"COMPLETED", "FAILED", CRASHED, "CANCELLED"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run that has not begun stands, and whether anybody will take it."""
+
+    state: str
+    name: str
+    message: str
+    since: datetime
+    pool: str | None = None
+    is_paused: bool = False
+    worker_seen: datetime | None = None
+    ahead: int = 0
 
 
 def deployment_of(method: str, *, in_pod: bool) -> str:
@@ -112,6 +126,40 @@ class PrefectClient:
         body = {"state": {"type": state, "message": message}}
         await self._ask("POST", f"/flow_runs/{flow_run_id}/set_state", body)
 
+    async def check_method(self, method: str) -> None:
+        """Return when Prefect has the deployment of a method.
+
+        Raises
+        ------
+        DeploymentMissing
+            It has not.
+        """
+        await self._deployment(deployment_of(method, in_pod=False))
+
+    async def place_of(self, flow_run_id: str) -> Place | None:
+        """Return where a run stands in Prefect's queues, None when Prefect does not know it."""
+        answer = await self._ask("GET", f"/flow_runs/{flow_run_id}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        run = _body(answer)
+        place, pool = _place(run), run.get("work_pool_name")
+        if not pool or place.state != "SCHEDULED":
+            return place
+        workers = _body(await self._ask("POST", f"/work_pools/{pool}/workers/filter", {}))
+        seen = [moment for worker in workers if (moment := _moment(worker.get("last_heartbeat_time")))]
+        is_paused = _body(await self._ask("GET", f"/work_pools/{pool}"))["is_paused"]
+        ahead = await self._ahead(pool, run["expected_start_time"])
+        return replace(place, pool=pool, is_paused=is_paused, worker_seen=max(seen, default=None), ahead=ahead)
+
+    async def _ahead(self, pool: str, expected: str) -> int:
+        """Return how many runs of a pool were to begin before a moment and have not."""
+        not_begun = {
+            "state": {"type": {"any_": ["SCHEDULED", "PENDING"]}},
+            "expected_start_time": {"before_": expected},
+        }
+        body = {"flow_runs": not_begun, "work_pools": {"name": {"any_": [pool]}}}
+        return max(0, int(_body(await self._ask("POST", "/flow_runs/count", body))) - 1)
+
     async def _deployment(self, name: str) -> str:
         if name not in self._deployments:
             answer = await self._ask("GET", f"/deployments/name/{name}")
@@ -140,6 +188,16 @@ def _flow_run(body: dict[str, Any]) -> FlowRun:
     since = datetime.fromisoformat(state.get("timestamp") or body["created"])
     message, work_pool = str(state.get("message") or ""), str(body.get("work_pool_name") or "")
     return FlowRun(body["id"], str(body["state_type"]), message, since, work_pool)
+
+
+def _place(run: dict[str, Any]) -> Place:
+    state = run["state"] or {}
+    since = _moment(state.get("timestamp")) or _moment(run.get("created")) or datetime.now(UTC)
+    return Place(str(run["state_type"]), str(state.get("name")), str(state.get("message") or ""), since)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _body(answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON

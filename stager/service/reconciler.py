@@ -19,9 +19,12 @@ from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavaila
 from stager.records import (
     DIRECT_DOWNLOAD,
     StagingRequestRow,
+    abandon_arrival,
+    abandoned_arrivals,
     fail_request,
     open_flow_runs,
     resubmit_requests,
+    stop_overdue_requests,
     unasked_rides,
     unfinished_requests,
     waiting_requests,
@@ -61,6 +64,8 @@ class Reconciler:
             looks.create_task(self._repeat(self.submit_waiting))
             looks.create_task(self._repeat(self.take_up_crashed))
             looks.create_task(self._repeat(self.close_unfinished))
+            looks.create_task(self._repeat(self.stop_overdue))
+            looks.create_task(self._repeat(self.remove_abandoned))
 
     async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
         trouble = ""
@@ -91,6 +96,17 @@ class Reconciler:
             last = rows[-1]
             for row in rows:
                 await self._close(row, RunLost("the service stopped before the download began"))
+
+    async def stop_overdue(self) -> None:
+        """Cancel what was not done by its deadline."""
+        for row in await self._door.ask(stop_overdue_requests):
+            _log("Deadline passed", row)
+
+    async def remove_abandoned(self) -> None:
+        """Remove what arrived of requests of very many items, and did not go on."""
+        for request_id in await self._door.ask(abandoned_arrivals):
+            await self._door.ask(abandon_arrival, request_id)
+            logger.warning("Request that did not arrive whole was removed", staging_request=request_id)
 
     async def take_up_crashed(self) -> None:
         """Let the requests of crashed runs wait for other runs: what ended a machine was hardly the request."""

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stager.models import OnConflict, PathText, Status
-from stager.records import StagedFile, StagingRequestRow
+from stager.records import Event, StagedFile, StagingRequestRow
 from stager.settings import Settings
 
 
@@ -29,6 +29,7 @@ class Progress(View):
 class ItemView(View):
     """One item of a request, and what became of it."""
 
+    position: int = Field(description="Its place in the request, from 0.")
     source: PathText = Field(description="Path in the source area.")
     destination: PathText = Field(description="Path in the destination area.")
     status: Status
@@ -55,6 +56,15 @@ class RequestSummary(View):
     on_conflict: OnConflict
     status: Status
     error_reason: str | None = Field(description="Why it failed or was cancelled.")
+    origin: str = Field(description="The door that it came in by: api, stage_data, prefect, tape, retry.")
+    retry_of: str | None = Field(description="The request whose failures it is to mend.")
+    priority: int
+    deadline: datetime | None = Field(description="What is not done by then is cancelled.")
+    lifetime: int | None = Field(description="How long the delivery is wanted for, in seconds.")
+    expires_at: datetime | None = Field(description="When that ends; set when it was delivered.")
+    note: str | None
+    item_count: int
+    cancel_requested: bool = Field(description="Its run was asked to stop.")
     acting_as: str | None = Field(description="The account that the files are written as, in words.")
     flow_run_id: str | None = Field(description="The flow run in Prefect that does it.")
     flow_run_url: str | None = Field(description="That run's page.")
@@ -70,11 +80,33 @@ class RequestView(RequestSummary):
     next_item: int | None = Field(description="Where the next items begin (items_from), null behind the last.")
 
 
-class RequestPage(View):
-    """Some requests, newest first."""
+class ItemPage(View):
+    """Some items, by their place in the request."""
 
-    requests: tuple[RequestSummary, ...]
-    next_cursor: str | None = Field(description="Give it as cursor for the next page, null on the last.")
+    items: tuple[ItemView, ...]
+    next_cursor: int | None = Field(description="Give it as cursor for the next page, null on the last.")
+
+
+class EventView(View):
+    """Why the state of a request changed."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    id: int = Field(description="Events of all requests count up by it.")
+    at: datetime
+    kind: str = Field(description="What happened, in a word.")
+    detail: str = Field(description="What happened, in a sentence.")
+    cause: str | None = Field(
+        description="Why, in a word: a kind of error, as in /problems/KIND, or what is waited for."
+    )
+    until: datetime | None = Field(description="When that is known to end.")
+
+
+class EventPage(View):
+    """Some events of a request, in their order."""
+
+    events: tuple[EventView, ...]
+    next_cursor: int | None = Field(description="Give it as cursor for the next page, null on the last.")
 
 
 class Staged(View):
@@ -103,6 +135,18 @@ def view_of(
     """Return what a caller sees of a request's record and some of its items."""
     items = [_item(file) for file in files]
     return RequestView.model_validate({**_facts(row, settings), "items": items, "next_item": next_item})
+
+
+def items_of(files: Sequence[StagedFile], *, limit: int) -> ItemPage:
+    """Return a page of items, given one more than fits when there are more."""
+    more = files[limit - 1].position if len(files) > limit else None
+    return ItemPage.model_validate({"items": [_item(file) for file in files[:limit]], "next_cursor": more})
+
+
+def events_in(events: Sequence[Event], *, limit: int) -> EventPage:
+    """Return a page of events, given one more than fits when there are more."""
+    more = events[limit - 1].id if len(events) > limit else None
+    return EventPage(events=tuple(EventView.model_validate(event) for event in events[:limit]), next_cursor=more)
 
 
 def _facts(row: StagingRequestRow, settings: Settings) -> dict[str, object]:

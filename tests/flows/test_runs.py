@@ -10,7 +10,7 @@ import pytest
 
 from stager.models import Status
 from stager.paths import locate
-from stager.records import acquire_leases, cancel_request, destination_key, get_request
+from stager.records import acquire_leases, cancel_items, cancel_request, destination_key, get_request
 
 if TYPE_CHECKING:
     from conftest import Site
@@ -62,6 +62,19 @@ def test_one_of_several_requests_is_cancelled_and_the_others_go_on(site: Site) -
         cancel_request(site.database, ids[1])
         assert site.ended(process)[0].startswith("Failed: 3 requests of alice: 1 cancelled, 2 completed")
     assert site.statuses(ids) == [C, X, C]
+    assert sorted(path.name for path in (site.users / "alice").iterdir()) == ["one.fits", "three.fits"]
+
+
+def test_one_item_of_a_running_request_is_cancelled_and_the_others_go_on(site: Site) -> None:
+    request_id = site.request(*(("a.fits", f"{name}.fits") for name in ("one", "two", "three")))
+    [held] = site.files(site.request(("a.fits", "two.fits")))
+    held.destination_key = destination_key(locate(site.users, "alice/two.fits"))
+    acquire_leases(site.database, [held], holder="another run", seconds=600)
+    with site.running("local_copy", request_id) as process:
+        site.eventually(lambda: site.statuses([request_id]) == [Status.STARTED])  # and waits for the destination
+        cancel_items(site.database, request_id, [1])
+        assert site.ended(process)[0].startswith("Cancelled: 1 of 3 items cancelled: cancelled on request")
+    assert [file.status for file in site.files(request_id)] == [C, X, C]
     assert sorted(path.name for path in (site.users / "alice").iterdir()) == ["one.fits", "three.fits"]
 
 

@@ -64,10 +64,10 @@ def test_it_waits_for_another_run_and_keeps_what_is_done(database: Database) -> 
 
 def test_the_dead_run_leaves_it_alone_if_it_lives_after_all(database: Database) -> None:
     request_id = started(database)
-    assert requests_to_stop(database, [request_id], flow_run_id="run") == set()
+    assert requests_to_stop(database, [request_id], flow_run_id="run") == {}
     resubmit_requests(database, "run", DIED)
     for _ in range(2):  # while it waits, and when the next run has it
-        assert requests_to_stop(database, [request_id], flow_run_id="run") == {request_id}
+        assert set(requests_to_stop(database, [request_id], flow_run_id="run")) == {request_id}
         close_request(database, request_id, flow_run_id="run", cancelled=True)
         assert not fail_request(database, request_id, DIED, flow_run_id="run").status.is_final
         start_requests(database, [request_id], flow_run_id="the next run", acting_as="alice")

@@ -169,11 +169,11 @@ def test_a_request_that_nobody_has_begun_is_cancelled_at_once(database: Database
 def test_a_run_is_told_which_of_its_requests_to_leave(database: Database) -> None:
     ids = [submit(database, 1)[0] for _ in range(3)]
     start_requests(database, ids, flow_run_id="run", acting_as="alice")
-    assert requests_to_stop(database, ids, flow_run_id="run") == set()
+    assert requests_to_stop(database, ids, flow_run_id="run") == {}
     assert cancel_request(database, ids[0]).status is Status.STARTED
     assert cancel_request(database, ids[0]).cancel_requested
     fail_request(database, ids[1], RunLost("it was silent"))
-    assert requests_to_stop(database, ids, flow_run_id="run") == set(ids[:2])
+    assert set(requests_to_stop(database, ids, flow_run_id="run")) == set(ids[:2])
     assert [event.kind for event in events_of(database, ids[0])] == ["submitted", "started", "cancel_requested"]
     assert close_request(database, ids[0], cancelled=True).status is X
 

@@ -116,3 +116,15 @@ def test_small_requests_never_ride_with_large_ones(database: Database) -> None:
         (large, Weight(items=8, size_bytes=110)),
     ]
     assert sorted(unasked_rides(database, older_than=0), key=lambda ride: ride.key) == rides
+
+
+def test_what_has_a_higher_priority_goes_first_among_users_and_in_a_run(database: Database) -> None:
+    ids = {}
+    for username, priority in (("alice", 0), ("bob", -1), ("carol", 5), ("alice", 2)):
+        items = (StagingItem(source="a", destination="b"),)
+        wanted = StagingRequest(method="local_copy", username=username, items=items, priority=priority)
+        ids[username, priority] = create_request(database, wanted).id
+    assert [name for name, _ in waiting(database)] == ["carol", "alice", "bob"]
+    ride = claim(database, "alice")
+    assert ride is not None
+    assert ride.request_ids == (ids["alice", 2], ids["alice", 0])

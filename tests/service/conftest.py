@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stager.records import Database
+from stager.records import Database, FileChange, close_request, files_of, save_files, start_requests
 from stager.records.schema import migrate
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
@@ -99,6 +99,19 @@ class ServedDoor:
             content=json.dumps(body).encode(),
             headers={"Content-Type": "application/json", **call.get("headers", {})},
         )
+
+    def ask(self, *items: tuple[str, str], headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+        wanted = [{"source": source, "destination": to} for source, to in items or [("a.fits", "b.fits")]]
+        body = {"method": "local_copy", "username": "alice", "items": wanted} | more
+        return self.client.post("/requests", json=body, headers=headers or {})
+
+    def end(self, request_id: str, *changes: FileChange) -> None:
+        """Do what a run does: start a request, save what became of its items, close it."""
+        start_requests(self.database, [request_id], flow_run_id=None, acting_as="alice")
+        files = files_of(self.database, request_id)
+        changed = [file | {"id": known.id} for file, known in zip(changes, files, strict=True)]
+        save_files(self.database, changed)
+        close_request(self.database, request_id)
 
     def request(self, request_id: str) -> dict[str, Any]:
         return dict(self.client.get(f"/requests/{request_id}").json())
@@ -314,6 +327,15 @@ def brief_door(prefect: PrefectServer, database_url: str, tmp_path: Path) -> Ite
     """A door with records of its own, which takes a writer for dead after a second's silence."""
     settings = {"STAGER_LEASE": "0.5", "STAGER_WAIT": "0"}
     with served_door(tmp_path, database_url=database_url, prefect_api=prefect.gated_api, **settings) as served:
+        yield served
+
+
+@pytest.fixture
+def narrow_door(database_url: str, tmp_path: Path) -> Iterator[ServedDoor]:
+    """A door without Prefect, with records of its own, that takes little at once."""
+    limits = {"STAGER_MAX_ITEMS": "1500", "STAGER_MAX_MANIFEST_BYTES": "100000"}
+    nobody = f"http://127.0.0.1:{free_port()}/api"
+    with served_door(tmp_path, database_url=database_url, prefect_api=nobody, **limits) as served:
         yield served
 
 

@@ -2,21 +2,72 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from starlette.responses import Response
 
-from stager.models import Status
-from stager.records import files_of, list_requests
+from stager.errors import TooManyItems
+from stager.models import Moment, StagingRequest, Status
+from stager.records import StagingRequestRow, files_of, last_events, list_requests
+from stager.service.acceptance import check, record
 from stager.service.callers.current import CurrentCaller, SeenRequest, seen_request
-from stager.service.door import OpenDoor
+from stager.service.door import Door, OpenDoor
+from stager.service.explain.rows import RequestPage, listed
+from stager.service.headers import IdempotencyKey, Prefer, preferred_wait
+from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented
-from stager.service.views import RequestPage, RequestView, summary_of, view_of
+from stager.service.responses import EscapedJSON
+from stager.service.routes.paging import MAX_PAGE, PageSize
+from stager.service.views import RequestSummary, RequestView, summary_of, view_of
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 
-MAX_PAGE = 1000
+INSTEAD = "upload them as a manifest (POST /requests/from-manifest)"
+LOCATION = {
+    "Location": {"description": "Where the request is.", "schema": {"type": "string"}},
+    "Preference-Applied": {"description": "What was granted of Prefer.", "schema": {"type": "string"}},
+}
+
+
+@router.post(
+    "",
+    summary="Ask for a staging of one or more items",
+    response_model=RequestSummary,
+    responses={
+        200: {"description": "It ended within the time that Prefer gave it.", "headers": LOCATION},
+        202: {"description": "It is written down.", "model": RequestSummary, "headers": LOCATION},
+        **documented(400, 401, 403, 409, 413, 422, 429, 503),
+    },
+)
+@router.post("/", include_in_schema=False)
+async def ask_for_staging(
+    *,
+    door: OpenDoor,
+    caller: CurrentCaller,
+    wanted: StagingRequest,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Write a request down and say where it is; with Prefer, wait for its outcome."""
+    if len(wanted.items) > door.settings.max_items_in_body:
+        raise TooManyItems(door.settings.max_items_in_body, INSTEAD)
+    areas = (wanted.source_area, wanted.destination_area)
+    await check(door, caller, method=wanted.method, username=wanted.username, areas=areas)
+    row = await record(door, wanted, origin="api", idempotency_key=idempotency_key)
+    return await accepted(door, row, prefer=prefer)
+
+
+async def accepted(door: Door, row: StagingRequestRow, *, prefer: list[str] | None) -> Response:
+    """Return the answer that says where a request is and how it stands, once that was waited for."""
+    headers = {"Location": f"/requests/{row.id}"}
+    wait = preferred_wait(prefer, longest=door.settings.wait)
+    if wait is not None:
+        row = await wait_for_outcome(door, row, seconds=wait)
+        headers["Preference-Applied"] = f"wait={wait}"
+    status = HTTPStatus.OK if wait is not None and row.status.is_final else HTTPStatus.ACCEPTED
+    return EscapedJSON(summary_of(row, door.settings).model_dump(mode="json"), status_code=status, headers=headers)
 
 
 @router.get("", summary="Requests, newest first, in pages", responses=documented(401, 404, 422, 503))
@@ -28,9 +79,9 @@ async def show_requests(
     username: Annotated[str | None, Query(description="Only this user's.")] = None,
     method: Annotated[str | None, Query(description="Only by this method.")] = None,
     status: Annotated[Status | None, Query(description="Only those that stand so.")] = None,
-    since: Annotated[datetime | None, Query(description="Only those made at this time or later.")] = None,
+    since: Annotated[Moment | None, Query(description="Only those made at this time or later.")] = None,
     cursor: Annotated[str | None, Query(description="The previous page's next_cursor.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")] = 100,
+    limit: PageSize = 100,
 ) -> RequestPage:
     """Return a page of requests that the caller may see, without their items."""
     if username and not caller.sees(username):
@@ -42,11 +93,12 @@ async def show_requests(
         username=username or caller.sees_only,
         method=method,
         status=status,
-        since=since and since.astimezone(),
+        since=since,
         cursor=cursor,
         limit=limit,
     )
-    requests = tuple(summary_of(row, door.settings) for row in page.requests)
+    events = await door.ask(last_events, [row.id for row in page.requests])
+    requests = listed(page.requests, events, settings=door.settings)
     return RequestPage(requests=requests, next_cursor=page.next_cursor)
 
 
@@ -55,8 +107,8 @@ async def show_requests(
 async def show_request(
     door: OpenDoor,
     row: SeenRequest,
-    items_from: Annotated[int, Query(ge=0, le=10_000, description="Place of the first item to show.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many items at most.")] = MAX_PAGE,
+    items_from: Annotated[int, Query(ge=0, lt=2**31, description="Place of the first item to show.")] = 0,
+    limit: PageSize = MAX_PAGE,
 ) -> RequestView:
     """Return how a request and its items stand."""
     files = await door.ask(files_of, row.id, after=items_from - 1, limit=limit + 1)

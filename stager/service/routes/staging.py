@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
 from typing import Annotated
 
@@ -12,20 +11,17 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.errors import InvalidMethod
-from stager.identity import resolve
-from stager.methods import METHODS
 from stager.models import PathText, StagingItem, StagingRequest, Status
-from stager.records import DIRECT_DOWNLOAD, StagedFile, StagingRequestRow, create_request, files_of
+from stager.records import DIRECT_DOWNLOAD, StagedFile, StagingRequestRow, files_of
+from stager.service.acceptance import check, record
 from stager.service.areas import destination_path
-from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller
 from stager.service.door import Door, OpenDoor
 from stager.service.downloads import OpenDesk
 from stager.service.downloads.hand_out import Wanted, record_and_hand_out
+from stager.service.headers import IdempotencyKey, Prefer, preferred_wait
 from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented, error_class, staging_problem
-from stager.service.quota import check_open_requests
 from stager.service.responses import EscapedJSON
 from stager.service.views import Accepted, Staged
 
@@ -83,49 +79,32 @@ async def stage_data(
     x_jupyter_token: Annotated[  # noqa: ARG001 - likewise
         SecretStr | None, Header(description="The user's JupyterHub token, kept nowhere.")
     ] = None,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
 ) -> Response:
     """Record the request, hand it to Prefect and answer with its outcome."""
     paths = body.data
-    structlog.contextvars.bind_contextvars(  # on every line of this request
-        method=method, username=username, source=paths.local_path_on_storage, destination=paths.relative_path
-    )
-    _check_method(door, method)
-    _check_caller(caller, method=method, username=username)
-    await asyncio.to_thread(resolve, username, users_file=door.settings.users_file)
-    await check_open_requests(door, username)
+    structlog.contextvars.bind_contextvars(source=paths.local_path_on_storage, destination=paths.relative_path)
+    areas = (SOURCE_AREA,) if method == DIRECT_DOWNLOAD else (SOURCE_AREA, USER_AREA)
+    more = frozenset({DIRECT_DOWNLOAD})
+    await check(door, caller, method=method, username=username, areas=areas, more=more)
     if method == DIRECT_DOWNLOAD:
         source, destination = paths.local_path_on_storage, paths.relative_path
         wanted = Wanted(area=SOURCE_AREA, path=source, username=username, destination=destination)
         return await record_and_hand_out(desk, wanted)
-    row = await _record(door, paths, method=method, username=username)
-    door.recorded.set()
-    row = await wait_for_outcome(door, row, seconds=door.settings.wait)
-    return await _answer(request, door, row)
+    asked = _in_our_words(paths, method=method, username=username)
+    row = await record(door, asked, origin="stage_data", idempotency_key=idempotency_key)
+    wait = preferred_wait(prefer, longest=door.settings.wait)
+    row = await wait_for_outcome(door, row, seconds=door.settings.wait if wait is None else wait)
+    answer = await _answer(request, door, row)
+    if wait is not None:
+        answer.headers["Preference-Applied"] = f"wait={wait}"
+    return answer
 
 
-def _check_method(door: Door, method: str) -> None:
-    """Refuse a method that the operator does not allow or that does not exist."""
-    exists = method in METHODS or method == DIRECT_DOWNLOAD
-    if not exists or method not in door.settings.allowed_methods:
-        raise InvalidMethod(method)
-
-
-def _check_caller(caller: Caller, *, method: str, username: str) -> None:
-    """Refuse what the caller may not do."""
-    caller.user(username)
-    caller.check_method(method)
-    for area in (SOURCE_AREA,) if method == DIRECT_DOWNLOAD else (SOURCE_AREA, USER_AREA):
-        caller.check_area(area)
-
-
-async def _record(door: Door, paths: StagingPaths, *, method: str, username: str) -> StagingRequestRow:
-    """Write the request down before anybody is asked to do it."""
+def _in_our_words(paths: StagingPaths, *, method: str, username: str) -> StagingRequest:
     item = StagingItem(source=paths.local_path_on_storage, destination=paths.relative_path)
-    wanted = StagingRequest(method=method, username=username, items=(item,), destination_area=USER_AREA)
-    row = await door.ask(create_request, wanted)
-    structlog.contextvars.bind_contextvars(staging_request=row.id)
-    logger.info("Request recorded")
-    return row
+    return StagingRequest(method=method, username=username, items=(item,), destination_area=USER_AREA)
 
 
 async def _answer(request: Request, door: Door, row: StagingRequestRow) -> Response:

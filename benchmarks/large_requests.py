@@ -1,0 +1,179 @@
+"""A request of very many items: how long it takes to take in, what memory that needs, and what others notice.
+
+Run it with ``python -m benchmarks.large_requests``. It serves the HTTP door alone,
+on SQLite in a temporary folder or at ``--database-url``, uploads a manifest,
+reads the request as a run would, and writes the table into
+``docs/speed-of-requests.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import create_server
+
+import httpx
+import psutil
+
+from stager.records import Database, files_of, start_requests
+from stager.records.schema import migrate
+from tasks.together import BATCH_SIZE
+
+CHECKOUT = Path(__file__).parents[1]
+PAGE = CHECKOUT / "docs/speed-of-requests.md"
+TERMS = {"method": "local_copy", "username": "alice"}
+
+
+def lines(count: int) -> Iterator[bytes]:
+    """Give a manifest of so many items, some thousand at a time."""
+    yield b"source,destination,checksum,size_bytes\n"
+    for start in range(0, count, 5000):
+        numbers = range(start, min(start + 5000, count))
+        yield b"".join(
+            b"survey/field-%06d/image-%07d.fits,survey/%07d.fits,%08x,%d\n" % (n // 1000, n, n, n, n) for n in numbers
+        )
+
+
+@dataclass
+class Witness:
+    """What others notice meanwhile: the service's memory, and how soon it answers."""
+
+    url: str
+    pid: int
+    rss: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def look(self) -> None:
+        """Look until it is done."""
+        with httpx.Client(base_url=self.url, timeout=60) as client:
+            while not self.done.wait(0.1):
+                began = time.perf_counter()
+                client.get("/requests", params={"limit": 1}).raise_for_status()
+                self.seconds.append(time.perf_counter() - began)
+                self.rss.append(psutil.Process(self.pid).memory_info().rss)
+
+
+@contextmanager
+def served(folder: Path, database_url: str) -> Iterator[tuple[str, int]]:
+    """Serve a door; give its address and the process that serves."""
+    (folder / "users.toml").write_text(f"[users.alice]\nuid = {os.getuid()}\ngid = {os.getgid()}\n")
+    with create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PREFECT_API_URL": "http://127.0.0.1:9/api",
+        "STAGER_DATABASE_URL": database_url,
+        "STAGER_USERS_FILE": str(folder / "users.toml"),
+        "STAGER_LOG_FILE": str(folder / "service.log"),
+    }
+    options = ("--interface", "asgi", "--factory", "--port", str(port), "--log-level", "critical")
+    command = [sys.executable, "-m", "granian", *options, "stager.service.app:create_app"]
+    with (folder / "console.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, cwd=CHECKOUT, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(url)
+        yield url, psutil.Process(process.pid).children()[-1].pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            httpx.get(f"{url}/config/")
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def upload(url: str, pid: int, count: int) -> tuple[str, list[tuple[str, str]]]:
+    """Return the id of a request of so many items, and what was measured."""
+    witness = Witness(url, pid)
+    before = psutil.Process(pid).memory_info().rss
+    looking = threading.Thread(target=witness.look)
+    looking.start()
+    began = time.perf_counter()
+    headers = {"Content-Type": "text/csv"}
+    answer = httpx.post(
+        f"{url}/requests/from-manifest", params=TERMS, content=lines(count), headers=headers, timeout=3600
+    )
+    seconds = time.perf_counter() - began
+    witness.done.set()
+    looking.join()
+    peak = max(witness.rss)
+    return answer.raise_for_status().json()["request_id"], [
+        ("taken in, from the first byte to the answer", f"{seconds:.1f} s, {count / seconds:,.0f} items/s"),
+        ("the service's memory before, and at most", f"{before / 2**20:.0f} MiB, {peak / 2**20:.0f} MiB"),
+        (
+            "another call meanwhile (`GET /requests?limit=1`), median and longest",
+            f"{statistics.median(witness.seconds) * 1000:.0f} ms, {max(witness.seconds) * 1000:.0f} ms",
+        ),
+    ]
+
+
+def read(database: Database, request_id: str) -> list[tuple[str, str]]:
+    """Return how long a run takes to take a request up and to read its items batch by batch."""
+    began = time.perf_counter()
+    start_requests(database, [request_id], flow_run_id="benchmark", acting_as="nobody")
+    started = time.perf_counter() - began
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, position, batches = time.perf_counter(), None, 0
+    while files := files_of(database, request_id, after=position, limit=BATCH_SIZE):
+        position, batches = files[-1].position, batches + 1
+    seconds = time.perf_counter() - began
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return [
+        ("taken up by a run, in one transaction", f"{started:.1f} s"),
+        (f"read by a run in batches of {BATCH_SIZE}", f"{seconds:.1f} s, {batches} batches, memory + {grown:.0f} MiB"),
+    ]
+
+
+def main() -> None:
+    """Measure, print, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--database-url", help="by default SQLite in a temporary folder")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        url = arguments.database_url or f"sqlite:///{name}/records.db"
+        migrate(url)
+        with served(Path(name), url) as (address, pid):
+            request_id, rows = upload(address, pid, arguments.items)
+        rows += read(Database(url), request_id)
+    kind = url.partition(":")[0].partition("+")[0]
+    table = "\n".join(f"| {what} | {figure} |" for what, figure in rows)
+    head = HEAD.format(items=arguments.items, kind=kind, cores=os.cpu_count(), where=platform.platform())
+    PAGE.write_text(f"{head}{table}\n")
+    print(table)
+
+
+HEAD = """# Speed of large requests
+
+`python -m benchmarks.large_requests` has written this page. One request of {items:,} items, uploaded as CSV over
+the loopback; records in {kind}; {cores} cores, {where}.
+
+| what | figure |
+|---|---|
+"""
+
+if __name__ == "__main__":
+    main()

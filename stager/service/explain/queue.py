@@ -1,0 +1,59 @@
+"""What a request waits behind that no run has begun: other users, Prefect, workers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from stager.errors import ServiceUnavailable
+from stager.methods import METHODS
+from stager.records import StagingRequestRow, Turn, turns
+from stager.service.dispatcher import PATIENCE
+from stager.service.door import Door
+from stager.service.explain.reason import Reason, reason
+from stager.service.prefect import Place
+
+# A worker that has not polled for so long is away: it polls every ten seconds or so.
+SILENCE = timedelta(seconds=60)
+
+
+async def why_not_begun(door: Door, row: StagingRequestRow) -> Reason:
+    """Return what a submitted request waits for, asking Prefect where it has its run."""
+    since = row.flow_run_at or row.created_at
+    if row.run_key is None and row.flow_run_id is None:
+        return _turn(row, await door.ask(turns, methods=sorted(METHODS), patience=PATIENCE))
+    try:
+        if row.flow_run_id is None:
+            await door.prefect.check_method(row.method)
+            return reason("HandedOver", "it is being handed to Prefect", since=since)
+        place = await door.prefect.place_of(row.flow_run_id)
+    except ServiceUnavailable as error:
+        return reason(type(error).__name__, error.message, since=since)
+    return _place(place, since=since)
+
+
+def _turn(row: StagingRequestRow, waiting: list[Turn]) -> Reason:
+    ours = Turn(username=row.username, method=row.method, is_next=False)
+    if ours in waiting:
+        message = f"a run of {row.username} has not begun yet; what is asked for meanwhile rides in the next"
+    else:
+        ahead = [turn.username for turn in waiting]
+        number = ahead.index(row.username) if row.username in ahead else 0
+        message = f"it waits for its turn, behind {number} of other users"
+    return reason("WaitsForTurn", message, since=row.created_at)
+
+
+def _place(place: Place | None, *, since: datetime) -> Reason:
+    if place is None:
+        return reason("RunLost", "Prefect does not know its run any more", since=since)
+    if place.state == "PENDING":
+        return reason("RunStarting", place.message or "a worker has taken its run and starts it", since=place.since)
+    if place.state != "SCHEDULED":
+        return reason("RunStarting", f"Prefect calls its run {place.name}: {place.message}", since=place.since)
+    if place.is_paused:
+        return reason("PoolPaused", f"the work pool {place.pool} is paused", since=place.since)
+    last = place.worker_seen
+    if place.pool and (last is None or datetime.now(UTC) - last > SILENCE):
+        seen = f"none has since {last:%F %T} UTC" if last else "none ever has"
+        return reason("NoWorker", f"no worker asks for runs of the work pool {place.pool}: {seen}", since=place.since)
+    message = f"its run waits for a worker, behind {place.ahead} of other requests"
+    return reason("QueuedInPrefect", message, since=place.since)

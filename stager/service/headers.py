@@ -1,0 +1,33 @@
+"""Headers of a call that say how it is to be served."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import Header
+
+# As in the IETF's draft of the Idempotency-Key header field, quotes or none: they belong to the key.
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x20-\x7e]{1,255}$",
+        description="The caller's own name for this call: the same key and body get the same answer, however often.",
+    ),
+]
+Prefer = Annotated[
+    list[str] | None,
+    Header(description="wait=N waits up to N seconds for the outcome (RFC 7240, section 4.3).", examples=[["wait=10"]]),
+]
+
+_WAIT = re.compile(r"(?i)(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])")
+
+
+def preferred_wait(prefer: list[str] | None, *, longest: float) -> int | None:
+    """Return how long a caller wants to wait for the outcome, in whole seconds and no longer than allowed.
+
+    None when nothing is said, or what is said is no preference that we know;
+    of several, the first counts (RFC 7240, section 2).
+    """
+    found = _WAIT.search(",".join(prefer or ()))
+    return min(int(found[1]), int(longest)) if found else None

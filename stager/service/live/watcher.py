@@ -1,0 +1,47 @@
+"""Somebody who watches, and what they have not read yet."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from stager.records import LiveEvent, RequestProgress
+
+News = LiveEvent | RequestProgress
+# Whoever leaves so much unread is let go; they may come back to where they were.
+MAX_UNREAD = 2000
+
+
+@dataclass(eq=False, kw_only=True)
+class Watcher:
+    """Hears of one request, of one user's, or of all.
+
+    Attributes
+    ----------
+    position
+        Events behind this number are told.
+    """
+
+    position: int
+    request_id: str | None = None
+    username: str | None = None
+    _unread: asyncio.Queue[News] = field(default_factory=asyncio.Queue)
+
+    @property
+    def is_behind(self) -> bool:
+        """So much is unread that the rest was not kept."""
+        return self._unread.qsize() >= MAX_UNREAD
+
+    def tell(self, news: News) -> None:
+        """Keep what concerns them until they read it."""
+        request_id = news.event.request_id if isinstance(news, LiveEvent) else news.request_id
+        is_ours = self.request_id in {None, request_id} and self.username in {None, news.username}
+        if is_ours and not self.is_behind:
+            self._unread.put_nowait(news)
+
+    async def read(self, *, seconds: float) -> News | None:
+        """Return the next news, None when there are none for so long."""
+        try:
+            return await asyncio.wait_for(self._unread.get(), seconds)
+        except TimeoutError:
+            return None

@@ -1,0 +1,60 @@
+"""What failed of a request is done again by a new one: what has ended is never opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from stager.errors import NothingToRetry, RequestNotEnded
+from stager.models import StagingItem, StagingTerms, Status
+from stager.records import StagedFile, StagingRequestRow, files_of
+from stager.service.acceptance import check
+from stager.service.arrival import Arrival, Pages
+from stager.service.callers.caller import Caller
+from stager.service.door import Door
+
+PAGE = 1000
+
+
+async def retry(
+    door: Door, caller: Caller, row: StagingRequestRow, *, statuses: Collection[Status], idempotency_key: str | None
+) -> StagingRequestRow:
+    """Return the record of a new request of the items of another that ended so.
+
+    Its deadline is none: the old one's has passed, or was for the old one.
+
+    Raises
+    ------
+    NotAllowed
+        The caller may not ask for that any more.
+    RequestNotEnded, NothingToRetry
+        It still goes on, or no item of it ended so.
+    """
+    if not row.status.is_final:
+        raise RequestNotEnded(row.id, row.status)
+    areas = (row.source_area, row.destination_area)
+    await check(door, caller, method=row.method, username=row.username, areas=areas)
+    if not await door.ask(files_of, row.id, limit=1, statuses=statuses):
+        raise NothingToRetry(row.id)
+    arrival = Arrival(door, _terms(row), origin="retry", idempotency_key=idempotency_key, retry_of=row.id)
+    return await arrival.take(_pages(door, row.id, statuses=statuses))
+
+
+def _terms(row: StagingRequestRow) -> StagingTerms:
+    kept = StagingTerms.model_fields.keys() - {"deadline"}
+    return StagingTerms.model_validate({name: getattr(row, name) for name in kept})
+
+
+async def _pages(door: Door, request_id: str, *, statuses: Collection[Status]) -> Pages:
+    position = None
+    while files := await door.ask(files_of, request_id, after=position, limit=PAGE, statuses=statuses):
+        position = files[-1].position
+        yield [_item(file) for file in files]
+
+
+def _item(file: StagedFile) -> StagingItem:
+    return StagingItem(
+        source=file.local_path_on_storage,
+        destination=file.relative_path,
+        checksum=file.expected_checksum,
+        size_bytes=file.expected_size_bytes,
+    )

@@ -1,0 +1,78 @@
+"""Requests whose items come as an uploaded manifest."""
+
+from __future__ import annotations
+
+import io
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stager.models import StagingTerms
+from stager.service.acceptance import check
+from stager.service.arrival import Arrival
+from stager.service.callers.current import CurrentCaller
+from stager.service.door import OpenDoor
+from stager.service.headers import IdempotencyKey, Prefer
+from stager.service.manifest import CSV, JSON_LINES, PARSERS, Parser, pages_of, spool, spooled
+from stager.service.problems import documented
+from stager.service.routes.requests import LOCATION, accepted
+from stager.service.views import RequestSummary
+
+router = APIRouter(prefix="/requests", tags=["requests"])
+
+MANIFEST = {
+    "required": True,
+    "description": "An item a line: CSV with a header, or JSON Lines.",
+    "content": {
+        CSV: {
+            "schema": {"type": "string"},
+            "example": "source,destination,checksum,size_bytes\na.fits,night-1/a.fits,0a1b2c3d,2880\n",
+        },
+        JSON_LINES: {
+            "schema": {"type": "string"},
+            "example": '{"source": "a.fits", "destination": "night-1/a.fits"}\n',
+        },
+    },
+}
+
+
+@router.post(
+    "/from-manifest",
+    summary="Ask for a staging of very many items",
+    response_model=RequestSummary,
+    openapi_extra={"requestBody": MANIFEST},
+    responses={
+        200: {"description": "It ended within the time that Prefer gave it.", "headers": LOCATION},
+        202: {"description": "It is written down.", "model": RequestSummary, "headers": LOCATION},
+        **documented(400, 401, 403, 409, 413, 415, 422, 429, 503),
+    },
+)
+async def ask_by_manifest(
+    *,
+    request: Request,
+    door: OpenDoor,
+    caller: CurrentCaller,
+    terms: Annotated[StagingTerms, Query()],
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Take the items in as they come, and show the request when all of them are written down."""
+    parse = _parser(request)
+    areas = (terms.source_area, terms.destination_area)
+    await check(door, caller, method=terms.method, username=terms.username, areas=areas)
+    with spool() as file:
+        await spooled(request.stream(), file)
+        # A byte that is not UTF-8 is a name's own: it becomes a lone surrogate (PEP 383).
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        arrival = Arrival(door, terms, origin="api", idempotency_key=idempotency_key)
+        row = await arrival.take(pages_of(text, parse))
+    return await accepted(door, row, prefer=prefer)
+
+
+def _parser(request: Request) -> Parser:
+    said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if said not in PARSERS:
+        raise HTTPException(415, f"A manifest is {' or '.join(PARSERS)}")
+    return PARSERS[said]

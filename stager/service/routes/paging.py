@@ -1,0 +1,14 @@
+"""What every answer in pages is asked with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+MAX_PAGE = 1000
+# As many as a BIGINT can count.
+LAST = 2**63 - 1
+
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")]
+Cursor = Annotated[int | None, Query(ge=0, le=LAST, description="The previous page's next_cursor.")]

@@ -1,0 +1,56 @@
+"""What tells a run which of its requests and items to leave, and why."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from stager.errors import Cancelled
+from stager.records import Database, files_to_stop, requests_to_stop
+
+
+class Stop(threading.Event):
+    """Set when a request, or one item of it, is to be left.
+
+    Parameters
+    ----------
+    whole
+        The request's, of which this is one item's: it is set with that.
+    """
+
+    def __init__(self, whole: Stop | None = None) -> None:
+        super().__init__()
+        self._whole = whole
+        self._error = Cancelled()
+
+    def because(self, error: Cancelled) -> None:
+        """Set it, and keep why."""
+        self._error = error
+        self.set()
+
+    def is_set(self) -> bool:
+        """Return whether it is to be left, alone or with its request."""
+        return super().is_set() or (self._whole is not None and self._whole.is_set())
+
+    @property
+    def error(self) -> Cancelled:
+        """Why it is left."""
+        return self._whole.error if self._whole is not None and self._whole.is_set() else self._error
+
+
+class Stops:
+    """The requests of a run, the items that it works on, and what is to be left of them."""
+
+    def __init__(self, request_ids: Iterable[str]) -> None:
+        self.requests = {request_id: Stop() for request_id in request_ids}
+        # Those of the current batch, by their ids.
+        self.items: dict[int, Stop] = {}
+
+    def listen(self, database: Database, *, flow_run_id: str) -> None:
+        """Set what somebody asked to cancel, or ended in our place."""
+        going = [request_id for request_id, stop in self.requests.items() if not stop.is_set()]
+        for request_id, error in requests_to_stop(database, going, flow_run_id=flow_run_id).items():
+            self.requests[request_id].because(error)
+        items = {file_id: stop for file_id, stop in self.items.items() if not stop.is_set()}
+        for file_id in files_to_stop(database, list(items)) if items else ():
+            items[file_id].because(Cancelled())

@@ -1,0 +1,183 @@
+"""The answer to: why is my data not here yet?"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stager.errors import StorageFault
+from stager.models import StagingItem, StagingRequest, Status
+from stager.records import (
+    Wait,
+    cancel_request,
+    create_request,
+    files_of,
+    get_request,
+    note_progress,
+    note_waits,
+    start_requests,
+    wait_for,
+)
+from stager.records.files import Progress
+
+if TYPE_CHECKING:
+    from conftest import PrefectServer, ServedDoor
+
+pytestmark = pytest.mark.stack
+
+DONE: dict[str, Any] = {"status": Status.COMPLETED, "bytes_done": 1000, "files_done": 1}
+LEFT: dict[str, Any] = {"items": [("a", "a"), ("b", "b")]}
+
+
+def explain(door: ServedDoor, request_id: str) -> dict[str, Any]:
+    return dict(door.client.get(f"/requests/{request_id}/explain").raise_for_status().json())
+
+
+def told(seen: dict[str, Any]) -> tuple[str, str]:
+    return seen["cause"], seen["mended_by"]
+
+
+@pytest.fixture
+def placed(door: ServedDoor, prefect: PrefectServer) -> Callable[[], tuple[str, str, str]]:
+    """Return what gives a request whose run waits in a work pool of its own: the request, the run, the pool."""
+
+    def place() -> tuple[str, str, str]:
+        pool = f"pool-{uuid.uuid4().hex[:8]}"
+        prefect.client.post("/work_pools/", json={"name": pool, "type": "process"}).raise_for_status()
+        flow = prefect.client.post("/flows/", json={"name": pool}).raise_for_status().json()
+        wanted = {"name": pool, "flow_id": flow["id"], "work_pool_name": pool, "enforce_parameter_schema": False}
+        deployment = prefect.client.post("/deployments/", json=wanted).raise_for_status().json()
+        run = prefect.client.post(f"/deployments/{deployment['id']}/create_flow_run", json={}).raise_for_status().json()
+        request = StagingRequest(
+            method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),)
+        )
+        return create_request(door.database, request, flow_run_id=run["id"]).id, run["id"], pool
+
+    return place
+
+
+def test_a_run_in_prefects_queue_says_what_it_waits_for(
+    door: ServedDoor, prefect: PrefectServer, placed: Callable[[], tuple[str, str, str]]
+) -> None:
+    request_id, run, pool = placed()
+    nobody = explain(door, request_id)
+    prefect.client.post(f"/work_pools/{pool}/workers/heartbeat", json={"name": "w"}).raise_for_status()
+    polled = explain(door, request_id)
+    prefect.client.patch(f"/work_pools/{pool}", json={"is_paused": True}).raise_for_status()
+    paused = explain(door, request_id)
+    prefect.end(run, "PENDING", "pod/x: 0/3 nodes are available: insufficient memory")
+    starting = explain(door, request_id)
+
+    assert told(nobody) == ("NoWorker", "operator")
+    assert nobody["message"] == f"no worker asks for runs of the work pool {pool}: none ever has"
+    assert (told(polled), polled["message"]) == (
+        ("QueuedInPrefect", "nobody"),
+        "its run waits for a worker, behind 0 of other requests",
+    )
+    assert told(paused) == ("PoolPaused", "operator")
+    assert told(starting) == ("RunStarting", "nobody")
+    assert starting["message"] == "pod/x: 0/3 nodes are available: insufficient memory"
+
+
+def test_what_rides_behind_a_users_own_run_says_so(door: ServedDoor) -> None:
+    username = "alice"
+    first = door.ask().json()["request_id"]
+    door.eventually(first, lambda seen: seen["flow_run_id"])
+    seen = explain(door, door.ask().json()["request_id"])
+
+    assert told(seen) == ("WaitsForTurn", "nobody")
+    assert f"a run of {username} has not begun yet" in seen["message"]
+    cancel_request(door.database, first)
+
+
+def test_prefect_that_is_away_is_named(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    lone_door.eventually(request_id, lambda _: explain(lone_door, request_id)["cause"] != "WaitsForTurn")
+
+    seen = explain(lone_door, request_id)
+
+    assert told(seen) == ("PrefectUnavailable", "operator")
+    assert seen["message"].startswith("Prefect does not answer: ")
+
+
+def test_a_retry_says_after_which_error_and_when(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    fault = StorageFault("/storage/a.fits", "Input/output error (EIO)")
+    note_waits(lone_door.database, {request_id: wait_for(fault)}, kind="retrying", seconds=3600)
+    seen = explain(lone_door, request_id)
+
+    assert told(seen) == ("StorageFault", "operator")
+    assert seen["message"] == fault.message
+    left = datetime.fromisoformat(seen["until"]) - datetime.now(UTC)
+    assert timedelta(minutes=55) < left <= timedelta(hours=1)
+
+
+def test_a_try_that_is_over_counts_no_more(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    note_waits(lone_door.database, {request_id: wait_for(StorageFault("a"))}, kind="retrying", seconds=-60)
+
+    assert told(explain(lone_door, request_id)) == ("Working", "nobody")
+    cancel_request(lone_door.database, request_id)
+    assert told(explain(lone_door, request_id)) == ("Stopping", "nobody")
+
+
+def test_a_pod_that_is_pending_is_told_in_kubernetes_own_words(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    said = "0/3 nodes are available: 3 Insufficient memory."
+    note_waits(lone_door.database, {request_id: Wait("PodPending", said)}, kind="waiting")
+
+    seen = explain(lone_door, request_id)
+    assert (told(seen), seen["message"], seen["until"]) == (("PodPending", "operator"), said, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "mended_by"),
+    [("SourceNotFound", "you"), ("NoSpace", "operator"), ("DestinationDiffers", "you"), ("StorageFault", "operator")],
+)
+def test_what_failed_says_of_what_and_who_can_mend_it(lone_door: ServedDoor, error: str, mended_by: str) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    lone_door.end(request_id, {"status": Status.FAILED, "error_type": error, "error_reason": "the reason"})  # type: ignore[typeddict-item] # the helper adds the id
+    seen = explain(lone_door, request_id)
+
+    assert (told(seen), seen["message"]) == ((error, mended_by), "the reason")
+    assert (seen["items_left"], seen["estimate"]) == (0, None)
+
+
+def test_an_estimate_is_a_range_measured_on_what_the_last_ones_took(brief_door: ServedDoor) -> None:
+    for _ in range(3):
+        brief_door.end(brief_door.ask().json()["request_id"], DONE)
+    request_id = brief_door.ask(("a", "a"), ("b", "b")).json()["request_id"]
+    start_requests(brief_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    unknown = explain(brief_door, request_id)
+    files = files_of(brief_door.database, request_id)
+    note_progress(brief_door.database, [Progress(file.id, 400, 0, 1000, 1) for file in files])
+    known = explain(brief_door, request_id)
+
+    assert (unknown["items_left"], unknown["bytes_left"], unknown["estimate"]["measured_by"]) == (2, None, "items")
+    assert (known["bytes_left"], known["estimate"]["measured_by"], known["estimate"]["measured_on"]) == (
+        1200,
+        "bytes",
+        3,
+    )
+    assert known["estimate"]["earliest"] <= known["estimate"]["latest"]
+
+
+def test_with_nothing_to_measure_on_there_is_no_estimate(narrow_door: ServedDoor) -> None:
+    assert explain(narrow_door, narrow_door.ask().json()["request_id"])["estimate"] is None
+
+
+def test_lists_say_why_in_short(lone_door: ServedDoor) -> None:
+    failed, waits = (lone_door.ask().json()["request_id"] for _ in range(2))
+    lone_door.end(failed, {"status": Status.FAILED, "error_type": "NoSpace", "error_reason": "No space"})  # type: ignore[typeddict-item] # likewise
+    rows = lone_door.client.get("/requests", params={"limit": 10}).json()["requests"]
+
+    why = {row["request_id"]: row["why"] for row in rows}
+    assert (told(why[failed]), why[failed]["message"]) == (("NoSpace", "operator"), "No space")
+    assert why[waits]["cause"] in {"WaitsForTurn", "HandedOver"}
+    assert get_request(lone_door.database, waits).status is Status.SUBMITTED

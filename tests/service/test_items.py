@@ -1,0 +1,112 @@
+"""The items, events, manifest and receipt of a request."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stager.models import ManifestEntry, Status
+from stager.records import files_of, manifest_writer
+
+if TYPE_CHECKING:
+    from conftest import ServedDoor
+
+pytestmark = pytest.mark.stack
+
+FILE: dict[str, Any] = {
+    "status": Status.COMPLETED,
+    "kind": "file",
+    "size_bytes": 5,
+    "bytes_done": 5,
+    "files_done": 1,
+    "checksum": "0a1b2c3d",
+    "checksum_algorithm": "adler32",
+}
+FAILED: dict[str, Any] = {"status": Status.FAILED, "error_type": "NoSpace", "error_reason": "No space"}
+SKIPPED: dict[str, Any] = {"status": Status.SKIPPED, "kind": "file", "size_bytes": 7}
+
+
+@pytest.fixture
+def mixed(lone_door: ServedDoor) -> str:
+    """A request of four items that ended differently."""
+    items = [(name, f"night/{name}") for name in ("a", "b", "c", "d")]
+    request_id = str(lone_door.ask(*items, note="for later").json()["request_id"])
+    lone_door.end(request_id, FILE, FAILED, SKIPPED, FILE)
+    return request_id
+
+
+def test_items_come_in_pages_by_their_place(lone_door: ServedDoor, mixed: str) -> None:
+    seen, cursor = [], None
+    while True:
+        page = lone_door.client.get(
+            f"/requests/{mixed}/items", params={"limit": 3} | ({} if cursor is None else {"cursor": cursor})
+        ).json()
+        seen += [item["position"] for item in page["items"]]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert seen == [0, 1, 2, 3]
+
+
+def test_items_are_found_by_how_they_stand(lone_door: ServedDoor, mixed: str) -> None:
+    page = lone_door.client.get(f"/requests/{mixed}/items", params={"status": ["failed", "skipped"]}).json()
+    assert [(item["position"], item["status"]) for item in page["items"]] == [(1, "failed"), (2, "skipped")]
+
+
+def test_events_tell_what_happened_and_why(lone_door: ServedDoor, mixed: str) -> None:
+    first = lone_door.client.get(f"/requests/{mixed}/events", params={"limit": 2}).json()
+    rest = lone_door.client.get(f"/requests/{mixed}/events", params={"cursor": first["next_cursor"]}).json()
+    events = first["events"] + rest["events"]
+    assert [(event["kind"], event["cause"]) for event in events] == [
+        ("submitted", None),
+        ("started", None),
+        ("failed", "NoSpace"),
+    ]
+    assert rest["next_cursor"] is None
+
+
+def test_a_manifest_has_a_line_for_every_file_that_was_delivered(lone_door: ServedDoor) -> None:
+    items = [(name, f"night/{name}") for name in ("a", "tree", "b", "c")]
+    request_id = lone_door.ask(*items).json()["request_id"]
+    tree = files_of(lone_door.database, request_id)[1]
+    with manifest_writer(lone_door.database, tree) as write:
+        for number in range(5000):
+            write(ManifestEntry(path=f"{number}\udcff", size_bytes=number, checksum=f"{number:08x}"))
+    lone_door.end(request_id, FILE, FILE | {"kind": "directory"}, FAILED, SKIPPED)
+
+    answer = lone_door.client.get(f"/requests/{request_id}/manifest")
+
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert [line["path"] for line in (lines[0], lines[1], lines[-2], lines[-1])] == [
+        "night/a",
+        "night/tree/0\udcff",
+        "night/tree/4999\udcff",
+        "night/c",
+    ]
+    assert len(lines) == 5002
+    assert lines[0] == {"path": "night/a", "position": 0} | {
+        name: FILE[name] for name in ("kind", "size_bytes", "checksum", "checksum_algorithm")
+    }
+
+
+def test_a_receipt_says_what_was_brought_in_all(lone_door: ServedDoor, mixed: str) -> None:
+    receipt = lone_door.client.get(f"/requests/{mixed}/receipt").json()
+
+    assert receipt["items_by_status"] == {"completed": 2, "failed": 1, "skipped": 1}
+    assert (receipt["size_bytes"], receipt["file_count"], receipt["note"]) == (10, 2, "for later")
+    assert lone_door.client.get(receipt["manifest_url"].removeprefix("http://127.0.0.1:8000")).status_code == 200
+
+
+def test_there_is_no_receipt_before_the_end(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    answer = lone_door.client.get(f"/requests/{request_id}/receipt")
+
+    assert answer.status_code == 409
+    assert answer.json()["type"].endswith("/problems/request-not-ended")
+
+
+@pytest.mark.parametrize("part", ["", "/items", "/events", "/manifest", "/receipt"])
+def test_of_what_nobody_asked_for_there_is_nothing(lone_door: ServedDoor, part: str) -> None:
+    assert lone_door.client.get(f"/requests/no-such-id{part}").status_code == 404
