@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from uuid import UUID
 
 import anyio
 import prefect._internal.observers
+import prefect._internal.plugins.collections
 import prefect.flow_engine
 from anyio.abc import TaskStatus
 from prefect import Flow
@@ -117,6 +119,11 @@ def run_variables(channel: ControlChannel, flow_run_id: UUID) -> dict[str, str]:
 
 
 # --- in a child, and in what it is forked from -------------------------------
+
+
+def load_no_other_collection() -> None:
+    """Spare the worker and its children the packages of Prefect's other worker types: each costs tens of MiB."""
+    vars(prefect._internal.plugins.collections)["_collections"] = {"workers": sys.modules["workers"]}  # noqa: SLF001
 
 
 class Readiness:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 
+import prefect._internal.plugins.collections
 import prefect.flow_engine
 import pytest
 from prefect._flow_run_suspension import observe_flow_run_suspension
+from prefect.plugins import load_prefect_collections
 from prefect.runner._control_channel import ControlChannel
 from prefect.runner._flow_run_executor import FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle
@@ -14,6 +16,7 @@ from prefect.runner._starter_engine import EngineCommandStarter
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessJobConfiguration
 
+import workers
 from workers import WarmWorker
 
 
@@ -39,6 +42,12 @@ def test_the_base_worker_has_what_we_do_in_another_way(name: str) -> None:
 def test_a_runs_process_is_watched_through_its_pid_and_returncode() -> None:
     assert "_process" in parameters(ProcessHandle)
     assert "returncode" in inspect.getsource(ProcessHandle.returncode.fget)  # type: ignore[arg-type]
+
+
+def test_collections_are_not_loaded_where_some_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"workers": workers}
+    monkeypatch.setattr(prefect._internal.plugins.collections, "_collections", known)  # noqa: SLF001
+    assert load_prefect_collections() is known
 
 
 def test_the_executions_are_made_of_a_flow_run_a_starter_and_a_way_to_the_flow() -> None:
