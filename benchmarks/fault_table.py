@@ -3,7 +3,7 @@
 ::
 
     python -m pytest tests/cluster/pool/test_faults.py --junitxml=faults.xml -o junit_family=xunit1
-    python benchmarks/fault_table.py faults.xml
+    python benchmarks/fault_table.py faults.xml...
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ was taken for dead after `STAGER_LEASE=15`, where 120 is.
 HEADER = ("fault", "the request ends", "what the record says", "seconds")
 # Names that are made anew for each pod, and when something was seen last.
 MADE_UP = (
-    (re.compile(r"\b(alice-[a-z-]+-[0-9a-f]{4})-[a-z0-9-]+"), r"\1-..."),
     (re.compile(r" since .* UTC"), " since ..."),
     (re.compile(r"/var/lib/\S+/(\w+)"), r".../\1"),
 )
@@ -43,7 +42,7 @@ def rows(report: Path) -> Iterator[tuple[str, ...]]:
         noted = {one.get("name"): one.get("value", "") for one in case.iter("property")}
         if "fault" in noted:
             befell = ast.literal_eval(noted["befell"])
-            said = noted["reason"] if not befell or befell == [noted["reason"]] else "; then: ".join(befell)
+            said = noted["reason"] if noted["status"] == "failed" else (befell or ["nothing more"])[-1]
             yield noted["fault"], noted["status"], _without_names(said), f"{float(noted['seconds']):.0f}"
 
 
@@ -55,7 +54,7 @@ def _without_names(said: str) -> str:
 
 def main() -> None:
     """Write the page."""
-    table = (HEADER, ("---",) * len(HEADER), *rows(Path(sys.argv[1])))
+    table = (HEADER, ("---",) * len(HEADER), *(row for report in sys.argv[1:] for row in rows(Path(report))))
     PAGE.write_text(ABOVE + "".join(f"| {' | '.join(row)} |\n" for row in table))
 
 

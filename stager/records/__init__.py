@@ -11,7 +11,7 @@ from stager.records.arrival import (
     begin_arrival,
     publish_arrival,
 )
-from stager.records.cancellation import cancel_items, cancel_request
+from stager.records.cancellation import cancel_items, cancel_request, cancel_run
 from stager.records.crashes import note_trouble, open_flow_runs, resubmit_requests
 from stager.records.database import Database
 from stager.records.deadlines import stop_overdue_requests
@@ -99,6 +99,7 @@ __all__ = [
     "begin_arrival",
     "cancel_items",
     "cancel_request",
+    "cancel_run",
     "checksum_of_source",
     "claim_ride",
     "close_request",

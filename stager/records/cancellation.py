@@ -41,6 +41,18 @@ def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
     return database.write(work)
 
 
+def cancel_run(database: Database, flow_run_id: str) -> None:
+    """Ask that all open requests of a run be cancelled, as ``cancel_request`` does."""
+    row = StagingRequestRow
+    statement = select(row).where(col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN)).order_by(col(row.id))
+
+    def work(session: Session) -> None:
+        for one in session.scalars(statement.with_for_update()).all():
+            stop_in(session, one, Cancelled(), why="its run was asked to stop")
+
+    database.write(work)
+
+
 def stop_in(session: Session, row: StagingRequestRow, error: Cancelled, *, why: str) -> None:
     """End a request that no run has begun; ask the run of any other to end it."""
     if row.status is Status.SUBMITTED:

@@ -111,7 +111,8 @@ def _unmade(events: Sequence[CoreV1Event], *, since: datetime) -> Plight | None:
     refused = next((one for one in reversed(events) if one.reason == "FailedCreate"), None)
     if refused is None:
         return None
-    words = f"its pod may not be made: {_line(refused.message)}"
+    said = _line(refused.message).rpartition("is forbidden: ")[2]  # without the pod's name, another one at each try
+    words = f"its pod may not be made: {said}"
     return Plight(outlook=Outlook.TIME, cause=refused.reason, words=words, since=since)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from stager.errors import PodImpossible, RunLost, StagingError
-from stager.records import note_trouble
+from stager.records import cancel_run, note_trouble
 from stager.service.door import Door
 from stager.service.plight import Outlook, Plight
 from stager.service.pool import POD_POOL
@@ -49,6 +49,9 @@ class PodWatch:
             The cluster does not answer.
         """
         mine = [run for run in runs if run.work_pool == POD_POOL]
+        for run in mine:
+            if run.state == "CANCELLING":  # nobody in its pod hears of that from Prefect
+                await self._door.ask(cancel_run, run.id)
         if self._door.pods is None or not mine:
             return Sight({}, ())
         known = await self._door.pods.plights()

@@ -10,6 +10,7 @@ from stager.records import (
     Turn,
     acquire_leases,
     cancel_request,
+    cancel_run,
     claim_ride,
     close_request,
     create_request,
@@ -123,3 +124,10 @@ def test_what_keeps_a_run_is_written_down_once_with_each_open_request(database: 
     }
     said = ["no node can take its pod", "a volume cannot be mounted"]
     assert details == {first: said, second: said, other: []}
+
+
+def test_a_run_that_is_cancelled_in_prefect_is_asked_to_stop_with_all_its_requests(database: Database) -> None:
+    first, second, other = started(database), started(database), started(database, "another run")
+    cancel_run(database, "run")
+    assert set(requests_to_stop(database, [first, second], flow_run_id="run")) == {first, second}
+    assert not requests_to_stop(database, [other], flow_run_id="another run")

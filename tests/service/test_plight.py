@@ -107,6 +107,12 @@ def test_a_pod_that_is_gone_is_known_by_its_last_event() -> None:
     assert plight.words == "its pod was removed: The node was low on resource: memory"
 
 
+def test_a_quota_is_said_in_the_same_words_at_each_try() -> None:
+    tries = [warning("FailedCreate", f'Error creating: pods "a-{pod}" is forbidden: exceeded quota: q') for pod in "bc"]
+    plights = [plight_of(job(), None, tries[: number + 1]) for number in range(2)]
+    assert [plight and plight.words for plight in plights] == ["its pod may not be made: exceeded quota: q"] * 2
+
+
 def test_a_job_that_took_too_long_is_not_tried_again() -> None:
     plight = plight_of(job(failed="DeadlineExceeded"), None, [])
     assert plight is not None
