@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 PAGE = Path(__file__).parents[1] / "docs/kubernetes-faults.md"
 ABOVE = """# What befalls pods
 
-Written by `python benchmarks/fault_table.py`, from a run of `tests/cluster/pool/test_faults.py` on a cluster of one
+Written by `python benchmarks/fault_table.py`, from runs of `tests/cluster/pool/test_faults.py` on a cluster of one
 node with two cores that were busy with other work. By which rule:
 [the Kubernetes pool](kubernetes-pool.md#what-befalls-pods).
 
@@ -54,7 +54,8 @@ def _without_names(said: str) -> str:
 
 def main() -> None:
     """Write the page."""
-    table = (HEADER, ("---",) * len(HEADER), *(row for report in sys.argv[1:] for row in rows(Path(report))))
+    last = {row[0]: row for report in sys.argv[1:] for row in rows(Path(report))}  # of each fault
+    table = (HEADER, ("---",) * len(HEADER), *last.values())
     PAGE.write_text(ABOVE + "".join(f"| {' | '.join(row)} |\n" for row in table))
 
 
