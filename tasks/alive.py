@@ -36,7 +36,7 @@ def alive(database: Database, stops: Stops, *, flow_run_id: str, holder: str, le
         renew_leases(database, holder=holder, seconds=lease)
 
     listen = partial(stops.listen, database, flow_run_id=flow_run_id)
-    renew()
+    renew_requests(database, list(stops.requests), seconds=lease)  # who writes takes its leases for as long
     with (
         repeated(renew, interval=lease / 3, name="lease renewal"),
         repeated(listen, interval=INTERVAL, name="listening for cancellation"),

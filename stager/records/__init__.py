@@ -56,6 +56,7 @@ from stager.records.requests import Page, get_request, get_requests, has_open_re
 from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.submission import create_request, request_of_key
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
+from stager.records.together import together
 from stager.records.unfinished import (
     files_to_stop,
     renew_requests,
@@ -148,6 +149,7 @@ __all__ = [
     "start_requests",
     "started_requests",
     "stop_overdue_requests",
+    "together",
     "turns",
     "unasked_rides",
     "unfinished_requests",

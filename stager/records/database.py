@@ -133,7 +133,7 @@ def patiently(work: Callable[[], T], *, patience: float) -> T:
         wait_jitter=0.2,
     )
     try:
-        return attempts(_is_passing, work)
+        return attempts(is_passing, work)
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
         raise DatabaseUnavailable(_reason(error)) from error
     except exc.ProgrammingError as error:
@@ -155,7 +155,7 @@ def now(session: Session | Connection) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
-def _is_passing(error: Exception) -> bool:
+def is_passing(error: Exception) -> bool:
     """Return whether the same transaction may succeed a little later."""
     if isinstance(error, exc.TimeoutError):  # every connection of the pool is in use
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -51,5 +51,5 @@ def note_event(
     until
         When that is known to end.
     """
-    moment = now(session)
-    session.add(Event(request_id=request_id, at=moment, kind=kind, detail=detail, cause=cause, until=until))
+    facts = {"kind": kind, "detail": detail, "cause": cause, "until": until}
+    session.execute(insert(Event).values(request_id=request_id, at=now(session), **facts))

@@ -61,8 +61,13 @@ def create_request(
     }
     files = file_rows(request.items, request_id=row["id"])
 
+    may_be_known = idempotency_key is not None
+
     def work(session: Session) -> StagingRequestRow:
-        if known := _known(session, row["id"], username=request.username, key=idempotency_key):
+        nonlocal may_be_known
+        known = _known(session, row["id"], username=request.username, key=idempotency_key) if may_be_known else None
+        may_be_known = True  # the next time, by this try
+        if known:
             return known
         return _write(session, row, files)
 

@@ -16,6 +16,9 @@ from stager.service.callers.caller import Caller
 from stager.service.door import Door
 from stager.service.quota import check_open_requests
 
+# A request of more items is a transaction of its own: nobody waits for it.
+FEW_ITEMS = 100
+
 logger = structlog.get_logger(__name__)
 
 
@@ -67,7 +70,8 @@ async def record(
     IdempotencyConflict
         The key came with another request before.
     """
-    row = await door.ask(create_request, request, origin=origin, idempotency_key=idempotency_key)
+    ask = door.ask_together if len(request.items) <= FEW_ITEMS else door.ask
+    row = await ask(create_request, request, origin=origin, idempotency_key=idempotency_key)
     structlog.contextvars.bind_contextvars(staging_request=row.id)
     logger.info("Request recorded")
     door.recorded.set()

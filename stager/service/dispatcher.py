@@ -27,6 +27,8 @@ RIDERS = 100
 PATIENCE = 10.0
 # Seconds between two looks while somebody waits for that.
 SOON = 0.1
+# What is recorded at one moment is handed over by one look, in seconds.
+BREATH = 0.01
 
 
 class Dispatcher:
@@ -43,6 +45,7 @@ class Dispatcher:
                 await asyncio.wait_for(self._door.recorded.wait(), pause)
             self._door.recorded.clear()
             pause = self._door.settings.reconcile_interval
+            await asyncio.sleep(BREATH)
             try:
                 if await self.look():
                     pause = SOON

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec, TypeVar
 
 import httpx
@@ -16,10 +16,11 @@ import structlog
 from fastapi import Depends
 from starlette.requests import Request
 
-from stager.records import Database
+from stager.records import Database, together
 from stager.service.callers.authenticator import Authenticator
 from stager.service.callers.rules import read_rules
 from stager.service.prefect import PrefectClient
+from stager.service.together import Together
 from stager.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class Door:
     # When each of the reconciler's looks last came to its end, by time.monotonic.
     looks: dict[str, float] = field(default_factory=dict)
 
+    @cached_property
+    def _together(self) -> Together:
+        return Together(lambda calls: self.ask(together, calls))
+
     async def ask(self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function of the records returns; the event loop does not wait for it.
 
@@ -66,6 +71,13 @@ class Door:
         context = contextvars.copy_context()  # the request's id on its log lines
         call = partial(context.run, partial(function, self.database, *args, **kwargs))
         return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+
+    async def ask_together(
+        self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Do as ``ask`` does; calls that come at the same moment are one transaction, and fail each alone."""
+        answer: T = await self._together.ask(lambda database: function(database, *args, **kwargs))
+        return answer
 
 
 @asynccontextmanager

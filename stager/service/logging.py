@@ -75,12 +75,13 @@ def _shared() -> list[Processor]:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        hide_secrets,  # here, since it is what costs most, and console and file share it
     ]
 
 
 def _formatter(renderer: Processor) -> ProcessorFormatter:
     return ProcessorFormatter(
-        foreign_pre_chain=_shared(), processors=[ProcessorFormatter.remove_processors_meta, hide_secrets, renderer]
+        foreign_pre_chain=_shared(), processors=[ProcessorFormatter.remove_processors_meta, renderer]
     )
 
 
