@@ -13,7 +13,8 @@
     │   ├── WrongAccount
     │   ├── TooManyItems             ItemNotFound           NothingToRetry
     │   ├── RequestNotEnded          RequestArriving (retryable)
-    │   ├── InvalidManifest          SharedDestination
+    │   ├── InvalidManifest          SharedDestination      MalformedCall
+    │   ├── MixedStage               FileNotInRequest
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -324,6 +325,31 @@ class InvalidManifest(RequestError):
         super().__init__(f"Line {line} of the manifest: {readable(reason)[:500]}")
         self.line = line
         self.reason = reason
+
+
+class MalformedCall(RequestError):
+    """The body is not as the WLCG Tape REST API wants it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The body is not as the Tape REST API wants it: {readable(reason)[:500]}")
+        self.reason = reason
+
+
+class MixedStage(RequestError):
+    """The files of one stage request are for several users or by several methods."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"One stage request is for one user and by one method; several {what} are named")
+        self.what = what
+
+
+class FileNotInRequest(RequestError):
+    """A path is none of the request's; nothing was changed."""
+
+    def __init__(self, path: str, request_id: str) -> None:
+        super().__init__(f"{readable(path)} does not belong to the request {request_id}; nothing was changed")
+        self.path = path
+        self.request_id = request_id
 
 
 class PathError(StagingError):

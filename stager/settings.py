@@ -86,6 +86,15 @@ class Settings(BaseSettings):
     max_items_in_body: int = Field(
         10_000, ge=1, description="How many items the body of a request may have; more come as a manifest."
     )
+    site_name: str = Field(
+        "ska-staging",
+        min_length=1,
+        max_length=255,
+        description="This site's name for Tape REST clients, which address their metadata to it; unique in the world.",
+    )
+    tape_method: str = Field(
+        "local_copy", description="How a Tape REST client's files are staged when it says nothing."
+    )
     max_items: int = Field(1_000_000, ge=1, description="How many items a request may have.")
     max_body_bytes: int = Field(16 * 1024**2, gt=0, description="Longest body of a call, in bytes.")
     max_manifest_bytes: int = Field(512 * 1024**2, gt=0, description="Longest manifest that is uploaded, in bytes.")

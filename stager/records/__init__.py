@@ -54,7 +54,8 @@ from stager.records.manifests import ManifestWriter, manifest_of, manifest_part,
 from stager.records.reasons import Remainder, Sample, Wait, last_events, note_waits, remainder_of, samples, wait_for
 from stager.records.requests import Page, get_request, get_requests, has_open_requests, list_requests, note_flow_run
 from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
-from stager.records.submission import create_request, request_of_key
+from stager.records.stages import files_changed_since, forget_request, positions_of, release_files
+from stager.records.submission import ClientWish, create_request, request_of_key
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
 from stager.records.together import together
 from stager.records.unfinished import (
@@ -71,6 +72,7 @@ __all__ = [
     "DOWNLOAD_AREA",
     "Backlog",
     "Busy",
+    "ClientWish",
     "Database",
     "DestinationLease",
     "Digest",
@@ -113,10 +115,12 @@ __all__ = [
     "events_of",
     "fail_request",
     "files_by_id",
+    "files_changed_since",
     "files_of",
     "files_to_stop",
     "first_files",
     "fold_endings",
+    "forget_request",
     "get_request",
     "get_requests",
     "has_open_requests",
@@ -133,8 +137,10 @@ __all__ = [
     "note_trouble",
     "note_waits",
     "open_flow_runs",
+    "positions_of",
     "progress_of",
     "publish_arrival",
+    "release_files",
     "release_leases",
     "remainder_of",
     "renew_leases",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict
 
 from sqlalchemy import exc, insert, select
 from sqlalchemy.orm import Session
@@ -20,6 +20,13 @@ from stager.records.events import note_event
 from stager.records.tables import StagedFile, StagingRequestRow
 
 
+class ClientWish(TypedDict):
+    """What a Tape REST client says of a file: for how many seconds it is wanted, and its words as JSON."""
+
+    lifetime: int | None
+    targeted_metadata: str
+
+
 def create_request(
     database: Database,
     request: StagingRequest,
@@ -27,6 +34,7 @@ def create_request(
     idempotency_key: str | None = None,
     flow_run_id: str | None = None,
     origin: str = "api",
+    wishes: Sequence[ClientWish] = (),
 ) -> StagingRequestRow:
     """Write a request and its items down, all or nothing, and return its record.
 
@@ -41,6 +49,8 @@ def create_request(
         The run that has the request already; without one, it waits for a run.
     origin
         The door that it came in by, in a word of at most 16 letters.
+    wishes
+        What a Tape REST client says of each item, in their order; by default nothing.
 
     Raises
     ------
@@ -60,6 +70,8 @@ def create_request(
         "item_count": len(request.items),
     }
     files = file_rows(request.items, request_id=row["id"])
+    for file, wish in zip(files, wishes, strict=bool(wishes)):
+        file.update(wish)
 
     may_be_known = idempotency_key is not None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -11,7 +11,7 @@ from stager.errors import InvalidMethod
 from stager.identity import resolve
 from stager.methods import METHODS
 from stager.models import StagingRequest
-from stager.records import StagingRequestRow, create_request
+from stager.records import ClientWish, StagingRequestRow, create_request
 from stager.service.callers.caller import Caller
 from stager.service.door import Door
 from stager.service.quota import check_open_requests
@@ -61,7 +61,12 @@ async def check(
 
 
 async def record(
-    door: Door, request: StagingRequest, *, origin: str, idempotency_key: str | None = None
+    door: Door,
+    request: StagingRequest,
+    *,
+    origin: str,
+    idempotency_key: str | None = None,
+    wishes: Sequence[ClientWish] = (),
 ) -> StagingRequestRow:
     """Write a request down before anybody is asked to do it, and return its record.
 
@@ -71,7 +76,7 @@ async def record(
         The key came with another request before.
     """
     ask = door.ask_together if len(request.items) <= FEW_ITEMS else door.ask
-    row = await ask(create_request, request, origin=origin, idempotency_key=idempotency_key)
+    row = await ask(create_request, request, origin=origin, idempotency_key=idempotency_key, wishes=wishes)
     structlog.contextvars.bind_contextvars(staging_request=row.id)
     logger.info("Request recorded")
     door.recorded.set()

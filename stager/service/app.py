@@ -44,6 +44,7 @@ from stager.service.routes import (
     requests,
     staging,
     streams,
+    tape,
 )
 from stager.service.safe_headers import SafeHeaders
 from stager.settings import Settings, get_settings
@@ -92,21 +93,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     _add_middleware(app, settings)
     answer_errors(app)
     of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
-    for routes in (
-        staging,
-        *of_requests,
-        files,
-        areas,
-        internal,
-        health,
-        limits,
-        metrics,
-        logs,
-        config,
-        create_file,
-        problems,
-        docs,
-    ):
+    of_site = (health, limits, metrics, logs, config, create_file, problems, docs)
+    for routes in (staging, *of_requests, files, areas, internal, tape, *of_site):
         app.include_router(routes.router)
     app.router.routes.append(docs.ASSETS)
     return app

@@ -1,0 +1,1 @@
+"""The WLCG Tape REST API, version 1, over the same records: see docs/tape-rest.md."""

@@ -1,0 +1,227 @@
+"""The calls of the WLCG Tape REST API, member by member, as its reference document has them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from stager.models import Status
+from stager.records import files_of
+
+if TYPE_CHECKING:
+    from ..conftest import ServedDoor  # noqa: TID252 - several files are called conftest
+
+pytestmark = pytest.mark.stack
+
+SITE = "ska-staging"
+DONE: dict[str, Any] = {"status": Status.COMPLETED}
+THERE: dict[str, Any] = {"status": Status.SKIPPED}
+FAILED: dict[str, Any] = {
+    "status": Status.FAILED,
+    "error_type": "SourceNotFound",
+    "error_reason": "Source path does not exist: b.fits",
+}
+
+
+def file(path: str, **about: str) -> dict[str, Any]:
+    return {"path": path, "targetedMetadata": {SITE: {"username": "alice"} | about}}
+
+
+def stage(door: ServedDoor, *files: dict[str, Any]) -> httpx.Response:
+    return door.client.post("/api/v1/stage", json={"files": files})
+
+
+def staged(door: ServedDoor, *paths: str) -> str:
+    return str(stage(door, *map(file, paths)).json()["requestId"])
+
+
+def look(door: ServedDoor, request_id: str, **query: int) -> dict[str, Any]:
+    answer = door.client.get(f"/api/v1/stage/{request_id}", params=query)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def states(door: ServedDoor, request_id: str) -> dict[str, str]:
+    return {found["path"]: found["state"] for found in look(door, request_id)["files"]}
+
+
+def post(door: ServedDoor, path: str, *paths: str) -> httpx.Response:
+    return door.client.post(f"/api/v1/{path}", json={"paths": paths})
+
+
+def test_a_client_finds_the_api_the_sites_name_and_its_limits(lone_door: ServedDoor) -> None:
+    found = lone_door.client.get("/.well-known/wlcg-tape-rest-api").json()
+
+    assert found["sitename"] == SITE
+    [endpoint] = found["endpoints"]
+    assert (endpoint["uri"], endpoint["version"]) == ("http://127.0.0.1:8000/api/v1", "v1")
+    assert endpoint["metadata"]["limits"] == {
+        "maxEntries": 10_000,
+        "maxOpenRequests": 10_000,
+        "minPollSeconds": 5,
+        "retentionSeconds": None,
+    }
+
+
+def test_a_stage_request_is_answered_with_its_id_and_where_it_is(lone_door: ServedDoor) -> None:
+    answer = stage(lone_door, file("/a.fits"))
+
+    assert answer.status_code == 201
+    request_id = answer.json()["requestId"]
+    assert answer.headers["Location"] == f"http://127.0.0.1:8000/api/v1/stage/{request_id}"
+    assert answer.json() == {"requestId": request_id}
+
+
+def test_the_sites_defaults_apply_where_the_client_says_nothing(lone_door: ServedDoor) -> None:
+    found = lone_door.request(staged(lone_door, "/night//a.fits", "/files/source/night/b.fits"))
+
+    assert (found["method"], found["username"]) == ("local_copy", "alice")
+    assert [(item["source"], item["destination"]) for item in found["items"]] == [
+        ("night/a.fits", "night/a.fits"),
+        ("night/b.fits", "night/b.fits"),
+    ]
+
+
+def test_metadata_for_this_site_carry_method_and_destination(lone_door: ServedDoor) -> None:
+    answer = stage(lone_door, file("/a.fits", method="local_symlink", destination="mine/a.fits"))
+    found = lone_door.request(answer.json()["requestId"])
+
+    assert (found["method"], found["items"][0]["destination"]) == ("local_symlink", "mine/a.fits")
+
+
+def test_what_is_meant_for_others_or_unknown_is_not_looked_at(lone_door: ServedDoor) -> None:
+    known = file("/a.fits", activity="exper_t0_daq")
+    known["targetedMetadata"]["another-site"] = {"method": "no such method"}
+    answer = stage(lone_door, known | {"diskLifetime": "PT1H", "unheard-of": [1, 2]})
+
+    assert answer.status_code == 201
+    [row] = files_of(lone_door.database, answer.json()["requestId"])
+    assert row.lifetime == 3600
+
+
+def test_a_file_passes_through_the_standards_states_with_times_in_milliseconds(lone_door: ServedDoor) -> None:
+    before = time.time() * 1000
+    request_id = staged(lone_door, "/a.fits", "//b.fits", "/c.fits")
+    submitted = look(lone_door, request_id)
+    lone_door.end(request_id, DONE, FAILED, THERE)
+    ended = look(lone_door, request_id)
+
+    assert (submitted["id"], {found["state"] for found in submitted["files"]}) == (request_id, {"SUBMITTED"})
+    assert submitted["startedAt"] == submitted["createdAt"]
+    assert "completedAt" not in submitted
+    assert (
+        before - 1000 <= ended["createdAt"] <= ended["startedAt"] <= ended["completedAt"] <= time.time() * 1000 + 1000
+    )
+    assert [(found["path"], found["state"], found.get("error")) for found in ended["files"]] == [
+        ("/a.fits", "COMPLETED", None),
+        ("/b.fits", "FAILED", "Source path does not exist: b.fits"),
+        ("/c.fits", "COMPLETED", None),
+    ]
+    assert all("finishedAt" in found and "onDisk" not in found for found in ended["files"])
+
+
+def test_a_path_that_comes_twice_is_told_of_once(lone_door: ServedDoor) -> None:
+    assert states(lone_door, staged(lone_door, "/a.fits", "//a.fits", "/b.fits")) == {
+        "/a.fits": "SUBMITTED",
+        "/b.fits": "SUBMITTED",
+    }
+
+
+def test_some_files_are_cancelled_and_the_others_go_on(lone_door: ServedDoor) -> None:
+    request_id = staged(lone_door, "/a.fits", "/b.fits")
+    answer = post(lone_door, f"stage/{request_id}/cancel", "//a.fits")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert states(lone_door, request_id) == {"/a.fits": "CANCELLED", "/b.fits": "SUBMITTED"}
+
+
+def test_with_a_foreign_path_nothing_is_cancelled(lone_door: ServedDoor) -> None:
+    request_id = staged(lone_door, "/a.fits", "/b.fits")
+    answer = post(lone_door, f"stage/{request_id}/cancel", "/a.fits", "/foreign.fits")
+
+    assert answer.status_code == 400
+    assert "/foreign.fits" in "/" + answer.json()["detail"]
+    assert states(lone_door, request_id) == {"/a.fits": "SUBMITTED", "/b.fits": "SUBMITTED"}
+
+
+def test_a_deleted_request_is_cancelled_and_forgotten_and_stays_on_record(lone_door: ServedDoor) -> None:
+    request_id = staged(lone_door, "/a.fits")
+    answer = lone_door.client.delete(f"/api/v1/stage/{request_id}")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert lone_door.client.get(f"/api/v1/stage/{request_id}").status_code == 404
+    assert lone_door.client.delete(f"/api/v1/stage/{request_id}").status_code == 404
+    assert lone_door.request(request_id)["status"] == "cancelled"
+
+
+def test_released_files_are_marked_and_those_of_others_refused(lone_door: ServedDoor) -> None:
+    request_id = staged(lone_door, "/a.fits", "/b.fits")
+    lone_door.end(request_id, DONE, DONE)
+
+    assert post(lone_door, f"release/{request_id}", "/a.fits").status_code == 200
+    assert post(lone_door, f"release/{request_id}", "/b.fits", "/foreign.fits").status_code == 400
+    assert post(lone_door, "release/gfal2-placeholder-id", "/b.fits").status_code == 404
+    released = [row.released_at is not None for row in files_of(lone_door.database, request_id)]
+    assert released == [True, False]
+
+
+def test_where_files_are_is_told_path_by_path_whatever_is_asked(lone_door: ServedDoor) -> None:
+    (lone_door.source / "night").mkdir(exist_ok=True)
+    (lone_door.source / "night" / "known.fits").write_bytes(b"data")
+    answer = post(lone_door, "archiveinfo", "/night/known.fits", "/nothing.fits", "/../../etc/passwd", "", "/a\0b")
+
+    assert answer.status_code == 200
+    assert answer.json()[0] == {"path": "/night/known.fits", "locality": "TAPE"}
+    assert [(found["path"], "error" in found, "locality" in found) for found in answer.json()[1:]] == [
+        ("/nothing.fits", True, False),
+        ("/../../etc/passwd", True, False),
+        ("", True, False),
+        ("/a\0b", True, False),
+    ]
+
+
+def test_only_what_is_new_is_told_to_whoever_asks_since_when(lone_door: ServedDoor) -> None:
+    request_id = staged(lone_door, "/a.fits", "/b.fits")
+    first = look(lone_door, request_id)
+    unchanged = look(lone_door, request_id, since=first["asOf"])
+    post(lone_door, f"stage/{request_id}/cancel", "/b.fits")
+    changed = look(lone_door, request_id, since=unchanged["asOf"])
+
+    assert unchanged["files"] == []
+    assert [found["path"] for found in changed["files"]] == ["/b.fits"]
+    assert look(lone_door, request_id, since=changed["asOf"] + 60_000)["files"] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"files": []},
+        {"files": [{"path": ""}]},
+        {"files": [{"path": "/a\0b"}]},
+        {"files": [file("/a.fits") | {"diskLifetime": "an hour"}]},
+        {"files": [file("/a.fits", method="no_such_method")]},
+        {"files": [file("/a.fits", destination="")]},
+        {"files": [file("/a.fits"), file("/b.fits", method="local_symlink")]},
+    ],
+)
+def test_what_is_malformed_is_refused_with_400_as_problem_details(lone_door: ServedDoor, body: object) -> None:
+    answer = lone_door.client.post("/api/v1/stage", json=body)
+
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["status"] == 400
+
+
+def test_a_request_of_another_door_is_not_known_here(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+
+    assert lone_door.client.get(f"/api/v1/stage/{request_id}").status_code == 404
+    assert lone_door.client.delete(f"/api/v1/stage/{request_id}").status_code == 404
+
+
+def test_without_authentication_a_client_says_for_whom(lone_door: ServedDoor) -> None:
+    assert stage(lone_door, {"path": "/a.fits"}).status_code == 403
