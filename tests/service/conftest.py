@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -48,11 +49,11 @@ def running(command: list[str], *, env: dict[str, str], log: Path) -> Iterator[s
             process.wait()
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, trusted: ssl.SSLContext | None = None) -> None:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(httpx.HTTPError):
-            httpx.get(url, timeout=5)
+            httpx.get(url, timeout=5, verify=trusted or True)
             return
         time.sleep(0.1)
     pytest.fail(f"{url} did not come up: {log.read_text()[-3000:]}")
@@ -145,23 +146,29 @@ def _environment(folder: Path, database_url: str, prefect_api: str, settings: di
 
 
 @contextmanager
-def served_door(folder: Path, *, database_url: str, prefect_api: str, **settings: str) -> Iterator[ServedDoor]:
-    """Serve a door as it is served in earnest."""
+def served_door(
+    folder: Path, *, database_url: str, prefect_api: str, certificate: Path | None = None, **settings: str
+) -> Iterator[ServedDoor]:
+    """Serve a door as it is served in earnest; with a certificate and its key beside it, by TLS."""
     (folder / "storage").mkdir(exist_ok=True)
     (folder / "user_areas").mkdir(exist_ok=True)
     migrate(database_url)
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
+    trusted = ssl.create_default_context(cafile=certificate) if certificate else None
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "stager.service.app:create_app"]
     options = ["--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--workers-kill-timeout", "10"]
+    if certificate:
+        options += ["--ssl-certificate", str(certificate), "--ssl-keyfile", str(certificate.with_suffix(".key"))]
+        settings["STAGER_PUBLIC_URL"] = url
     log = folder / "console.log"
     with ExitStack() as stack:
         env = _environment(folder, database_url, prefect_api, settings)
         process = stack.enter_context(running([*command, *options], env=env, log=log))
-        client = stack.enter_context(httpx.Client(base_url=url, timeout=120))
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=120, verify=trusted or True))
         door = ServedDoor(url, folder, database_url, process, client)
         stack.callback(door.database.close)
-        wait_for(f"{url}/config/", process, log)
+        wait_for(f"{url}/config/", process, log, trusted)
         yield door
 
 

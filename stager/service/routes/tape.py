@@ -1,7 +1,7 @@
 """The WLCG Tape REST API, version 1: stage, watch, cancel, release, and where files are.
 
 The calls, their members and their statuses are those of the reference document
-(github.com/wlcg-storage/wlcg-tape-rest-api).
+(github.com/wlcg-storage/wlcg-tape-rest-api). gfal2 up to 2.21 ends each address with a slash.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ async def show_well_known(door: OpenDoor) -> WellKnown:
         **documented(400, 401, 403, 413, 422, 429, 503),
     },
 )
+@router.post(f"{BASE}/stage/", response_model=StageCreated, include_in_schema=False)
 async def stage(door: OpenDoor, caller: CurrentCaller, body: StageBody) -> Response:
     """Write a request down; a file that cannot be staged fails alone, and is told so when it is looked at."""
     if len(body.files) > door.settings.max_items_in_body:
@@ -125,6 +126,7 @@ async def stage(door: OpenDoor, caller: CurrentCaller, body: StageBody) -> Respo
     response_model_exclude_none=True,
     responses=documented(400, 401, 404, 503),
 )
+@router.get(f"{BASE}/stage/{{request_id}}/", response_model_exclude_none=True, include_in_schema=False)
 async def show_stage(door: OpenDoor, row: StageRequest, since: Since = None) -> StageState:
     """Return how a request and its files stand; with since, the files that have changed."""
     as_of = await door.ask(database_time)
@@ -140,6 +142,7 @@ async def show_stage(door: OpenDoor, row: StageRequest, since: Since = None) -> 
     responses=DONE | documented(400, 401, 404, 503),
     response_class=Response,
 )
+@router.post(f"{BASE}/stage/{{request_id}}/cancel/", response_class=Response, include_in_schema=False)
 async def cancel_stage(door: OpenDoor, row: StageRequest, body: PathsBody) -> Response:
     """Cancel the files that have not ended; when one of the paths is not the request's, nothing."""
     positions = await door.ask(positions_of, row.id, body.sources)
@@ -153,6 +156,7 @@ async def cancel_stage(door: OpenDoor, row: StageRequest, body: PathsBody) -> Re
     responses=DONE | documented(401, 404, 503),
     response_class=Response,
 )
+@router.delete(f"{BASE}/stage/{{request_id}}/", response_class=Response, include_in_schema=False)
 async def delete_stage(door: OpenDoor, row: StageRequest) -> Response:
     """Cancel what has not ended; afterwards this API does not know the request."""
     await door.ask(cancel_request, row.id)
@@ -166,6 +170,7 @@ async def delete_stage(door: OpenDoor, row: StageRequest) -> Response:
     responses=DONE | documented(400, 401, 404, 503),
     response_class=Response,
 )
+@router.post(f"{BASE}/release/{{request_id}}/", response_class=Response, include_in_schema=False)
 async def release(door: OpenDoor, row: StageRequest, body: PathsBody) -> Response:
     """Write down that the files are not needed; they stay where they are."""
     await door.ask(release_files, row.id, body.sources)
@@ -178,6 +183,7 @@ async def release(door: OpenDoor, row: StageRequest, body: PathsBody) -> Respons
     response_model_exclude_none=True,
     responses=documented(400, 401, 503),
 )
+@router.post(f"{BASE}/archiveinfo/", response_model_exclude_none=True, include_in_schema=False)
 async def show_archive_info(
     door: OpenDoor, desk: OpenDesk, caller: CurrentCaller, body: ArchiveBody
 ) -> tuple[ArchiveInfo, ...]:
