@@ -12,8 +12,9 @@ from stager.models import Status
 from stager.records import files_of
 
 if TYPE_CHECKING:
+    from tests.gfal import Gfal
+
     from ..conftest import ServedDoor  # noqa: TID252 - several files are called conftest
-    from .conftest import Gfal
 
 pytestmark = pytest.mark.stack
 
