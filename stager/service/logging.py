@@ -1,4 +1,4 @@
-"""The log: readable on the console, JSON lines in the file, no secrets in either."""
+"""The log: JSON lines in the file and on the console, where a person at a terminal gets words; no secrets in either."""
 
 from __future__ import annotations
 
@@ -85,14 +85,19 @@ def _formatter(renderer: Processor) -> ProcessorFormatter:
     )
 
 
+def _json() -> Processor:
+    return structlog.processors.JSONRenderer()
+
+
 def _console() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)  # which escapes what the terminal cannot show
-    handler.setFormatter(_formatter(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())))
+    is_for_a_person = sys.stderr.isatty()
+    handler.setFormatter(_formatter(structlog.dev.ConsoleRenderer() if is_for_a_person else _json()))
     return handler
 
 
 def _file(settings: Settings) -> logging.Handler:
     settings.log_file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(settings.log_file, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
-    handler.setFormatter(_formatter(structlog.processors.JSONRenderer()))
+    handler.setFormatter(_formatter(_json()))
     return handler

@@ -1,0 +1,50 @@
+"""What the log keeps of each call."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import ServedDoor
+
+SECRET = "open-sesame-9d2e"
+TAKEN, REFUSED = "call-taken", "call-refused"
+
+
+def events_of(log: Path) -> Counter[tuple[str, str]]:
+    """Return what the log has of our calls; each line of theirs is a JSON object."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if TAKEN in line or REFUSED in line]
+    return Counter((line["http_request_id"], line["event"]) for line in lines)
+
+
+def wait_for_line(log: Path, *words: str) -> None:
+    deadline = time.monotonic() + 60
+    while not any(all(word in line for word in words) for line in log.read_text().splitlines()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_each_line_of_a_call_is_json_with_its_id_and_without_its_token_in_file_and_console(
+    lone_door: ServedDoor,
+) -> None:
+    def stage(number: int) -> int:
+        header = {"X-Request-ID": f"{TAKEN}-{number}"}
+        more = {"destination": f"{number}.fits", "params": {"token": SECRET}, "headers": header}
+        return lone_door.stage(**more).status_code
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = set(pool.map(stage, range(10)))
+    refused = lone_door.stage("teleport", params={"token": SECRET}, headers={"X-Request-ID": REFUSED})
+
+    assert (answers, refused.status_code) == ({202}, 400)
+    expected = {(f"{TAKEN}-{n}", event) for n in range(10) for event in ("Request recorded", "Request served")}
+    expected |= {(REFUSED, "Refused"), (REFUSED, "Request served")}
+    for log in (lone_door.log_file, lone_door.folder / "console.log"):
+        wait_for_line(log, REFUSED, "Request served")  # which is written when the answer has gone
+        assert events_of(log) == dict.fromkeys(expected, 1)
+        assert SECRET not in log.read_text()
