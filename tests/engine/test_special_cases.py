@@ -6,9 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,14 +22,15 @@ from stager.errors import (
     OverlappingPaths,
     SourceChanged,
     SourceMismatch,
+    SourceUnreadable,
     SymlinkLeadsOut,
     UnsupportedFileType,
 )
+from stager.privileges import seen_as
+from tests.engine.conftest import Areas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from conftest import Areas
 
 CHECKOUT = str(Path(__file__).parents[2])
 BIG = 8 * 1024 * 1024
@@ -215,3 +218,24 @@ def test_a_sweep_leaves_what_a_living_owner_works_on_and_removes_what_a_dead_one
         owner.kill()
     assert engine.sweep(areas.to("t").parent, uids=uids) == 1
     assert areas.leftovers() == []
+
+
+NOBODY = SimpleNamespace(uid=65534, gid=65534, groups=())
+
+
+@pytest.mark.parametrize(("source", "closed"), [("a", "a"), ("t", "t/b"), ("t", "t/sub")])
+def test_a_source_that_may_not_be_read_is_told_by_name_and_nothing_is_delivered(source: str, closed: str) -> None:
+    with tempfile.TemporaryDirectory() as name:  # a folder that everybody gets to
+        top = Path(name)
+        made = Areas(top / "source", top / "user")
+        (made.source / "t/sub").mkdir(parents=True)
+        made.destination.mkdir()
+        for file in ("a", "t/a", "t/b"):
+            (made.source / file).write_bytes(b"x")
+        top.chmod(0o755)
+        made.destination.chmod(0o777)
+        (made.source / closed).chmod(0)
+        with seen_as(NOBODY) if os.geteuid() == 0 else nullcontext(), pytest.raises(SourceUnreadable) as told:
+            made.stage(source, "delivered")
+        assert told.value.message == f"Source cannot be read: {made.source}/{closed}: Permission denied (EACCES)"
+        assert made.leftovers() == []

@@ -75,3 +75,11 @@ def test_prefect_shows_a_table_of_the_result_and_a_link_to_the_record(site: Site
     assert f"/requests/{request_id})" in shown["markdown"]
     assert '"Reason": "Source path does not exist' in shown["table"]
     assert f'"Checksum": "adler32:{checksum((site.folder / "storage/a.fits").read_bytes())}"' in shown["table"]
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_symbolic_link_leads_to_the_source_as_its_users_see_it(site: Site) -> None:
+    site.settings["STAGER_SOURCE_PATH_FOR_USERS"] = "/products"
+    state, _ = site.run("local_symlink", site.request(("a.fits", "b.fits"), method="local_symlink"))
+    assert state.startswith("Completed"), state
+    assert (site.users / "alice/b.fits").readlink() == Path("/products/a.fits")

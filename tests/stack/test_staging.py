@@ -8,7 +8,9 @@ import pwd
 import subprocess
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +93,8 @@ def form_for(destination: str) -> dict[str, object]:
 
 
 def record_of(stack: Stack, destination: str) -> dict[str, Any] | None:
-    """Return the closed record of the request for a destination, without what is its own."""
-    for row in stack.records():
+    """Return the first closed record of a request for a destination, without what is its own."""
+    for row in reversed(stack.records()):
         record = httpx.get(f"{stack.http}/requests/{row['request_id']}").json()
         if record["items"][0]["destination"] == destination and record["finished_at"]:
             record["items"] = [_shared(item) for item in record["items"]]
@@ -115,6 +117,41 @@ def test_the_api_and_the_form_leave_the_same_record(stack: Stack) -> None:
     copies = {path.name: path.read_bytes() for path in (stack.user_area / "ways").iterdir()}
     assert len(copies) == 2
     assert len(set(copies.values())) == 1
+
+
+@contextmanager
+def scheduled(stack: Stack, name: str, parameters: dict[str, object]) -> Iterator[None]:
+    """Have a deployment run each half minute while the body runs."""
+    schedules = f"{stack.prefect}/api/deployments/{stack.deployment(name)}/schedules"
+    asked = [{"schedule": {"interval": 30}, "active": True, "parameters": parameters}]
+    [made] = httpx.post(schedules, json=asked).raise_for_status().json()
+    try:
+        yield
+    finally:
+        httpx.delete(f"{schedules}/{made['id']}").raise_for_status()
+
+
+def test_a_schedules_run_leaves_the_same_record(stack: Stack) -> None:
+    stack.stage("demo/demo.ms/table.dat", "schedule/api")
+    with scheduled(stack, "local-copy", {"request": form_for("schedule/scheduled")}):
+        wait_until(lambda: record_of(stack, "schedule/scheduled") is not None, patience=240)
+    api, of_the_schedule = record_of(stack, "schedule/api"), record_of(stack, "schedule/scheduled")
+    assert api is not None
+    assert api["status"] == "completed"
+    assert of_the_schedule == api
+    source, copy = stack.storage / "demo/demo.ms/table.dat", stack.user_area / "schedule/scheduled"
+    assert copy.read_bytes() == source.read_bytes()
+
+
+def test_the_sweep_is_scheduled_each_night(stack: Stack) -> None:
+    wanted = {"deployments": {"name": {"any_": ["sweep"]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+
+    def times() -> set[str]:
+        runs = httpx.post(f"{stack.prefect}/api/flow_runs/filter", json=wanted).raise_for_status().json()
+        return {run["expected_start_time"] for run in runs}
+
+    wait_until(lambda: len(times()) > 1, patience=240)
+    assert {datetime.fromisoformat(time).strftime("%H:%M %Z") for time in times()} == {"03:23 UTC"}
 
 
 def test_the_line_that_is_printed_stages_the_measurement_set(stack: Stack) -> None:

@@ -1,0 +1,60 @@
+"""A database that keeps its users waiting keeps nobody else waiting."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from stager.service.door import THREADS
+
+if TYPE_CHECKING:
+    from conftest import ServedDoor
+
+Serve = Callable[..., AbstractContextManager["ServedDoor"]]
+NOBODY = "http://127.0.0.1:9/api"
+CALLS = 2 * THREADS
+
+
+@contextmanager
+def held(database: Path) -> Iterator[None]:
+    """Be the one writer of a SQLite database while the body runs."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        yield
+        writer.execute("ROLLBACK")
+
+
+def wait_until_all_threads_wait(door: ServedDoor, database: Path) -> None:
+    """Return when each thread that may wait for the database has a connection."""
+    served = psutil.Process(door.worker())
+    deadline = time.monotonic() + 60
+    while [file.path for file in served.open_files()].count(str(database)) < THREADS:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_who_needs_no_database_is_answered_while_others_wait_for_it(serve: Serve, tmp_path: Path) -> None:
+    database = tmp_path / "records.db"
+    answered: list[str] = []
+    with (
+        serve(tmp_path, database_url=f"sqlite:///{database}", prefect_api=NOBODY, STAGER_WAIT="0") as door,
+        ThreadPoolExecutor(CALLS) as pool,
+    ):
+
+        def stage(number: int) -> None:
+            door.stage(destination=f"{number}.fits")
+            answered.append("/stage_data")
+
+        with held(database):
+            calls = [pool.submit(stage, number) for number in range(CALLS)]
+            wait_until_all_threads_wait(door, database)
+            answered.append(door.client.get("/config/").raise_for_status().url.path)
+        wait(calls)
+    assert answered == ["/config/", *["/stage_data"] * CALLS]

@@ -1,0 +1,38 @@
+"""How the stack ends, and what its logs have then."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stack.conftest import end, launch, processes_of, wait_until_ready
+
+if TYPE_CHECKING:
+    from conftest import Stack
+
+pytestmark = pytest.mark.stack
+STARTED = ["prefect-server", "worker", "http-service"]
+
+
+def test_ctrl_c_stops_the_parts_in_reverse_order_and_leaves_nothing(tmp_path: Path) -> None:
+    launcher, *_ = launch(tmp_path, console := tmp_path / "console.log")
+    try:
+        wait_until_ready(launcher, console)
+    finally:
+        status = end(launcher)
+    log = (tmp_path / "logs/supervisord.log").read_text()
+    assert re.findall(r"stopped: ([\w-]+)", log) == STARTED[::-1]
+    assert (status, processes_of(tmp_path)) == (0, [])
+
+
+def test_twenty_runs_at_once_lock_no_database(stack: Stack) -> None:
+    forms = [{"username": "nobody", "items": [{"source": "demo/fits", "destination": f"burst/{n}"}]} for n in range(20)]
+    runs = [stack.run("local-copy", {"request": form}) for form in forms]
+    states = [stack.wait_for(run, "COMPLETED", "FAILED", "CRASHED", patience=300)["type"] for run in runs]
+    assert states == ["COMPLETED"] * 20
+    logs = [*stack.folder.glob("*.log"), *(stack.folder / "logs").iterdir()]
+    assert {"http-service.log", "prefect-server.log", "worker.log"} <= {log.name for log in logs}
+    assert [log.name for log in logs if "database is locked" in log.read_text(errors="replace")] == []
