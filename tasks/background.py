@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ logger = logging.getLogger(__name__)
 def repeated(action: Callable[[], object], *, interval: float, name: str) -> Iterator[None]:
     """Call an action in a thread every ``interval`` seconds while the body runs.
 
-    An action that fails is logged and called again at its next time.
+    An action that fails is logged and called again at its next time. Its
+    thread has the caller's context, so that Prefect knows the run it is of.
     """
     done = threading.Event()
 
@@ -25,7 +27,7 @@ def repeated(action: Callable[[], object], *, interval: float, name: str) -> Ite
             except Exception:  # a body must not fail because its company did
                 logger.warning("%s failed; it will be tried again", name, exc_info=True)
 
-    thread = threading.Thread(target=keep_calling, name=name, daemon=True)
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(keep_calling,), name=name, daemon=True)
     thread.start()
     try:
         yield
