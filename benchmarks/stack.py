@@ -36,6 +36,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         """Choose ports and write down who there is."""
+        self.folder.chmod(0o755)  # as a site's areas are: users may enter
         self.ports = [_free_port() for _ in range(2)]
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
         for name in ("storage", "user_areas", "logs"):
@@ -164,12 +165,12 @@ class Stack:
         return until(lambda: self._recorded(key))
 
     def _recorded(self, flow_run_id: str) -> str | None:
-        rows = list_requests(self.database, limit=5).requests
+        rows = list_requests(self.database, limit=200).requests
         return next((row.id for row in rows if row.flow_run_id == flow_run_id), None)
 
     def ended(self, request_id: str) -> StagingRequestRow:
         """Return a record as soon as it is closed."""
-        return until(lambda: (row := get_request(self.database, request_id)).status.is_final and row, patience=120)
+        return until(lambda: (row := get_request(self.database, request_id)).status.is_final and row)
 
 
 def _free_port() -> int:
@@ -177,7 +178,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def until(holds: Callable[[], T | bool | None], *, patience: float = 90.0, pause: float = 0.01) -> T:
+def until(holds: Callable[[], T | bool | None], *, patience: float = 300.0, pause: float = 0.01) -> T:
     """Return what is asked for as soon as it is there."""
     deadline = time.monotonic() + patience
     while not (found := holds()):

@@ -46,6 +46,7 @@ class Burst:
     accepted_per_second: float
     done_per_second: float
     statuses: dict[str, int]
+    delivered: int
     runs: int
     run_states: dict[str, int]
     locked: int
@@ -68,10 +69,17 @@ def burst(made: Stack, count: int, *, trouble: bool = False) -> Burst:
         accepted_per_second=count / (accepted - begin),
         done_per_second=count / (ended - begin),
         statuses=dict(Counter(str(row.status) for row in rows)),
+        delivered=_delivered(made),
         runs=len(runs),
         run_states=_run_states(made, sorted(runs)),
         locked=made.locked(),
     )
+
+
+def _delivered(made: Stack) -> int:
+    """Return how many copies are where a burst puts them, whole."""
+    wanted = (made.folder / "storage/small.bin").read_bytes()
+    return sum(copy.read_bytes() == wanted for copy in (made.folder / "user_areas").glob("*/burst-*/*"))
 
 
 def _closed(made: Stack, request_id: str) -> StagingRequestRow | None:
