@@ -8,17 +8,30 @@ UTF-8 appear in it as lone surrogates (PEP 383), and in JSON as their escapes.
 from __future__ import annotations
 
 import posixpath
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from stager.errors import readable
 
 MAX_PATH_BYTES = 4096
 MAX_LIFETIME = 10 * 365 * 86_400
+
+# What pydantic takes for seconds since 1970.
+_NUMBER = re.compile(r"\s*[+-]?[\d.]+\s*$")
 
 
 def _path_text(value: Any) -> str:  # noqa: ANN401 - whatever the caller sent
@@ -42,6 +55,24 @@ PathText = Annotated[
 ]
 
 
+def _no_truth(value: Any) -> Any:  # noqa: ANN401 - whatever the caller sent
+    if isinstance(value, bool):
+        message = "neither true nor false is a number"
+        raise ValueError(message)  # noqa: TRY004 - as above
+    return value
+
+
+# Not pydantic's own int, which takes true for 1; nor a strict one, which refuses a query's digits.
+WholeNumber = Annotated[int, BeforeValidator(_no_truth)]
+
+
+def _no_bare_number(value: Any) -> Any:  # noqa: ANN401 - whatever the caller sent
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.match(value)):
+        message = "a time is written as a date and a time (RFC 3339)"
+        raise ValueError(message)
+    return value
+
+
 def _in_our_time(moment: datetime) -> datetime:
     aware = moment.replace(tzinfo=moment.tzinfo or UTC)
     if not datetime(1970, 1, 2, tzinfo=UTC) <= aware <= datetime(9999, 12, 30, tzinfo=UTC):
@@ -51,7 +82,7 @@ def _in_our_time(moment: datetime) -> datetime:
 
 
 # With an offset, or in UTC.
-Moment = Annotated[datetime, AfterValidator(_in_our_time)]
+Moment = Annotated[datetime, BeforeValidator(_no_bare_number), AfterValidator(_in_our_time)]
 
 
 class Frozen(BaseModel):
@@ -105,7 +136,7 @@ class StagingItem(Frozen):
         pattern=r"^(?i:adler32:)?[0-9A-Fa-f]{1,8}$",
         description="The source file's Adler-32 as Rucio writes it (up to eight hexadecimal digits), if known.",
     )
-    size_bytes: int | None = Field(None, ge=0, description="The source's size in bytes, if known.")
+    size_bytes: WholeNumber | None = Field(None, ge=0, description="The source's size in bytes, if known.")
 
 
 class StagingTerms(Frozen):
@@ -119,10 +150,10 @@ class StagingTerms(Frozen):
         OnConflict.SKIP_IDENTICAL, description="Where something is at the destination: fail, skip_identical or replace."
     )
     deadline: Moment | None = Field(None, description="What is not done by then is cancelled; UTC without an offset.")
-    lifetime: int | None = Field(
+    lifetime: WholeNumber | None = Field(
         None, ge=1, le=MAX_LIFETIME, description="How long the delivery is wanted for, in seconds; it is written down."
     )
-    priority: int = Field(0, ge=-10, le=10, description="Of what waits, the higher goes first.")
+    priority: WholeNumber = Field(0, ge=-10, le=10, description="Of what waits, the higher goes first.")
     note: str | None = Field(None, max_length=2000, description="Words of the caller's own.")
 
 

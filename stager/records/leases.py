@@ -132,6 +132,15 @@ def lease_in(session: Session, key: str) -> DestinationLease | None:
     return session.get(DestinationLease, key, with_for_update=True)
 
 
+def has_other_writer(session: Session, request_id: str, *, holder: str) -> bool:
+    """Tell whether another living writer has a lease for a request."""
+    lease = DestinationLease
+    statement = select(col(lease.holder)).where(
+        col(lease.request_id) == request_id, col(lease.holder) != holder, col(lease.expires_at) > now(session)
+    )
+    return session.scalars(statement.limit(1)).first() is not None
+
+
 def _left(session: Session, lease: DestinationLease) -> float:
     return (lease.expires_at - now(session)).total_seconds()
 

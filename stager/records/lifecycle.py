@@ -13,6 +13,7 @@ from stager.errors import Cancelled, DeadlinePassed, RunLost, StagingError
 from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
+from stager.records.leases import has_other_writer
 from stager.records.requests import request_in
 from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
 
@@ -168,17 +169,7 @@ def _is_of_another(row: StagingRequestRow, flow_run_id: str | None) -> bool:
 
 
 def _is_others(session: Session, row: StagingRequestRow, *, holder: str | None, flow_run_id: str | None) -> bool:
-    return _is_of_another(row, flow_run_id) or (
-        holder is not None and _has_other_writer(session, row.id, holder=holder)
-    )
-
-
-def _has_other_writer(session: Session, request_id: str, *, holder: str) -> bool:
-    lease = DestinationLease
-    statement = select(col(lease.holder)).where(
-        col(lease.request_id) == request_id, col(lease.holder) != holder, col(lease.expires_at) > now(session)
-    )
-    return session.scalars(statement.limit(1)).first() is not None
+    return _is_of_another(row, flow_run_id) or (holder is not None and has_other_writer(session, row.id, holder=holder))
 
 
 def _end_open_files(session: Session, request_id: str, error: StagingError) -> None:

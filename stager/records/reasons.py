@@ -57,7 +57,7 @@ def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seco
     Parameters
     ----------
     kind
-        ``retrying`` when an error is behind them, ``waiting`` when they wait for something.
+        ``retrying``: an error is behind them.
     seconds
         When they go on, from now; None when nobody knows.
     """

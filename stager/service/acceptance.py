@@ -29,6 +29,7 @@ async def check(
     method: str,
     username: str,
     areas: Collection[str],
+    idempotency_key: str | None = None,
     more: frozenset[str] = frozenset(),
 ) -> None:
     """Return when the caller may ask for that.
@@ -37,6 +38,8 @@ async def check(
     ----------
     areas
         Storage areas that it is staged from and to.
+    idempotency_key
+        The caller's own name for the call: one that was taken in before is no further request.
     more
         Methods that are no flows, and that this door serves itself.
 
@@ -48,6 +51,8 @@ async def check(
         The method, an area or the user is not the caller's.
     InvalidUserName, UserDoesNotExist
         Nobody here has that name.
+    TooManyRequests
+        As many of the user's are open as the site allows.
     """
     structlog.contextvars.bind_contextvars(method=method, username=username)  # on every line of this call
     if method not in METHODS.keys() | more or method not in door.settings.allowed_methods:
@@ -57,7 +62,7 @@ async def check(
     for area in areas:
         caller.check_area(area)
     await asyncio.to_thread(resolve, username, users_file=door.settings.users_file)
-    await check_open_requests(door, username)
+    await check_open_requests(door, username, idempotency_key=idempotency_key)
 
 
 async def record(

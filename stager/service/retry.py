@@ -32,7 +32,7 @@ async def retry(
     if not row.status.is_final:
         raise RequestNotEnded(row.id, row.status)
     areas = (row.source_area, row.destination_area)
-    await check(door, caller, method=row.method, username=row.username, areas=areas)
+    await check(door, caller, method=row.method, username=row.username, areas=areas, idempotency_key=idempotency_key)
     if not await door.ask(files_of, row.id, limit=1, statuses=statuses):
         raise NothingToRetry(row.id)
     arrival = Arrival(door, _terms(row), origin="retry", idempotency_key=idempotency_key, retry_of=row.id)

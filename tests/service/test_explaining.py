@@ -12,12 +12,12 @@ import pytest
 from stager.errors import StorageFault
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records import (
-    Wait,
     cancel_request,
     create_request,
     files_of,
     get_request,
     note_progress,
+    note_trouble,
     note_waits,
     start_requests,
     wait_for,
@@ -128,12 +128,13 @@ def test_a_try_that_is_over_counts_no_more(lone_door: ServedDoor) -> None:
 
 
 def test_a_pod_that_is_pending_is_told_in_kubernetes_own_words(lone_door: ServedDoor) -> None:
-    request_id = lone_door.ask().json()["request_id"]
-    said = "0/3 nodes are available: 3 Insufficient memory."
-    note_waits(lone_door.database, {request_id: Wait("PodPending", said)}, kind="waiting")
+    request = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),))
+    request_id = create_request(lone_door.database, request, flow_run_id="run").id
+    said = "no node can take its pod: 0/3 nodes are available: 3 Insufficient memory"
+    note_trouble(lone_door.database, "run", cause="Unschedulable", detail=said)
 
     seen = explain(lone_door, request_id)
-    assert (told(seen), seen["message"], seen["until"]) == (("PodPending", "operator"), said, None)
+    assert (told(seen), seen["message"], seen["until"]) == (("Unschedulable", "operator"), said, None)
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,12 @@ MENDED_BY: dict[str, MendedBy] = {
     "RunStarting": "nobody",
     "NoWorker": "operator",
     "PoolPaused": "operator",
-    "PodPending": "operator",
     "Working": "nobody",
     "Stopping": "nobody",
     "Done": "nobody",
 }
 # Kinds of events that say what is waited for, until the next one.
-WAITS = ("retrying", "waiting", "pod")
+WAITS = ("retrying", "pod")
 # How long a try that was announced may take to show, in seconds.
 GRACE = timedelta(seconds=5)
 

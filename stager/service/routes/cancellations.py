@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from stager.models import Frozen, Status
+from stager.models import Frozen, Status, WholeNumber
 from stager.records import StagingRequestRow, cancel_items, cancel_request
 from stager.service.callers.current import CurrentCaller, SeenRequest
 from stager.service.door import Door, OpenDoor
@@ -32,7 +32,7 @@ ANSWERS: dict[int | str, dict[str, object]] = {
 class Cancellation(Frozen):
     """What to cancel."""
 
-    items: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] | None = Field(
+    items: tuple[Annotated[WholeNumber, Field(ge=0, lt=2**31)], ...] | None = Field(
         None, min_length=1, max_length=10_000, description="Positions of the items; without them, all."
     )
 

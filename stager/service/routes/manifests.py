@@ -61,7 +61,9 @@ async def ask_by_manifest(
     """Take the items in as they come, and show the request when all of them are written down."""
     parse = _parser(request)
     areas = (terms.source_area, terms.destination_area)
-    await check(door, caller, method=terms.method, username=terms.username, areas=areas)
+    await check(
+        door, caller, method=terms.method, username=terms.username, areas=areas, idempotency_key=idempotency_key
+    )
     with spool() as file:
         await spooled(request.stream(), file)
         # A byte that is not UTF-8 is a name's own: it becomes a lone surrogate (PEP 383).

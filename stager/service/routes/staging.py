@@ -87,7 +87,7 @@ async def stage_data(
     structlog.contextvars.bind_contextvars(source=paths.local_path_on_storage, destination=paths.relative_path)
     areas = (SOURCE_AREA,) if method == DIRECT_DOWNLOAD else (SOURCE_AREA, USER_AREA)
     more = frozenset({DIRECT_DOWNLOAD})
-    await check(door, caller, method=method, username=username, areas=areas, more=more)
+    await check(door, caller, method=method, username=username, areas=areas, idempotency_key=idempotency_key, more=more)
     if method == DIRECT_DOWNLOAD:
         source, destination = paths.local_path_on_storage, paths.relative_path
         wanted = Wanted(area=SOURCE_AREA, path=source, username=username, destination=destination)

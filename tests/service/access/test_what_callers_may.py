@@ -92,6 +92,19 @@ def test_no_token_reaches_the_log(guarded_door: ServedDoor, alice: dict[str, str
         assert "sesame" not in log.read_text()
 
 
+def test_a_key_that_is_known_is_answered_also_to_a_user_with_too_much_open(
+    serve: Callable[..., AbstractContextManager[ServedDoor]], database_url: str, tmp_path: Path
+) -> None:
+    where = {"database_url": database_url, "prefect_api": "http://127.0.0.1:9/api"}
+    with serve(tmp_path, **where, STAGER_WAIT="0", STAGER_MAX_OPEN_REQUESTS="1") as door:
+        first, again = (door.ask(headers={"Idempotency-Key": "mine"}) for _ in range(2))
+        changed = door.ask(("c", "d"), headers={"Idempotency-Key": "mine"})
+        other = door.ask(headers={"Idempotency-Key": "another"})
+
+    assert [answer.status_code for answer in (first, again, changed, other)] == [202, 202, 422, 429]
+    assert again.json()["request_id"] == first.json()["request_id"]
+
+
 def test_a_user_with_too_much_open_is_told_to_wait_and_others_are_served(
     serve: Callable[..., AbstractContextManager[ServedDoor]], database_url: str, tmp_path: Path
 ) -> None:
