@@ -94,6 +94,7 @@ class Record:
         run = self._flow_run_id
         rows = start_requests(self._database, list(resolvers), flow_run_id=run, acting_as=acting_as)
         begun = {row.id: resolvers[row.id] for row in rows if not row.status.is_final}
+        self._stops.begun.update(begun)
         if begun:
             self._logger.info("%s acting as %s: %s", self._method.name, acting_as, ", ".join(begun))
         return begun

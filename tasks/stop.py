@@ -43,12 +43,14 @@ class Stops:
 
     def __init__(self, request_ids: Iterable[str]) -> None:
         self.requests = {request_id: Stop() for request_id in request_ids}
+        # Those that the run has begun: what befell one before, it has begun all the same.
+        self.begun: set[str] = set()
         # Those of the current batch, by their ids.
         self.items: dict[int, Stop] = {}
 
     def listen(self, database: Database, *, flow_run_id: str) -> None:
         """Set what somebody asked to cancel, or ended in our place."""
-        going = [request_id for request_id, stop in self.requests.items() if not stop.is_set()]
+        going = [request_id for request_id in tuple(self.begun) if not self.requests[request_id].is_set()]
         for request_id, error in requests_to_stop(database, going, flow_run_id=flow_run_id).items():
             self.requests[request_id].because(error)
         items = {file_id: stop for file_id, stop in self.items.items() if not stop.is_set()}
