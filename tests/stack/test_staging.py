@@ -85,7 +85,16 @@ def test_a_run_from_prefects_form_leaves_the_same_record(stack: Stack) -> None:
 
 
 # What differs from record to record of one and the same staging.
-OF_ITS_OWN = {"request_id", "flow_run_id", "flow_run_url", "created_at", "started_at", "finished_at", "destination"}
+OF_ITS_OWN = {
+    "request_id",
+    "origin",
+    "flow_run_id",
+    "flow_run_url",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "destination",
+}
 
 
 def form_for(destination: str) -> dict[str, object]:

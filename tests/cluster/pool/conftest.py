@@ -41,6 +41,13 @@ crowd() {
 crowd > /dev/null 2>&1 &
 exec python -m prefect.engine
 """
+# A flow run that stands still once it copies.
+FROZEN = """
+python -m prefect.engine &
+until ls -d /site/users/alice/.stager-* > /dev/null 2>&1; do sleep 0.1; done
+kill -STOP $!
+wait
+"""
 T = TypeVar("T")
 OVER = {"completed", "skipped", "failed", "cancelled"}
 POOL = "/work_pools/staging-kubernetes"
@@ -144,15 +151,11 @@ class Site:
         """Return the name of a request's pod, when there is one."""
         return str(self.until(lambda: self.pods(request_id), bool)[0]["metadata"]["name"])
 
-    def slowly(self, destination: str) -> tuple[str, str]:
-        """Return a request to copy many files, and its pod, which has less and less of a CPU."""
-        with self.saying({"cpu_limit": "200m", "command": f"sh -c {shlex.quote(CROWDED)}"}):
-            request = self.ask("many", destination)
-            return request, self.pod(request)
-
-    def copying(self, destination: str) -> tuple[str, str]:
+    def copying(self, destination: str, *, program: str = CROWDED) -> tuple[str, str]:
         """Return a request, and its pod, when it has begun to copy many files, slowly."""
-        request, pod = self.slowly(destination)
+        with self.saying({"cpu_limit": "200m", "command": f"sh -c {shlex.quote(program)}"}):
+            request = self.ask("many", destination)
+            pod = self.pod(request)
         self.until(self.delivered, lambda found: any(name.startswith(".stager-") for name in found))
         return request, pod
 

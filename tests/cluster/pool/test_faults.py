@@ -6,14 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.cluster.pool.conftest import Site
+from tests.cluster.pool.conftest import FROZEN, Site
 
 # Notes a fault for the table in docs/kubernetes-pool.md: its name, its request, since when (time.monotonic).
 Note = Callable[[str, str, float], None]
@@ -64,9 +63,8 @@ def test_a_run_whose_pod_is_deleted_is_done_by_another(site: Site, note: Note) -
 
 
 def test_a_run_whose_pod_is_evicted_is_done_by_another(site: Site, note: Note) -> None:
-    request, pod = site.slowly("evicted")
+    request, pod = site.copying("evicted", program=FROZEN)
     since = time.monotonic()
-    site.cluster.kubectl("wait", "--for=condition=Ready", f"pod/{pod}")
     site.cluster.kubectl("exec", pod, "--", "dd", "if=/dev/zero", "of=/tmp/full", "bs=1M", "count=100")
     arrived(site, request, "evicted")
     note("The pod is evicted by its node", request, since)
@@ -75,11 +73,12 @@ def test_a_run_whose_pod_is_evicted_is_done_by_another(site: Site, note: Note) -
 
 def test_a_run_whose_node_dies_is_done_by_another(site: Site, note: Note) -> None:
     kubelet = _kubelet()
-    request, _ = site.copying("node")
+    request, _ = site.copying("node", program=FROZEN)
     run, since = site.flow_run(request)["id"], time.monotonic()
     with site.directly() as http, stopped(kubelet):
         for process in _processes_of(run):
-            os.kill(process, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # the pod's first process takes the others with it
+                os.kill(process, signal.SIGKILL)
         site.until(lambda: http.get(f"/requests/{request}").json()["status"], lambda status: status == "submitted")
     arrived(site, request, "node")
     note("The node dies: its kubelet and its containers", request, since)
