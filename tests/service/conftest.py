@@ -293,18 +293,20 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]
 
 
 @pytest.fixture(scope="session", params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
-def session_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """What makes a database for each door: what one leaves open, another's reconciler would take up."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path_factory.mktemp('records')}/records.db"
-    return str(request.getfixturevalue("mariadb_server").create_database())
+        return lambda: f"sqlite:///{tmp_path_factory.mktemp('records')}/records.db"
+    server = request.getfixturevalue("mariadb_server")
+    return lambda: str(server.create_database())
 
 
 @pytest.fixture(scope="session")
-def lone_door(session_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
+def lone_door(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
     """A door without Prefect that keeps nobody waiting."""
     nobody = f"http://127.0.0.1:{free_port()}/api"
     folder = tmp_path_factory.mktemp("lone-door")
-    with served_door(folder, database_url=session_database_url, prefect_api=nobody, STAGER_WAIT="0.2") as door:
+    with served_door(folder, database_url=new_database(), prefect_api=nobody, STAGER_WAIT="0.2") as door:
         yield door
 
 
@@ -319,13 +321,11 @@ def door_behind_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 
 @pytest.fixture(scope="session")
 def door(
-    prefect: PrefectServer, session_database_url: str, tmp_path_factory: pytest.TempPathFactory
+    prefect: PrefectServer, new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServedDoor]:
     """A door with Prefect behind a gate, that waits for the outcome as long as it takes."""
     folder = tmp_path_factory.mktemp("door")
-    with served_door(
-        folder, database_url=session_database_url, prefect_api=prefect.gated_api, STAGER_WAIT="60"
-    ) as served:
+    with served_door(folder, database_url=new_database(), prefect_api=prefect.gated_api, STAGER_WAIT="60") as served:
         yield served
 
 

@@ -31,11 +31,11 @@ def gfal(certificate: Path) -> Gfal:
 def tls_door(
     serve: Callable[..., AbstractContextManager[ServedDoor]],
     certificate: Path,
-    session_database_url: str,
+    new_database: Callable[[], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServedDoor]:
     """A door by TLS, without Prefect: the tests do what a run does."""
     nobody = "http://127.0.0.1:9/api"  # discard: nobody answers
     folder = tmp_path_factory.mktemp("tls-door")
-    with serve(folder, database_url=session_database_url, prefect_api=nobody, certificate=certificate) as door:
+    with serve(folder, database_url=new_database(), prefect_api=nobody, certificate=certificate) as door:
         yield door
