@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,9 @@ def test_every_test_that_the_guarantees_name_exists() -> None:
 def test_every_link_between_pages_leads_somewhere(file: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text())
     assert [link for link in links if not (file.parent / link).exists()] == []
+
+
+def test_one_machine_needs_nothing_of_kubernetes() -> None:
+    without = "import sys; sys.modules.update(dict.fromkeys(['kubernetes_asyncio', 'prefect_kubernetes']))"
+    parts = "import stager.service.app, workers.__main__, deployments.register, deployments.local.__main__"
+    subprocess.run([sys.executable, "-c", f"{without}; {parts}"], cwd=CHECKOUT, check=True)

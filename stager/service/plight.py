@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
-from kubernetes_asyncio.client import CoreV1Event, V1ContainerStatus, V1Job, V1Pod
+if TYPE_CHECKING:  # on one machine it is not installed
+    from kubernetes_asyncio.client import CoreV1Event, V1ContainerStatus, V1Job, V1Pod
 
 # What the kubelet says of a container that it will never make as it is asked for.
 NEVER = {
