@@ -31,6 +31,8 @@ def start(clone: Path, environment: dict[str, str]) -> float:
             raise RuntimeError(message)
         seconds = time.monotonic() - began
         os.killpg(process.pid, signal.SIGINT)
+        for _ in lines:
+            """Read on, so that it can say goodbye."""
     return seconds
 
 
