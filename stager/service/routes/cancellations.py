@@ -17,7 +17,7 @@ from stager.service.headers import IdempotencyKey, Prefer
 from stager.service.problems import documented
 from stager.service.responses import EscapedJSON
 from stager.service.retry import retry
-from stager.service.routes.requests import LOCATION, accepted
+from stager.service.routes.requests import TAKEN_IN, accepted
 from stager.service.views import RequestSummary, summary_of
 
 router = APIRouter(prefix="/requests", tags=["requests"])
@@ -66,8 +66,7 @@ async def cancel_some(door: OpenDoor, row: SeenRequest, wanted: Cancellation | N
     summary="Do again what failed of a request, as a new request",
     response_model=RequestSummary,
     responses={
-        200: {"description": "It ended within the time that Prefer gave it.", "headers": LOCATION},
-        202: {"description": "It is written down.", "model": RequestSummary, "headers": LOCATION},
+        **TAKEN_IN,
         **documented(400, 401, 403, 404, 409, 422, 429, 503),
     },
 )

@@ -17,7 +17,7 @@ from stager.service.door import OpenDoor
 from stager.service.headers import IdempotencyKey, Prefer
 from stager.service.manifest import CSV, JSON_LINES, PARSERS, Parser, pages_of, spool, spooled
 from stager.service.problems import documented
-from stager.service.routes.requests import LOCATION, accepted
+from stager.service.routes.requests import TAKEN_IN, accepted
 from stager.service.views import RequestSummary
 
 router = APIRouter(prefix="/requests", tags=["requests"])
@@ -44,8 +44,7 @@ MANIFEST = {
     response_model=RequestSummary,
     openapi_extra={"requestBody": MANIFEST},
     responses={
-        200: {"description": "It ended within the time that Prefer gave it.", "headers": LOCATION},
-        202: {"description": "It is written down.", "model": RequestSummary, "headers": LOCATION},
+        **TAKEN_IN,
         **documented(400, 401, 403, 409, 413, 415, 422, 429, 503),
     },
 )

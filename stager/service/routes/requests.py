@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -29,6 +29,11 @@ LOCATION = {
     "Location": {"description": "Where the request is.", "schema": {"type": "string"}},
     "Preference-Applied": {"description": "What was granted of Prefer.", "schema": {"type": "string"}},
 }
+# What is answered to whoever asks for a staging, in whichever form.
+TAKEN_IN: dict[int | str, dict[str, Any]] = {
+    200: {"description": "It ended within the time that Prefer gave it.", "headers": LOCATION},
+    202: {"description": "It is written down.", "model": RequestSummary, "headers": LOCATION},
+}
 
 
 @router.post(
@@ -36,8 +41,7 @@ LOCATION = {
     summary="Ask for a staging of one or more items",
     response_model=RequestSummary,
     responses={
-        200: {"description": "It ended within the time that Prefer gave it.", "headers": LOCATION},
-        202: {"description": "It is written down.", "model": RequestSummary, "headers": LOCATION},
+        **TAKEN_IN,
         **documented(400, 401, 403, 409, 413, 422, 429, 503),
     },
 )
