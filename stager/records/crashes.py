@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -53,7 +53,7 @@ def resubmit_requests(database: Database, flow_run_id: str, error: StagingError)
 
 
 def note_trouble(database: Database, flow_run_id: str, *, cause: str, detail: str) -> None:
-    """Write down once, with each open request of a run, what keeps it from going on.
+    """Write down, with each open request of a run, what keeps it from going on; once, until that is something else.
 
     Parameters
     ----------
@@ -63,8 +63,10 @@ def note_trouble(database: Database, flow_run_id: str, *, cause: str, detail: st
         The same in a sentence.
     """
     row, event = StagingRequestRow, Event
-    known = exists().where(col(event.request_id) == col(row.id), col(event.kind) == "pod", col(event.detail) == detail)
-    news = select(col(row.id)).where(col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN), ~known)
+    told = select(col(event.detail)).where(col(event.request_id) == col(row.id), col(event.kind) == "pod")
+    last = told.order_by(col(event.id).desc()).limit(1).scalar_subquery()
+    mine = (col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN))
+    news = select(col(row.id)).where(*mine, last.is_distinct_from(detail))
 
     def work(session: Session) -> None:
         for request_id in session.scalars(news).all():

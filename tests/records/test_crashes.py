@@ -114,15 +114,16 @@ def test_what_no_other_run_would_mend_ends_it_at_once(database: Database) -> Non
     assert files_of(database, request_id)[0].error_type == "PodImpossible"
 
 
-def test_what_keeps_a_run_is_written_down_once_with_each_open_request(database: Database) -> None:
+def test_what_keeps_a_run_is_written_down_with_each_open_request_whenever_it_is_news(database: Database) -> None:
     first, second, other = started(database), started(database), started(database, "another run")
-    for detail in ("no node can take its pod", "no node can take its pod", "a volume cannot be mounted"):
+    full, unmounted = "no node can take its pod", "a volume cannot be mounted"
+    for detail in (full, full, unmounted, unmounted, full):
         note_trouble(database, "run", cause="Unschedulable", detail=detail)
     details = {
         request: [event.detail for event in events_of(database, request) if event.kind == "pod"]
         for request in (first, second, other)
     }
-    said = ["no node can take its pod", "a volume cannot be mounted"]
+    said = [full, unmounted, full]
     assert details == {first: said, second: said, other: []}
 
 
