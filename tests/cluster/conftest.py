@@ -25,6 +25,8 @@ import yaml
 
 CHART = Path(__file__).parents[2] / "charts" / "skao-staging-service"
 MISSING = next((program for program in ("kubectl", "helm") if shutil.which(program) is None), None)
+# Where the tests have their folders on the node.
+FOLDERS = "/var/lib/staging-tests"
 # How long something in the cluster may take on two loaded cores, in seconds.
 PATIENCE = 300.0
 
@@ -174,16 +176,19 @@ def a_namespace() -> Iterator[Cluster]:
 @contextmanager
 def a_hand(cluster: Cluster, image: str) -> Iterator[Hand]:
     """Give a pod that reaches into a new folder of the node; both go at the end."""
-    folder = f"/var/lib/staging-tests/{cluster.namespace}"
+    folder = f"{FOLDERS}/{cluster.namespace}"
     container = {
         "name": "hand",
         "image": image,
         "args": ["sleep", "infinity"],
         "securityContext": {"runAsUser": 0, "runAsGroup": 0},
-        "volumeMounts": [{"name": "node", "mountPath": "/node"}],
+        "volumeMounts": [{"name": "node", "mountPath": "/node"}, {"name": "folders", "mountPath": "/folders"}],
     }
-    node = {"name": "node", "hostPath": {"path": folder, "type": "DirectoryOrCreate"}}
-    spec = {"containers": [container], "volumes": [node], "terminationGracePeriodSeconds": 0}
+    volumes = [
+        {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
+        for name, path in (("node", folder), ("folders", FOLDERS))
+    ]
+    spec = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 0}
     cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hand"}, "spec": spec})
     cluster.kubectl("wait", "--for=condition=Ready", "pod/hand", "--timeout=180s")
     hand = Hand(cluster, folder)
@@ -191,7 +196,7 @@ def a_hand(cluster: Cluster, image: str) -> Iterator[Hand]:
     try:
         yield hand
     finally:
-        hand.run("find", "/node", "-mindepth", "1", "-delete")
+        hand.run("rm", "-r", f"/folders/{cluster.namespace}")
 
 
 def demo_values(hand: Hand, image: str) -> dict[str, Any]:

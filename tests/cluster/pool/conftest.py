@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from deployments.pods import Pods, base_job_template
+from tests.cluster.conftest import FOLDERS
 
 if TYPE_CHECKING:
     from tests.cluster.conftest import Cluster
@@ -32,13 +33,13 @@ mkdir /site/storage/many
 head -c 2000000 /dev/urandom | tee /site/storage/a.fits > /site/storage/linked.fits
 cd /site/storage/many; head -c 40000000 /dev/urandom | split --bytes=1300 --suffix-length=4
 """
-# A flow run that others in its pod take the CPU from once it copies.
-CROWDED = """
-crowd() {
+# A flow run that, once it copies, may go on for a moment every second only: long enough to say that it lives.
+SLOWED = """
+slow() {
     until ls -d /site/users/alice/.stager-*; do sleep 0.1; done
-    for _ in 1 2; do while :; do :; done & done
+    while kill -s STOP -- -1; do sleep 1; kill -s CONT -- -1; sleep 0.1; done
 }
-crowd > /dev/null 2>&1 &
+slow > /dev/null 2>&1 &
 exec python -m prefect.engine
 """
 # A flow run that stands still once it copies.
@@ -48,6 +49,8 @@ until ls -d /site/users/alice/.stager-* > /dev/null 2>&1; do sleep 0.1; done
 kill -STOP $!
 wait
 """
+# A lease that nothing here outlives, in seconds.
+LONG = "3600"
 T = TypeVar("T")
 OVER = {"completed", "skipped", "failed", "cancelled"}
 POOL = "/work_pools/staging-kubernetes"
@@ -151,9 +154,10 @@ class Site:
         """Return the name of a request's pod, when there is one."""
         return str(self.until(lambda: self.pods(request_id), bool)[0]["metadata"]["name"])
 
-    def copying(self, destination: str, *, program: str = CROWDED) -> tuple[str, str]:
-        """Return a request, and its pod, when it has begun to copy many files, slowly."""
-        with self.saying({"cpu_limit": "200m", "command": f"sh -c {shlex.quote(program)}"}):
+    def copying(self, destination: str, *, program: str = SLOWED, lease: str = LONG) -> tuple[str, str]:
+        """Return a request, and its pod, when it has begun to copy many files, and will for a while."""
+        env = [*self.said()["env"], {"name": "STAGER_LEASE", "value": lease}]
+        with self.saying({"command": f"sh -c {shlex.quote(program)}"}, env=env):
             request = self.ask("many", destination)
             pod = self.pod(request)
         self.until(self.delivered, lambda found: any(name.startswith(".stager-") for name in found))
@@ -184,16 +188,17 @@ def site(cluster: Cluster, image: str) -> Iterator[Site]:
 @contextmanager
 def opened(cluster: Cluster, image: str) -> Iterator[Site]:
     """Give a site in a namespace, with its deployments registered; what is on its storages goes at the end."""
-    folder = f"/var/lib/staging-tests/{cluster.namespace}-pool"
-    manifests = MANIFESTS.substitute(NAMESPACE=cluster.namespace, IMAGE=image, FOLDER=folder)
+    name = f"{cluster.namespace}-pool"
+    folder = f"{FOLDERS}/{name}"
+    manifests = MANIFESTS.substitute(NAMESPACE=cluster.namespace, IMAGE=image, FOLDER=folder, FOLDERS=FOLDERS)
     cluster.kubectl("apply", "--filename", "-", stdin=manifests)
     cluster.kubectl("wait", "--for=condition=Ready", "pod/site", f"--timeout={PATIENCE:.0f}s")
     with forwarded(cluster, 8000) as http, forwarded(cluster, 4200, path="/api") as prefect:
         site = Site(cluster, folder, http, prefect)
-        for name in ("local-copy", "local-symlink", "symlink-copy"):
-            site.until(lambda name=name: site.deployment(name), bool)
+        for flow in ("local-copy", "local-symlink", "symlink-copy"):
+            site.until(lambda flow=flow: site.deployment(flow), bool)
         yield site
-        site.run("find /site -mindepth 1 -delete || true")
+        site.run('rm -rf "/folders/$1" || rm -r "/folders/$1"', name)  # the service may have written meanwhile
 
 
 @contextmanager

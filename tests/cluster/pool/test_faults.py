@@ -73,7 +73,7 @@ def test_a_run_whose_pod_is_evicted_is_done_by_another(site: Site, note: Note) -
 
 def test_a_run_whose_node_dies_is_done_by_another(site: Site, note: Note) -> None:
     kubelet = _kubelet()
-    request, _ = site.copying("node", program=FROZEN)
+    request, _ = site.copying("node", lease="15")
     run, since = site.flow_run(request)["id"], time.monotonic()
     with site.directly() as http, stopped(kubelet):
         for process in _processes_of(run):
