@@ -13,7 +13,7 @@ from stager.records import cancel_run, note_trouble
 from stager.service.door import Door
 from stager.service.plight import Outlook, Plight
 from stager.service.pool import POD_POOL
-from stager.service.prefect import CRASHED, FlowRun
+from stager.service.prefect import CANCELLED, CRASHED, FlowRun
 
 logger = structlog.get_logger(__name__)
 
@@ -50,11 +50,12 @@ class PodWatch:
         """
         mine = [run for run in runs if run.work_pool == POD_POOL]
         for run in mine:
-            if run.state == "CANCELLING":  # nobody in its pod hears of that from Prefect
-                await self._door.ask(cancel_run, run.id)
-        if self._door.pods is None or not mine:
+            if run.state == "CANCELLING":
+                await self._cancel(run)
+        if self._door.pods is None:
             return Sight({}, ())
         known = await self._door.pods.plights()
+        await self._look_at_others({run.id for run in mine}, known)
         found = {run.id: plight for run in mine if (plight := _plight(run, known))}
         ending = [run.id for run in mine if run.id in known.keys() - found.keys() and _age(run.since) < ENDING]
         for run in mine:
@@ -68,6 +69,29 @@ class PodWatch:
             await self._door.prefect.end_flow_run(run.id, state=CRASHED, message=plight.words)
         if self._door.pods is not None and run.work_pool == POD_POOL:
             await self._door.pods.remove(run.id)
+
+    async def _cancel(self, run: FlowRun) -> None:
+        """Have a run end that is cancelled in Prefect, of which nobody in its pod hears.
+
+        Where it has not begun, nobody ends the pod either: Prefect's worker
+        heeds a run only until its Job is made (prefect 3.8.8, ``_submit_run``).
+        """
+        if not run.has_begun:
+            await self._end(run, state=CANCELLED, message="it was cancelled before it began")
+        await self._door.ask(cancel_run, run.id)
+
+    async def _look_at_others(self, mine: Collection[str], known: Mapping[str, Plight | None]) -> None:
+        """End waiting pods that no open request is behind: cancelled ones, and those of a form that was filled in."""
+        waiting = {id_: one for id_, one in known.items() if one and one.outlook is Outlook.TIME and id_ not in mine}
+        for run in (await self._door.prefect.read_flow_runs(waiting)).values():
+            if run.is_over or self._is_over(run, waiting[run.id]):
+                await self._end(run, state=CRASHED, message=waiting[run.id].words)
+
+    async def _end(self, run: FlowRun, *, state: str, message: str) -> None:
+        """Remove a run's Jobs, and say in Prefect that it is over; one that is keeps its ending."""
+        if self._door.pods is not None:
+            await self._door.pods.remove(run.id)
+        await self._door.prefect.end_flow_run(run.id, state=state, message=message)
 
     async def _tell(self, run: FlowRun, plight: Plight) -> None:
         await self._door.ask(note_trouble, run.id, cause=plight.cause, detail=plight.words)

@@ -16,24 +16,26 @@ from stager.records import Ride
 _NOT_NOW = frozenset({401, 403, 408, 425, 429})
 # What Prefect says of a run whose process ended without saying how.
 CRASHED = "CRASHED"
+CANCELLED = "CANCELLED"
 # As many runs as Prefect tells of in one answer.
 PAGE = 200
 
 
 @dataclass(frozen=True)
 class FlowRun:
-    """What Prefect says of a flow run: its state, since when, and where it is done."""
+    """What Prefect says of a flow run: its state, since when, where it is done, and whether it ever began."""
 
     id: str
     state: str
     message: str
     since: datetime
     work_pool: str
+    has_begun: bool
 
     @property
     def is_over(self) -> bool:
         """It neither runs nor ever will."""
-        return self.state in {"COMPLETED", "FAILED", CRASHED, "CANCELLED"}
+        return self.state in {"COMPLETED", "FAILED", CRASHED, CANCELLED}
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,8 @@ def _flow_run(body: dict[str, Any]) -> FlowRun:
     state = body["state"] or {}
     since = datetime.fromisoformat(state.get("timestamp") or body["created"])
     message, work_pool = str(state.get("message") or ""), str(body.get("work_pool_name") or "")
-    return FlowRun(body["id"], str(body["state_type"]), message, since, work_pool)
+    has_begun = body.get("start_time") is not None
+    return FlowRun(body["id"], str(body["state_type"]), message, since, work_pool, has_begun)
 
 
 def _place(run: dict[str, Any]) -> Place:

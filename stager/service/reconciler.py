@@ -32,7 +32,7 @@ from stager.records import (
 from stager.service.door import Door
 from stager.service.plight import Plight
 from stager.service.pod_watch import PodWatch, error_of
-from stager.service.prefect import CRASHED, FlowRun
+from stager.service.prefect import CANCELLED, CRASHED, FlowRun
 from stager.service.submission import submit
 
 logger = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ logger = structlog.get_logger(__name__)
 # Seconds that whoever claimed requests, or recorded a download, has for going on with them.
 GRACE = 5.0
 # What Prefect goes on saying of a run whose machine died, and what it is told then.
-ENDING = {"RUNNING": CRASHED, "CANCELLING": "CANCELLED"}
+ENDING = {"RUNNING": CRASHED, "CANCELLING": CANCELLED}
 
 
 class Silence(NamedTuple):
@@ -171,7 +171,7 @@ def _error(row: StagingRequestRow, run: FlowRun | None) -> StagingError:
     """Return what became of a request's run, in plain words."""
     if run is None:
         return RunLost("the run was deleted in Prefect")
-    is_cancelled = run.state == "CANCELLED" or row.cancel_requested
+    is_cancelled = run.state == CANCELLED or row.cancel_requested
     return Cancelled(_reason(run)) if is_cancelled else RunLost(_reason(run))
 
 

@@ -136,13 +136,36 @@ def test_a_quota_that_forbids_the_pod_is_waited_for_and_said(site: Site, note: N
 def test_cancelling_in_prefect_ends_the_pod_and_leaves_nothing(site: Site, note: Note) -> None:
     request, _ = site.copying("cancelled")
     since = time.monotonic()
-    state = {"type": "CANCELLING", "name": "Cancelling"}
-    site.prefect.post(f"/flow_runs/{site.flow_run(request)['id']}/set_state", json={"state": state})
-    record = site.ended(request)
-    assert record["status"] == "cancelled"
-    assert site.until(lambda: site.is_cleared(request), bool)
+    cancelled(site, request)
     note("Somebody cancels the run in Prefect", request, since)
     assert "cancelled" not in site.delivered()
+
+
+def test_cancelling_in_prefect_ends_a_pod_that_has_not_begun(site: Site, note: Note) -> None:
+    with site.saying({"cpu_request": "1000"}):
+        request = site.ask("a.fits", "unbegun")
+        site.until(lambda: said(site, request), lambda words: "no node can take its pod" in words)
+        since = time.monotonic()
+        cancelled(site, request)
+    note("Somebody cancels the run in Prefect, whose pod waits for a node", request, since)
+    assert "unbegun" not in site.delivered()
+
+
+def test_a_waiting_pod_whose_request_is_cancelled_is_ended(site: Site, note: Note) -> None:
+    with site.saying({"cpu_request": "1000"}):
+        request, since = site.ask("a.fits", "unwanted"), time.monotonic()
+        site.until(lambda: said(site, request), lambda words: "no node can take its pod" in words)
+        assert site.http.delete(f"/requests/{request}").json()["status"] == "cancelled"
+        assert site.until(lambda: site.is_cleared(request), bool)
+    note("No node has room, and the request is cancelled", request, since)
+
+
+def cancelled(site: Site, request: str) -> None:
+    """Cancel a request's run as Prefect's pages do, and hold it to its promise: it ends, and so does its pod."""
+    state = {"type": "CANCELLING", "name": "Cancelling"}
+    site.prefect.post(f"/flow_runs/{site.flow_run(request)['id']}/set_state", json={"state": state})
+    assert site.ended(request)["status"] == "cancelled"
+    assert site.until(lambda: site.is_cleared(request), bool)
 
 
 @contextmanager
