@@ -40,6 +40,28 @@ def test_a_certificate_is_for_its_hosts_and_links_say_https(render: Render) -> N
     assert rendered.of("ConfigMap", "-environment")["data"]["STAGER_PUBLIC_URL"] == "https://staging.example.org"
 
 
+def test_behind_its_nginx_the_service_hears_its_own_pod_alone(render: Render) -> None:
+    rendered = render(FILES["production"])
+    api, nginx = rendered.pods()["api"]["containers"]
+    assert api["args"][api["args"].index("--host") + 1] == "127.0.0.1"
+    assert "ports" not in api
+    assert nginx["ports"] == [{"name": "http", "containerPort": 8000}]
+    told = rendered.of("ConfigMap", "-nginx")["data"]["nginx.conf"]
+    assert "listen 8000;" in told
+    assert "server 127.0.0.1:8001;" in told
+
+
+def test_nginx_sees_the_storages_where_the_service_sees_them(render: Render) -> None:
+    rendered = render(FILES["production"])
+    api, nginx = (
+        {mount["name"]: mount for mount in one["volumeMounts"]} for one in rendered.pods()["api"]["containers"]
+    )
+    assert nginx.keys() - api.keys() == {"nginx"}
+    assert {name: nginx[name] for name in api} == api
+    prefix = rendered.of("ConfigMap", "-environment")["data"]["STAGER_NGINX_FILES"]
+    assert f"location {prefix}/ {{" in rendered.of("ConfigMap", "-nginx")["data"]["nginx.conf"]
+
+
 def test_what_is_scaled_has_no_number_of_its_own(render: Render) -> None:
     rendered = render(FILES["production"])
     (api,) = [one for one in rendered if one["kind"] == "Deployment" and name_of(one) == "api"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
+import time
 
 import httpx
 import pytest
@@ -13,6 +15,8 @@ from tests.cluster.conftest import Release
 
 # As the demo's values name it.
 HOST = "staging-service.local"
+# How long a client takes nothing of a download, in seconds.
+STANDS_STILL = 15.0
 
 
 def test_helm_test_stages_a_file_and_looks_at_what_came_of_it(release: Release) -> None:
@@ -59,13 +63,36 @@ def test_a_file_is_staged_through_the_ingress(release: Release, ingress: str) ->
     assert answer.json()["status"] == "success"
 
 
-def test_a_large_file_is_downloaded_through_the_ingress(release: Release, ingress: str) -> None:
+def test_a_large_file_is_downloaded_through_the_ingress_however_slowly(release: Release, ingress: str) -> None:
     release.hand.run("sh", "-c", "head -c 200000000 /dev/urandom > /node/storage_a/large.bin")
     body = {"data": {"local_path_on_storage": "large.bin", "relative_path": "large.bin"}}
     query = {"method": "direct_download", "username": "alice"}
     found = hashlib.sha256()
     url, headers = f"{ingress}/stage_data", {"Host": HOST}
     with httpx.stream("POST", url, params=query, json=body, headers=headers, timeout=300) as answer:
-        for block in answer.iter_bytes():
+        blocks = answer.iter_bytes()
+        found.update(next(blocks))
+        time.sleep(STANDS_STILL)
+        for block in blocks:
             found.update(block)
     assert release.hand.run("sha256sum", "/node/storage_a/large.bin").split()[0] == found.hexdigest()
+
+
+def test_what_happens_is_told_through_the_ingress_at_once(release: Release, ingress: str) -> None:
+    release.hand.write("storage_a/watched.txt", "watched")
+    headers = {"Host": HOST}
+    with httpx.stream("GET", f"{ingress}/requests/stream", headers=headers, timeout=120) as everything:
+        lines = everything.iter_lines()
+        next(lines)  # it has begun to tell
+        body = {"data": {"local_path_on_storage": "watched.txt", "relative_path": "watched.txt"}}
+        query = {"method": "local_copy", "username": "alice"}
+        answer = httpx.post(f"{ingress}/stage_data", params=query, json=body, headers=headers, timeout=120)
+        assert answer.json()["status"] == "success"
+        assert any('"completed"' in line for line in lines)  # and has not ended: it goes on for 15 minutes
+
+
+def test_a_request_is_followed_to_its_end_through_the_ingress(release: Release, ingress: str) -> None:
+    request_id = next(iter(release.records()))
+    with httpx.stream("GET", f"{ingress}/requests/{request_id}/stream", headers={"Host": HOST}, timeout=120) as answer:
+        kinds = [json.loads(line[6:]).get("kind") for line in answer.iter_lines() if line.startswith("data: ")]
+    assert (kinds[0], kinds[-1]) == ("submitted", "completed")

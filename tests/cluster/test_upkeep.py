@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,14 @@ import httpx, sys
 body = {"data": {"local_path_on_storage": "many", "relative_path": "many"}}
 httpx.post(f"{sys.argv[1]}/stage_data?method=local_copy&username=alice", json=body, timeout=300)
 """
+
+# Fetches a part of a file, and prints what the answer says of itself, and the part's checksum.
+A_PART = """
+import hashlib, httpx, sys
+part = httpx.get(f"{sys.argv[1]}/files/source/parts.bin", headers={"Range": "bytes=1000-2999999"}, timeout=300)
+print(part.status_code, part.headers["server"], part.headers["content-range"], hashlib.sha256(part.content).hexdigest())
+"""
+NGINX_IMAGE = os.environ.get("TEST_NGINX_IMAGE")
 
 
 @contextmanager
@@ -90,11 +99,14 @@ def test_a_database_that_goes_in_mid_run_costs_no_request(release: Release) -> N
 
 @pytest.fixture(scope="module")
 def larger_release(release: Release) -> Release:
-    """The release with its API scaled, and the web page's file creator."""
+    """The release with its API scaled, the web page's file creator, and an nginx where there is an image of one."""
     # Even an idle API uses more than a hundredth of what it asks for.
     scaled = {"enabled": "true", "minReplicas": "1", "maxReplicas": "3", "targetCPUUtilizationPercentage": "1"}
     values = {f"autoscaling.{key}": value for key, value in scaled.items()}
     values |= {"storage.source.readOnly": "false", "config.settings.STAGER_CREATE_FILE_BYTES": "1000000"}
+    if NGINX_IMAGE:
+        repository, _, tag = NGINX_IMAGE.rpartition(":")
+        values |= {"nginx.enabled": "true", "nginx.image.repository": repository, "nginx.image.tag": tag}
     release.install(*(option for key, value in values.items() for option in ("--set", f"{key}={value}")))
     return release
 
@@ -115,6 +127,20 @@ def test_the_demos_walk_through_works(larger_release: Release) -> None:
     folder, api = "/mnt/user_areas/alice", f"deploy/{larger_release.fullname}-api"
     listed = larger_release.cluster.kubectl("exec", api, "--", "ls", "-la", folder)
     assert any(line.startswith("-r--------") and line.endswith(" File2Copy.txt") for line in listed.splitlines())
+
+
+@pytest.mark.skipif(not NGINX_IMAGE, reason="needs an image of nginx: set TEST_NGINX_IMAGE to its name")
+def test_an_nginx_sends_a_part_of_a_large_file_and_its_record_closes(larger_release: Release) -> None:
+    larger_release.hand.run("sh", "-c", "head -c 4000000 /dev/urandom > /node/storage_a/parts.bin")
+    before = set(larger_release.records())
+    with beside(larger_release, A_PART) as script:
+        told = script.communicate(timeout=400)[0].strip()
+    part = larger_release.hand.run(
+        "sh", "-c", "head -c 3000000 /node/storage_a/parts.bin | tail -c 2999000 | sha256sum"
+    )
+    assert told == f"206 nginx bytes 1000-2999999/4000000 {part.split()[0]}"
+    (download,) = set(larger_release.records()) - before
+    assert eventually(lambda: larger_release.ending(download), "the end of a download's record") == "completed"
 
 
 def test_uninstalled_and_installed_again_it_goes_on_with_its_records(release: Release) -> None:
