@@ -55,6 +55,8 @@ def resolve_area(name: str) -> StorageArea:
     known = _known.get(name)
     if known is not None and known.until > time.monotonic():
         return known.area
+    if known is not None:  # it does for whoever comes while Prefect is asked
+        _known[name] = _Known(known.area, time.monotonic() + FRESH_FOR)
     area = _load(name) or (known.area if known else _from_settings(name))
     _known[name] = _Known(area, time.monotonic() + FRESH_FOR)
     return area
