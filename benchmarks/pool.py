@@ -152,21 +152,31 @@ def triggered(trigger: Callable[[], str], at_once: int) -> dict[str, float]:
         return dict(threads.map(timed, range(at_once)))
 
 
-def row(what: str, at_once: int, seconds: list[float]) -> dict[str, Any]:
+def row(what: str, at_once: int, seconds: list[float], cpu: float) -> dict[str, Any]:
     """Return one line of the table."""
-    p50 = statistics.median(seconds)
-    return {"what": what, "at once": at_once, "p50 s": p50, "shortest s": min(seconds), "longest s": max(seconds)}
+    p50, each = statistics.median(seconds), cpu / len(seconds)
+    spread = {"shortest s": min(seconds), "longest s": max(seconds)}
+    return {"what": what, "at once": at_once, "p50 s": p50, **spread, "CPU s each": each}
+
+
+def cpu_used() -> float:
+    """Return the CPU time that the whole machine has used, in seconds."""
+    user, nice, system = Path("/proc/stat").read_text().split()[1:4]
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def measured(lab: Lab, *, rounds: int, at_once: int) -> list[dict[str, Any]]:
     """Return how long both take, in turns, so many at a time."""
     subjects = {"flow run on the pool": on_the_pool, "bare Job": bare_jobs(lab)}
     seconds: dict[str, list[float]] = {what: [] for what in subjects}
+    cpu = dict.fromkeys(subjects, 0.0)
     for _ in range(rounds):
         for what, subject in subjects.items():
             time.sleep(2)
+            before = cpu_used()
             seconds[what] += subject(lab, at_once)
-    return [row(what, at_once, found) for what, found in seconds.items()]
+            cpu[what] += cpu_used() - before
+    return [row(what, at_once, found, cpu[what]) for what, found in seconds.items()]
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -196,7 +206,8 @@ def main() -> None:
         f"Written by `python -m benchmarks.pool` on {platform.machine()}, {os.cpu_count()} cores, "
         f"load {load:.1f} before. The cluster is this one machine.\n\n"
         "From the trigger at Prefect's API until the run is Completed, for one small file; beside it a Job with the "
-        "same pod and the same image, which only imports what a flow run imports.\n\n"
+        "same pod and the same image, which only imports what a flow run imports. CPU is that of the whole machine: "
+        "the pods, the cluster, and Prefect.\n\n"
         f"{_table([*one, *many])}\n\n"
         f"At the median the pool adds {overhead[0]:.2f} s to the bare Job for one run, "
         f"{overhead[1]:.2f} s for {options.at_once} at once. Those want more CPU than there is: Prefect's server and "
