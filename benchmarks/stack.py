@@ -67,6 +67,7 @@ class Stack:
             "PREFECT_SERVER_API_PORT": str(self.ports[1]),
             "PREFECT_SERVER_UI_ENABLED": "false",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_WORKER_PREFETCH_SECONDS": "0",
             "PREFECT_WORKER_QUERY_SECONDS": "5" if self.worker_type == "warm" else "1",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 
 import httpx
+from prefect.client.schemas.objects import BlockDocument
 from prefect.context import SyncClientContext
 from prefect.exceptions import ObjectNotFound, PrefectException
+from pydantic import BaseModel, TypeAdapter
 
 from blocks.storage_area import StorageAreaBlock
 from stager.errors import UnknownArea
@@ -22,15 +23,19 @@ from stager.settings import Settings, get_settings
 # How long an area is used before Prefect is asked again, in seconds: an
 # operator's edit counts within that time.
 FRESH_FOR = 15.0
+# Blocks in one answer: as many as Prefect gives.
+PAGE = 200
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(BaseModel, frozen=True):
+    """An area, and until when it is taken to be as it was, by the machine's monotonic clock."""
+
     area: StorageArea
     until: float
 
 
 _known: dict[str, _Known] = {}
+_all_known = TypeAdapter(dict[str, _Known])
 
 
 def areas_of(settings: Settings) -> tuple[StorageArea, ...]:
@@ -52,14 +57,11 @@ def resolve_area(name: str) -> StorageArea:
     UnknownArea
         Neither Prefect nor the settings know the name.
     """
-    known = _known.get(name)
-    if known is not None and known.until > time.monotonic():
-        return known.area
-    if known is not None:  # it does for whoever comes while Prefect is asked
-        _known[name] = _Known(known.area, time.monotonic() + FRESH_FOR)
-    area = _load(name) or (known.area if known else _from_settings(name))
-    _known[name] = _Known(area, time.monotonic() + FRESH_FOR)
-    return area
+    if not _is_fresh(name):
+        refresh_areas()
+    if not _is_fresh(name):
+        _know(_known[name].area if name in _known else _from_settings(name))
+    return _known[name].area
 
 
 def known_areas() -> tuple[StorageArea, ...]:
@@ -67,22 +69,46 @@ def known_areas() -> tuple[StorageArea, ...]:
 
     Without an answer from Prefect, those of the settings and those known from earlier.
     """
-    names = {area.name for area in areas_of(get_settings())} | set(_known) | _block_names()
-    found = []
-    for name in sorted(names):
-        with suppress(UnknownArea):  # its block was removed
-            found.append(resolve_area(name))
-    return tuple(found)
+    refresh_areas()
+    names = {area.name for area in areas_of(get_settings())} | set(_known)
+    return tuple(resolve_area(name) for name in sorted(names))
 
 
-def _block_names() -> set[str]:
+def refresh_areas() -> None:
+    """Ask Prefect for all areas; what it does not tell stays known as it was."""
+    for document in _documents():
+        if document.name:
+            _know(StorageAreaBlock.model_validate(document.data).area(document.name))
+
+
+def areas_as_known() -> str:
+    """Return what this process knows of the areas, for another one on this machine."""
+    return _all_known.dump_json(_known).decode()
+
+
+def adopt_areas(known: str) -> None:
+    """Know what another process on this machine knew, as `areas_as_known` gave it, and for as long as that."""
+    _known.update(_all_known.validate_json(known))
+
+
+def _is_fresh(name: str) -> bool:
+    return name in _known and _known[name].until > time.monotonic()
+
+
+def _know(area: StorageArea) -> None:
+    _known[area.name] = _Known(area=area, until=time.monotonic() + FRESH_FOR)
+
+
+def _documents() -> list[BlockDocument]:
+    """Return the areas' blocks, none when Prefect is away."""
     slug = StorageAreaBlock.get_block_type_slug()
-    try:
-        with SyncClientContext.get_or_create() as prefect:
-            documents = prefect.client.read_block_documents_by_type(slug)
-    except (httpx.HTTPError, PrefectException, RuntimeError):
-        return set()
-    return {document.name for document in documents if document.name}
+    found: list[BlockDocument] = []
+    with suppress(httpx.HTTPError, PrefectException, RuntimeError), SyncClientContext.get_or_create() as prefect:
+        while some := prefect.client.read_block_documents_by_type(slug, offset=len(found), limit=PAGE):
+            found += some
+            if len(some) < PAGE:
+                break
+    return found
 
 
 async def _block(name: str) -> StorageAreaBlock | None:
@@ -92,16 +118,6 @@ async def _block(name: str) -> StorageAreaBlock | None:
         if isinstance(error.__cause__, ObjectNotFound):
             return None
         raise
-
-
-def _load(name: str) -> StorageArea | None:
-    """Return the area of Prefect's block, None when Prefect is away or has none."""
-    try:
-        with SyncClientContext.get_or_create() as prefect:
-            document = prefect.client.read_block_document_by_name(name, StorageAreaBlock.get_block_type_slug())
-    except (httpx.HTTPError, PrefectException, RuntimeError):
-        return None
-    return StorageAreaBlock.model_validate(document.data).area(name)
 
 
 def _from_settings(name: str) -> StorageArea:

@@ -16,7 +16,7 @@ from tasks.set_read_only import set_read_only
 from tasks.transfer import transfer
 
 
-@flow(name="local-copy")
+@flow(name="local-copy", persist_result=False)
 def local_copy(request: LocalCopyForm | None = None, request_ids: tuple[str, ...] = ()) -> State[Any]:
     """Copy files and directories to the user's area: verified, read-only, recorded.
 

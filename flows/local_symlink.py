@@ -16,7 +16,7 @@ from tasks.set_read_only import set_read_only
 from tasks.transfer import transfer
 
 
-@flow(name="local-symlink")
+@flow(name="local-symlink", persist_result=False)
 def local_symlink(request: LocalSymlinkForm | None = None, request_ids: tuple[str, ...] = ()) -> State[Any]:
     """Put symbolic links into the user's area that lead to the source as users see it.
 

@@ -16,7 +16,7 @@ from tasks.set_read_only import set_read_only
 from tasks.transfer import transfer
 
 
-@flow(name="symlink-copy")
+@flow(name="symlink-copy", persist_result=False)
 def symlink_copy(request: SymlinkCopyForm | None = None, request_ids: tuple[str, ...] = ()) -> State[Any]:
     """Put hard links into the user's area: the same files, without a copy.
 

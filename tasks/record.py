@@ -37,6 +37,7 @@ from tasks.acting import act_for
 from tasks.alive import alive
 from tasks.batch import Batch
 from tasks.cancellation import is_being_cancelled
+from tasks.database import records_database
 from tasks.entry import Entry
 from tasks.report import in_words, report
 from tasks.resolve import Resolver, resolve_files
@@ -64,8 +65,9 @@ class Record:
             run = self._flow_run_id
             row = create_request(self._database, form.request(), idempotency_key=run, flow_run_id=run, origin="prefect")
             request_ids = (row.id, *request_ids)
-        note_flow_run(self._database, request_ids, self._flow_run_id)
         self._requests = get_requests(self._database, request_ids)
+        if unknown := [request.id for request in self._requests if request.flow_run_id is None]:
+            note_flow_run(self._database, unknown, self._flow_run_id)
         self._stops = Stops(request.id for request in self._requests)
 
     def alive(self) -> AbstractContextManager[None]:
@@ -191,7 +193,7 @@ def recorded(method: StagingMethod, *, request: StagingForm | None, request_ids:
     RequestNotFound
         There is none of that id.
     """
-    database = Database(get_settings().database_url.get_secret_value())
+    database = records_database()
     record = Record(method, database)
     try:
         record.open(request, request_ids)

@@ -14,7 +14,7 @@ from stager.methods import METHODS
 from stager.models import Status
 from stager.paths import Location
 from stager.records import Database, StagingRequestRow, files_of, list_requests
-from stager.settings import get_settings
+from tasks.database import records_database
 from tasks.resolve import Resolver
 
 # A run that died has left its request so; what is delivered is whole.
@@ -26,7 +26,7 @@ PAGE = 1000
 @task(name="sweep", cache_policy=NO_CACHE, persist_result=False)
 def sweep_folders(days: int) -> int:
     """Return how many leftovers of dead runs were removed; what a living one works on is not touched."""
-    database = Database(get_settings().database_url.get_secret_value())
+    database = records_database()
     since = datetime.now(UTC) - timedelta(days=days)
     swept: dict[tuple[str, Location, frozenset[int]], int] = {}
     for request in _unsuccessful(database, since):

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Self
-from uuid import UUID
 
 READY = b"ready"
 # Between the polite and the last signal to a process whose worker is gone, in seconds.
@@ -22,9 +21,10 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 @dataclass(frozen=True)
 class Order:
-    """A flow run, and the surroundings that its job configuration asks for."""
+    """A flow run as Prefect's API gives it, what is known of the storage areas, and the job's surroundings."""
 
-    flow_run_id: str
+    flow_run: str
+    areas: str
     environment: dict[str, str]
     working_directory: str
     stream_output: bool
@@ -43,7 +43,7 @@ def live(connection: Connection) -> None:
     """Serve one flow run; end without one when the worker closes the connection."""
     # Imported already, by the process that this one was forked from.
     from workers.prefect_internals import execute  # noqa: PLC0415
-    from workers.preloaded import readiness  # noqa: PLC0415
+    from workers.preloaded import adopt_areas, readiness  # noqa: PLC0415
 
     os.setsid()  # Ctrl-C is for the worker, which waits for its runs
     _end_with_worker()
@@ -56,7 +56,8 @@ def live(connection: Connection) -> None:
     connection.close()
     _surround(order)
     readiness.adopt_settings()
-    execute(UUID(order.flow_run_id))
+    adopt_areas(order.areas)
+    execute(order.flow_run)
 
 
 def _surround(order: Order) -> None:

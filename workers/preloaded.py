@@ -1,20 +1,29 @@
 """Imported once, by the process that children are forked from: everything that a flow run may need.
 
-It opens no connection and starts no thread: neither would survive the fork.
+It starts no thread and leaves no connection open: neither would survive the fork.
 """
 
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import pkgutil
 from importlib import import_module
 from types import ModuleType
 
+from prefect.logging.handlers import PrefectConsoleHandler
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import configure_mappers
 
+from blocks.areas import adopt_areas
+from stager.errors import DatabaseUnavailable
+from stager.records import rehearse
 from tasks.acting import import_late
-from workers.prefect_internals import Readiness
+from tasks.database import records_database
+from workers.prefect_internals import Readiness, complete_models
+
+__all__ = ["adopt_areas", "readiness"]
 
 # The doors meet by name, at Prefect's API: no import ties this worker to a flow.
 FLOWS = "flows"
@@ -30,11 +39,21 @@ def _import(name: str) -> ModuleType | None:
         return None
 
 
+def _rehearse() -> None:
+    try:
+        rehearse(records_database())
+    except (DatabaseUnavailable, SQLAlchemyError) as error:  # it is away: the runs are a little slower then
+        logger.warning("The records cannot be tried beforehand: %s", error)
+
+
 import_late()
 if _flows := _import(FLOWS):
     for _module in pkgutil.iter_modules(_flows.__path__, f"{FLOWS}."):
         _import(_module.name)
 configure_mappers()
+complete_models()
+PrefectConsoleHandler(stream=io.StringIO()).handle(logging.makeLogRecord({"msg": "What a first line needs is there"}))
+_rehearse()
 readiness = Readiness()
 gc.collect()
 gc.freeze()  # what is here now stays shared with the children; gc.freeze, Python's manual

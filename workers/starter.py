@@ -10,9 +10,10 @@ from anyio.abc import TaskStatus
 from prefect.client.schemas.objects import FlowRun
 from prefect.workers.process import ProcessJobConfiguration
 
+from blocks.areas import areas_as_known
 from workers.child import Order
 from workers.nursery import Nursery
-from workers.prefect_internals import ControlChannel, ProcessHandle, run_variables
+from workers.prefect_internals import ControlChannel, ProcessHandle, pending, run_variables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ class WarmStarter:
         if self.entrypoint is not None:
             variables["PREFECT__FLOW_ENTRYPOINT"] = self.entrypoint
         return Order(
-            flow_run_id=str(flow_run.id),
+            flow_run=pending(flow_run),
+            areas=areas_as_known(),
             environment={**variables, **run_variables(self.channel, flow_run.id)},
             working_directory=str(self.directory),
             stream_output=self.configuration.stream_output,

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+from anyio.to_thread import run_sync
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
@@ -19,6 +20,7 @@ from prefect.states import Cancelled, Crashed
 from prefect.workers.base import BaseWorker, BaseWorkerResult
 from prefect.workers.process import ProcessJobConfiguration, ProcessVariables
 
+from blocks.areas import refresh_areas
 from stager.settings import get_settings
 from workers.ledger import Ledger
 from workers.nursery import Nursery
@@ -30,6 +32,8 @@ from workers.wake import Alarm, ring_when_scheduled
 PRELOADED = "workers.preloaded"
 # Below Prefect's home: which runs each worker of the machine has.
 LEDGERS = "warm-workers"
+# Between two questions for the storage areas, in seconds: less than blocks.areas.FRESH_FOR.
+ASK_FOR_AREAS_EVERY = 10.0
 # Seconds before what could not be reported is tried again.
 AGAIN = 5.0
 # What becomes of a run whose worker was killed.
@@ -72,6 +76,7 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
             self._executions = await base.enter_async_context(Executions())
             await super().__aenter__()
             self._base = base.pop_all()
+        self._beside.start_soon(_keep_areas_known)
         self._beside.start_soon(self._listen)
         self._beside.start_soon(self._report_orphans)
         return self
@@ -187,6 +192,13 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
         """Label the run while it starts."""
         self._beside.start_soon(super()._give_worker_labels_to_flow_run, flow_run_id)
+
+
+async def _keep_areas_known() -> None:
+    """Ask Prefect for the storage areas before what is known of them is too old, so that no run has to."""
+    while True:
+        await run_sync(refresh_areas)
+        await anyio.sleep(ASK_FOR_AREAS_EVERY)
 
 
 @asynccontextmanager

@@ -52,6 +52,7 @@ from stager.records.live import (
 )
 from stager.records.manifests import ManifestWriter, manifest_of, manifest_part, manifest_writer
 from stager.records.reasons import Remainder, Sample, Wait, last_events, note_waits, remainder_of, samples, wait_for
+from stager.records.rehearsal import rehearse
 from stager.records.requests import Page, get_request, get_requests, has_open_requests, list_requests, note_flow_run
 from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.stages import files_changed_since, forget_request, positions_of, release_files
@@ -140,6 +141,7 @@ __all__ = [
     "positions_of",
     "progress_of",
     "publish_arrival",
+    "rehearse",
     "release_files",
     "release_leases",
     "remainder_of",

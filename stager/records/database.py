@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -74,6 +74,7 @@ class Database:
     def __init__(self, url: str, *, patience: float = 300.0) -> None:
         self.patience = patience
         self.engine = _engine(url)
+        self._rehearsed: Connection | None = None
 
     def write(self, work: Callable[[Session], T]) -> T:
         """Return what a transaction returns, once it is committed.
@@ -105,13 +106,34 @@ class Database:
                 for _ in range(self.engine.pool.size()):
                     stack.enter_context(self.engine.connect())
 
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Keep nothing of the transactions in the body, and wait for nothing; nothing is open afterwards.
+
+        Notes
+        -----
+        SQLAlchemy, "Joining a Session into an External Transaction".
+        """
+        patience = self.patience
+        try:
+            with self.engine.connect() as connection, connection.begin() as all_of_it:
+                self._rehearsed, self.patience = connection, 0.0
+                yield
+                all_of_it.rollback()
+        finally:
+            self._rehearsed, self.patience = None, patience
+            self.close()
+
     def close(self) -> None:
         """Close what is open; the next transaction connects again."""
         self.engine.dispose()
 
     def _run(self, work: Callable[[Session], T], engine: Engine) -> T:
+        bind = self._rehearsed or engine
+
         def attempt() -> T:
-            with Session(engine, expire_on_commit=False) as session, session.begin():
+            options = {"expire_on_commit": False, "join_transaction_mode": "create_savepoint"}
+            with Session(bind, **options) as session, session.begin():  # type: ignore[arg-type] # as Session names them
                 return work(session)
 
         return patiently(attempt, patience=self.patience)

@@ -92,3 +92,15 @@ def test_while_prefect_is_away_the_last_known_area_counts_or_else_the_settings(
             with site.python(RESOLVE, str(shut)) as ignorant:
                 assert site.ended(ignorant)[0].splitlines() == [str(site.folder / "storage")] * 2
             assert site.ended(knowing)[0] == "/from the operator"
+
+
+@pytest.mark.usefixtures("without_areas")
+def test_a_process_that_is_told_of_the_areas_need_not_ask(tmp_path: Path, prefect_api: str) -> None:
+    seed("/from the operator")
+    with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site:
+        with site.python("from blocks.areas import *; refresh_areas(); print(areas_as_known())") as teller:
+            told = site.ended(teller)[0]
+        site.settings.update({"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"})
+        program = "import sys; from blocks.areas import *; adopt_areas(sys.argv[1]); print(resolve_area('source').path)"
+        with site.python(program, told) as hearer:
+            assert site.ended(hearer)[0] == "/from the operator"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import inspect
+from uuid import uuid4
 
 import prefect._internal.plugins.collections
 import prefect.flow_engine
 import pytest
 from prefect._flow_run_suspension import observe_flow_run_suspension
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.plugins import load_prefect_collections
 from prefect.runner._control_channel import ControlChannel
 from prefect.runner._flow_run_executor import FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle
 from prefect.runner._starter_engine import EngineCommandStarter
+from prefect.states import Scheduled
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessJobConfiguration
 
 import workers
 from workers import WarmWorker
+from workers.prefect_internals import complete_models, pending
 
 
 def parameters(function: object) -> list[str]:
@@ -59,3 +64,17 @@ def test_the_executions_are_made_of_a_flow_run_a_starter_and_a_way_to_the_flow()
 def test_a_configured_command_is_known_and_started_by_prefects_own_starter() -> None:
     assert "_command_configured" in ProcessJobConfiguration.__private_attributes__
     assert {"command", "cwd", "env", "stream_output", "control_channel"} <= set(parameters(EngineCommandStarter))
+
+
+def test_a_run_that_was_taken_up_reaches_its_process_whole() -> None:
+    flow_run = FlowRun(flow_id=uuid4(), name="bold-heron", parameters={"request_ids": ["a"]}, state=Scheduled())
+    read = FlowRun.model_validate_json(pending(flow_run))
+    assert read.state is not None
+    assert read.state.is_pending()
+    assert read.model_dump(exclude={"state"}) == flow_run.model_dump(exclude={"state"})
+
+
+def test_prefects_models_are_ready_before_a_run_needs_them() -> None:
+    complete_models()
+    assert FlowRun.__pydantic_complete__
+    assert DeploymentResponse.__pydantic_complete__

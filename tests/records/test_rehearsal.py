@@ -1,0 +1,53 @@
+"""What is tried before there is a run leaves nothing, and spares the run the making of its SQL."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection, event
+
+from stager.errors import DatabaseUnavailable
+from stager.models import Status
+from stager.records import (
+    Database,
+    FileChange,
+    create_request,
+    files_of,
+    get_requests,
+    list_requests,
+    note_flow_run,
+    rehearse,
+    save_files,
+    start_requests,
+)
+from tests.records.test_requests import request_of
+
+
+def test_a_rehearsal_leaves_no_record_and_no_connection(database: Database) -> None:
+    opened: list[object] = []
+    event.listen(database.engine, "connect", lambda *made: opened.append(made))
+    rehearse(database)
+    assert list_requests(database).requests == []
+    assert len(opened) == 2  # its own, and that of the look
+
+
+def test_a_run_makes_no_sql_that_was_made_at_the_rehearsal(database: Database) -> None:
+    request_id = create_request(database, request_of("a")).id
+    note_flow_run(database, [request_id], "run")
+    rehearse(database)
+    misses: list[str] = []
+
+    def note(_: Connection, __: object, statement: str, ___: object, context: object, ____: object) -> None:
+        if "MISS" in str(getattr(context, "cache_hit", "")):
+            misses.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    get_requests(database, [request_id])
+    start_requests(database, [request_id], flow_run_id="run", acting_as="alice")
+    (file,) = files_of(database, request_id, limit=256)
+    save_files(database, [FileChange(id=file.id, destination_key="key", status=Status.STARTED)])
+    assert misses == []
+
+
+def test_a_rehearsal_without_tables_fails_at_once(database_url: str) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        rehearse(Database(database_url))
