@@ -25,6 +25,8 @@ from stager.service.downloads.pieces import FileRun, Piece, size_of
 
 _SET_PIPE_SIZE = 1031  # fcntl(2), F_SETPIPE_SZ
 _FAST_BYTES, _SLOW_BYTES = 256 * 1024, 64 * 1024
+# A client that has taken so much without a stall keeps up: more than a connection's buffers hold, in bytes.
+_KEPT_UP_BYTES = 4 * 1024 * 1024
 # How long a thread waits for the client, and works for it before another has its turn, in seconds.
 PATIENCE, TURN = 0.02, 0.2
 # A server takes the first bytes at once, however slow its client is; else it has none any more, in seconds.
@@ -55,6 +57,8 @@ class BodyPipe:
         outlet, inlet = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._outlet, self._inlet = Descriptor(outlet), Descriptor(inlet)
         self._fed = 0
+        self._size_bytes = _SLOW_BYTES  # as pipe(7) has it
+        self._stalled_at = 0
         self._opened_at = time.monotonic()
 
     @property
@@ -103,12 +107,14 @@ class BodyPipe:
             except BlockingIOError:
                 self._let_go()
                 if not inlet.poll(PATIENCE * 1000):
+                    self._stalled_at = self._fed
                     self._resize(_SLOW_BYTES)
                     return Pumped.STALLED
             except BrokenPipeError:
                 return Pumped.ABANDONED
-            if time.monotonic() > turn_ends:
+            if self._fed - self._stalled_at >= _KEPT_UP_BYTES:
                 self._resize(_FAST_BYTES)
+            if time.monotonic() > turn_ends:
                 return Pumped.TURN_OVER
         return Pumped.DONE
 
@@ -150,6 +156,9 @@ class BodyPipe:
         return moved
 
     def _resize(self, size_bytes: int) -> None:
+        if size_bytes == self._size_bytes:
+            return
+        self._size_bytes = size_bytes
         try:
             fcntl.fcntl(self._inlet.fd, _SET_PIPE_SIZE, size_bytes)
         except OSError as error:
