@@ -27,6 +27,7 @@ from socket import create_server
 import httpx
 import psutil
 
+from benchmarks.stack import USERS
 from stager.records import Database, files_of, start_requests
 from stager.records.schema import migrate
 from tasks.together import BATCH_SIZE
@@ -69,7 +70,9 @@ class Witness:
 @contextmanager
 def served(folder: Path, database_url: str) -> Iterator[tuple[str, int]]:
     """Serve a door; give its address and the process that serves."""
-    (folder / "users.toml").write_text(f"[users.alice]\nuid = {os.getuid()}\ngid = {os.getgid()}\n")
+    account = f"uid = {os.getuid()}\ngid = {os.getgid()}\n"
+    names = ("alice", *(f"user{number}" for number in range(USERS)))
+    (folder / "users.toml").write_text("".join(f"[users.{name}]\n{account}" for name in names))
     with create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     environment = {

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+import socket
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from stager.models import Status
@@ -21,6 +25,13 @@ pytestmark = [
     pytest.mark.parametrize("site", ["sqlite"], indirect=True),  # the records are not what fails
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("strace"), reason="needs root and strace"),
 ]
+DOOR = """
+import os, sys
+from granian import Granian
+os.environ |= {"STAGER_RECONCILE_INTERVAL": "600", "STAGER_LOG_FILE": os.environ["PREFECT_HOME"] + "/log"}
+app = "stager.service.app:create_app"
+Granian(app, factory=True, interface="asgi", port=int(sys.argv[2]), log_level="warning").serve()
+"""
 
 
 def failing(call: str, error: str) -> list[str]:
@@ -48,3 +59,33 @@ def test_a_fault_that_does_not_pass_is_not_tried_again(site: Site) -> None:
     assert {tries for _, tries in site.task_runs(request_id)} == {1}
     assert [file.status for file in site.files(request_id)] == [Status.FAILED, Status.COMPLETED]
     assert [path.name for path in (site.users / "alice").iterdir()] == ["b.fits"]
+
+
+def test_while_a_run_waits_to_try_again_its_explanation_says_after_which_error_and_until_when(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+
+    def answers(path: str) -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{url}{path}").is_success
+        return False
+
+    with site.running("-", str(port), program=DOOR):
+        site.eventually(lambda: answers("/config/"))
+        request_id = site.request(("a.fits", "a.fits"))
+        with site.running("local_copy", request_id, prefix=failing("renameat2", "EIO")) as run:
+            seen: list[dict[str, Any]] = []
+
+            def is_retrying() -> bool:
+                seen.append(httpx.get(f"{url}/requests/{request_id}/explain").json())
+                return bool(seen[-1]["cause"] == "StorageFault")
+
+            site.eventually(is_retrying)
+            state, _ = site.ended(run)
+        ended = httpx.get(f"{url}/requests/{request_id}/explain").json()
+
+    assert "EIO" in seen[-1]["message"]
+    assert datetime.fromisoformat(seen[-1]["until"]) > datetime.fromisoformat(seen[-1]["since"])
+    assert state.startswith("Completed")
+    assert ended["cause"] != "StorageFault"

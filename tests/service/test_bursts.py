@@ -7,13 +7,14 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from stager.models import Status
 from stager.records import Database, list_requests
 
 if TYPE_CHECKING:
@@ -119,3 +120,32 @@ def test_a_database_that_restarts_in_mid_burst_loses_nothing_that_was_promised(
         burst.finish()
 
     assert_nothing_is_lost(burst, url)
+
+
+def test_a_service_that_is_killed_while_it_sends_small_files_has_each_on_record(
+    serve: Serve, database_url: str, tmp_path: Path
+) -> None:
+    sent: list[int] = []
+
+    def fetch(url: str) -> None:
+        with httpx.Client(timeout=60) as client, suppress(httpx.TransportError):
+            while True:
+                sent.append(client.get(url).raise_for_status().status_code)
+
+    with serve(tmp_path, database_url=database_url, prefect_api=NOBODY) as door, ThreadPoolExecutor(CLIENTS) as threads:
+        (door.source / "small").write_bytes(b"data")
+        clients = [threads.submit(fetch, f"{door.url}/files/source/small") for _ in range(CLIENTS)]
+        deadline = time.monotonic() + 120
+        while len(sent) < 20 * CLIENTS and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for process in (door.worker(), door.process.pid):
+            os.kill(process, signal.SIGKILL)
+        for client in clients:
+            client.result(timeout=60)
+
+    database = Database(database_url)
+    rows = list_requests(database, limit=100 * len(sent)).requests
+    database.close()
+    assert len(sent) >= 20 * CLIENTS
+    assert {row.status for row in rows} == {Status.COMPLETED}
+    assert len(sent) <= len(rows) <= len(sent) + CLIENTS

@@ -6,7 +6,7 @@ import os
 
 from stager.errors import SourceNotFound, StagingError, StorageFault
 from stager.models import StorageArea
-from stager.paths import Location, Symlinks, locate, open_location
+from stager.paths import Location, Symlinks, locate, open_area, open_location
 from stager.service.areas import resolve_area
 from stager.service.callers.caller import Caller
 from stager.service.downloads.source import in_words
@@ -46,6 +46,10 @@ def _is_delivered(area: StorageArea, path: str, username: str) -> bool:
 
 def _is_at(location: Location) -> bool:
     """Return whether something is at a place; a link is something, wherever it leads."""
+    try:
+        open_area(location.root).close()
+    except OSError as error:  # what is not mounted has lost nothing
+        raise StorageFault(str(location.root), error.strerror or str(error)) from error
     try:
         with open_location(location.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.FOLLOWED_BENEATH) as folder:
             os.stat(location.name, dir_fd=folder.fd, follow_symlinks=False)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -225,3 +228,21 @@ def test_a_request_of_another_door_is_not_known_here(lone_door: ServedDoor) -> N
 
 def test_without_authentication_a_client_says_for_whom(lone_door: ServedDoor) -> None:
     assert stage(lone_door, {"path": "/a.fits"}).status_code == 403
+
+
+def test_what_is_too_much_for_one_call_is_refused_or_answered_in_part(narrow_tape: ServedDoor) -> None:
+    paths = ["/a.fits", "/b.fits", "/c.fits"]
+    (narrow_tape.source / "a.fits").write_bytes(b"data")
+
+    assert stage(narrow_tape, *map(file, paths)).status_code == 413
+    assert [found["path"] for found in post(narrow_tape, "archiveinfo", *paths).json()] == paths[:2]
+    narrow_tape.source.rename(narrow_tape.folder / "not mounted")
+    assert post(narrow_tape, "archiveinfo", "/a.fits").json() == [{"path": "/a.fits", "locality": "UNAVAILABLE"}]
+
+
+@pytest.fixture
+def narrow_tape(serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path) -> Iterator[ServedDoor]:
+    """A door that takes two files at a time."""
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    with serve(tmp_path, **where, STAGER_MAX_ITEMS_IN_BODY="2") as door:
+        yield door
