@@ -18,6 +18,7 @@ from typing import TypeVar, cast
 import httpx
 import psutil
 
+from deployments.local.programs import BEHIND
 from stager.records import Database, StagingRequestRow, get_request, list_requests
 
 CHECKOUT = Path(__file__).parents[1]
@@ -114,9 +115,10 @@ class Stack:
             )
 
     def _part(self, name: str, *arguments: str) -> None:
+        how = () if name == "http" else BEHIND
         with (self.folder / f"logs/{name}.log").open("ab") as log:
             self.parts[name] = subprocess.Popen(
-                [sys.executable, *arguments], env=self.environment, cwd=CHECKOUT, stdout=log, stderr=log
+                [*how, sys.executable, *arguments], env=self.environment, cwd=CHECKOUT, stdout=log, stderr=log
             )
 
     def _log(self, name: str) -> str:

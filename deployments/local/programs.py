@@ -14,6 +14,8 @@ from pathlib import Path
 from deployments import WORK_POOL
 from deployments.local.settings import CHECKOUT, LocalSettings
 
+# How parts start that let the HTTP service go first: a request is accepted at once, also while many are staged. nice(1)
+BEHIND = ("nice", "-n", "10")
 LONGEST_SOCKET_PATH = 90  # unix(7) allows 107 bytes, and supervisor appends its pid for a while
 
 
@@ -33,14 +35,13 @@ def programs(settings: LocalSettings) -> tuple[Program, ...]:
     """Return the parts, in the order in which they start."""
     python = (sys.executable, "-m")
     health = f"{settings.prefect_url}/api/health"
+    prefect_server = (*BEHIND, *python, "deployments.local.prefect_server")
     prefect_is_up = (*python, "deployments.local.when_ready", health)
     worker = ("workers", "worker", "start", "--pool", WORK_POOL, "--type", "warm", "--name", "local")
     return (
-        Program(
-            "prefect-server", (*python, "deployments.local.prefect_server"), 10, stop_seconds=10, health_url=health
-        ),
+        Program("prefect-server", prefect_server, 10, stop_seconds=10, health_url=health),
         Program("registration", (*prefect_is_up, "deployments.register"), 20, stop_seconds=5, runs_once=True),
-        Program("worker", (*prefect_is_up, *worker), 30, stop_seconds=30),
+        Program("worker", (*BEHIND, *prefect_is_up, *worker), 30, stop_seconds=30),
         Program("http-service", _granian(settings), 40, stop_seconds=15, health_url=f"{settings.service_url}/health"),
     )
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import stamina
@@ -110,11 +111,19 @@ class Database:
     def rehearsal(self) -> Iterator[None]:
         """Keep nothing of the transactions in the body, and wait for nothing; nothing is open afterwards.
 
+        Raises
+        ------
+        DatabaseUnavailable
+            There is no such file; it is not made.
+
         Notes
         -----
         SQLAlchemy, "Joining a Session into an External Transaction".
         """
-        patience = self.patience
+        patience, file = self.patience, self.engine.url.database
+        if self.engine.dialect.name == "sqlite" and not Path(file or "").exists():
+            reason = f"there is no {file}"
+            raise DatabaseUnavailable(reason)
         try:
             with self.engine.connect() as connection, connection.begin() as all_of_it:
                 self._rehearsed, self.patience = connection, 0.0

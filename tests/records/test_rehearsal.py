@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import Connection, event
 
@@ -51,3 +53,9 @@ def test_a_run_makes_no_sql_that_was_made_at_the_rehearsal(database: Database) -
 def test_a_rehearsal_without_tables_fails_at_once(database_url: str) -> None:
     with pytest.raises(DatabaseUnavailable):
         rehearse(Database(database_url))
+
+
+def test_a_rehearsal_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match="there is no"):
+        rehearse(Database(f"sqlite:///{tmp_path}/none.db"))
+    assert list(tmp_path.iterdir()) == []
