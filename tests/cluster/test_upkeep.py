@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -28,11 +29,25 @@ body = {"data": {"local_path_on_storage": "many", "relative_path": "many"}}
 httpx.post(f"{sys.argv[1]}/stage_data?method=local_copy&username=alice", json=body, timeout=300)
 """
 
+# For longer than a pod that goes waits for proxies to hear of it, in seconds.
+GOING = 8.0
 # Fetches a part of a file, and prints what the answer says of itself, and the part's checksum.
 A_PART = """
 import hashlib, httpx, sys
 part = httpx.get(f"{sys.argv[1]}/files/source/parts.bin", headers={"Range": "bytes=1000-2999999"}, timeout=300)
 print(part.status_code, part.headers["server"], part.headers["content-range"], hashlib.sha256(part.content).hexdigest())
+"""
+# Fetches a large file, of which it takes nothing for a while once it has begun, and prints the file's checksum.
+SLOWLY = """
+import hashlib, httpx, pathlib, sys, time
+found = hashlib.sha256()
+with httpx.stream("GET", f"{sys.argv[1]}/files/source/slow.bin", timeout=300) as answer:
+    print(answer.headers["server"], flush=True)
+    while not pathlib.Path("/node/stop").exists():
+        time.sleep(0.2)
+    for block in answer.iter_bytes():
+        found.update(block)
+print(found.hexdigest())
 """
 NGINX_IMAGE = os.environ.get("TEST_NGINX_IMAGE")
 
@@ -129,7 +144,10 @@ def test_the_demos_walk_through_works(larger_release: Release) -> None:
     assert any(line.startswith("-r--------") and line.endswith(" File2Copy.txt") for line in listed.splitlines())
 
 
-@pytest.mark.skipif(not NGINX_IMAGE, reason="needs an image of nginx: set TEST_NGINX_IMAGE to its name")
+needs_nginx = pytest.mark.skipif(not NGINX_IMAGE, reason="needs an image of nginx: set TEST_NGINX_IMAGE to its name")
+
+
+@needs_nginx
 def test_an_nginx_sends_a_part_of_a_large_file_and_its_record_closes(larger_release: Release) -> None:
     larger_release.hand.run("sh", "-c", "head -c 4000000 /dev/urandom > /node/storage_a/parts.bin")
     before = set(larger_release.records())
@@ -143,11 +161,30 @@ def test_an_nginx_sends_a_part_of_a_large_file_and_its_record_closes(larger_rele
     assert eventually(lambda: larger_release.ending(download), "the end of a download's record") == "completed"
 
 
+@needs_nginx
+def test_an_nginx_that_goes_sends_what_it_began(larger_release: Release) -> None:
+    hand, before = larger_release.hand, set(larger_release.records())
+    hand.run("sh", "-c", "rm -f /node/stop; head -c 100000000 /dev/urandom > /node/storage_a/slow.bin")
+    with beside(larger_release, SLOWLY) as script:
+        assert script.stdout is not None
+        assert script.stdout.readline() == "nginx\n"
+        api = ("--selector", "app.kubernetes.io/component=api")
+        larger_release.cluster.kubectl("delete", "pods", *api, "--wait=false")
+        time.sleep(GOING)
+        hand.run("touch", "/node/stop")
+        assert (
+            script.communicate(timeout=400)[0].strip() == hand.run("sha256sum", "/node/storage_a/slow.bin").split()[0]
+        )
+    (download,) = set(larger_release.records()) - before
+    assert eventually(lambda: larger_release.ending(download), "the end of a download's record") == "completed"
+
+
 def test_uninstalled_and_installed_again_it_goes_on_with_its_records(release: Release) -> None:
     records, secrets = release.records(), passwords(release)
     release.cluster.helm("uninstall", release.name)
     release.install()
     assert passwords(release) == secrets
     assert release.records() == records
-    status, _ = release.stage("steady.txt", "after.txt")
+    release.hand.write("storage_a/after.txt", "after")
+    status, _ = release.stage("after.txt", "after.txt")
     assert status == 200
