@@ -6,19 +6,21 @@ area comes from.
 
 from __future__ import annotations
 
+import logging
 import time
-from contextlib import suppress
 
 import httpx
 from prefect.client.schemas.objects import BlockDocument
 from prefect.context import SyncClientContext
 from prefect.exceptions import ObjectNotFound, PrefectException
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from blocks.storage_area import StorageAreaBlock
 from stager.errors import UnknownArea
 from stager.models import StorageArea
 from stager.settings import Settings, get_settings
+
+logger = logging.getLogger(__name__)
 
 # How long an area is used before Prefect is asked again, in seconds: an
 # operator's edit counts within that time.
@@ -58,10 +60,13 @@ def resolve_area(name: str) -> StorageArea:
         Neither Prefect nor the settings know the name.
     """
     if not _is_fresh(name):
+        for known in tuple(_known.values()):  # they do for whoever comes while Prefect is asked
+            _know(known.area)
         refresh_areas()
-    if not _is_fresh(name):
-        _know(_known[name].area if name in _known else _from_settings(name))
-    return _known[name].area
+    found = _known.get(name)
+    if found is None:
+        found = _know(_from_settings(name))
+    return found.area
 
 
 def known_areas() -> tuple[StorageArea, ...]:
@@ -70,15 +75,23 @@ def known_areas() -> tuple[StorageArea, ...]:
     Without an answer from Prefect, those of the settings and those known from earlier.
     """
     refresh_areas()
-    names = {area.name for area in areas_of(get_settings())} | set(_known)
-    return tuple(resolve_area(name) for name in sorted(names))
+    found = {area.name: area for area in areas_of(get_settings())}
+    found |= {name: known.area for name, known in tuple(_known.items())}
+    return tuple(found[name] for name in sorted(found))
 
 
 def refresh_areas() -> None:
-    """Ask Prefect for all areas; what it does not tell stays known as it was."""
-    for document in _documents():
-        if document.name:
-            _know(StorageAreaBlock.model_validate(document.data).area(document.name))
+    """Ask Prefect for all areas, and forget those that it has no more; without an answer, all stay."""
+    documents = _documents()
+    if documents is None:
+        return
+    for name in _known.keys() - {document.name for document in documents}:
+        _known.pop(name, None)
+    for document in documents:
+        try:
+            _know(StorageAreaBlock.model_validate(document.data).area(document.name or ""))
+        except ValidationError as error:  # somebody's slip in one block is no other area's trouble
+            logger.warning("The storage area %s is not usable: %s", document.name, error)
 
 
 def areas_as_known() -> str:
@@ -95,19 +108,25 @@ def _is_fresh(name: str) -> bool:
     return name in _known and _known[name].until > time.monotonic()
 
 
-def _know(area: StorageArea) -> None:
-    _known[area.name] = _Known(area=area, until=time.monotonic() + FRESH_FOR)
+def _know(area: StorageArea) -> _Known:
+    _known[area.name] = known = _Known(area=area, until=time.monotonic() + FRESH_FOR)
+    return known
 
 
-def _documents() -> list[BlockDocument]:
-    """Return the areas' blocks, none when Prefect is away."""
+def _documents() -> list[BlockDocument] | None:
+    """Return the areas' blocks, None when Prefect is away."""
     slug = StorageAreaBlock.get_block_type_slug()
     found: list[BlockDocument] = []
-    with suppress(httpx.HTTPError, PrefectException, RuntimeError), SyncClientContext.get_or_create() as prefect:
-        while some := prefect.client.read_block_documents_by_type(slug, offset=len(found), limit=PAGE):
-            found += some
-            if len(some) < PAGE:
-                break
+    try:
+        with SyncClientContext.get_or_create() as prefect:
+            while some := prefect.client.read_block_documents_by_type(slug, offset=len(found), limit=PAGE):
+                found += some
+                if len(some) < PAGE:
+                    break
+    except ObjectNotFound:  # nobody has registered areas there
+        return []
+    except (httpx.HTTPError, PrefectException, RuntimeError):
+        return None
     return found
 
 

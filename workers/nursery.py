@@ -75,7 +75,7 @@ class Nursery:
     Notes
     -----
     The parent of the children is the standard library's fork server, a process
-    of one thread that has imported ``preload`` and never opened a connection.
+    of one thread that has imported ``preload`` and has no connection open.
     https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -28,6 +29,8 @@ from workers.prefect_internals import Executions, ProcessStarter, command_starte
 from workers.recall import RecallingClient
 from workers.starter import WarmStarter
 from workers.wake import Alarm, ring_when_scheduled
+
+logger = logging.getLogger(__name__)
 
 PRELOADED = "workers.preloaded"
 # Below Prefect's home: which runs each worker of the machine has.
@@ -197,7 +200,10 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
 async def _keep_areas_known() -> None:
     """Ask Prefect for the storage areas before what is known of them is too old, so that no run has to."""
     while True:
-        await run_sync(refresh_areas)
+        try:
+            await run_sync(refresh_areas)
+        except Exception as error:  # noqa: BLE001 - the runs ask for themselves then
+            logger.warning("The storage areas cannot be asked for: %s", error)
         await anyio.sleep(ASK_FOR_AREAS_EVERY)
 
 

@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import literal, select, tuple_, update
+from sqlalchemy import bindparam, literal, select, tuple_, update
 from sqlalchemy.orm import Session
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
 from stager.errors import RequestNotFound
 from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
 from stager.records.tables import OPEN, StagingRequestRow
+
+_REQUEST = SQLModel.metadata.tables["staging_request"]
+# Asked before every request is taken in: built once.
+_NTH_OPEN = (
+    select(_REQUEST.c.id)
+    .where(_REQUEST.c.username == bindparam("username"), _REQUEST.c.status.in_(OPEN))
+    .offset(bindparam("others"))
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +116,8 @@ def list_requests(
 
 def has_open_requests(database: Database, username: str, *, count: int) -> bool:
     """Return whether a user has at least so many requests that have not ended."""
-    row = StagingRequestRow
-    open_ones = select(col(row.id)).where(col(row.username) == username, col(row.status).in_(OPEN))
-    return database.read(lambda session: session.scalars(open_ones.offset(count - 1).limit(1)).first() is not None)
+    values = {"username": username, "others": count - 1}
+    return database.read(lambda session: session.connection().execute(_NTH_OPEN, values).first() is not None)
 
 
 def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from sqlalchemy import exc, insert, select
 from sqlalchemy.orm import Session
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
 from stager.errors import IdempotencyConflict, RequestArriving
 from stager.models import StagingItem, StagingRequest, StagingTerms, Status
@@ -17,7 +17,10 @@ from stager.records.columns import path_bytes
 from stager.records.database import Database, now
 from stager.records.digest import digest_of
 from stager.records.events import note_event
-from stager.records.tables import StagedFile, StagingRequestRow
+from stager.records.tables import StagingRequestRow
+
+# Tables, not classes: a request is written in half the time.
+_INSERT_REQUEST, _INSERT_FILE = (insert(SQLModel.metadata.tables[name]) for name in ("staging_request", "staged_file"))
 
 
 class ClientWish(TypedDict):
@@ -108,10 +111,10 @@ def _known(session: Session, request_id: str, *, username: str, key: str | None)
 
 def _write(session: Session, row: dict[str, Any], files: list[dict[str, Any]]) -> StagingRequestRow:
     moment = now(session)
-    created = StagingRequestRow(**row, created_at=moment, flow_run_at=moment if row["flow_run_id"] else None)
-    session.add(created)
-    session.flush()
-    session.execute(insert(StagedFile), files)
+    row = {**row, "created_at": moment, "flow_run_at": moment if row["flow_run_id"] else None}
+    session.connection().execute(_INSERT_REQUEST, row)
+    session.connection().execute(_INSERT_FILE, files)
+    created = StagingRequestRow(**row)
     note_submitted(session, created)
     if created.flow_run_id:
         note_event(session, created.id, kind="flow_run", detail=f"handed to flow run {created.flow_run_id}")

@@ -68,12 +68,12 @@ class RequestLog:
 
 def _log(request: Request, status: int, seconds: float) -> None:
     """Write the request's line, without its query: old clients put a token there."""
-    is_quiet = request.url.path.startswith(_QUIET) and status < 400  # noqa: PLR2004 - HTTP's first error status
+    is_quiet = request.scope["path"].startswith(_QUIET) and status < 400  # noqa: PLR2004 - HTTP's first error status
     write = logger.debug if is_quiet else logger.info
     write(
         "Request served",
         http_method=request.method,
-        path=request.url.path,
+        path=request.scope["path"],
         http_status=int(status),
         seconds=round(seconds, 4),
         client=request.client.host if request.client else None,

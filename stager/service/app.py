@@ -94,7 +94,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     answer_errors(app)
     of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
     of_site = (health, limits, metrics, logs, config, create_file, problems, docs)
-    for routes in (staging, *of_requests, files, areas, internal, tape, *of_site):
+    # In this order they are tried: first what is asked for many times a second.
+    for routes in (files, staging, *of_requests, areas, internal, tape, *of_site):
         app.include_router(routes.router)
     app.router.routes.append(docs.ASSETS)
     return app

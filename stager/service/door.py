@@ -119,7 +119,7 @@ async def _pods(settings: Settings) -> AsyncIterator[Pods | None]:
         yield pods
 
 
-def _door_of(request: Request) -> Door:
+async def _door_of(request: Request) -> Door:  # async, or FastAPI calls it in a thread
     door: Door = request.app.state.door
     return door
 

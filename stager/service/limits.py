@@ -40,7 +40,7 @@ class Limits:
         await self._app(scope, MeasuredBody(receive, limit=limit, pause=self._settings.max_pause), send)
 
     def _body_limit(self, request: Request) -> int:
-        is_streamed = request.url.path.rstrip("/") in STREAMED
+        is_streamed = request.scope["path"].rstrip("/") in STREAMED
         return self._settings.max_manifest_bytes if is_streamed else self._settings.max_body_bytes
 
 

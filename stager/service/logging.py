@@ -31,12 +31,14 @@ _SECRETS = (
     (re.compile(r"""(?i)(\bauthorization\b['"]?\s*[=:]\s*['"]?)[^'",\r\n}]+"""), r"\1***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
 )
+# What a text must have that any of these finds something in: most have not, and one look costs less than all.
+_MAY_BE_SECRET = re.compile(r"token|passw|secret|api_?key|authorization|bearer|basic|://", re.IGNORECASE)
 
 
 def set_up_logging(settings: Settings) -> None:
     """Send everything that is logged in this process to the console and to the log file."""
     structlog.configure(
-        processors=[*_shared(), ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *_shared(), ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -58,6 +60,8 @@ def hide_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> Mutable
 
 def _without_secrets(value: object) -> object:
     if isinstance(value, str):
+        if not _MAY_BE_SECRET.search(value):
+            return value
         for pattern, replacement in _SECRETS:
             value = pattern.sub(replacement, value)
         return value
@@ -79,25 +83,34 @@ def _shared() -> list[Processor]:
     ]
 
 
-def _formatter(renderer: Processor) -> ProcessorFormatter:
-    return ProcessorFormatter(
-        foreign_pre_chain=_shared(), processors=[ProcessorFormatter.remove_processors_meta, renderer]
-    )
+class _OnceFormatted(ProcessorFormatter):
+    """Makes a record's line once: console and file write the same."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        if "line" not in record.__dict__:
+            record.__dict__["line"] = super().format(record)
+        line: str = record.__dict__["line"]
+        return line
 
 
-def _json() -> Processor:
-    return structlog.processors.JSONRenderer()
+def _formatter(renderer: Processor, kind: type[ProcessorFormatter] = ProcessorFormatter) -> ProcessorFormatter:
+    return kind(foreign_pre_chain=_shared(), processors=[ProcessorFormatter.remove_processors_meta, renderer])
+
+
+def _json() -> ProcessorFormatter:
+    return _formatter(structlog.processors.JSONRenderer(), _OnceFormatted)
 
 
 def _console() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)  # which escapes what the terminal cannot show
     is_for_a_person = sys.stderr.isatty()
-    handler.setFormatter(_formatter(structlog.dev.ConsoleRenderer() if is_for_a_person else _json()))
+    handler.setFormatter(_formatter(structlog.dev.ConsoleRenderer()) if is_for_a_person else _json())
     return handler
 
 
 def _file(settings: Settings) -> logging.Handler:
     settings.log_file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(settings.log_file, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
-    handler.setFormatter(_formatter(_json()))
+    handler.setFormatter(_json())
     return handler

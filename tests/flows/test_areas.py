@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -104,3 +105,29 @@ def test_a_process_that_is_told_of_the_areas_need_not_ask(tmp_path: Path, prefec
         program = "import sys; from blocks.areas import *; adopt_areas(sys.argv[1]); print(resolve_area('source').path)"
         with site.python(program, told) as hearer:
             assert site.ended(hearer)[0] == "/from the operator"
+
+
+@pytest.mark.usefixtures("without_areas")
+def test_an_area_that_was_removed_is_forgotten_and_a_bad_one_harms_no_other(tmp_path: Path, prefect_api: str) -> None:
+    seed("/from the operator")
+    asyncio.run(StorageAreaBlock(path=Path("/old")).asave("old"))
+    program = """
+        from blocks.areas import adopt_areas, areas_as_known, known_areas, refresh_areas
+        import asyncio, blocks.storage_area as b
+        assert [area.name for area in known_areas()] == ["old", "source", "user"]
+        asyncio.run(b.StorageAreaBlock.adelete("old"))
+        assert [area.name for area in known_areas()] == ["source", "user"]
+        print("forgotten")
+    """
+    with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site:
+        with site.python(textwrap.dedent(program)) as process:
+            assert site.ended(process)[0] == "forgotten"
+        with httpx.Client(base_url=prefect_api, timeout=60) as prefect:
+            (block,) = (
+                b for b in prefect.get("/block_types/slug/storage-area/block_documents").json() if b["name"] == "user"
+            )
+            prefect.patch(
+                f"/block_documents/{block['id']}", json={"data": {"path": None}, "merge_existing_data": False}
+            )
+        with site.python("from blocks.areas import resolve_area; print(resolve_area('source').path)") as process:
+            assert site.ended(process)[0] == "/from the operator"

@@ -109,7 +109,7 @@ def _raise_open_files_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _desk_of(request: Request) -> Desk:
+async def _desk_of(request: Request) -> Desk:  # async, or FastAPI calls it in a thread
     desk: Desk = request.app.state.desk
     return desk
 
