@@ -34,10 +34,18 @@ class Limits:
             return
         request = Request(scope, receive)
         limit = self._body_limit(request)
+        body = MeasuredBody(receive, limit=limit, pause=self._settings.max_pause)
+
+        async def answer(message: Message) -> None:
+            """Say that the connection ends where its body was not read: the client must not ask on it again."""
+            if message["type"] == "http.response.start" and _has_body(request) and not body.is_whole:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
         if error := _refusal(request, limit):
-            await staging_problem(request, type(error), error.message)(scope, receive, send)
+            await staging_problem(request, type(error), error.message)(scope, receive, answer)
             return
-        await self._app(scope, MeasuredBody(receive, limit=limit, pause=self._settings.max_pause), send)
+        await self._app(scope, body, answer)
 
     def _body_limit(self, request: Request) -> int:
         is_streamed = request.scope["path"].rstrip("/") in STREAMED
@@ -67,6 +75,12 @@ class MeasuredBody:
             raise BodyTooLarge(self.limit)
         self.is_whole = not message.get("more_body", False)
         return message
+
+
+def _has_body(request: Request) -> bool:
+    """Return whether a body comes with a request of HTTP/1. RFC 9112, section 6."""
+    is_named = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    return is_named and request.scope["http_version"].startswith("1")
 
 
 def _refusal(request: Request, limit: int) -> StagingError | None:
