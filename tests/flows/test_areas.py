@@ -112,10 +112,11 @@ def test_an_area_that_was_removed_is_forgotten_and_a_bad_one_harms_no_other(tmp_
     seed("/from the operator")
     asyncio.run(StorageAreaBlock(path=Path("/old")).asave("old"))
     program = """
-        from blocks.areas import adopt_areas, areas_as_known, known_areas, refresh_areas
-        import asyncio, blocks.storage_area as b
+        import asyncio
+        from blocks.areas import known_areas
+        from blocks.storage_area import StorageAreaBlock
         assert [area.name for area in known_areas()] == ["old", "source", "user"]
-        asyncio.run(b.StorageAreaBlock.adelete("old"))
+        asyncio.run(StorageAreaBlock.adelete("old"))
         assert [area.name for area in known_areas()] == ["source", "user"]
         print("forgotten")
     """
@@ -123,11 +124,9 @@ def test_an_area_that_was_removed_is_forgotten_and_a_bad_one_harms_no_other(tmp_
         with site.python(textwrap.dedent(program)) as process:
             assert site.ended(process)[0] == "forgotten"
         with httpx.Client(base_url=prefect_api, timeout=60) as prefect:
-            (block,) = (
-                b for b in prefect.get("/block_types/slug/storage-area/block_documents").json() if b["name"] == "user"
-            )
-            prefect.patch(
-                f"/block_documents/{block['id']}", json={"data": {"path": None}, "merge_existing_data": False}
-            )
+            blocks = prefect.get("/block_types/slug/storage-area/block_documents").json()
+            (user,) = (block for block in blocks if block["name"] == "user")
+            slip = {"data": {"path": None}, "merge_existing_data": False}
+            prefect.patch(f"/block_documents/{user['id']}", json=slip).raise_for_status()
         with site.python("from blocks.areas import resolve_area; print(resolve_area('source').path)") as process:
             assert site.ended(process)[0] == "/from the operator"
