@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from stager.models import Status
 from stager.records.database import Database, now
-from stager.records.tables import OPEN, DestinationLease, StagedFile
+from stager.records.tables import FILE, OPEN, DestinationLease, StagedFile
 
 T = TypeVar("T")
 # Rows asked for at once.
@@ -153,10 +153,9 @@ def save_files(database: Database, changes: Sequence[FileChange], *, holder: str
 
 def note_progress(database: Database, progress: Iterable[Progress]) -> None:
     """Write down how far files are; one that has ended stays as it is."""
-    file = StagedFile.__table__  # type: ignore[attr-defined] # SQLModel sets it
     statement = (
-        update(file)
-        .where(file.c.id == bindparam("file_id"), or_(*(file.c.status == status for status in OPEN)))
+        update(FILE)
+        .where(FILE.c.id == bindparam("file_id"), or_(*(FILE.c.status == status for status in OPEN)))
         .values(
             bytes_done=bindparam("bytes"),
             files_done=bindparam("files"),

@@ -8,19 +8,18 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, literal, select, tuple_, update
 from sqlalchemy.orm import Session
-from sqlmodel import SQLModel, col
+from sqlmodel import col
 
 from stager.errors import RequestNotFound
 from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
-from stager.records.tables import OPEN, StagingRequestRow
+from stager.records.tables import OPEN, REQUEST, StagingRequestRow
 
-_REQUEST = SQLModel.metadata.tables["staging_request"]
 # Asked before every request is taken in: built once.
 _NTH_OPEN = (
-    select(_REQUEST.c.id)
-    .where(_REQUEST.c.username == bindparam("username"), _REQUEST.c.status.in_(OPEN))
+    select(REQUEST.c.id)
+    .where(REQUEST.c.username == bindparam("username"), REQUEST.c.status.in_(OPEN))
     .offset(bindparam("others"))
     .limit(1)
 )

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from sqlalchemy import exc, insert, select
 from sqlalchemy.orm import Session
-from sqlmodel import SQLModel, col
+from sqlmodel import col
 
 from stager.errors import IdempotencyConflict, RequestArriving
 from stager.models import StagingItem, StagingRequest, StagingTerms, Status
@@ -17,10 +17,9 @@ from stager.records.columns import path_bytes
 from stager.records.database import Database, now
 from stager.records.digest import digest_of
 from stager.records.events import note_event
-from stager.records.tables import StagingRequestRow
+from stager.records.tables import FILE, REQUEST, StagingRequestRow
 
-# Tables, not classes: a request is written in half the time.
-_INSERT_REQUEST, _INSERT_FILE = (insert(SQLModel.metadata.tables[name]) for name in ("staging_request", "staged_file"))
+_INSERT_REQUEST, _INSERT_FILE = insert(REQUEST), insert(FILE)
 
 
 class ClientWish(TypedDict):
