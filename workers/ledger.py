@@ -52,6 +52,10 @@ class Ledger:
         """Write down that a run's ending is with Prefect."""
         (self._folder / str(flow_run_id)).unlink(missing_ok=True)
 
+    def has_runs(self) -> bool:
+        """Return whether the worker has any run."""
+        return any(path.name != LOCK for path in self._folder.iterdir())
+
     def orphans(self) -> Iterator[list[UUID]]:
         """Yield the runs of each worker that is no more; when the next is asked for, they are forgotten."""
         for folder in self._place.iterdir():

@@ -49,8 +49,6 @@ __all__ = ["ControlChannel", "ProcessHandle", "ProcessStarter"]
 
 # Where the models are that a run sends and receives.
 MODELS = (prefect.artifacts, actions, objects, responses, prefect.events.filters, prefect.events.schemas.events)
-# Between two looks at whether the runs are over, in seconds.
-LOOK_EVERY = 0.1
 # How long a run goes on before it listens for its suspension, in seconds.
 UNWATCHED = 1.0
 
@@ -93,11 +91,6 @@ class Executions(FlowRunExecutorContext):
             message = "no process took the flow run up"
             raise RuntimeError(message)
         return result
-
-    async def all_over(self) -> None:
-        """Return when no run is left."""
-        while self.process_manager.flow_run_ids():  # noqa: ASYNC110 - it has no event to wait for
-            await anyio.sleep(LOOK_EVERY)
 
 
 def command_starter(

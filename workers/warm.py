@@ -37,6 +37,8 @@ PRELOADED = "workers.preloaded"
 LEDGERS = "warm-workers"
 # Between two questions for the storage areas, in seconds: less than blocks.areas.FRESH_FOR.
 ASK_FOR_AREAS_EVERY = 10.0
+# Between two looks at whether the runs are over, in seconds.
+LOOK_EVERY = 0.1
 # Seconds before what could not be reported is tried again.
 AGAIN = 5.0
 # What becomes of a run whose worker was killed.
@@ -89,7 +91,8 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
         async with self._base:
             self._listening.cancel()
             with anyio.move_on_after(get_settings().drain):
-                await self._executions.all_over()
+                while self._ledger.has_runs():  # noqa: ASYNC110 - runs that are still being taken up count as well
+                    await anyio.sleep(LOOK_EVERY)
             await super().__aexit__(*exc_info)
 
     async def setup(self) -> None:
@@ -120,7 +123,6 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
                 starter = await self._starter(flow_run, configuration, directory)
                 execution = await self._executions.execute(flow_run, starter, task_status)
         finally:
-            self._ledger.remove(flow_run.id)
             self._alarm.ring()  # a place is free
         return WarmWorkerResult(status_code=execution.status_code or 0, identifier=str(execution.handle.pid))
 
@@ -184,10 +186,12 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
         """Write the run down before it is ours."""
         self._ledger.add(flow_run.id)
-        is_ours = await super()._propose_pending_state(flow_run)
-        if not is_ours:
-            self._ledger.remove(flow_run.id)
-        return is_ours
+        return await super()._propose_pending_state(flow_run)
+
+    def _release_limit_slot(self, flow_run_id: UUID) -> None:
+        """Strike out a run that is over, or was not ours."""
+        super()._release_limit_slot(flow_run_id)
+        self._ledger.remove(flow_run_id)
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
         """Do without the state between Pending and Running: it would last for milliseconds."""

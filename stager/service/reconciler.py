@@ -32,6 +32,7 @@ from stager.records import (
 from stager.service.door import Door
 from stager.service.plight import Plight
 from stager.service.pod_watch import PodWatch, error_of
+from stager.service.pool import POD_POOL
 from stager.service.prefect import CANCELLED, CRASHED, FlowRun
 from stager.service.submission import submit
 
@@ -40,7 +41,7 @@ logger = structlog.get_logger(__name__)
 # Seconds that whoever claimed requests, or recorded a download, has for going on with them.
 GRACE = 5.0
 # What Prefect goes on saying of a run whose machine died, and what it is told then.
-ENDING = {"RUNNING": CRASHED, "CANCELLING": CANCELLED}
+ENDING = {"PENDING": CRASHED, "RUNNING": CRASHED, "CANCELLING": CANCELLED}
 
 
 class Silence(NamedTuple):
@@ -137,7 +138,7 @@ class Reconciler:
                     continue  # taken up
                 if row.flow_run_id and (run is None or run.is_over):
                     await self._close(row, _error(row, run))
-                elif run is None or run.state in ENDING:
+                elif run is None or (run.state in ENDING and not _is_watched(run)):
                     silent[row.id] = _silence(row, before)
                     await self._end_if_dead(row, run, since=silent[row.id].since)
         self._silent = silent
@@ -155,6 +156,11 @@ class Reconciler:
 
     async def _close(self, row: StagingRequestRow, error: StagingError) -> None:
         _log("Request closed by the reconciler", await self._door.ask(fail_request, row.id, error))
+
+
+def _is_watched(run: FlowRun) -> bool:
+    """Return whether a run waits for its pod, which may take long and is looked at."""
+    return run.state == "PENDING" and run.work_pool == POD_POOL
 
 
 def _log(event: str, row: StagingRequestRow) -> None:

@@ -256,6 +256,18 @@ def test_a_run_whose_machine_died_is_ended_in_prefect_and_its_request_runs_again
     assert (state["type"], state["message"].partition(": it has given")[0]) == ("CRASHED", "its machine died")
 
 
+def test_a_run_that_a_machine_took_up_and_never_began_runs_again(
+    brief_door: ServedDoor, prefect: PrefectServer
+) -> None:
+    request_id = record(brief_door)
+    flow_run_id = taken_up(brief_door, request_id, "")
+    prefect.end(flow_run_id, "PENDING")
+
+    taken_up(brief_door, request_id, flow_run_id)
+
+    assert prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state_type"] == "CRASHED"
+
+
 def test_a_cancelled_run_whose_machine_died_is_cancelled_in_prefect_and_on_record(
     brief_door: ServedDoor, prefect: PrefectServer
 ) -> None:
@@ -273,13 +285,11 @@ def test_a_cancelled_run_whose_machine_died_is_cancelled_in_prefect_and_on_recor
 def test_a_run_that_says_that_it_lives_is_left_alone(brief_door: ServedDoor, prefect: PrefectServer) -> None:
     alive, flow_run_id = running(brief_door, prefect)
     renew_requests(brief_door.database, [alive], seconds=600)
-    waits, pending_run_id = running(brief_door, prefect)
-    prefect.end(pending_run_id, "PENDING")  # another machine goes on with it
     silent, dead = running(brief_door, prefect)
 
     taken_up(brief_door, silent, dead)
 
-    assert [brief_door.request(request_id)["status"] for request_id in (alive, waits)] == ["started", "started"]
+    assert brief_door.request(alive)["status"] == "started"
     assert prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state_type"] == "RUNNING"
 
 

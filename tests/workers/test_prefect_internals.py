@@ -35,7 +35,14 @@ def test_the_suspension_of_a_run_is_observed_where_we_replace_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["_propose_pending_state", "_propose_submitting_state", "_give_worker_labels_to_flow_run", "_client"]
+    "name",
+    [
+        "_propose_pending_state",
+        "_release_limit_slot",
+        "_propose_submitting_state",
+        "_give_worker_labels_to_flow_run",
+        "_client",
+    ],
 )
 def test_the_base_worker_has_what_we_do_in_another_way(name: str) -> None:
     if name == "_client":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections import Counter
 from operator import le
 from pathlib import Path
@@ -182,6 +183,16 @@ def test_a_worker_that_is_told_to_stop_lets_its_runs_end(pool: Pool) -> None:
     assert pool.state(run)["type"] == "COMPLETED"
     assert pool.state(late)["type"] == "SCHEDULED"
     assert not psutil.wait_procs(family, timeout=10)[1]
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1, 0.2])
+def test_a_worker_that_is_told_to_stop_leaves_no_run_that_it_was_taking_up(pool: Pool, moment: float) -> None:
+    look = pool.deploy("look")
+    with pool.worker(STAGER_DRAIN="60") as worker:
+        runs = [pool.run(look) for _ in range(5)]
+        time.sleep(moment)
+        assert worker.stop() == 0
+    assert {pool.state(run)["type"] for run in runs} <= {"COMPLETED", "SCHEDULED"}
 
 
 def test_a_run_that_outlasts_the_drain_is_ended(pool: Pool) -> None:
