@@ -60,11 +60,12 @@ def awaken(stalled: Popen[str]) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("strace"), reason="needs root and strace")
 def test_a_worker_that_stalls_is_overtaken_and_publishes_nothing_when_it_wakes(site: Site) -> None:
-    site.settings["STAGER_LEASE"] = "2"
+    site.settings["STAGER_LEASE"] = "5"  # longer than a loaded machine takes from the lease to the copy
     request_id = site.request(("a.fits", "b.fits"))
     flow_run_id = site.flow_run("local_copy", request_id)
     with site.running("local_copy", flow_run_id, program=RUN_GIVEN, prefix=STALLING) as stalled:
-        site.eventually(lambda: any(site.users.glob("alice/.stager-*")))
+        site.eventually(lambda: stalled.poll() is not None or any(site.users.glob("alice/.stager-*")))
+        assert stalled.poll() is None, stalled.communicate()
         with site.running("local_copy", flow_run_id, program=RUN_GIVEN) as other:
             assert other.communicate(timeout=120)[0].startswith("Completed")
         published = (site.users / "alice/b.fits").stat()

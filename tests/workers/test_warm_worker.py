@@ -107,6 +107,17 @@ def test_environment_and_working_directory_are_those_of_the_job_configuration(po
     assert (seen["home"], seen["heartbeat"], seen["cwd"]) == ("hello", "30", str(pool.folder / "here"))
 
 
+def test_an_edit_of_the_pool_counts_for_the_runs_after_it(pool: Pool) -> None:
+    look, address = pool.deploy("look"), f"/work_pools/{pool.name}"
+    with pool.worker(PREFECT_WORKER_HEARTBEAT_SECONDS="1"):
+        assert pool.ended(pool.run(look))["type"] == "COMPLETED"
+        template = pool.prefect.ask("GET", address)["base_job_template"]  # the worker has given it
+        template["variables"]["properties"]["env"]["default"] = {"GREETING": "edited"}
+        pool.prefect.ask("PATCH", address, base_job_template=template)
+        pool.eventually(lambda: pool.ended(pool.run(look)) and pool.log("ran")[-1]["home"] == "edited")
+    assert pool.log("ran")[0]["home"] is None
+
+
 def test_without_a_working_directory_each_run_has_one_that_goes_with_it(pool: Pool) -> None:
     look = pool.deploy("look")
     with pool.worker():
