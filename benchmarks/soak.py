@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import httpx
 import psutil
+from sqlalchemy import func, select
 
 from benchmarks.stack import USERS, Stack, stack, until
+from stager.records.tables import OPEN, REQUEST
 from stager.settings import get_settings
 
 # Runs at a time.
@@ -50,12 +51,17 @@ def held(worker: psutil.Process) -> Held | None:
 
 def run(made: Stack, first: int, count: int) -> None:
     """Stage some files, each by a flow run of its own, and wait for their records."""
-    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(ABREAST) as pool:
-        ids = pool.map(
-            lambda number: made.stage_in_prefect(client, number % USERS, f"soak/{number}"), range(first, first + count)
-        )
-        for request_id in ids:
-            made.ended(request_id)
+    with httpx.Client(timeout=60) as client:
+        for number in range(first, first + count):
+            wait_for(made, number - ABREAST + 1)
+            made.start_in_prefect(client, number % USERS, f"soak/{number}")
+    wait_for(made, first + count)
+
+
+def wait_for(made: Stack, count: int) -> None:
+    """Wait until so many requests have ended."""
+    ended = select(func.count()).select_from(REQUEST).where(REQUEST.c.status.not_in(OPEN))
+    until(lambda: made.database.read(lambda session: session.scalars(ended).one()) >= count, pause=0.1)
 
 
 def main() -> None:

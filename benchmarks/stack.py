@@ -158,14 +158,18 @@ class Stack:
 
     def stage_in_prefect(self, client: httpx.Client, user: int, destination: str) -> str:
         """Start a run as Prefect's form does, and return the request's id."""
+        key = self.start_in_prefect(client, user, destination)
+        return until(lambda: self._recorded(key))
+
+    def start_in_prefect(self, client: httpx.Client, user: int, destination: str) -> str:
+        """Start a run as Prefect's form does, and return its id."""
         deployment = client.get(f"{self.prefect}/deployments/name/local-copy/local-copy").json()["id"]
         form = {"username": f"user{user}", "items": [{"source": "small.bin", "destination": destination}]}
         answer = client.post(
             f"{self.prefect}/deployments/{deployment}/create_flow_run", json={"parameters": {"request": form}}
         )
         answer.raise_for_status()
-        key = answer.json()["id"]
-        return until(lambda: self._recorded(key))
+        return str(answer.json()["id"])
 
     def _recorded(self, flow_run_id: str) -> str | None:
         rows = list_requests(self.database, limit=200).requests
