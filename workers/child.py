@@ -45,7 +45,9 @@ def live(connection: Connection) -> None:
     from workers.prefect_internals import execute  # noqa: PLC0415
     from workers.preloaded import adopt_areas, readiness  # noqa: PLC0415
 
-    os.setsid()  # Ctrl-C is for the worker, which waits for its runs
+    # Ctrl-C is for the worker, which waits for its runs. No session: it would have a share of the processor of its own,
+    # whatever its nice value (sched(7), "The autogroup feature").
+    os.setpgrp()
     _end_with_worker()
     readiness.connect()
     connection.send_bytes(READY)

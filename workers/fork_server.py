@@ -36,7 +36,7 @@ def fork_the_fork_server() -> None:
 
 def _serve(listener: int, alive: int) -> None:
     """Fork on request until the worker is gone; never returns."""
-    os.setsid()  # a signal to the worker's group is not for what must outlive it a moment
+    os.setpgrp()  # a signal to the worker's group is not for what must outlive it a moment
     try:
         forkserver.main(listener, alive, [])
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -33,6 +34,14 @@ def test_a_run_is_served_by_a_process_that_was_ready_before_the_run_existed(
         assert pool.ended(pool.run(look))["type"] == "COMPLETED"
     (seen,) = pool.log("ran")
     assert seen["born"] < seen["scheduled"]
+
+
+@pytest.mark.parametrize("command", [("-m", "workers"), ("-m", "prefect")], ids=["python -m workers", "prefect"])
+def test_its_processes_have_its_priority_and_not_its_ctrl_c(pool: Pool, command: tuple[str, ...]) -> None:
+    with pool.worker(command=command) as worker:
+        ready = {process.pid for process in worker.ready(2)}
+        assert {os.getsid(process) for process in ready} == {os.getsid(worker.process.pid)}
+        assert os.getpgid(worker.process.pid) not in {os.getpgid(process) for process in ready}
 
 
 def test_a_process_serves_one_run_and_is_replaced(pool: Pool) -> None:
