@@ -29,6 +29,8 @@ from stager.errors import readable
 
 MAX_PATH_BYTES = 4096
 MAX_LIFETIME = 10 * 365 * 86_400
+# What off_t holds; a file cannot be larger.
+MAX_SIZE_BYTES = 2**63 - 1
 
 # What pydantic takes for seconds since 1970.
 _NUMBER = re.compile(r"\s*[+-]?[\d.]+\s*$")
@@ -136,7 +138,9 @@ class StagingItem(Frozen):
         pattern=r"^(?i:adler32:)?[0-9A-Fa-f]{1,8}$",
         description="The source file's Adler-32 as Rucio writes it (up to eight hexadecimal digits), if known.",
     )
-    size_bytes: WholeNumber | None = Field(None, ge=0, description="The source's size in bytes, if known.")
+    size_bytes: WholeNumber | None = Field(
+        None, ge=0, le=MAX_SIZE_BYTES, description="The source's size in bytes, if known."
+    )
 
 
 class StagingTerms(Frozen):

@@ -26,6 +26,7 @@ from stager.records.downloads import (
     new_download_id,
     write_downloads,
 )
+from stager.records.drafts import ClientWish, Draft, draft_of
 from stager.records.events import events_of
 from stager.records.figures import Backlog, Ending, backlogs, database_time, fold_endings
 from stager.records.files import (
@@ -56,7 +57,7 @@ from stager.records.rehearsal import rehearse
 from stager.records.requests import Page, get_request, get_requests, has_open_requests, list_requests, note_flow_run
 from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.stages import files_changed_since, forget_request, positions_of, release_files
-from stager.records.submission import ClientWish, create_request, request_of_key
+from stager.records.submission import create_request, create_requests, request_of_key
 from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
 from stager.records.together import together
 from stager.records.unfinished import (
@@ -79,6 +80,7 @@ __all__ = [
     "Digest",
     "DownloadBegun",
     "DownloadEnded",
+    "Draft",
     "Ending",
     "Event",
     "FileChange",
@@ -111,8 +113,10 @@ __all__ = [
     "confirm_lease",
     "counts_of",
     "create_request",
+    "create_requests",
     "database_time",
     "destination_key",
+    "draft_of",
     "events_of",
     "fail_request",
     "files_by_id",

@@ -12,7 +12,9 @@ from sqlmodel import col
 from stager.errors import RequestArriving, RequestNotFound
 from stager.models import StagingItem, StagingTerms, Status
 from stager.records.database import Database, now
-from stager.records.submission import file_rows, note_submitted, row_of
+from stager.records.drafts import file_rows, row_of
+from stager.records.events import note_event
+from stager.records.submission import taken_in
 from stager.records.tables import StagedFile, StagingRequestRow
 
 # One that has grown by nothing for so many seconds was given up.
@@ -80,7 +82,7 @@ def publish_arrival(database: Database, request_id: str, *, item_count: int, dig
         if row.is_arriving:
             row.is_arriving, row.alive_until, row.created_at = False, None, now(session)
             row.item_count, row.body_digest = item_count, digest
-            note_submitted(session, row)
+            note_event(session, row.id, kind="submitted", detail=taken_in(row))
         return row
 
     return database.write(work)

@@ -16,8 +16,8 @@ from stager.errors import Cancelled, StagingError
 from stager.models import OnConflict, Status
 from stager.records.columns import path_bytes
 from stager.records.database import Database, now
+from stager.records.drafts import new_id
 from stager.records.files import chunks
-from stager.records.submission import new_id
 from stager.records.tables import EVENT, FILE, OPEN, REQUEST, StagedFile, StagingRequestRow
 
 DIRECT_DOWNLOAD = "direct_download"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import insert, select
@@ -55,3 +55,11 @@ def note_event(
     """
     facts = {"kind": kind, "detail": detail, "cause": cause, "until": until}
     session.connection().execute(_INSERT, {"request_id": request_id, "at": now(session), **facts})
+
+
+def note_events(session: Session, details: Mapping[str, str], *, kind: str) -> None:
+    """Write an event of one kind for each of some requests, given the sentences by the requests' ids."""
+    at = now(session)
+    events = [{"request_id": one, "at": at, "kind": kind, "detail": detail} for one, detail in details.items()]
+    if events:
+        session.connection().execute(_INSERT, events)

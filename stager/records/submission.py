@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Iterable, Sequence
-from typing import Any, TypedDict
+import math
+from collections.abc import Collection, Sequence
+from functools import partial
 
-from sqlalchemy import exc, insert, select
+from sqlalchemy import Select, bindparam, exc, func, insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import IdempotencyConflict, RequestArriving
-from stager.models import StagingItem, StagingRequest, StagingTerms, Status
-from stager.records.columns import path_bytes
+from stager.errors import DatabaseUnavailable, IdempotencyConflict, RequestArriving, TooManyRequests
+from stager.models import StagingRequest
 from stager.records.database import Database, now
-from stager.records.digest import digest_of
-from stager.records.events import note_event
-from stager.records.tables import FILE, REQUEST, StagingRequestRow
+from stager.records.drafts import ClientWish, Draft, draft_of
+from stager.records.events import note_events
+from stager.records.tables import FILE, OPEN, REQUEST, StagingRequestRow
+from stager.records.together import together
 
 _INSERT_REQUEST, _INSERT_FILE = insert(REQUEST), insert(FILE)
-
-
-class ClientWish(TypedDict):
-    """What a Tape REST client says of a file: for how many seconds it is wanted, and its words as JSON."""
-
-    lifetime: int | None
-    targeted_metadata: str
+_OPEN_BY_USER = (
+    select(REQUEST.c.username, func.count())
+    .where(REQUEST.c.username.in_(bindparam("users", expanding=True)), REQUEST.c.status.in_(OPEN))
+    .group_by(REQUEST.c.username)
+)
 
 
 def create_request(
@@ -37,22 +34,11 @@ def create_request(
     flow_run_id: str | None = None,
     origin: str = "api",
     wishes: Sequence[ClientWish] = (),
+    most_open: int | None = None,
 ) -> StagingRequestRow:
     """Write a request and its items down, all or nothing, and return its record.
 
-    Parameters
-    ----------
-    request
-        What is asked for.
-    idempotency_key
-        The caller's own name for the request, at most 255 bytes; with the same
-        key and the same request, the first record is returned.
-    flow_run_id
-        The run that has the request already; without one, it waits for a run.
-    origin
-        The door that it came in by, in a word of at most 16 letters.
-    wishes
-        What a Tape REST client says of each item, in their order; by default nothing.
+    The parameters are those of ``draft_of`` and ``create_requests``.
 
     Raises
     ------
@@ -60,120 +46,134 @@ def create_request(
         The key came with another request before.
     RequestArriving
         The key's request is still being taken in.
+    TooManyRequests
+        As many of the user's are open.
     InvalidPath
         A path has a surrogate that stands for no byte.
     DatabaseUnavailable
         The database stayed away.
     """
-    row = {
-        **row_of(request, idempotency_key=idempotency_key, origin=origin),
-        "flow_run_id": flow_run_id,
-        "body_digest": digest_of(request),
-        "item_count": len(request.items),
-    }
-    files = file_rows(request.items, request_id=row["id"])
-    for file, wish in zip(files, wishes, strict=bool(wishes)):
-        file.update(wish)
+    draft = draft_of(request, idempotency_key=idempotency_key, flow_run_id=flow_run_id, origin=origin, wishes=wishes)
+    (created,) = create_requests(database, [draft], most_open=most_open)
+    if isinstance(created, Exception):
+        raise created
+    return created
 
-    may_be_known = idempotency_key is not None
 
-    def work(session: Session) -> StagingRequestRow:
-        nonlocal may_be_known
-        known = _known(session, row["id"], username=request.username, key=idempotency_key) if may_be_known else None
-        may_be_known = True  # the next time, by this try
-        if known:
-            return known
-        return _write(session, row, files)
+def create_requests(
+    database: Database, drafts: Sequence[Draft], *, most_open: int | None = None
+) -> list[StagingRequestRow | Exception]:
+    """Write some requests down in one transaction; each is whole, or refused without the others.
+
+    Parameters
+    ----------
+    most_open
+        How many requests of one user may be open; by default any number.
+
+    Returns
+    -------
+    list[StagingRequestRow | Exception]
+        In the drafts' order, the record, or the first one of the same key; or
+        why there is none: ``IdempotencyConflict``, ``RequestArriving``,
+        ``TooManyRequests``, or what the database has against one of several.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        The database stayed away; nothing was done.
+    """
+    may_be_written = False
+
+    def work(session: Session) -> list[StagingRequestRow | Exception]:
+        nonlocal may_be_written
+        known = _known(session, drafts, also_ours=may_be_written)
+        may_be_written = True  # the next time, by this try
+        return _write(session, drafts, known, most_open)
 
     try:
-        created = database.write(work)
-    except exc.IntegrityError:  # somebody else wrote the same key at this moment
-        created = database.write(work)
-    if created.is_arriving:
-        raise RequestArriving(idempotency_key or "")
-    if created.body_digest != row["body_digest"]:
-        raise IdempotencyConflict(idempotency_key or "")
-    return created
+        try:
+            return database.write(work)
+        except exc.IntegrityError:  # somebody else wrote one of the keys at this moment
+            return database.write(work)
+    except DatabaseUnavailable:
+        raise
+    except Exception:
+        if len(drafts) == 1:
+            raise
+        # One of them cannot be written: only its own caller is told.
+        each = together(database, [partial(create_requests, drafts=[draft], most_open=most_open) for draft in drafts])
+        return [one if isinstance(one, Exception) else one[0] for one in each]
 
 
-def _known(session: Session, request_id: str, *, username: str, key: str | None) -> StagingRequestRow | None:
-    """Return the record that is there already: by an earlier try, or of the same key."""
-    if ours := session.get(StagingRequestRow, request_id):
-        return ours
-    if key is None:
-        return None
-    row = StagingRequestRow
-    return session.scalars(
-        select(row).where(col(row.username) == username, col(row.idempotency_key) == key)
-    ).one_or_none()
+def _known(session: Session, drafts: Sequence[Draft], *, also_ours: bool) -> dict[object, StagingRequestRow]:
+    """Return what is there already, by ids and keys: of the same keys, and by an earlier try."""
+    keys = [draft.key for draft in drafts if draft.key]
+    found: list[StagingRequestRow] = []
+    if keys:
+        found += session.scalars(_of_keys({username for username, _ in keys}, {name for _, name in keys}))
+    if also_ours:
+        ours = [draft.row["id"] for draft in drafts]
+        found += session.scalars(select(StagingRequestRow).where(col(StagingRequestRow.id).in_(ours)))
+    return {name: row for row in found for name in (row.id, (row.username, row.idempotency_key))}
 
 
-def _write(session: Session, row: dict[str, Any], files: list[dict[str, Any]]) -> StagingRequestRow:
+def _write(
+    session: Session, drafts: Sequence[Draft], known: dict[object, StagingRequestRow], most_open: int | None
+) -> list[StagingRequestRow | Exception]:
+    room = _room(session, {draft.row["username"] for draft in drafts}, most_open)
     moment = now(session)
-    row = {**row, "created_at": moment, "flow_run_at": moment if row["flow_run_id"] else None}
-    session.connection().execute(_INSERT_REQUEST, row)
-    session.connection().execute(_INSERT_FILE, files)
-    created = StagingRequestRow(**row)
-    note_submitted(session, created)
-    if created.flow_run_id:
-        note_event(session, created.id, kind="flow_run", detail=f"handed to flow run {created.flow_run_id}")
-    return created
+    outcomes: list[StagingRequestRow | Exception] = []
+    new: list[tuple[StagingRequestRow, Draft]] = []
+    for draft in drafts:
+        username, name = draft.row["username"], draft.key or draft.row["id"]
+        row = known.get(draft.row["id"]) or known.get(name)
+        if row is None and room[username] > 0:
+            draft.row.update(created_at=moment, flow_run_at=moment if draft.row["flow_run_id"] else None)
+            row = known[name] = StagingRequestRow(**draft.row)
+            room[username] -= 1
+            new.append((row, draft))
+        outcomes.append(_outcome(row, draft) if row else TooManyRequests(username, most_open or 0))
+    if new:
+        _insert(session, new)
+    return outcomes
 
 
-def note_submitted(session: Session, row: StagingRequestRow) -> None:
-    """Write the event that a request was taken in."""
-    words = "1 item" if row.item_count == 1 else f"{row.item_count} items"
-    note_event(session, row.id, kind="submitted", detail=f"{words} by {row.method} for {row.username}")
+def _room(session: Session, usernames: Collection[str], most_open: int | None) -> dict[str, float]:
+    """Return how many more requests each user may have."""
+    if most_open is None:
+        return dict.fromkeys(usernames, math.inf)
+    are_open = dict(session.connection().execute(_OPEN_BY_USER, {"users": sorted(usernames)}).tuples().all())
+    return {username: most_open - are_open.get(username, 0) for username in usernames}
+
+
+def _outcome(row: StagingRequestRow, draft: Draft) -> StagingRequestRow | Exception:
+    """Return the record, unless it is of another request with the same key."""
+    key = row.idempotency_key or ""
+    if row.is_arriving:
+        return RequestArriving(key)
+    return row if row.body_digest == draft.row["body_digest"] else IdempotencyConflict(key)
+
+
+def _insert(session: Session, new: Sequence[tuple[StagingRequestRow, Draft]]) -> None:
+    connection = session.connection()
+    connection.execute(_INSERT_REQUEST, [draft.row for _, draft in new])
+    connection.execute(_INSERT_FILE, [file for _, draft in new for file in draft.files])
+    note_events(session, {row.id: taken_in(row) for row, _ in new}, kind="submitted")
+    runs = {row.id: f"handed to flow run {row.flow_run_id}" for row, _ in new if row.flow_run_id}
+    note_events(session, runs, kind="flow_run")
+
+
+def taken_in(row: StagingRequestRow) -> str:
+    """Return in words that a request was taken in, for its event."""
+    items = "1 item" if row.item_count == 1 else f"{row.item_count} items"
+    return f"{items} by {row.method} for {row.username}"
 
 
 def request_of_key(database: Database, username: str, key: str) -> StagingRequestRow | None:
     """Return the record of a user's idempotency key, if there is one."""
-    return database.read(lambda session: _known(session, "", username=username, key=key))
+    return database.read(lambda session: session.scalars(_of_keys({username}, {key})).one_or_none())
 
 
-def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str) -> dict[str, Any]:
-    """Return a new request's row, as far as its terms fill it."""
-    return {
-        "id": new_id(),
-        "origin": origin,
-        **terms.model_dump(include=set(StagingTerms.model_fields)),
-        "on_conflict": terms.on_conflict.value,
-        "status": Status.SUBMITTED,
-        "cancel_requested": False,
-        "idempotency_key": idempotency_key,
-    }
-
-
-def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) -> list[dict[str, Any]]:
-    """Return the rows of a request's items, the first of which has that position."""
-    items = tuple(items)
-    for path in (path for item in items for path in (item.source, item.destination)):
-        path_bytes(path)  # refused before anything is written
-    return [
-        {
-            "request_id": request_id,
-            "position": position,
-            "local_path_on_storage": item.source,
-            "relative_path": item.destination,
-            "destination_key": f"{request_id}/{position}",  # until the run knows the place: its own
-            "status": Status.SUBMITTED,
-            "expected_checksum": _digits(item.checksum),
-            "expected_size_bytes": item.size_bytes,
-            "bytes_done": 0,
-            "files_done": 0,
-        }
-        for position, item in enumerate(items, start)
-    ]
-
-
-def _digits(checksum: str | None) -> str | None:
-    """Return an Adler-32 as eight lower-case digits."""
-    return checksum and checksum.lower().removeprefix("adler32:").zfill(8)
-
-
-def new_id() -> str:
-    """Return 32 hexadecimal digits that sort by time: a UUID of version 7 (RFC 9562)."""
-    milliseconds = time.time_ns() // 1_000_000
-    random = secrets.randbits(74)
-    number = milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
-    return f"{number:032x}"
+def _of_keys(usernames: Collection[str], keys: Collection[str]) -> Select[tuple[StagingRequestRow]]:
+    row = StagingRequestRow
+    return select(row).where(col(row.username).in_(usernames), col(row.idempotency_key).in_(keys))

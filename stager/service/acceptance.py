@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Collection, Sequence
 
 import structlog
@@ -11,13 +13,14 @@ from stager.errors import InvalidMethod
 from stager.identity import resolve
 from stager.methods import METHODS
 from stager.models import StagingRequest
-from stager.records import ClientWish, StagingRequestRow, create_request
+from stager.records import ClientWish, StagingRequestRow, create_request, draft_of
 from stager.service.callers.caller import Caller
 from stager.service.door import Door
-from stager.service.quota import check_open_requests
 
 # A request of more items is a transaction of its own: nobody waits for it.
 FEW_ITEMS = 100
+# How long a user who was found is not looked for again, in seconds.
+USER_LASTS = 5.0
 
 logger = structlog.get_logger(__name__)
 
@@ -29,7 +32,6 @@ async def check(
     method: str,
     username: str,
     areas: Collection[str],
-    idempotency_key: str | None = None,
     more: frozenset[str] = frozenset(),
 ) -> None:
     """Return when the caller may ask for that.
@@ -38,8 +40,6 @@ async def check(
     ----------
     areas
         Storage areas that it is staged from and to.
-    idempotency_key
-        The caller's own name for the call: one that was taken in before is no further request.
     more
         Methods that are no flows, and that this door serves itself.
 
@@ -51,8 +51,6 @@ async def check(
         The method, an area or the user is not the caller's.
     InvalidUserName, UserDoesNotExist
         Nobody here has that name.
-    TooManyRequests
-        As many of the user's are open as the site allows.
     """
     structlog.contextvars.bind_contextvars(method=method, username=username)  # on every line of this call
     if method not in METHODS.keys() | more or method not in door.settings.allowed_methods:
@@ -61,8 +59,15 @@ async def check(
     caller.check_method(method)
     for area in areas:
         caller.check_area(area)
+    await _check_user(door, username)
+
+
+async def _check_user(door: Door, username: str) -> None:
+    """Return when there is such a user; one who was there a moment ago still is: the run looks again."""
+    if time.monotonic() - door.users.get(username, -math.inf) < USER_LASTS:
+        return
     await asyncio.to_thread(resolve, username, users_file=door.settings.users_file)
-    await check_open_requests(door, username, idempotency_key=idempotency_key)
+    door.users[username] = time.monotonic()
 
 
 async def record(
@@ -79,9 +84,21 @@ async def record(
     ------
     IdempotencyConflict
         The key came with another request before.
+    TooManyRequests
+        As many of the user's are open as the site allows.
     """
-    ask = door.ask_together if len(request.items) <= FEW_ITEMS else door.ask
-    row = await ask(create_request, request, origin=origin, idempotency_key=idempotency_key, wishes=wishes)
+    if len(request.items) <= FEW_ITEMS:
+        draft = draft_of(request, origin=origin, idempotency_key=idempotency_key, wishes=wishes)
+        row = await door.submissions.ask(draft)
+    else:
+        row = await door.ask(
+            create_request,
+            request,
+            origin=origin,
+            idempotency_key=idempotency_key,
+            wishes=wishes,
+            most_open=door.settings.max_open_requests,
+        )
     structlog.contextvars.bind_contextvars(staging_request=row.id)
     logger.info("Request recorded")
     door.recorded.set()

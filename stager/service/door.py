@@ -16,7 +16,7 @@ import structlog
 from fastapi import Depends
 from starlette.requests import Request
 
-from stager.records import Database, together
+from stager.records import Database, Draft, StagingRequestRow, create_requests
 from stager.service.callers.authenticator import Authenticator
 from stager.service.callers.rules import read_rules
 from stager.service.prefect import PrefectClient
@@ -57,10 +57,14 @@ class Door:
     recorded: asyncio.Event = field(default_factory=asyncio.Event)
     # When each of the reconciler's looks last came to its end, by time.monotonic.
     looks: dict[str, float] = field(default_factory=dict)
+    # When each user was last found, likewise.
+    users: dict[str, float] = field(default_factory=dict)
 
     @cached_property
-    def _together(self) -> Together:
-        return Together(lambda calls: self.ask(together, calls))
+    def submissions(self) -> Together[Draft, StagingRequestRow]:
+        """Writes small requests down, those that come at the same moment in one transaction."""
+        most_open = self.settings.max_open_requests
+        return Together(lambda drafts: self.ask(create_requests, drafts, most_open=most_open))
 
     async def ask(self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function of the records returns; the event loop does not wait for it.
@@ -71,13 +75,6 @@ class Door:
         context = contextvars.copy_context()  # the request's id on its log lines
         call = partial(context.run, partial(function, self.database, *args, **kwargs))
         return await asyncio.get_running_loop().run_in_executor(self.threads, call)
-
-    async def ask_together(
-        self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Do as ``ask`` does; calls that come at the same moment are one transaction, and fail each alone."""
-        answer: T = await self._together.ask(lambda database: function(database, *args, **kwargs))
-        return answer
 
 
 @asynccontextmanager

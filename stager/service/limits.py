@@ -67,7 +67,8 @@ class MeasuredBody:
         if self.is_whole:
             return await self.receive()
         try:
-            message = await asyncio.wait_for(self.receive(), self.pause)
+            async with asyncio.timeout(self.pause):
+                message = await self.receive()
         except TimeoutError:
             raise BodyTooSlow(self.pause) from None
         self.size += len(message.get("body", b""))

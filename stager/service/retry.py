@@ -11,6 +11,7 @@ from stager.service.acceptance import check
 from stager.service.arrival import Arrival, Pages
 from stager.service.callers.caller import Caller
 from stager.service.door import Door
+from stager.service.quota import check_open_requests
 
 PAGE = 1000
 
@@ -32,7 +33,8 @@ async def retry(
     if not row.status.is_final:
         raise RequestNotEnded(row.id, row.status)
     areas = (row.source_area, row.destination_area)
-    await check(door, caller, method=row.method, username=row.username, areas=areas, idempotency_key=idempotency_key)
+    await check(door, caller, method=row.method, username=row.username, areas=areas)
+    await check_open_requests(door, row.username, idempotency_key=idempotency_key)
     if not await door.ask(files_of, row.id, limit=1, statuses=statuses):
         raise NothingToRetry(row.id)
     arrival = Arrival(door, _terms(row), origin="retry", idempotency_key=idempotency_key, retry_of=row.id)

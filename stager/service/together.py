@@ -1,34 +1,33 @@
-"""Calls of the records that come at the same moment share a transaction."""
+"""What comes at the same moment is written down in one transaction: the disk is flushed once for all of it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Generic, TypeVar
 
-from stager.records import Database
+A = TypeVar("A")
+T = TypeVar("T")
 
-Call = Callable[[Database], Any]
 
-
-class Together:
+class Together(Generic[A, T]):
     """Whoever comes while others are written waits for the next transaction, which takes all that wait.
 
     Parameters
     ----------
     write
-        Does some calls, and returns what each returns or raises.
+        Writes down what some ask for, and returns in their order what each gets, or the error that each gets alone.
     """
 
-    def __init__(self, write: Callable[[Sequence[Call]], Awaitable[Sequence[Any]]]) -> None:
+    def __init__(self, write: Callable[[Sequence[A]], Awaitable[Sequence[T | Exception]]]) -> None:
         self._write = write
-        self._waiting: list[tuple[Call, asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[A, asyncio.Future[T]]] = []
         self._turn = asyncio.Lock()
 
-    async def ask(self, call: Call) -> Any:  # noqa: ANN401 - whatever the call returns
-        """Return what a call returns, or raise what it raises, once it is committed."""
-        outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((call, outcome))
+    async def ask(self, asked: A) -> T:
+        """Return what is got for that, or raise the error, once it is committed."""
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, outcome))
         async with self._turn:
             if not outcome.done():
                 # The caller may go away; those whose calls we took may not lose theirs by it.
@@ -40,7 +39,7 @@ class Together:
         if not some:  # somebody else has taken ours, and went away
             return
         try:
-            results = await self._write([call for call, _ in some])
+            results = await self._write([asked for asked, _ in some])
         except Exception as error:  # noqa: BLE001 - each caller's own
             results = [error] * len(some)
         for (_, outcome), result in zip(some, results, strict=True):

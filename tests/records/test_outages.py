@@ -24,6 +24,8 @@ from stager.records import (
     close_request,
     confirm_lease,
     create_request,
+    create_requests,
+    draft_of,
     events_of,
     files_of,
     list_requests,
@@ -154,6 +156,23 @@ def test_nothing_is_done_twice_when_the_answer_to_a_commit_is_lost(mariadb_datab
     assert len(list_requests(database).requests) == 1
     database.close()
     assert lost == 11  # of eleven transactions that write: none escaped
+
+
+@pytest.mark.mariadb
+def test_requests_are_written_once_when_the_answer_to_their_commit_is_lost(mariadb_database: str) -> None:
+    migrate(mariadb_database)
+    items = [StagingItem(source=name, destination=name) for name in "abc"]
+    wanted = [StagingRequest(method="local_copy", username="alice", items=(item,)) for item in items]
+    with unlucky(mariadb_database) as database:
+        written = create_requests(database, [draft_of(request) for request in wanted], most_open=3)
+        lost = database.proxy.lost
+    database = Database(mariadb_database)
+    assert lost == 1
+    assert {row.id for row in list_requests(database).requests} == {getattr(one, "id", one) for one in written}
+    for row in list_requests(database).requests:
+        assert [event.kind for event in events_of(database, row.id)] == ["submitted"]
+        assert len(files_of(database, row.id)) == 1
+    database.close()
 
 
 def kill(server: Any) -> None:

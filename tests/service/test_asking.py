@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,11 +36,41 @@ def test_a_request_is_written_down_and_found_where_the_answer_says(lone_door: Se
     assert [item["source"] for item in seen["items"]] == ["0", "1", "2"]
 
 
+def test_requests_of_the_same_moment_are_each_answered_for_themselves(
+    serve: Callable[..., AbstractContextManager[ServedDoor]], database_url: str, tmp_path: Path
+) -> None:
+    people = tmp_path / "people.toml"
+    people.write_text("".join(f"[users.{name}]\nuid = 1000\ngid = 1000\n" for name in ("alice", "bob", "eve")))
+    where = {"database_url": database_url, "prefect_api": "http://127.0.0.1:9/api", "STAGER_USERS_FILE": str(people)}
+    with serve(tmp_path, **where, STAGER_MAX_OPEN_REQUESTS="12") as door, ThreadPoolExecutor(16) as pool:
+
+        def ask(number: int) -> tuple[str, int]:
+            kind = ("good", "same key", "too many", "bad path")[number % 4]
+            username = {"good": "alice", "too many": "bob"}.get(kind, "eve")
+            key = {"Idempotency-Key": "mine"} if kind == "same key" else {}
+            source = "\udcff\ud800" if kind == "bad path" else f"{number}"
+            return kind, door.stage(username=username, source=source, destination=f"{number}", headers=key).status_code
+
+        # The demo's call waits: as much as was accepted is open until the last is answered.
+        answers = Counter(pool.map(ask, range(4 * 12)))
+        more = Counter(pool.map(ask, (2 + 4 * number for number in range(12, 15))))
+
+    assert answers == {
+        ("good", 202): 12,
+        ("same key", 202): 1,
+        ("same key", 422): 11,
+        ("too many", 202): 12,
+        ("bad path", 400): 12,
+    }
+    assert more == {("too many", 429): 3}
+
+
 @pytest.mark.parametrize(
     ("more", "status"),
     [
         ({"method": "teleport"}, 400),
         ({"method": "direct_download"}, 400),
+        ({"items": [{"source": "a", "destination": "b", "size_bytes": 2**63}]}, 422),
         ({"username": "nobody-knows"}, 400),
         ({"items": []}, 422),
         ({"items": [{"source": "a", "destination": "b"}, {"source": "c", "destination": "./b"}]}, 422),

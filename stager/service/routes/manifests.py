@@ -17,6 +17,7 @@ from stager.service.door import OpenDoor
 from stager.service.headers import IdempotencyKey, Prefer
 from stager.service.manifest import CSV, JSON_LINES, PARSERS, Parser, pages_of, spool, spooled
 from stager.service.problems import documented
+from stager.service.quota import check_open_requests
 from stager.service.routes.requests import TAKEN_IN, accepted
 from stager.service.views import RequestSummary
 
@@ -60,9 +61,8 @@ async def ask_by_manifest(
     """Take the items in as they come, and show the request when all of them are written down."""
     parse = _parser(request)
     areas = (terms.source_area, terms.destination_area)
-    await check(
-        door, caller, method=terms.method, username=terms.username, areas=areas, idempotency_key=idempotency_key
-    )
+    await check(door, caller, method=terms.method, username=terms.username, areas=areas)
+    await check_open_requests(door, terms.username, idempotency_key=idempotency_key)
     with spool() as file:
         await spooled(request.stream(), file)
         # A byte that is not UTF-8 is a name's own: it becomes a lone surrogate (PEP 383).

@@ -58,9 +58,7 @@ async def ask_for_staging(
     if len(wanted.items) > door.settings.max_items_in_body:
         raise TooManyItems(door.settings.max_items_in_body, INSTEAD)
     areas = (wanted.source_area, wanted.destination_area)
-    await check(
-        door, caller, method=wanted.method, username=wanted.username, areas=areas, idempotency_key=idempotency_key
-    )
+    await check(door, caller, method=wanted.method, username=wanted.username, areas=areas)
     row = await record(door, wanted, origin="api", idempotency_key=idempotency_key)
     return await accepted(door, row, prefer=prefer)
 

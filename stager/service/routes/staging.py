@@ -22,6 +22,7 @@ from stager.service.downloads.hand_out import Wanted, record_and_hand_out
 from stager.service.headers import IdempotencyKey, Prefer, preferred_wait
 from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented, error_class, staging_problem
+from stager.service.quota import check_open_requests
 from stager.service.responses import EscapedJSON
 from stager.service.views import Accepted, Staged
 
@@ -87,8 +88,9 @@ async def stage_data(
     structlog.contextvars.bind_contextvars(source=paths.local_path_on_storage, destination=paths.relative_path)
     areas = (SOURCE_AREA,) if method == DIRECT_DOWNLOAD else (SOURCE_AREA, USER_AREA)
     more = frozenset({DIRECT_DOWNLOAD})
-    await check(door, caller, method=method, username=username, areas=areas, idempotency_key=idempotency_key, more=more)
+    await check(door, caller, method=method, username=username, areas=areas, more=more)
     if method == DIRECT_DOWNLOAD:
+        await check_open_requests(door, username, idempotency_key=idempotency_key)
         source, destination = paths.local_path_on_storage, paths.relative_path
         wanted = Wanted(area=SOURCE_AREA, path=source, username=username, destination=destination)
         return await record_and_hand_out(desk, wanted)

@@ -1,0 +1,125 @@
+"""Drafts: what is to be written down of a request, made before there is a transaction."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from stager.models import StagingItem, StagingRequest, StagingTerms, Status
+from stager.records.columns import path_bytes
+from stager.records.digest import digest_of
+
+
+class ClientWish(TypedDict):
+    """What a Tape REST client says of a file: for how many seconds it is wanted, and its words as JSON."""
+
+    lifetime: int | None
+    targeted_metadata: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What is to be written down of a request: its row and those of its items."""
+
+    row: dict[str, Any]
+    files: list[dict[str, Any]]
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """The user and the caller's own name for the request, which no other has, if there is one."""
+        name = self.row["idempotency_key"]
+        return name and (self.row["username"], name)
+
+
+def draft_of(
+    request: StagingRequest,
+    *,
+    idempotency_key: str | None = None,
+    flow_run_id: str | None = None,
+    origin: str = "api",
+    wishes: Sequence[ClientWish] = (),
+) -> Draft:
+    """Return what is to be written down of a request.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    idempotency_key
+        The caller's own name for the request, at most 255 bytes; with the same
+        key and the same request, the first record is returned.
+    flow_run_id
+        The run that has the request already; without one, it waits for a run.
+    origin
+        The door that it came in by, in a word of at most 16 letters.
+    wishes
+        What a Tape REST client says of each item, in their order; by default nothing.
+
+    Raises
+    ------
+    InvalidPath
+        A path has a surrogate that stands for no byte.
+    """
+    row = {
+        **row_of(request, idempotency_key=idempotency_key, origin=origin),
+        "flow_run_id": flow_run_id,
+        "body_digest": digest_of(request),
+        "item_count": len(request.items),
+    }
+    files = file_rows(request.items, request_id=row["id"])
+    for file, wish in zip(files, wishes, strict=bool(wishes)):
+        file.update(wish)
+    return Draft(row=row, files=files)
+
+
+def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str) -> dict[str, Any]:
+    """Return a new request's row, as far as its terms fill it."""
+    return {
+        "id": new_id(),
+        "origin": origin,
+        **terms.model_dump(include=set(StagingTerms.model_fields)),
+        "on_conflict": terms.on_conflict.value,
+        "status": Status.SUBMITTED,
+        "cancel_requested": False,
+        "idempotency_key": idempotency_key,
+    }
+
+
+def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) -> list[dict[str, Any]]:
+    """Return the rows of a request's items, the first of which has that position."""
+    items = tuple(items)
+    for path in (path for item in items for path in (item.source, item.destination)):
+        path_bytes(path)  # refused before anything is written
+    return [
+        {
+            "request_id": request_id,
+            "position": position,
+            "local_path_on_storage": item.source,
+            "relative_path": item.destination,
+            "destination_key": f"{request_id}/{position}",  # until the run knows the place: its own
+            "status": Status.SUBMITTED,
+            "expected_checksum": _digits(item.checksum),
+            "expected_size_bytes": item.size_bytes,
+            "bytes_done": 0,
+            "files_done": 0,
+            "lifetime": None,
+            "targeted_metadata": None,
+        }
+        for position, item in enumerate(items, start)
+    ]
+
+
+def _digits(checksum: str | None) -> str | None:
+    """Return an Adler-32 as eight lower-case digits."""
+    return checksum and checksum.lower().removeprefix("adler32:").zfill(8)
+
+
+def new_id() -> str:
+    """Return 32 hexadecimal digits that sort by time: a UUID of version 7 (RFC 9562)."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = secrets.randbits(74)
+    number = milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    return f"{number:032x}"
