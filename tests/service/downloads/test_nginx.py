@@ -76,7 +76,7 @@ def record(door: ServedDoor, source: str, status: str) -> dict[str, object]:
     pytest.fail(f"no download of {source} is {status}")
 
 
-@pytest.mark.parametrize("name", ["plain", "odd\nname", 'a "quoted" 100% naïve ?#&;', "deep/file"])
+@pytest.mark.parametrize("name", ["plain", "odd\nname", 'a "quoted" 100% naïve ?#&;', "deep/file", "deep/stream"])
 def test_nginx_sends_a_large_file_with_our_headers_and_the_record_closes(
     front: httpx.Client, door_behind_nginx: ServedDoor, shelf_content: Callable[[int], bytes], name: str
 ) -> None:
@@ -166,6 +166,15 @@ def test_a_link_that_is_swapped_under_nginx_leads_nobody_out(
         swapping.join()
     assert {answer.status_code for answer in answers} <= {206, 403, 404}
     assert {answer.content for answer in answers if answer.status_code == 206} <= {data[:10]}
+
+
+@pytest.mark.parametrize("address", ["/requests/stream", "/requests/{}/stream", "/logs/stream"])
+def test_what_happens_is_told_through_nginx_at_once(
+    front: httpx.Client, door_behind_nginx: ServedDoor, address: str
+) -> None:
+    request_id = door_behind_nginx.ask().json()["request_id"]
+    with front.stream("GET", address.format(request_id), headers={"Last-Event-ID": "0"}) as answer:
+        assert next(answer.iter_bytes())
 
 
 def test_what_nginx_says_to_the_door_nobody_else_may_say(front: httpx.Client) -> None:
