@@ -108,7 +108,6 @@ class BodyPipe:
                 self._let_go()
                 if not inlet.poll(PATIENCE * 1000):
                     self._stalled_at = self._fed
-                    self._resize(_SLOW_BYTES)
                     return Pumped.STALLED
             except BrokenPipeError:
                 return Pumped.ABANDONED
@@ -117,6 +116,10 @@ class BodyPipe:
             if time.monotonic() > turn_ends:
                 return Pumped.TURN_OVER
         return Pumped.DONE
+
+    def shrink(self) -> bool:
+        """Make the pipe of a slow client small again, and return whether it is: not while it holds more."""
+        return self._resize(_SLOW_BYTES)
 
     def close(self) -> None:
         """Close what is open; a body that is cut short is seen as such by its length."""
@@ -155,16 +158,19 @@ class BodyPipe:
             raise SourceChanged(run.display, "it ended early")
         return moved
 
-    def _resize(self, size_bytes: int) -> None:
+    def _resize(self, size_bytes: int) -> bool:
+        """Return whether the pipe is of that size now; one that cannot be made so stays as it is."""
         if size_bytes == self._size_bytes:
-            return
-        self._size_bytes = size_bytes
+            return True
         try:
             fcntl.fcntl(self._inlet.fd, _SET_PIPE_SIZE, size_bytes)
         except OSError as error:
-            # EPERM: the user's share of pipes is used up (pipe(7)). EBUSY: it holds more. It stays as it is.
+            # EPERM: the user's share of pipes is used up (pipe(7)). EBUSY: it holds more.
             if error.errno not in (errno.EPERM, errno.EBUSY):
                 raise
+            return False
+        self._size_bytes = size_bytes
+        return True
 
     def _let_go(self) -> None:
         """Close our copy of the server's end once the server has its own: then its end tells of the client."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from stager.service.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
 from stager.service.downloads.representation import FileRepresentation, Representation
 
 PATHSEND = "http.response.pathsend"
-# Seconds between two looks whether the server has taken the last of a body: the first and the longest.
+# Seconds between two looks whether the server has taken what is in a pipe: the first and the longest.
 FIRST_LOOK, LONGEST_LOOK = 0.001, 0.5
 # Where the server takes no pipe, bytes are read and sent in blocks of this size.
 BLOCK_BYTES = 64 * 1024
@@ -119,10 +120,11 @@ class Download(Response):
             await send({"type": PATHSEND, "path": pipe.path})
             while (pumped := await sending.desk.do(pipe.pump)) is not Pumped.DONE:
                 if pumped is Pumped.STALLED:
+                    await _until(lambda: pipe.shrink() or pipe.is_abandoned)
                     await _writable(pipe.inlet)
                 if pumped is Pumped.ABANDONED or pipe.is_abandoned:
                     break
-            await _drained(pipe)
+            await _until(lambda: pipe.is_drained or pipe.is_abandoned)
             sending.bytes_sent = pipe.bytes_taken
         finally:
             pipe.close()
@@ -166,9 +168,9 @@ async def _writable(inlet: int) -> None:
         loop.remove_writer(inlet)
 
 
-async def _drained(pipe: BodyPipe) -> None:
-    """Return when the server has taken all that is in a pipe, or has left it: no event tells the first."""
+async def _until(holds: Callable[[], bool]) -> None:
+    """Return when something holds of which no event tells: that the server has taken so much of a pipe."""
     pause = FIRST_LOOK
-    while not pipe.is_drained and not pipe.is_abandoned:
+    while not holds():
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, LONGEST_LOOK)
