@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
 from stager.errors import DatabaseUnavailable
 from stager.models import Status
@@ -21,6 +21,7 @@ from stager.records import (
     save_files,
     start_requests,
 )
+from stager.records.schema import migrate
 from tests.records.test_requests import request_of
 
 
@@ -53,6 +54,18 @@ def test_a_run_makes_no_sql_that_was_made_at_the_rehearsal(database: Database) -
 def test_a_rehearsal_without_tables_fails_at_once(database_url: str) -> None:
     with pytest.raises(DatabaseUnavailable):
         rehearse(Database(database_url))
+
+
+def test_a_rehearsal_waits_for_no_writer(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/records.db"
+    migrate(url)
+    database, writer = Database(url), Database(url)
+    with database.rehearsal():
+        assert database.read(lambda session: session.execute(text("PRAGMA busy_timeout")).scalar()) == 0
+    with writer.engine.begin(), pytest.raises(DatabaseUnavailable, match="locked"):
+        rehearse(database)
+    rehearse(database)
+    writer.close()
 
 
 def test_a_rehearsal_makes_no_file(tmp_path: Path) -> None:

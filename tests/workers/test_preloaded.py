@@ -1,0 +1,23 @@
+"""What the fork server does before there is a run keeps it from nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from stager.records import Database
+from stager.records.schema import migrate
+
+
+def test_the_fork_server_starts_also_while_somebody_writes_to_the_records(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/records.db"
+    migrate(url)
+    environment = {**os.environ, "STAGER_DATABASE_URL": url, "PREFECT_HOME": str(tmp_path)}
+    with Database(url).engine.begin():
+        preloading = [sys.executable, "-c", "import workers.preloaded"]
+        done = subprocess.run(preloading, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "The records cannot be tried beforehand" in done.stderr
+    assert "database is locked" in done.stderr
