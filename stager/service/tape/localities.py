@@ -48,7 +48,7 @@ def _is_at(location: Location) -> bool:
     """Return whether something is at a place; a link is something, wherever it leads."""
     try:
         open_area(location.root).close()
-    except OSError as error:  # what is not mounted has lost nothing
+    except OSError as error:  # where the area itself is missing, no file of it is known to be
         raise StorageFault(str(location.root), error.strerror or str(error)) from error
     try:
         with open_location(location.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.FOLLOWED_BENEATH) as folder:

@@ -236,7 +236,7 @@ def test_what_is_too_much_for_one_call_is_refused_or_answered_in_part(narrow_tap
 
     assert stage(narrow_tape, *map(file, paths)).status_code == 413
     assert [found["path"] for found in post(narrow_tape, "archiveinfo", *paths).json()] == paths[:2]
-    narrow_tape.source.rename(narrow_tape.folder / "not mounted")
+    narrow_tape.source.rename(narrow_tape.folder / "elsewhere")
     assert post(narrow_tape, "archiveinfo", "/a.fits").json() == [{"path": "/a.fits", "locality": "UNAVAILABLE"}]
 
 
