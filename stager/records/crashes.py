@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -10,13 +11,15 @@ from sqlmodel import col
 
 from stager.errors import Cancelled, StagingError
 from stager.models import Status
-from stager.records.database import Database
+from stager.records.database import Database, now
 from stager.records.events import note_event
 from stager.records.lifecycle import end_in
 from stager.records.tables import OPEN, DestinationLease, Event, StagedFile, StagingRequestRow
 
 # So many runs may die over a request.
 LIVES = 3
+# For so long what keeps a run from going on is not told again.
+TOLD_FOR = timedelta(minutes=1)
 
 
 def open_flow_runs(database: Database) -> Sequence[str]:
@@ -55,6 +58,8 @@ def resubmit_requests(database: Database, flow_run_id: str, error: StagingError)
 def note_trouble(database: Database, flow_run_id: str, *, cause: str, detail: str) -> None:
     """Write down, with each open request of a run, what keeps it from going on; once, until that is something else.
 
+    The same cause is told once a minute at most: troubles that take turns do not fill the record.
+
     Parameters
     ----------
     cause
@@ -66,9 +71,10 @@ def note_trouble(database: Database, flow_run_id: str, *, cause: str, detail: st
     told = select(col(event.detail)).where(col(event.request_id) == col(row.id), col(event.kind) == "pod")
     last = told.order_by(col(event.id).desc()).limit(1).scalar_subquery()
     mine = (col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN))
-    news = select(col(row.id)).where(*mine, last.is_distinct_from(detail))
 
     def work(session: Session) -> None:
+        lately = told.where(col(event.cause) == cause, col(event.at) > now(session) - TOLD_FOR)
+        news = select(col(row.id)).where(*mine, last.is_distinct_from(detail), ~lately.exists())
         for request_id in session.scalars(news).all():
             note_event(session, request_id, kind="pod", detail=detail, cause=cause)
 

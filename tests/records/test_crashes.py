@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from stager.errors import PodImpossible, RunLost
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records import (
@@ -25,8 +30,11 @@ from stager.records import (
     save_files,
     start_requests,
 )
+from stager.records.tables import Event
 
 DIED = RunLost("the run crashed: out of memory")
+FULL = ("Unschedulable", "no node can take its pod")
+UNMOUNTED = ("FailedMount", "a volume cannot be mounted")
 TURN = Turn(username="alice", method="local_copy", is_next=True)
 
 
@@ -114,17 +122,42 @@ def test_what_no_other_run_would_mend_ends_it_at_once(database: Database) -> Non
     assert files_of(database, request_id)[0].error_type == "PodImpossible"
 
 
+def befall(database: Database, *troubles: tuple[str, str]) -> None:
+    """Let troubles befall a run, one after the other."""
+    for cause, detail in troubles:
+        note_trouble(database, "run", cause=cause, detail=detail)
+
+
+def age(database: Database) -> None:
+    """Let more than a minute have passed since whatever is on record."""
+
+    def work(session: Session) -> None:
+        for event in session.scalars(select(Event)):
+            event.at -= timedelta(seconds=61)
+
+    database.write(work)
+
+
+def told(database: Database, request_id: str) -> list[tuple[str | None, str]]:
+    return [(event.cause, event.detail) for event in events_of(database, request_id) if event.kind == "pod"]
+
+
 def test_what_keeps_a_run_is_written_down_with_each_open_request_whenever_it_is_news(database: Database) -> None:
     first, second, other = started(database), started(database), started(database, "another run")
-    full, unmounted = "no node can take its pod", "a volume cannot be mounted"
-    for detail in (full, full, unmounted, unmounted, full):
-        note_trouble(database, "run", cause="Unschedulable", detail=detail)
-    details = {
-        request: [event.detail for event in events_of(database, request) if event.kind == "pod"]
-        for request in (first, second, other)
-    }
-    said = [full, unmounted, full]
-    assert details == {first: said, second: said, other: []}
+    befall(database, FULL, FULL, UNMOUNTED, UNMOUNTED)
+    age(database)
+    befall(database, UNMOUNTED, FULL, FULL)
+    said = [FULL, UNMOUNTED, FULL]
+    assert [told(database, request) for request in (first, second, other)] == [said, said, []]
+
+
+def test_troubles_that_take_turns_are_written_down_once_a_minute(database: Database) -> None:
+    request_id = started(database)
+    befall(database, *[FULL, UNMOUNTED] * 3)
+    assert told(database, request_id) == [FULL, UNMOUNTED]
+    age(database)
+    befall(database, *[FULL, UNMOUNTED] * 3)
+    assert told(database, request_id) == [FULL, UNMOUNTED] * 2
 
 
 def test_a_run_that_is_cancelled_in_prefect_is_asked_to_stop_with_all_its_requests(database: Database) -> None:
