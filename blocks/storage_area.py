@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prefect.blocks.core import Block
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stager.models import StorageArea
 
@@ -29,6 +29,14 @@ area = resolve_area("source")
     seeded_from: str | None = Field(
         None, description="What the site's settings said when they last wrote this block. Leave it as it is."
     )
+
+    @field_validator("path")
+    @classmethod
+    def _check_path(cls, path: Path) -> Path:
+        if not path.is_absolute():
+            message = f"{str(path)!r} is not an absolute path: it would mean another folder in each process"
+            raise ValueError(message)
+        return path
 
     def area(self, name: str) -> StorageArea:
         """Return the area that the block describes."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from blocks.areas import seed_areas
 from blocks.storage_area import StorageAreaBlock
@@ -130,3 +131,8 @@ def test_an_area_that_was_removed_is_forgotten_and_a_bad_one_harms_no_other(tmp_
             prefect.patch(f"/block_documents/{user['id']}", json=slip).raise_for_status()
         with site.python("from blocks.areas import resolve_area; print(resolve_area('source').path)") as process:
             assert site.ended(process)[0] == "/from the operator"
+
+
+def test_an_area_has_an_absolute_path() -> None:
+    with pytest.raises(ValidationError, match="'data' is not an absolute path"):
+        StorageAreaBlock(path=Path("data"))
