@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 # How long an area is used before Prefect is asked again, in seconds: an
 # operator's edit counts within that time.
 FRESH_FOR = 15.0
+# How long after Prefect was asked for all areas a name that is not among them is unknown, in seconds.
+UNKNOWN_FOR = 5.0
 # Blocks in one answer: as many as Prefect gives.
 PAGE = 200
 
@@ -37,6 +39,7 @@ class _Known(BaseModel, frozen=True):
 
 
 _known: dict[str, _Known] = {}
+_unknown_until = 0.0
 _all_known = TypeAdapter(dict[str, _Known])
 
 
@@ -52,7 +55,8 @@ def resolve_area(name: str) -> StorageArea:
     """Return the storage area of that name.
 
     Prefect's block counts. When Prefect does not answer, the last known value
-    does, or else what the settings say.
+    does, or else what the settings say. A name that was unknown is not asked
+    for again for some seconds.
 
     Raises
     ------
@@ -82,7 +86,9 @@ def known_areas() -> tuple[StorageArea, ...]:
 
 def refresh_areas() -> None:
     """Ask Prefect for all areas, and forget those that it has no more; without an answer, all stay."""
+    global _unknown_until  # noqa: PLW0603 - it is what the module knows, as _known is
     documents = _documents()
+    _unknown_until = time.monotonic() + UNKNOWN_FOR
     if documents is None:
         return
     for name in _known.keys() - {document.name for document in documents}:
@@ -105,7 +111,8 @@ def adopt_areas(known: str) -> None:
 
 
 def _is_fresh(name: str) -> bool:
-    return name in _known and _known[name].until > time.monotonic()
+    known = _known.get(name)
+    return (known.until if known else _unknown_until) > time.monotonic()
 
 
 def _know(area: StorageArea) -> _Known:

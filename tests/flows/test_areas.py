@@ -133,6 +133,36 @@ def test_an_area_that_was_removed_is_forgotten_and_a_bad_one_harms_no_other(tmp_
             assert site.ended(process)[0] == "/from the operator"
 
 
+def test_prefect_is_not_asked_each_time_for_an_area_that_there_is_not(tmp_path: Path, prefect_api: str) -> None:
+    program = """
+        import logging, time
+        from blocks.areas import UNKNOWN_FOR, resolve_area
+        from stager.errors import UnknownArea
+
+        calls = []
+        logging.getLogger("httpx").setLevel("INFO")  # a line a call
+        logging.getLogger("httpx").addFilter(calls.append)
+
+        def calls_after_asking_for(name):
+            try:
+                resolve_area(name)
+            except UnknownArea:
+                return len(calls)
+
+        first = calls_after_asking_for("none")
+        assert first > 0
+        assert [calls_after_asking_for(name) for name in ("none", "none", "nor-this")] == [first] * 3
+        time.sleep(UNKNOWN_FOR)
+        assert calls_after_asking_for("none") > first
+        print("asked again later")
+    """
+    with (
+        site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site,
+        site.python(textwrap.dedent(program)) as process,
+    ):
+        assert site.ended(process)[0] == "asked again later"
+
+
 def test_an_area_has_an_absolute_path() -> None:
     with pytest.raises(ValidationError, match="'data' is not an absolute path"):
         StorageAreaBlock(path=Path("data"))
