@@ -25,6 +25,8 @@ NOTICING = 15.0
 ENDING = 10.0
 # What nobody has ended yet, though its pod may have.
 GOING = frozenset({"PENDING", "RUNNING"})
+# What a pod has that has not begun, whether it will or not.
+WAITING = frozenset({Outlook.TIME, Outlook.NOTHING})
 
 
 class Sight(NamedTuple):
@@ -82,10 +84,15 @@ class PodWatch:
 
     async def _look_at_others(self, mine: Collection[str], known: Mapping[str, Plight | None]) -> None:
         """End waiting pods that no open request is behind: cancelled ones, and those of a form that was filled in."""
-        waiting = {id_: one for id_, one in known.items() if one and one.outlook is Outlook.TIME and id_ not in mine}
+        waiting = {id_: one for id_, one in known.items() if one and one.outlook in WAITING and id_ not in mine}
         for run in (await self._door.prefect.read_flow_runs(waiting)).values():
-            if run.is_over or self._is_over(run, waiting[run.id]):
-                await self._end(run, state=CRASHED, message=waiting[run.id].words)
+            plight = waiting[run.id]
+            if run.work_pool != POD_POOL:
+                continue
+            if run.state == "CANCELLING":
+                await self._end(run, state=CANCELLED, message="it was cancelled")
+            elif _age(plight.since) > NOTICING and (run.is_over or self._is_over(run, plight)):
+                await self._end(run, state=CRASHED, message=plight.words)
 
     async def _end(self, run: FlowRun, *, state: str, message: str) -> None:
         """Remove a run's Jobs, and say in Prefect that it is over; one that is keeps its ending."""

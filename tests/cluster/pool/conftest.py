@@ -124,6 +124,27 @@ class Site:
         record = self.until(lambda: self.record(request_id), lambda record: bool(record["flow_run_id"]))
         return dict(self.prefect.get(f"/flow_runs/{record['flow_run_id']}").json())
 
+    def typed(self, destination: str, **variables: Any) -> str:
+        """Return the id of a run that somebody types in for a pod, with job variables of their own."""
+        form = {
+            "method": "local_copy",
+            "username": "alice",
+            "items": [{"source": "a.fits", "destination": destination}],
+        }
+        body = {"parameters": {"request": form}, "job_variables": variables}
+        answer = self.prefect.post(f"/deployments/{self.deployment('local-copy')}/create_flow_run", json=body)
+        return str(answer.json()["id"])
+
+    def state(self, run: str) -> tuple[str, str | None]:
+        """Return what Prefect says of a run: its state, and the message."""
+        state = self.prefect.get(f"/flow_runs/{run}").json()["state"]
+        return state["type"], state["message"]
+
+    def cancel(self, run: str) -> None:
+        """Cancel a run as Prefect's pages do."""
+        state = {"type": "CANCELLING", "name": "Cancelling"}
+        self.prefect.post(f"/flow_runs/{run}/set_state", json={"state": state})
+
     @contextmanager
     def saying(self, defaults: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> Iterator[None]:
         """Let the site say more of its pods, until the body ends."""
@@ -144,6 +165,10 @@ class Site:
         assert answer.is_success, answer.text
 
     # --- the cluster ---
+
+    def jobs(self, run: str) -> list[dict[str, Any]]:
+        """Return the Jobs of a flow run."""
+        return list(self.cluster.get("jobs", "--selector", f"prefect.io/flow-run-id={run}")["items"])
 
     def pods(self, request_id: str) -> list[dict[str, Any]]:
         """Return the pods of a request's present flow run."""

@@ -88,8 +88,7 @@ def test_a_run_whose_node_dies_is_done_by_another(site: Site, note: Note) -> Non
 def test_a_run_that_was_started_twice_delivers_once(site: Site, note: Note) -> None:
     request, _ = site.copying("twice")
     since = time.monotonic()
-    run = site.flow_run(request)["id"]
-    (job,) = site.cluster.get("jobs", "--selector", f"prefect.io/flow-run-id={run}")["items"]
+    (job,) = site.jobs(site.flow_run(request)["id"])
     site.cluster.apply(_twin(job))
     arrived(site, request, "twice")
     note("A second pod is started for the same run", request, since)
@@ -161,9 +160,8 @@ def test_a_waiting_pod_whose_request_is_cancelled_is_ended(site: Site, note: Not
 
 
 def cancelled(site: Site, request: str) -> None:
-    """Cancel a request's run as Prefect's pages do, and hold it to its promise: it ends, and so does its pod."""
-    state = {"type": "CANCELLING", "name": "Cancelling"}
-    site.prefect.post(f"/flow_runs/{site.flow_run(request)['id']}/set_state", json={"state": state})
+    """Cancel a request's run, and hold it to its promise: it ends, and so does its pod."""
+    site.cancel(site.flow_run(request)["id"])
     assert site.ended(request)["status"] == "cancelled"
     assert site.until(lambda: site.is_cleared(request), bool)
 

@@ -45,11 +45,8 @@ def test_hard_links_are_made_where_both_areas_are_in_one_mount(site: Site) -> No
 
 
 def test_a_run_typed_in_for_a_pod_that_is_not_the_user_is_refused(site: Site) -> None:
-    form = {"method": "local_copy", "username": "alice", "items": [{"source": "a.fits", "destination": "typed"}]}
-    url = f"/deployments/{site.deployment('local-copy')}/create_flow_run"
-    run = site.prefect.post(url, json={"parameters": {"request": form}}).json()["id"]
-    ended = site.until(lambda: site.prefect.get(f"/flow_runs/{run}").json(), lambda run: run["state_type"] == "FAILED")
-    assert ended["state"]["message"] == REFUSED
+    run = site.typed("typed")
+    site.until(lambda: site.state(run), lambda state: state == ("FAILED", REFUSED))
     assert "typed" not in site.delivered()
 
 
