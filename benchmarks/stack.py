@@ -19,9 +19,9 @@ import httpx
 import psutil
 
 from deployments.local.programs import BEHIND
+from deployments.local.settings import CHECKOUT, LocalSettings, stack_environment
 from stager.records import Database, StagingRequestRow, get_request, list_requests
 
-CHECKOUT = Path(__file__).parents[1]
 WORKERS = {"warm": ("-m", "workers"), "process": ("-m", "prefect")}
 USERS = 20
 FILE_BYTES = 4096
@@ -38,45 +38,41 @@ class Stack:
     def __post_init__(self) -> None:
         """Choose ports and write down who there is."""
         self.folder.chmod(0o755)  # as a site's areas are: users may enter
-        self.ports = [_free_port() for _ in range(2)]
+        self.settings = LocalSettings(
+            state_dir=self.folder,
+            host="127.0.0.1",
+            port=_free_port(),
+            prefect_port=_free_port(),
+            source_storage_path=self.folder / "storage",
+            target_storage_path=self.folder / "user_areas",
+            database_url=f"sqlite:///{self.folder / 'records.db'}",
+        )
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
         for name in ("storage", "user_areas", "logs"):
             (self.folder / name).mkdir()
         (self.folder / "storage/small.bin").write_bytes(os.urandom(FILE_BYTES))
         users = "".join(f"[users.user{number}]\nuid = {70_000 + number}\ngid = 70000\n" for number in range(USERS))
         (self.folder / "users.toml").write_text(users)
-        self.database = Database(f"sqlite:///{self.folder / 'records.db'}", patience=60)
+        self.database = Database(self.settings.records_url, patience=60)
 
     @property
     def http(self) -> str:
         """The HTTP service."""
-        return f"http://127.0.0.1:{self.ports[0]}"
+        return self.settings.service_url
 
     @property
     def prefect(self) -> str:
         """Prefect's API."""
-        return f"http://127.0.0.1:{self.ports[1]}/api"
+        return f"{self.settings.prefect_url}/api"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `make up` would set."""
+        """What `make up` sets, and what a benchmark wants otherwise."""
         return {
-            **os.environ,
-            "PYTHONPATH": str(CHECKOUT),
-            "PREFECT_HOME": str(self.folder / "prefect"),
-            "PREFECT_API_URL": self.prefect,
-            "PREFECT_SERVER_API_PORT": str(self.ports[1]),
+            **stack_environment(self.settings),
             "PREFECT_SERVER_UI_ENABLED": "false",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-            "PREFECT_WORKER_PREFETCH_SECONDS": "0",
             "PREFECT_WORKER_QUERY_SECONDS": "5" if self.worker_type == "warm" else "1",
-            "SOURCE_STORAGE_PATH": str(self.folder / "storage"),
-            "TARGET_STORAGE_PATH": str(self.folder / "user_areas"),
-            "STAGER_DATABASE_URL": f"sqlite:///{self.folder / 'records.db'}",
             "STAGER_USERS_FILE": str(self.folder / "users.toml"),
-            "STAGER_LOG_FILE": str(self.folder / "logs/service.log"),
             "STAGER_WAIT": "0",
         }
 
@@ -92,7 +88,9 @@ class Stack:
         self.run(*(("-m", "deployments.register") if self.worker_type == "warm" else ("-c", register)))
         self.start_worker()
         options = ("--interface", "asgi", "--factory", "--no-ws", "--log-level", "warning")
-        self._part("http", "-m", "granian", *options, "--port", str(self.ports[0]), "stager.service.app:create_app")
+        self._part(
+            "http", "-m", "granian", *options, "--port", str(self.settings.port), "stager.service.app:create_app"
+        )
         _wait_for(f"{self.http}/health")
 
     def start_server(self) -> None:

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     logging_level: str = Field(
         "INFO",
         validation_alias=AliasChoices("LOGGING_LEVEL", "logging_level"),
-        description="DEBUG, INFO, WARNING or ERROR.",
+        description="DEBUG, INFO, WARNING or ERROR; libraries say nothing below INFO.",
     )
     source_path_for_users: Path | None = Field(
         None, description="Where users see the source storage, when not at the same path; symbolic links point there."

@@ -45,7 +45,10 @@ def set_up_logging(settings: Settings) -> None:
     )
     root = logging.getLogger()
     root.handlers = [_console(), _file(settings)]
-    root.setLevel(settings.logging_level.upper())
+    level = logging.getLevelNamesMapping()[settings.logging_level.upper()]
+    root.setLevel(max(level, logging.INFO))  # what libraries say at DEBUG has bodies of answers in it
+    for ours in ("stager", "blocks"):
+        logging.getLogger(ours).setLevel(level)
     logging.captureWarnings(capture=True)
     granian = logging.getLogger("_granian")  # its lines belong into ours
     granian.handlers, granian.propagate = [], True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,24 @@ def wait_for_line(log: Path, *words: str) -> None:
     while not any(all(word in line for word in words) for line in log.read_text().splitlines()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_at_debug_only_our_own_lines_are_more(tmp_path: Path) -> None:
+    program = """
+import logging, sys
+from pathlib import Path
+from stager.service.logging import set_up_logging
+from stager.settings import Settings
+set_up_logging(Settings(logging_level="DEBUG", log_file=Path(sys.argv[1])))
+for name in ("stager.service.pods", "blocks.areas", "kubernetes_asyncio.client.rest", "aiosqlite"):
+    logging.getLogger(name).debug("a detail")
+    logging.getLogger(name).info("a fact")
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "log")], check=True, capture_output=True)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    detailed = {line["logger"] for line in lines if line["event"] == "a detail"}
+    assert detailed == {"stager.service.pods", "blocks.areas"}
+    assert len([line for line in lines if line["event"] == "a fact"]) == 4
 
 
 def test_each_line_of_a_call_is_json_with_its_id_and_without_its_token_in_file_and_console(
