@@ -20,19 +20,19 @@ FILE_BYTES = 50_000_000
 OLD_FILES = 5
 
 _HIDDEN = "***"
-_SECRET_KEY = re.compile(r"token|passw|secret|authorization|cookie|api_?key|credential", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"token|passw|secret|authorization|cookie|api[_-]?key|credential", re.IGNORECASE)
 _SECRETS = (
     # user:password@ in an address, also when the password has an @ of its own
     (re.compile(r"(://[^\s:/@]*:)[^\s/]+@"), r"\1***@"),
     (
-        re.compile(r"""(?ix) (\b\w*(?:token|passw(?:or)?d|secret|api_?key)\b ['"]? \s*[=:]\s* ['"]?) [^\s&'",}]+"""),
+        re.compile(r"""(?ix) (\b\w*(?:token|passw(?:or)?d|secret|api[_-]?key)\b ['"]? \s*[=:]\s* ['"]?) [^\s&'",}]+"""),
         r"\1***",
     ),
     (re.compile(r"""(?i)(\bauthorization\b['"]?\s*[=:]\s*['"]?)[^'",\r\n}]+"""), r"\1***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
 )
 # What a text must have that any of these finds something in: most have not, and one look costs less than all.
-_MAY_BE_SECRET = re.compile(r"token|passw|secret|api_?key|authorization|bearer|basic|://", re.IGNORECASE)
+_MAY_BE_SECRET = re.compile(r"token|passw|secret|api[_-]?key|authorization|bearer|basic|://", re.IGNORECASE)
 
 
 def set_up_logging(settings: Settings) -> None:

@@ -11,6 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from stager.service.logging import hide_secrets
+
 if TYPE_CHECKING:
     from conftest import ServedDoor
 
@@ -29,6 +33,23 @@ def wait_for_line(log: Path, *words: str) -> None:
     while not any(all(word in line for word in words) for line in log.read_text().splitlines()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("mysql+pymysql://stager:open@sesame@db/records is away", "mysql+pymysql://stager:***@db/records is away"),
+        ("GET /files?token=open-sesame&part=1", "GET /files?token=***&part=1"),
+        ("{'password': 'open-sesame', 'user': 'alice'}", "{'password': '***', 'user': 'alice'}"),
+        ("Authorization: Bearer open-sesame-9d2e", "Authorization: ***"),
+        ("it came with BEARER open-sesame-9d2e", "it came with BEARER ***"),
+        ("X-API-Key: open-sesame", "X-API-Key: ***"),
+        ("a.fits is a basic file of 12 bytes", "a.fits is a basic file of 12 bytes"),
+        ({"deep": [{"access_token": "open-sesame"}, "sesame"]}, {"deep": [{"access_token": "***"}, "sesame"]}),
+    ],
+)
+def test_secrets_are_hidden_wherever_they_stand_and_nothing_else(said: object, kept: object) -> None:
+    assert hide_secrets(None, "", {"event": said}) == {"event": kept}
 
 
 def test_at_debug_only_our_own_lines_are_more(tmp_path: Path) -> None:
