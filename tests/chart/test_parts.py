@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from deployments.pods import base_job_template, read_pods
 from tests.chart.conftest import VALUES, Manifest, Rendered, name_of
 
 Render = Callable[..., Rendered]
+Template = Callable[..., subprocess.CompletedProcess[str]]
 FILES = {file.stem: file for file in VALUES}
 FULLNAME = "staging-skao-staging-service"
 NGINX = "nginx.ingress.kubernetes.io"
@@ -31,6 +34,12 @@ def test_nginx_hands_on_long_downloads_and_event_streams(render: Render) -> None
     annotations = render(FILES["demo"]).of("Ingress", "-api")["metadata"]["annotations"]
     assert annotations[f"{NGINX}/proxy-buffering"] == "off"
     assert int(annotations[f"{NGINX}/proxy-read-timeout"]) >= 3600
+
+
+def test_nginx_lets_in_what_the_service_takes(render: Render) -> None:
+    annotations = render(FILES["demo"]).of("Ingress", "-api")["metadata"]["annotations"]
+    assert annotations[f"{NGINX}/proxy-body-size"] == "0"
+    assert annotations[f"{NGINX}/proxy-request-buffering"] == "off"
 
 
 def test_a_certificate_is_for_its_hosts_and_links_say_https(render: Render) -> None:
@@ -70,6 +79,21 @@ def test_what_is_scaled_has_no_number_of_its_own(render: Render) -> None:
     assert [metric["resource"]["name"] for metric in metrics] == ["cpu", "memory"]
 
 
+def test_scaling_by_nothing_is_refused(template: Template) -> None:
+    nothing = {"enabled": True, "targetCPUUtilizationPercentage": None, "targetMemoryUtilizationPercentage": None}
+    done = template(autoscaling=nothing)
+    assert "give targetCPUUtilizationPercentage or targetMemoryUtilizationPercentage" in done.stderr
+
+
+def test_without_warm_workers_every_request_gets_a_pod(template: Template, render: Render) -> None:
+    cold = {"warmWorker.enabled": False}
+    assert render(**cold).of("ConfigMap", "-environment")["data"]["STAGER_PODS_FROM_ITEMS"] == "0"
+    done = template(**cold, **{"config.settings": {"STAGER_PODS_FROM_ITEMS": 10}})
+    assert "config.settings.STAGER_PODS_FROM_ITEMS: another value of the chart says it" in done.stderr
+    warm = render(**{"config.settings": {"STAGER_PODS_FROM_ITEMS": 10}})
+    assert warm.of("ConfigMap", "-environment")["data"]["STAGER_PODS_FROM_ITEMS"] == "10"
+
+
 def test_the_pods_of_the_api_are_spread_and_not_taken_all_at_once(render: Render) -> None:
     rendered = render(FILES["demo"])
     (spread,) = rendered.pods()["api"]["topologySpreadConstraints"]
@@ -101,6 +125,15 @@ def test_registration_can_read_what_the_chart_says_of_pods(render: Render, value
     assert all(ours[volume["name"]] == volume for volume in pods.volumes)
 
 
+def test_a_finished_run_that_nobody_shall_look_at_goes_at_once(render: Render, tmp_path: Path) -> None:
+    file = tmp_path / "pods.yaml"
+    file.write_text(
+        render(**{"flowRuns.ttlSecondsAfterFinished": 0}).of("ConfigMap", "-registration")["data"]["pods.yaml"]
+    )
+    variables = base_job_template(read_pods(file), namespace="site")["variables"]["properties"]
+    assert variables["ttl_seconds_after_finished"]["default"] == 0
+
+
 def test_databases_and_their_passwords_stay_when_the_release_goes(render: Render) -> None:
     rendered = render(FILES["production"])
     for part in ("-mysql", "-postgresql"):
@@ -114,6 +147,18 @@ def test_with_databases_and_prefect_elsewhere_the_chart_runs_none(render: Render
     assert rendered.of("ConfigMap", "-environment")["data"]["PREFECT_API_URL"] == "https://prefect.example.org/api"
     (url,) = [one for one in rendered.pods()["api"]["containers"][0]["env"] if one["name"] == "STAGER_DATABASE_URL"]
     assert url["valueFrom"]["secretKeyRef"] == {"name": "site-records", "key": "url"}
+
+
+def test_a_prefect_elsewhere_has_to_be_named(template: Template) -> None:
+    done = template(**{"prefect.server.enabled": False})
+    assert "prefect.server.enabled is false: give prefect.apiUrl" in done.stderr
+
+
+@pytest.mark.parametrize("file", ["", "File1.txt"])
+def test_the_test_writes_to_the_source_only_where_it_makes_a_file(render: Render, file: str) -> None:
+    (container,) = render(**{"tests.file": file}).pods()["test"]["containers"]
+    (source,) = [mount for mount in container["volumeMounts"] if mount["name"] == "source"]
+    assert source["readOnly"] is bool(file)
 
 
 def rights(role: Manifest) -> set[tuple[str, str]]:

@@ -31,6 +31,8 @@ labels:
 {{- define "staging.prefectApiUrl" -}}
 {{- if .Values.prefect.apiUrl -}}
 {{- .Values.prefect.apiUrl -}}
+{{- else if not .Values.prefect.server.enabled -}}
+{{- fail "prefect.server.enabled is false: give prefect.apiUrl, the API of the Prefect that is elsewhere" -}}
 {{- else -}}
 http://{{ include "staging.fullname" . }}-prefect:{{ .Values.prefect.server.service.port }}/api
 {{- end -}}

@@ -57,8 +57,8 @@ defaults:
     "cpu_limit" (dig "limits" "cpu" nil $runs.resources)
     "memory_limit" (dig "limits" "memory" nil $runs.resources)
   }}
-  {{- with $value }}
-  {{ $name }}: {{ toString . | quote }}
+  {{- if not (kindIs "invalid" $value) }}
+  {{ $name }}: {{ toString $value | quote }}
   {{- end }}
   {{- end }}
   {{- range $name, $value := dict
@@ -70,8 +70,8 @@ defaults:
     "active_deadline_seconds" $runs.activeDeadlineSeconds
     "ttl_seconds_after_finished" $runs.ttlSecondsAfterFinished
   }}
-  {{- with $value }}
-  {{ $name }}: {{ toJson . }}
+  {{- if or $value (eq (toString $value) "0") }}
+  {{ $name }}: {{ toJson $value }}
   {{- end }}
   {{- end }}
 {{- with .Values.imagePullSecrets }}
