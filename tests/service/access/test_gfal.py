@@ -69,5 +69,13 @@ def test_gfal_stages_for_whom_its_bearer_token_says(gfal: Gfal, tls_door: Served
     assert gfal("bring_online", urls=urls, metadata=[""], pin=3600)["token"] == ""
     assert gfal("abort", urls=urls, token=ours["token"], bearer_token=bob) != [None]
     assert gfal("abort", urls=urls, token=ours["token"], bearer_token=alice) == [None]
-    status = {name: gfal("attribute", url=urls[0], name="user.status", bearer_token=name) for name in (alice, bob)}
-    assert [status[alice].strip(), status[bob].strip()] == ["ONLINE_AND_NEARLINE", "NEARLINE"]
+
+    def status(token: str) -> str:
+        return str(gfal("attribute", url=urls[0], name="user.status", bearer_token=token)).strip()
+
+    assert (status(alice), status(bob)) == ("ONLINE_AND_NEARLINE", "NEARLINE")
+    (tls_door.source / "a.fits").unlink()
+    assert status(alice) == "ONLINE"
+    assert tls_door.client.post(
+        "/api/v1/archiveinfo", json={"paths": ["/a.fits"]}, headers={"Authorization": f"Bearer {alice}"}
+    ).json() == [{"path": "/a.fits", "locality": "DISK"}]
