@@ -20,6 +20,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -112,6 +113,12 @@ class Release:
         chart = ("upgrade", "--install", self.name, str(CHART), "--values", str(self.values))
         self.cluster.helm(*chart, *self.options, *options)
 
+    @contextmanager
+    def prefect(self) -> Iterator[httpx.Client]:
+        """Give a client of Prefect's API."""
+        with forwarded(self.cluster, f"service/{self.fullname}-prefect", 4200, path="/api") as client:
+            yield client
+
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Return the API's answer to a call from within the cluster: its status and its body."""
         script = (
@@ -138,6 +145,10 @@ class Release:
     def _page(self) -> Any:
         status, page = self.call("GET", "/requests?limit=1000")
         return page if status == HTTPStatus.OK else None
+
+    def record(self, request_id: str) -> dict[str, Any]:
+        """Return all that is on record of a request."""
+        return dict(self.call("GET", f"/requests/{request_id}")[1])
 
     def ending(self, request_id: str) -> str | None:
         """Return how a request ended, None while it has not."""
@@ -199,25 +210,34 @@ def a_hand(cluster: Cluster, image: str) -> Iterator[Hand]:
         hand.run("rm", "-r", f"/folders/{cluster.namespace}")
 
 
-def demo_values(hand: Hand, image: str) -> dict[str, Any]:
-    """Return the demo's values: image and host paths apart, all is the chart's default."""
+@contextmanager
+def forwarded(cluster: Cluster, what: str, port: int, *, path: str = "") -> Iterator[httpx.Client]:
+    """Give a client of a port of a pod or a service."""
+    command = ["kubectl", "--namespace", cluster.namespace, "port-forward", what, f":{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
+        try:
+            assert forwarding.stdout is not None
+            here = forwarding.stdout.readline().split()[2]
+            with httpx.Client(base_url=f"http://{here}{path}", timeout=60) as client:
+                yield client
+        finally:
+            forwarding.terminate()
+
+
+def page_values(hand: Hand, image: str) -> dict[str, Any]:
+    """Return the values that docs/kubernetes.md gives: image and host paths apart, all else is the chart's default."""
+    page = (CHART.parents[1] / "docs" / "kubernetes.md").read_text()
+    said = page.partition("```yaml\n")[2].partition("```")[0]
     repository, _, tag = image.rpartition(":")
-    return {
-        "image": {"repository": repository, "tag": tag},
-        "storage": {
-            "source": {"local": {"hostPath": f"{hand.folder}/storage_a"}},
-            "userArea": {"local": {"hostPath": f"{hand.folder}/user_areas"}},
-        },
-        "users": {"alice": {"uid": 70001, "gid": 70002, "groups": [70003]}},
-    }
+    return {"image": {"repository": repository, "tag": tag}} | yaml.safe_load(said.replace("/storages", hand.folder))
 
 
 @pytest.fixture(scope="session")
 def release(cluster: Cluster, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    """The chart, installed with the demo's values and one user, alice."""
+    """The chart, installed with the values of docs/kubernetes.md, which knows one user, alice."""
     with a_hand(cluster, image) as hand:
         values = tmp_path_factory.mktemp("cluster") / "values.yaml"
-        values.write_text(yaml.safe_dump(demo_values(hand, image)))
+        values.write_text(yaml.safe_dump(page_values(hand, image)))
         release = Release(cluster, hand, values)
         release.install()
         yield release

@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
-from tests.cluster.conftest import CHART, Release
-
-PAGE = CHART.parents[1] / "docs" / "kubernetes-operations.md"
-
-
-def commands(heading: str) -> list[str]:
-    """Return the blocks of commands under a heading of the page."""
-    section = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+from tests.cluster.conftest import Release, eventually
+from tests.cluster.pages import carry_out, commands, lay_out
 
 
-def carry_out(release: Release, block: str, folder: Path) -> None:
-    """Run a block in a folder, in the release's namespace."""
-    said = re.sub(r"\b(kubectl|helm) (?=[a-z])", rf"\1 --namespace {release.cluster.namespace} ", block)
-    done = subprocess.run(["bash", "-euc", said], cwd=folder, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-
-
-def test_both_databases_are_saved_and_the_records_come_back(release: Release, tmp_path: Path) -> None:
+def test_both_databases_come_back_from_their_backup(release: Release, tmp_path: Path) -> None:
     release.hand.write("storage_a/kept.txt", "kept")
+    before = set(release.records())
     assert release.stage("kept.txt", "kept.txt")[0] == 200
-    (tmp_path / "charts").symlink_to(CHART.parent)
-    shutil.copy(release.values, tmp_path / "values.yaml")
-    backup, restore = commands("Backup and restore")
+    lay_out(release, tmp_path)
+    backup, restore_records, restore_prefect = commands("kubernetes-operations.md", "Backup and restore")
     records = release.records()
+    (kept,) = records.keys() - before
+    run = f"/flow_runs/{release.record(kept)['flow_run_id']}"
 
     carry_out(release, backup, tmp_path)
     lose = (
         'mysql --user=root --password="$MYSQL_ROOT_PASSWORD" --execute="DROP DATABASE staging; CREATE DATABASE staging"'
     )
     release.cluster.kubectl("exec", f"{release.fullname}-mysql-0", "--", "sh", "-c", lose)
-    carry_out(release, restore, tmp_path)
+    with release.prefect() as prefect:
+        assert prefect.delete(run).is_success
+    carry_out(release, restore_records, tmp_path)
+    carry_out(release, restore_prefect, tmp_path)
 
-    release.cluster.kubectl("rollout", "status", f"deployment/{release.fullname}-api", "--timeout=300s")
+    for part in ("deployment", "-api"), ("statefulset", "-prefect"):
+        release.cluster.kubectl("rollout", "status", f"{part[0]}/{release.fullname}{part[1]}", "--timeout=300s")
     assert release.records() == records
-    assert (tmp_path / "prefect.db").read_bytes().startswith(b"SQLite format 3")
+    with release.prefect() as prefect:
+        assert prefect.get(run).json()["state"]["type"] == "COMPLETED"
+    release.stage("kept.txt", "again.txt")
+    (new,) = release.records().keys() - records.keys()
+    assert eventually(lambda: release.ending(new), "the end of a request to the restored Prefect") == "completed"

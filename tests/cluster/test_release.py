@@ -1,4 +1,4 @@
-"""The chart on a real cluster: it installs with the demo's values, stages, scales, and keeps what it was given."""
+"""The chart on a real cluster: it installs with the page's values, stages, scales, and keeps what it was given."""
 
 from __future__ import annotations
 
@@ -11,12 +11,34 @@ import time
 import httpx
 import pytest
 
-from tests.cluster.conftest import Release
+from tests.cluster.conftest import CHART, Cluster, Release
 
 # As the demo's values name it.
 HOST = "staging-service.local"
 # How long a client takes nothing of a download, in seconds.
 STANDS_STILL = 15.0
+OLD_VALUES = CHART.parents[1] / "tests" / "chart" / "values"
+# Values files of the demo's time, something said on top, and what the notes say of both.
+OLD = [
+    (
+        "nfs.yaml",
+        "storage.source.ceph.enabled=true",
+        [
+            "rewrite-target is left out of the Ingress",
+            "storage.source.ceph.enabled has no effect: storage.source.type says nfs",
+        ],
+    ),
+    (
+        "ceph.yaml",
+        "storage.userArea.ceph.clusterID=site",
+        [
+            "storage.source.ceph.server: Kubernetes has no flexVolume any more",
+            "cephfs.csi.ceph.com, which must know a cluster of the name ceph.example.org",
+            "storage.source.ceph.options: its user and its key are in a Secret now",
+            "storage.userArea.ceph.options: its user and its key are in a Secret now",
+        ],
+    ),
+]
 
 
 def test_helm_test_stages_a_file_and_looks_at_what_came_of_it(release: Release) -> None:
@@ -26,11 +48,11 @@ def test_helm_test_stages_a_file_and_looks_at_what_came_of_it(release: Release) 
 
 
 def test_a_file_is_staged_for_its_user(release: Release) -> None:
-    release.hand.write("storage_a/File1.txt", "from the demo's page")
-    status, answer = release.stage("/mnt/storage_a/File1.txt", "File1Copy.txt")
+    release.hand.write("storage_a/own.txt", "alice's own")
+    status, answer = release.stage("/mnt/storage_a/own.txt", "own.txt")
     assert (status, answer["message"]) == (200, "Data staged for user alice with method local_copy")
-    about = release.hand.run("stat", "--format", "%a %u %g", "/node/user_areas/alice/File1Copy.txt")
-    assert about == "400 70001 70002\n"
+    about = release.hand.run("stat", "--format", "%a %u %g", "/node/user_areas/alice/own.txt")
+    assert about == "400 70001 70001\n"
 
 
 def test_the_notes_say_what_means_something_else_now_and_no_password(release: Release) -> None:
@@ -38,6 +60,18 @@ def test_the_notes_say_what_means_something_else_now_and_no_password(release: Re
     assert "rewrite-target is left out" in notes
     secret = release.cluster.get("secret", f"{release.fullname}-mysql")["data"]
     assert not [key for key, value in secret.items() if base64.b64decode(value).decode() in notes]
+
+
+@pytest.mark.parametrize(("file", "option", "notes"), OLD)
+def test_the_cluster_takes_every_manifest_of_old_values_and_the_notes_say_what_they_mean_now(
+    cluster: Cluster, file: str, option: str, notes: list[str]
+) -> None:
+    options = ("--values", str(OLD_VALUES / file), "--set", option, "--dry-run=server", "--output", "json")
+    judged = json.loads(cluster.helm("install", "judged", str(CHART), *options))
+    manifests = [judged["manifest"], *(hook["manifest"] for hook in judged["hooks"])]
+    cluster.kubectl("create", "--dry-run=server", "--filename", "-", stdin="\n---\n".join(manifests))
+    said = " ".join(judged["info"]["notes"].split())
+    assert [note for note in notes if note not in said] == []
 
 
 @pytest.fixture

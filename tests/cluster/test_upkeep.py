@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -110,6 +111,25 @@ def test_a_database_that_goes_in_mid_run_costs_no_request(release: Release) -> N
         ending = eventually(lambda: release.ending(new), "the end of a request whose database went away")
     assert ending == "completed"
     assert release.hand.run("sh", "-c", "ls /node/user_areas/alice/many | wc -l") == "5000\n"
+
+
+def test_the_api_never_loses_all_its_pods_to_an_eviction(release: Release) -> None:
+    deployment = f"deployment/{release.fullname}-api"
+    release.cluster.kubectl("rollout", "status", deployment, "--timeout=300s")
+    pods = release.cluster.get("pods", "--selector", "app.kubernetes.io/component=api")["items"]
+    first, second = (pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"])
+    assert evicted(release, first) == ""
+    assert "(TooManyRequests)" in evicted(release, second)
+    release.cluster.kubectl("rollout", "status", deployment, "--timeout=300s")
+
+
+def evicted(release: Release, pod: str) -> str:
+    """Evict a pod, as draining its node does, and return what the cluster says against it."""
+    metadata = {"name": pod, "namespace": release.cluster.namespace}
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    path = f"/api/v1/namespaces/{release.cluster.namespace}/pods/{pod}/eviction"
+    command = ["kubectl", "create", "--raw", path, "--filename", "-"]
+    return subprocess.run(command, input=json.dumps(eviction), capture_output=True, text=True, check=False).stderr
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import pytest
 import yaml
 
 from deployments.pods import Pods, base_job_template
-from tests.cluster.conftest import FOLDERS
+from tests.cluster.conftest import FOLDERS, forwarded
 
 if TYPE_CHECKING:
     from tests.cluster.conftest import Cluster
@@ -179,10 +178,12 @@ class Site:
         """Return the name of a request's pod, when there is one."""
         return str(self.until(lambda: self.pods(request_id), bool)[0]["metadata"]["name"])
 
-    def copying(self, destination: str, *, program: str = SLOWED, lease: str = LONG) -> tuple[str, str]:
+    def copying(
+        self, destination: str, *, program: str = SLOWED, lease: str = LONG, **variables: Any
+    ) -> tuple[str, str]:
         """Return a request, and its pod, when it has begun to copy many files, and will for a while."""
         env = [*self.said()["env"], {"name": "STAGER_LEASE", "value": lease}]
-        with self.saying({"command": f"sh -c {shlex.quote(program)}"}, env=env):
+        with self.saying({"command": f"sh -c {shlex.quote(program)}", **variables}, env=env):
             request = self.ask("many", destination)
             pod = self.pod(request)
         self.until(self.delivered, lambda found: any(name.startswith(".stager-") for name in found))
@@ -218,23 +219,9 @@ def opened(cluster: Cluster, image: str) -> Iterator[Site]:
     manifests = MANIFESTS.substitute(NAMESPACE=cluster.namespace, IMAGE=image, FOLDER=folder, FOLDERS=FOLDERS)
     cluster.kubectl("apply", "--filename", "-", stdin=manifests)
     cluster.kubectl("wait", "--for=condition=Ready", "pod/site", f"--timeout={PATIENCE:.0f}s")
-    with forwarded(cluster, 8000) as http, forwarded(cluster, 4200, path="/api") as prefect:
+    with forwarded(cluster, "pod/site", 8000) as http, forwarded(cluster, "pod/site", 4200, path="/api") as prefect:
         site = Site(cluster, folder, http, prefect)
         for flow in ("local-copy", "local-symlink", "symlink-copy"):
             site.until(lambda flow=flow: site.deployment(flow), bool)
         yield site
         site.run('rm -rf "/folders/$1" || rm -r "/folders/$1"', name)  # the service may have written meanwhile
-
-
-@contextmanager
-def forwarded(cluster: Cluster, port: int, *, path: str = "") -> Iterator[httpx.Client]:
-    """Give a client of one of the site's ports."""
-    command = ["kubectl", "--namespace", cluster.namespace, "port-forward", "pod/site", f":{port}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
-        try:
-            assert forwarding.stdout is not None
-            here = forwarding.stdout.readline().split()[2]
-            with httpx.Client(base_url=f"http://{here}{path}", timeout=60) as client:
-                yield client
-        finally:
-            forwarding.terminate()

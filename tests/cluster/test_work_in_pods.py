@@ -1,0 +1,112 @@
+"""The chart's pool of pods: what its Roles, its template of pods and its database are to a run in a pod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.cluster.conftest import Release, eventually
+
+POOL = "/work_pools/staging-kubernetes"
+# Files enough for a pod with little CPU to be copying them for a while.
+MANY = "mkdir /node/storage_a/midway; cd /node/storage_a/midway; head -c 20000000 /dev/urandom | split -b 500 -a 4"
+VALUES = {
+    "config.settings.STAGER_PODS_FROM_ITEMS": "0",
+    "config.settings.STAGER_WAIT": "0",
+    "config.settings.STAGER_RECONCILE_INTERVAL": "1",
+    "flowRuns.resources.requests.cpu": "10m",
+}
+
+
+@pytest.fixture(scope="module")
+def pooled(release: Release) -> Release:
+    """The release, whose every request gets a pod, and which nobody waits for."""
+    release.install(*(option for key, value in VALUES.items() for option in ("--set", f"{key}={value}")))
+    release.hand.write("storage_a/pooled.txt", "pooled")
+    return release
+
+
+@pytest.fixture(scope="module")
+def prefect(pooled: Release) -> Iterator[httpx.Client]:
+    with pooled.prefect() as client:
+        yield client
+
+
+@contextmanager
+def edited(prefect: httpx.Client, **defaults: str) -> Iterator[None]:
+    """Let the job variables have other defaults, as somebody edits them in Prefect, until the body ends."""
+    template = prefect.get(POOL).raise_for_status().json()["base_job_template"]
+    other = deepcopy(template)
+    for name, value in defaults.items():
+        other["variables"]["properties"][name]["default"] = value
+    prefect.patch(POOL, json={"base_job_template": other}).raise_for_status()
+    try:
+        yield
+    finally:
+        prefect.patch(POOL, json={"base_job_template": template}).raise_for_status()
+
+
+def asked(pooled: Release, source: str, destination: str) -> str:
+    """Ask for a staging, and return the request's id at once."""
+    status, answer = pooled.stage(source, destination)
+    assert status == HTTPStatus.ACCEPTED
+    return str(answer["request_id"])
+
+
+def ended(pooled: Release, request: str) -> dict[str, Any]:
+    """Return a request's record when it has ended."""
+    eventually(lambda: pooled.ending(request), "the end of a request")
+    return pooled.record(request)
+
+
+def of_its_run(pooled: Release, kind: str, request: str) -> list[dict[str, Any]]:
+    """Return the Jobs or the pods of a request's flow run."""
+    run = pooled.record(request)["flow_run_id"]
+    return list(pooled.cluster.get(kind, "--selector", f"prefect.io/flow-run-id={run}")["items"])
+
+
+def test_helm_test_stages_a_file_through_the_pool(pooled: Release) -> None:
+    before = set(pooled.records())
+    pooled.cluster.helm("test", pooled.name, "--timeout", "10m")
+    (request,) = set(pooled.records()) - before
+    assert pooled.record(request)["acting_as"] == "staging-test (uid 65532, gid 65532)"
+    (job,) = of_its_run(pooled, "jobs", request)
+    assert job["status"]["succeeded"] == 1
+
+
+def test_an_image_that_cannot_be_pulled_is_on_record(pooled: Release, prefect: httpx.Client) -> None:
+    with edited(prefect, image="skao-staging-service:none"):
+        record = ended(pooled, request := asked(pooled, "pooled.txt", "refused.txt"))
+    assert record["status"] == "failed"
+    assert "its image skao-staging-service:none cannot be pulled" in record["error_reason"]
+    eventually(lambda: not of_its_run(pooled, "jobs", request), "no Job of a run that can never begin")
+
+
+def test_cancelling_in_prefect_ends_a_pod_of_the_chart(pooled: Release, prefect: httpx.Client) -> None:
+    pooled.hand.run("sh", "-ec", MANY)
+    with edited(prefect, cpu_limit="300m"):
+        request = asked(pooled, "midway", "midway")
+        eventually(lambda: ".stager-" in delivered(pooled), "a run that copies")
+    run = pooled.record(request)["flow_run_id"]
+    prefect.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}}).raise_for_status()
+    assert ended(pooled, request)["status"] == "cancelled"
+    eventually(lambda: not going(pooled, request), "the end of a cancelled run's pod")
+    assert "midway" not in delivered(pooled)
+    assert ".stager-" not in delivered(pooled)
+
+
+def delivered(pooled: Release) -> str:
+    """Return the names in alice's folder, temporary ones too."""
+    return pooled.hand.run("sh", "-c", "ls -A /node/user_areas/alice || true")
+
+
+def going(pooled: Release, request: str) -> list[str]:
+    """Return how the pods of a request stand that have not ended."""
+    phases = [pod["status"]["phase"] for pod in of_its_run(pooled, "pods", request)]
+    return [phase for phase in phases if phase in {"Pending", "Running"}]
