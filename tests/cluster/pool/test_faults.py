@@ -7,14 +7,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster.pool.conftest import FROZEN, Site
+from tests.cluster.pool.node import kubelet, processes_of, stopped
 
-# Notes a fault for the table in docs/kubernetes-pool.md: its name, its request, since when (time.monotonic).
+# Notes a fault for the table in docs/kubernetes-faults.md: its name, its request, since when (time.monotonic).
 Note = Callable[[str, str, float], None]
 
 
@@ -37,14 +37,20 @@ def arrived(site: Site, request: str, destination: str) -> None:
     assert site.until(lambda: site.is_cleared(request), bool)
 
 
-def refused(site: Site, request: str, reason: str) -> None:
-    """Hold a request that can have no pod to its promise: closed with the reason, tried no second time."""
+def closed(site: Site, request: str, reason: str) -> dict[str, Any]:
+    """Return the record of a request that no pod can do: it has the reason, and was tried no second time."""
     record = site.ended(request)
     assert record["status"] == "failed"
     assert reason in record["error_reason"]
     assert record["items"][0]["error_type"] == "PodImpossible"
     assert [kind for kind, _ in site.events(request) if kind == "resubmitted"] == []
     assert site.until(lambda: site.is_cleared(request), bool)
+    return record
+
+
+def refused(site: Site, request: str, reason: str) -> None:
+    """Hold a request that can have no pod to its promise: closed with the reason, which Prefect says too."""
+    record = closed(site, request, reason)
     assert site.flow_run(request)["state"]["message"] == record["error_reason"]
 
 
@@ -72,11 +78,11 @@ def test_a_run_whose_pod_is_evicted_is_done_by_another(site: Site, note: Note) -
 
 
 def test_a_run_whose_node_dies_is_done_by_another(site: Site, note: Note) -> None:
-    kubelet = _kubelet()
+    node = kubelet()
     request, _ = site.copying("node", lease="15")
     run, since = site.flow_run(request)["id"], time.monotonic()
-    with site.directly() as http, stopped(kubelet):
-        for process in _processes_of(run):
+    with site.directly() as http, stopped(node):
+        for process in processes_of(run):
             with suppress(ProcessLookupError):  # the pod's first process takes the others with it
                 os.kill(process, signal.SIGKILL)
         site.until(lambda: http.get(f"/requests/{request}").json()["status"], lambda status: status == "submitted")
@@ -102,6 +108,14 @@ def test_a_run_that_needs_too_much_memory_fails_at_once(site: Site, note: Note) 
     note("The pod is killed for its memory limit", request, since)
 
 
+def test_a_run_that_takes_longer_than_its_job_may_fails_at_once(site: Site, note: Note) -> None:
+    since = time.monotonic()
+    request, _ = site.copying("deadline", active_deadline_seconds=20)
+    closed(site, request, "it took longer than the 20 seconds that a Job may take")
+    note("It takes longer than `active_deadline_seconds=20`", request, since)
+    assert "deadline" not in site.delivered()
+
+
 def test_an_image_that_does_not_exist_fails_at_once(site: Site, note: Note) -> None:
     with site.saying({"image": "skao-staging-service:none"}):
         request, since = site.ask("a.fits", "image"), time.monotonic()
@@ -123,6 +137,18 @@ def test_a_node_that_is_full_is_waited_for_and_said(site: Site, note: Note) -> N
         request, since = site.ask("a.fits", "full"), time.monotonic()
         refused(site, request, "no node can take its pod: 0/1 nodes are available: 1 Insufficient cpu")
     note("No node has room", request, since)
+
+
+def test_a_pod_that_waits_for_a_node_begins_when_there_is_one(site: Site, note: Note) -> None:
+    label = f"staging-tests/room={site.cluster.namespace}"
+    with site.saying({"node_selector": dict([label.split("=")])}):
+        request, since = site.ask("a.fits", "room"), time.monotonic()
+        site.until(lambda: said(site, request), lambda words: "no node can take its pod" in words)
+        with a_node_with(site, label):
+            assert site.ended(request)["status"] == "completed"
+    note("No node is as the pod must have it, and one becomes so", request, since)
+    assert site.differences("a.fits", "room") == ""
+    assert [kind for kind, _ in site.events(request) if kind == "resubmitted"] == []
 
 
 def test_a_quota_that_forbids_the_pod_is_waited_for_and_said(site: Site, note: Note) -> None:
@@ -179,13 +205,14 @@ def a_quota(site: Site) -> Iterator[None]:
 
 
 @contextmanager
-def stopped(process: int) -> Iterator[None]:
-    """Let a process do nothing until the body ends."""
-    os.kill(process, signal.SIGSTOP)
+def a_node_with(site: Site, label: str) -> Iterator[None]:
+    """Let a node have a label until the body ends."""
+    node = site.cluster.get("nodes")["items"][0]["metadata"]["name"]
+    site.cluster.kubectl("label", "node", node, label)
     try:
         yield
     finally:
-        os.kill(process, signal.SIGCONT)
+        site.cluster.kubectl("label", "node", node, f"{label.partition('=')[0]}-")
 
 
 def _twin(job: dict[str, Any]) -> dict[str, Any]:
@@ -201,28 +228,3 @@ def _twin(job: dict[str, Any]) -> dict[str, Any]:
         "metadata": metadata,
         "spec": {"template": template, "backoffLimit": 0},
     }
-
-
-def _kubelet() -> int:
-    """Return the process that is this machine's kubelet."""
-    found = [process for process in _processes() if _read(process, "comm") == b"kubelet\n"]
-    if not found or os.geteuid() != 0:
-        pytest.skip("needs root on a machine that is the cluster's node")
-    return found[0]
-
-
-def _processes_of(flow_run: str) -> list[int]:
-    """Return the processes of a run's pod, its first one first."""
-    mark = f"PREFECT__FLOW_RUN_ID={flow_run}".encode()
-    return [process for process in _processes() if mark in _read(process, "environ").split(b"\0")]
-
-
-def _processes() -> list[int]:
-    return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-
-
-def _read(process: int, file: str) -> bytes:
-    try:
-        return Path(f"/proc/{process}/{file}").read_bytes()
-    except OSError:  # it has ended
-        return b""
