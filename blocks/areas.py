@@ -79,6 +79,11 @@ def known_areas() -> tuple[StorageArea, ...]:
     Without an answer from Prefect, those of the settings and those known from earlier.
     """
     refresh_areas()
+    return areas_at_hand()
+
+
+def areas_at_hand() -> tuple[StorageArea, ...]:
+    """Return all storage areas by name as they were when Prefect was last asked, without asking."""
     found = {area.name: area for area in areas_of(get_settings())}
     found |= {name: known.area for name, known in tuple(_known.items())}
     return tuple(found[name] for name in sorted(found))

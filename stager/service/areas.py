@@ -9,7 +9,6 @@ from stager.errors import DestinationNotWritable, StorageFault
 from stager.models import StorageArea
 from stager.paths import locate, open_area
 from stager.records import StagingRequestRow
-from stager.settings import Settings
 
 
 def resolve_area(name: str) -> StorageArea:
@@ -19,29 +18,28 @@ def resolve_area(name: str) -> StorageArea:
     return resolve(name)
 
 
-def configured_areas(settings: Settings) -> tuple[StorageArea, ...]:
-    """Return the storage areas that the settings define; may block for seconds at the first call."""
-    from blocks.areas import areas_of  # noqa: PLC0415 - likewise
-
-    return areas_of(settings)
-
-
-def check_area(name: str, *, written: bool) -> None:
-    """Return when a storage area is there, and can be written if it is to be.
+def check_area(area: StorageArea) -> None:
+    """Return when a storage area is there, and can be written if users' folders are in it.
 
     Raises
     ------
     StagingError
-        It is not there, cannot be read, or cannot be written.
+        It is not there, or cannot be written.
     """
-    area = resolve_area(name)
     try:
         with open_area(area.path) as folder:
             is_writable = os.access(f"/proc/self/fd/{folder.fd}", os.W_OK | os.X_OK)
     except OSError as error:
         raise StorageFault(str(area.path), error.strerror or str(error)) from error
-    if written and not is_writable:
+    if area.per_user and not is_writable:
         raise DestinationNotWritable(str(area.path), "no permission, or mounted read-only")
+
+
+def areas_at_hand() -> tuple[StorageArea, ...]:
+    """Return all storage areas as they were when Prefect was last asked."""
+    from blocks.areas import areas_at_hand as at_hand  # noqa: PLC0415 - likewise
+
+    return at_hand()
 
 
 def known_areas() -> tuple[StorageArea, ...]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from stager.models import StagingItem, StagingRequest
 from stager.records import Database, create_request, fail_request
 
 if TYPE_CHECKING:
-    from conftest import MariaDB, ServedDoor
+    from conftest import ServedDoor
 
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]
 NOBODY = "http://127.0.0.1:9/api"
@@ -80,45 +80,6 @@ def test_no_user_and_no_path_is_in_the_figures(lone_door: ServedDoor) -> None:
 
     assert re.search(r'route="/requests/\{request_id\}"', text)
     assert [word for word in ("alice", request_id, "secret-product", "such-place", "BREW") if word in text] == []
-
-
-def parts(door: ServedDoor) -> tuple[int, str, dict[str, Any]]:
-    answer = door.client.get("/health/ready")
-    return answer.status_code, answer.json()["status"], answer.json()["parts"]
-
-
-def test_a_service_lives_whatever_is_away(lone_door: ServedDoor) -> None:
-    assert lone_door.client.get("/health/live").json() == {"status": "alive"}
-
-
-def test_a_service_is_ready_when_all_parts_are(door: ServedDoor) -> None:
-    assert parts(door)[:2] == (200, "ready")
-
-
-def test_each_part_that_is_away_is_named_with_its_reason(serve: Serve, tmp_path: Path) -> None:
-    with serve(tmp_path, database_url=f"sqlite:///{tmp_path}/records.db", prefect_api=NOBODY) as door:
-        door.source.rmdir()
-        status, word, found = parts(door)
-
-    assert (status, word) == (200, "degraded")
-    assert found["database"] == {"is_reachable": True, "reason": None}
-    assert found["area user"]["is_reachable"]
-    assert found["area source"]["reason"] == f"Storage fault: {door.source}: No such file or directory"
-    assert found["prefect"]["reason"].startswith("Prefect does not answer: ")
-
-
-def test_without_its_database_a_service_is_not_ready(serve: Serve, own_mariadb: MariaDB, tmp_path: Path) -> None:
-    with serve(tmp_path, database_url=own_mariadb.create_database(), prefect_api=NOBODY) as door:
-        own_mariadb.stop()
-        away = parts(door)
-        own_mariadb.start()
-        back = parts(door)
-
-    assert away[:2] == (503, "unready")
-    # The second where others wait for it already, in all the threads that ask it.
-    reasons = ("The records database does not answer: ", "no answer within 4 s")
-    assert away[2]["database"]["reason"].startswith(reasons)
-    assert back[0] == 200
 
 
 def lines(door: ServedDoor, **params: str | int) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,15 +15,18 @@ from starlette.responses import Response
 
 from stager.errors import StagingError
 from stager.records import Database
-from stager.service.areas import check_area, configured_areas
+from stager.service.areas import areas_at_hand, check_area, known_areas
 from stager.service.door import OpenDoor
+from stager.service.looks import Looks
 from stager.service.problems import RETRY_AFTER
 
 router = APIRouter(tags=["site"])
 
 # How long a part may take to answer, in seconds; probes give up soon after.
 LIMIT = 4.0
-_probes = ThreadPoolExecutor(2, thread_name_prefix="probe")
+# How long Prefect may take to say which storage areas there are; after that, those that were known last count.
+AREAS_LIMIT = 1.0
+_looks = Looks()
 
 
 class PartHealth(BaseModel):
@@ -65,10 +67,20 @@ class Readiness(BaseModel):
     parts: dict[str, PartHealth] = Field(description="How each part is doing.")
 
 
+THERE = PartHealth(is_reachable=True)
+AWAY = PartHealth(is_reachable=False, reason=f"no answer within {LIMIT:g} s")
+
+
+def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says of a 503."""
+    content = {"application/json": {"example": answer.model_dump()}}
+    return {503: {"model": type(answer), "description": description, "content": content}}
+
+
 @router.get(
     "/health",
     summary="Whether the database and Prefect answer",
-    responses={503: {"model": Health, "description": "A part does not answer."}},
+    responses=_without("A part does not answer.", Health(status="unhealthy", database=AWAY, prefect=THERE)),
 )
 @router.get("/health/", include_in_schema=False)
 async def show_health(door: OpenDoor, response: Response) -> Health:
@@ -92,7 +104,9 @@ async def show_life() -> Alive:
 @router.get(
     "/health/ready",
     summary="Whether the service can do its work, part by part",
-    responses={503: {"model": Readiness, "description": "The database does not answer."}},
+    responses=_without(
+        "The database does not answer.", Readiness(status="unready", parts={"database": AWAY, "area source": THERE})
+    ),
 )
 @router.get("/health/ready/", include_in_schema=False)
 async def show_readiness(door: OpenDoor, response: Response) -> Readiness:
@@ -101,11 +115,13 @@ async def show_readiness(door: OpenDoor, response: Response) -> Readiness:
     Only without the database a caller is better off elsewhere: what is asked
     for while Prefect or a storage is away is recorded, and done later.
     """
-    areas = {area.name: area.per_user for area in await asyncio.to_thread(configured_areas, door.settings)}
+    with suppress(TimeoutError):
+        await asyncio.wait_for(_looks.look(known_areas), AREAS_LIMIT)
+    areas = {f"area {area.name}": area for area in await asyncio.to_thread(areas_at_hand)}
     checks = {
         "database": _health(door.ask(_select)),
         "prefect": _health(door.prefect.check()),
-        **{f"area {name}": _health(_look_at(name, written=written)) for name, written in areas.items()},
+        **{part: _health(_looks.look(check_area, area)) for part, area in areas.items()},
     }
     parts = dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
     if not parts["database"].is_reachable:
@@ -118,11 +134,6 @@ def _readiness(parts: Mapping[str, PartHealth]) -> Literal["ready", "degraded", 
     if not parts["database"].is_reachable:
         return "unready"
     return "ready" if all(part.is_reachable for part in parts.values()) else "degraded"
-
-
-async def _look_at(area: str, *, written: bool) -> None:
-    """Return when a storage area is there; a hung mount holds up the probes' own threads, and nothing else."""
-    await asyncio.get_running_loop().run_in_executor(_probes, partial(check_area, area, written=written))
 
 
 async def _health(check: Awaitable[object]) -> PartHealth:

@@ -1,0 +1,144 @@
+"""What is away is named, and holds up nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import MariaDB, PrefectServer, ServedDoor
+
+Serve = Callable[..., AbstractContextManager["ServedDoor"]]
+NOBODY = "http://127.0.0.1:9/api"
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def parts(door: ServedDoor) -> tuple[int, str, dict[str, Any]]:
+    answer = door.client.get("/health/ready")
+    return answer.status_code, answer.json()["status"], answer.json()["parts"]
+
+
+def eventually(door: ServedDoor, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while not holds(found := parts(door)[2]):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    return found
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Mount a folder onto itself, read-only."""
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
+def hung(folder: Path) -> Iterator[None]:
+    """Mount a file system onto a folder that never answers a call; at the end all calls fail."""
+    with open("/dev/fuse", "r+b", buffering=0) as server:  # noqa: PTH123 - no file to seek in
+        options = f"fd={server.fileno()},rootmode=40000,user_id=0,group_id=0"
+        command = ["mount", "-i", "-t", "fuse", "-o", options, "nobody", folder]
+        subprocess.run(command, check=True, pass_fds=[server.fileno()])
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_service_lives_whatever_is_away(lone_door: ServedDoor) -> None:
+    assert lone_door.client.get("/health/live").json() == {"status": "alive"}
+
+
+def test_a_service_is_ready_when_all_parts_are(door: ServedDoor) -> None:
+    assert parts(door)[:2] == (200, "ready")
+
+
+def test_each_part_that_is_away_is_named_with_its_reason(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, database_url=f"sqlite:///{tmp_path}/records.db", prefect_api=NOBODY) as door:
+        door.source.rmdir()
+        status, word, found = parts(door)
+
+    assert (status, word) == (200, "degraded")
+    assert found["database"] == {"is_reachable": True, "reason": None}
+    assert found["area user"]["is_reachable"]
+    assert found["area source"]["reason"] == f"Storage fault: {door.source}: No such file or directory"
+    assert found["prefect"]["reason"].startswith("Prefect does not answer: ")
+
+
+@pytest.fixture
+def lost_area(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A storage area that Prefect alone knows, of a folder that is nowhere."""
+    monkeypatch.setenv("PREFECT_HOME", str(prefect.home))
+    monkeypatch.setenv("PREFECT_API_URL", prefect.api)
+    program = (
+        "from pathlib import Path; from blocks.storage_area import StorageAreaBlock;"
+        "StorageAreaBlock(path=Path('/nowhere')).save('lost', overwrite=True)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    yield "lost"
+    for block in prefect.client.get("/block_types/slug/storage-area/block_documents").json():
+        prefect.client.delete(f"/block_documents/{block['id']}").raise_for_status()
+
+
+def test_an_area_that_only_prefect_knows_is_looked_at_too(
+    serve: Serve, prefect: PrefectServer, lost_area: str, tmp_path: Path
+) -> None:
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": prefect.api}
+    with serve(tmp_path, **where) as door:
+        found = eventually(door, lambda found: f"area {lost_area}" in found)
+
+    assert found[f"area {lost_area}"]["reason"] == "Storage fault: /nowhere: No such file or directory"
+    assert found["area source"]["is_reachable"]
+
+
+@needs_root
+def test_an_area_that_became_read_only_is_named(serve: Serve, tmp_path: Path) -> None:
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NOBODY}
+    with serve(tmp_path, **where) as door, read_only(door.source), read_only(door.user_areas):
+        _, word, found = parts(door)
+
+    assert word == "degraded"
+    assert found["area source"]["is_reachable"]
+    reason = "no permission, or mounted read-only"
+    assert found["area user"]["reason"] == f"Destination cannot be written: {door.user_areas}: {reason}"
+
+
+@needs_root
+def test_a_hung_storage_is_named_and_the_others_answer_as_before(serve: Serve, tmp_path: Path) -> None:
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NOBODY}
+    with serve(tmp_path, **where) as door:
+        with hung(door.source):
+            hanging = [parts(door)[2] for _ in range(3)]
+        back = eventually(door, lambda found: bool(found["area source"]["is_reachable"]))
+
+    for found in hanging:
+        assert found["area source"] == {"is_reachable": False, "reason": "no answer within 4 s"}
+        assert found["area user"]["is_reachable"]
+    assert back["area user"]["is_reachable"]
+
+
+def test_without_its_database_a_service_is_not_ready(serve: Serve, own_mariadb: MariaDB, tmp_path: Path) -> None:
+    with serve(tmp_path, database_url=own_mariadb.create_database(), prefect_api=NOBODY) as door:
+        own_mariadb.stop()
+        away = parts(door)
+        own_mariadb.start()
+        back = parts(door)
+
+    assert away[:2] == (503, "unready")
+    # The second where others wait for it already, in all the threads that ask it.
+    reasons = ("The records database does not answer: ", "no answer within 4 s")
+    assert away[2]["database"]["reason"].startswith(reasons)
+    assert back[0] == 200
