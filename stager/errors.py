@@ -21,7 +21,7 @@
     ├── DestinationError             the destination does not take it
     │   ├── DestinationExists        DestinationDiffers     DestinationBusy (retryable)
     │   ├── DestinationNotWritable   NoSpace                DestinationTampered
-    │   ├── HardLinkImpossible
+    │   ├── HardLinkImpossible       QuotaExceeded (a NoSpace)
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
@@ -448,11 +448,18 @@ class DestinationNotWritable(DestinationError):
 
 
 class NoSpace(DestinationError):
-    """The file system or the quota is full."""
+    """The file system is full."""
 
-    mended_by = "operator"
+    mended_by: ClassVar[MendedBy] = "operator"
     http_status = 507
     template = "No space at the destination: {path}: {reason}"
+
+
+class QuotaExceeded(NoSpace):
+    """The user has as much on the file system as their quota allows."""
+
+    mended_by = "you"
+    template = "The user's disk quota is used up: {path}: {reason}"
 
 
 class DestinationTampered(DestinationError):
@@ -605,7 +612,7 @@ _DESTINATION_ERRORS: dict[int, type[PathError]] = {
     errno.EPERM: DestinationNotWritable,
     errno.EROFS: DestinationNotWritable,
     errno.ENOSPC: NoSpace,
-    errno.EDQUOT: NoSpace,
+    errno.EDQUOT: QuotaExceeded,
     errno.EMLINK: HardLinkImpossible,
 }
 

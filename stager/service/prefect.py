@@ -11,6 +11,7 @@ import httpx
 
 from stager.errors import DeploymentMissing, PrefectUnavailable, RunRefused
 from stager.records import Ride
+from stager.service.place import Line, Place, Worker
 
 # Answers that say nothing of the call itself: asked again later, it may succeed.
 _NOT_NOW = frozenset({401, 403, 408, 425, 429})
@@ -36,20 +37,6 @@ class FlowRun:
     def is_over(self) -> bool:
         """It neither runs nor ever will."""
         return self.state in {"COMPLETED", "FAILED", CRASHED, CANCELLED}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run that has not begun stands, and whether anybody will take it."""
-
-    state: str
-    name: str
-    message: str
-    since: datetime
-    pool: str | None = None
-    is_paused: bool = False
-    worker_seen: datetime | None = None
-    ahead: int = 0
 
 
 def deployment_of(method: str, *, in_pod: bool) -> str:
@@ -144,23 +131,40 @@ class PrefectClient:
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         run = _body(answer)
-        place, pool = _place(run), run.get("work_pool_name")
-        if not pool or place.state != "SCHEDULED":
+        place, pool, queue = _place(run), run.get("work_pool_name"), run.get("work_queue_name")
+        if not (pool and queue) or place.state != "SCHEDULED":
             return place
-        workers = _body(await self._ask("POST", f"/work_pools/{pool}/workers/filter", {}))
-        seen = [moment for worker in workers if (moment := _moment(worker.get("last_heartbeat_time")))]
-        is_paused = _body(await self._ask("GET", f"/work_pools/{pool}"))["is_paused"]
-        ahead = await self._ahead(pool, run["expected_start_time"])
-        return replace(place, pool=pool, is_paused=is_paused, worker_seen=max(seen, default=None), ahead=ahead)
+        of_pool, of_queue = (
+            {"work_pools": _named(pool)},
+            {"work_pools": _named(pool), "work_pool_queues": _named(queue)},
+        )
+        return replace(
+            place,
+            pool=await self._line(f"/work_pools/{pool}", of_pool),
+            queue=await self._line(f"/work_pools/{pool}/queues/{queue}", of_queue),
+            worker=await self._worker(pool),
+            ahead=await self._ahead(of_pool, run["expected_start_time"]),
+        )
 
-    async def _ahead(self, pool: str, expected: str) -> int:
+    async def _line(self, path: str, its: dict[str, Any]) -> Line:
+        said = _body(await self._ask("GET", path))
+        is_under_way = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}}  # as Prefect counts
+        under_way = _body(await self._ask("POST", "/flow_runs/count", is_under_way | its))
+        return Line(said["name"], said["is_paused"], said["concurrency_limit"], under_way)
+
+    async def _worker(self, pool: str) -> Worker | None:
+        """Return the worker of a pool that was seen last."""
+        found = _body(await self._ask("POST", f"/work_pools/{pool}/workers/filter", {}))
+        workers = [Worker(one["name"], seen) for one in found if (seen := _moment(one.get("last_heartbeat_time")))]
+        return max(workers, key=lambda worker: worker.seen, default=None)
+
+    async def _ahead(self, its: dict[str, Any], expected: str) -> int:
         """Return how many runs of a pool were to begin before a moment and have not."""
         not_begun = {
             "state": {"type": {"any_": ["SCHEDULED", "PENDING"]}},
             "expected_start_time": {"before_": expected},
         }
-        body = {"flow_runs": not_begun, "work_pools": {"name": {"any_": [pool]}}}
-        return max(0, int(_body(await self._ask("POST", "/flow_runs/count", body))) - 1)
+        return max(0, int(_body(await self._ask("POST", "/flow_runs/count", {"flow_runs": not_begun} | its))) - 1)
 
     async def _deployment(self, name: str) -> str:
         if name not in self._deployments:
@@ -197,6 +201,10 @@ def _place(run: dict[str, Any]) -> Place:
     state = run["state"] or {}
     since = _moment(state.get("timestamp")) or _moment(run.get("created")) or datetime.now(UTC)
     return Place(str(run["state_type"]), str(state.get("name")), str(state.get("message") or ""), since)
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"name": {"any_": [name]}}
 
 
 def _moment(text: str | None) -> datetime | None:

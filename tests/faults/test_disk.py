@@ -13,7 +13,7 @@ import pytest
 from tests.faults.conftest import Stager, facts
 
 MIB = 1 << 20
-FULL = ("ENOSPC", "EDQUOT")
+FULL = {"ENOSPC": "NoSpace", "EDQUOT": "QuotaExceeded"}
 FAULTY = ("EIO", "ESTALE")
 # Sizes that go each its own way: read at once, in blocks, in blocks by two threads.
 SIZES = {"small": 1000, "large": 2 * MIB, "parallel": 16 * MIB}
@@ -51,7 +51,7 @@ def make_product(areas: dict[str, Any], kind: str) -> tuple[Path, Path]:
 
 
 def expected_class(error: str) -> str:
-    return "NoSpace" if error in FULL else "StorageFault"
+    return FULL.get(error, "StorageFault")
 
 
 @pytest.mark.parametrize("error", [*FULL, *FAULTY])

@@ -51,13 +51,15 @@ def test_a_fault_that_may_pass_is_tried_again_and_ends_well(site: Site, call: st
     assert sorted(path.name for path in (site.users / "alice/new").iterdir()) == ["a.fits", "b.fits"]
 
 
-def test_a_fault_that_does_not_pass_is_not_tried_again(site: Site) -> None:
+@pytest.mark.parametrize(("fault", "error"), [("ENOSPC", "NoSpace"), ("EDQUOT", "QuotaExceeded")])
+def test_a_fault_that_does_not_pass_is_not_tried_again(site: Site, fault: str, error: str) -> None:
     request_id = site.request(("a.fits", "a.fits"), ("a.fits", "b.fits"))
-    state, _ = site.run("local_copy", request_id, prefix=failing("renameat2", "EDQUOT"))
+    state, _ = site.run("local_copy", request_id, prefix=failing("renameat2", fault))
     assert state.startswith("Failed: 1 of 2 items failed"), state
-    assert "EDQUOT" in state
+    assert fault in state
     assert {tries for _, tries in site.task_runs(request_id)} == {1}
-    assert [file.status for file in site.files(request_id)] == [Status.FAILED, Status.COMPLETED]
+    ended = [(file.status, file.error_type) for file in site.files(request_id)]
+    assert ended == [(Status.FAILED, error), (Status.COMPLETED, None)]
     assert [path.name for path in (site.users / "alice").iterdir()] == ["b.fits"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager.errors import StorageFault
+from stager.errors import DestinationBusy, SourceChanged, StagingError, StorageFault
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records import (
     cancel_request,
@@ -19,6 +20,7 @@ from stager.records import (
     note_progress,
     note_trouble,
     note_waits,
+    renew_requests,
     start_requests,
     wait_for,
 )
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 DONE: dict[str, Any] = {"status": Status.COMPLETED, "bytes_done": 1000, "files_done": 1}
+REQUEST = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),))
 LEFT: dict[str, Any] = {"items": [("a", "a"), ("b", "b")]}
 
 
@@ -52,10 +55,7 @@ def placed(door: ServedDoor, prefect: PrefectServer) -> Callable[[], tuple[str, 
         wanted = {"name": pool, "flow_id": flow["id"], "work_pool_name": pool, "enforce_parameter_schema": False}
         deployment = prefect.client.post("/deployments/", json=wanted).raise_for_status().json()
         run = prefect.client.post(f"/deployments/{deployment['id']}/create_flow_run", json={}).raise_for_status().json()
-        request = StagingRequest(
-            method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),)
-        )
-        return create_request(door.database, request, flow_run_id=run["id"]).id, run["id"], pool
+        return create_request(door.database, REQUEST, flow_run_id=run["id"]).id, run["id"], pool
 
     return place
 
@@ -74,13 +74,58 @@ def test_a_run_in_prefects_queue_says_what_it_waits_for(
 
     assert told(nobody) == ("NoWorker", "operator")
     assert nobody["message"] == f"no worker asks for runs of the work pool {pool}: none ever has"
-    assert (told(polled), polled["message"]) == (
-        ("QueuedInPrefect", "nobody"),
-        "its run waits for a worker, behind 0 of other requests",
+    assert told(polled) == ("QueuedInPrefect", "nobody")
+    assert re.fullmatch(
+        r"its run waits for the worker w, which was there at [-\d]+ [:\d]+ UTC, behind 0 of other requests",
+        polled["message"],
     )
     assert told(paused) == ("PoolPaused", "operator")
     assert told(starting) == ("RunStarting", "nobody")
     assert starting["message"] == "pod/x: 0/3 nodes are available: insufficient memory"
+
+
+def test_a_run_in_a_paused_queue_says_so(
+    door: ServedDoor, prefect: PrefectServer, placed: Callable[[], tuple[str, str, str]]
+) -> None:
+    _, _, pool = placed()
+    queue = {"name": "held", "is_paused": True}
+    prefect.client.post(f"/work_pools/{pool}/queues", json=queue).raise_for_status()
+    deployment = prefect.client.get(f"/deployments/name/{pool}/{pool}").json()["id"]
+    wanted = {"work_queue_name": "held"}
+    run = prefect.client.post(f"/deployments/{deployment}/create_flow_run", json=wanted).raise_for_status().json()["id"]
+    seen = explain(door, create_request(door.database, REQUEST, flow_run_id=run).id)
+
+    assert (told(seen), seen["message"]) == (("QueuePaused", "operator"), f"the work queue held of {pool} is paused")
+
+
+def test_a_limit_that_is_reached_is_told_as_what_a_run_waits_for(
+    door: ServedDoor, prefect: PrefectServer, placed: Callable[[], tuple[str, str, str]]
+) -> None:
+    request_id, run, pool = placed()
+    prefect.client.post(f"/work_pools/{pool}/workers/heartbeat", json={"name": "w"}).raise_for_status()
+    deployment = prefect.client.get(f"/deployments/name/{pool}/{pool}").json()["id"]
+    other = prefect.client.post(f"/deployments/{deployment}/create_flow_run", json={}).raise_for_status().json()["id"]
+    prefect.end(other, "RUNNING")
+
+    def explained(path: str) -> tuple[str, str, str]:
+        prefect.client.patch(path, json={"concurrency_limit": 1}).raise_for_status()
+        seen = explain(door, request_id)
+        prefect.client.patch(path, json={"concurrency_limit": None}).raise_for_status()
+        return (*told(seen), seen["message"])
+
+    full_queue = explained(f"/work_pools/{pool}/queues/default")
+    full_pool = explained(f"/work_pools/{pool}")
+    state = {"state": {"type": "SCHEDULED", "name": "AwaitingConcurrencySlot"}, "force": True}
+    prefect.client.post(f"/flow_runs/{run}/set_state", json=state).raise_for_status()
+    full_deployment = explain(door, request_id)
+
+    as_many = "are under way, as many as may be"
+    assert full_queue == ("LimitReached", "nobody", f"1 runs of the work queue default of {pool} {as_many}")
+    assert full_pool == ("LimitReached", "nobody", f"1 runs of the work pool {pool} {as_many}")
+    assert (told(full_deployment), full_deployment["message"]) == (
+        ("LimitReached", "nobody"),
+        "as many runs of its deployment are under way as may be",
+    )
 
 
 def test_what_rides_behind_a_users_own_run_says_so(door: ServedDoor) -> None:
@@ -104,15 +149,22 @@ def test_prefect_that_is_away_is_named(lone_door: ServedDoor) -> None:
     assert seen["message"].startswith("Prefect does not answer: ")
 
 
-def test_a_retry_says_after_which_error_and_when(lone_door: ServedDoor) -> None:
+@pytest.mark.parametrize(
+    ("error", "mended_by"),
+    [
+        (StorageFault("/storage/a.fits", "Input/output error (EIO)"), "operator"),
+        (SourceChanged("/storage/a.fits", "it grew"), "nobody"),
+        (DestinationBusy("/users/alice/a.fits", "request 1"), "nobody"),
+    ],
+)
+def test_a_retry_says_after_which_error_and_when(lone_door: ServedDoor, error: StagingError, mended_by: str) -> None:
     request_id = lone_door.ask().json()["request_id"]
     start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
-    fault = StorageFault("/storage/a.fits", "Input/output error (EIO)")
-    note_waits(lone_door.database, {request_id: wait_for(fault)}, kind="retrying", seconds=3600)
+    note_waits(lone_door.database, {request_id: wait_for(error)}, kind="retrying", seconds=3600)
     seen = explain(lone_door, request_id)
 
-    assert told(seen) == ("StorageFault", "operator")
-    assert seen["message"] == fault.message
+    assert told(seen) == (type(error).__name__, mended_by)
+    assert seen["message"] == error.message
     left = datetime.fromisoformat(seen["until"]) - datetime.now(UTC)
     assert timedelta(minutes=55) < left <= timedelta(hours=1)
 
@@ -127,9 +179,36 @@ def test_a_try_that_is_over_counts_no_more(lone_door: ServedDoor) -> None:
     assert told(explain(lone_door, request_id)) == ("Stopping", "nobody")
 
 
+def test_a_run_that_fell_silent_is_not_told_as_working(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    renew_requests(lone_door.database, [request_id], seconds=60)
+    lively = explain(lone_door, request_id)
+    renew_requests(lone_door.database, [request_id], seconds=-60)
+    silent = explain(lone_door, request_id)
+
+    assert told(lively) == ("Working", "nobody")
+    assert told(silent) == ("RunSilent", "nobody")
+    assert silent["message"].startswith("its run has given no sign of life since ")
+
+
+def test_a_download_says_that_its_bytes_are_being_sent(lone_door: ServedDoor) -> None:
+    with (lone_door.source / "endless").open("wb") as file:
+        file.truncate(4 << 30)
+    body = {"data": {"local_path_on_storage": "endless", "relative_path": "b"}}
+    call = {"params": {"method": "direct_download", "username": "alice"}, "json": body}
+    with lone_door.client.stream("POST", "/stage_data", **call) as answer:
+        arriving = answer.iter_raw()  # whoever drops it hangs up
+        next(arriving)
+        query = {"method": "direct_download", "status": "started"}
+        [row] = lone_door.client.get("/requests", params=query).json()["requests"]
+        seen = explain(lone_door, row["request_id"])
+
+    assert (told(seen), seen["message"]) == (("Sending", "nobody"), "its bytes are being sent to the caller")
+
+
 def test_a_pod_that_is_pending_is_told_in_kubernetes_own_words(lone_door: ServedDoor) -> None:
-    request = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),))
-    request_id = create_request(lone_door.database, request, flow_run_id="run").id
+    request_id = create_request(lone_door.database, REQUEST, flow_run_id="run").id
     said = "no node can take its pod: 0/3 nodes are available: 3 Insufficient memory"
     note_trouble(lone_door.database, "run", cause="Unschedulable", detail=said)
 
@@ -139,7 +218,13 @@ def test_a_pod_that_is_pending_is_told_in_kubernetes_own_words(lone_door: Served
 
 @pytest.mark.parametrize(
     ("error", "mended_by"),
-    [("SourceNotFound", "you"), ("NoSpace", "operator"), ("DestinationDiffers", "you"), ("StorageFault", "operator")],
+    [
+        ("QuotaExceeded", "you"),
+        ("SourceNotFound", "you"),
+        ("NoSpace", "operator"),
+        ("DestinationDiffers", "you"),
+        ("StorageFault", "operator"),
+    ],
 )
 def test_what_failed_says_of_what_and_who_can_mend_it(lone_door: ServedDoor, error: str, mended_by: str) -> None:
     request_id = lone_door.ask().json()["request_id"]

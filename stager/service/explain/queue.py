@@ -10,7 +10,7 @@ from stager.records import StagingRequestRow, Turn, turns
 from stager.service.dispatcher import PATIENCE
 from stager.service.door import Door
 from stager.service.explain.reason import Reason, reason
-from stager.service.prefect import Place
+from stager.service.place import AWAITS_SLOT, Line, Place
 
 # A worker that has not polled for so long is away: it polls every ten seconds or so.
 SILENCE = timedelta(seconds=60)
@@ -49,11 +49,28 @@ def _place(place: Place | None, *, since: datetime) -> Reason:
         return reason("RunStarting", place.message or "a worker has taken its run and starts it", since=place.since)
     if place.state != "SCHEDULED":
         return reason("RunStarting", f"Prefect calls its run {place.name}: {place.message}", since=place.since)
-    if place.is_paused:
-        return reason("PoolPaused", f"the work pool {place.pool} is paused", since=place.since)
-    last = place.worker_seen
-    if place.pool and (last is None or datetime.now(UTC) - last > SILENCE):
-        seen = f"none has since {last:%F %T} UTC" if last else "none ever has"
-        return reason("NoWorker", f"no worker asks for runs of the work pool {place.pool}: {seen}", since=place.since)
-    message = f"its run waits for a worker, behind {place.ahead} of other requests"
-    return reason("QueuedInPrefect", message, since=place.since)
+    if place.pool is None or place.queue is None:
+        return reason("QueuedInPrefect", "its deployment has no work pool", since=place.since)
+    return reason(*_in_line(place, place.pool, place.queue), since=place.since)
+
+
+def _in_line(place: Place, pool: Line, queue: Line) -> tuple[str, str]:
+    """Return the cause and the words of what a run in Prefect's queue waits for."""
+    lines = {
+        "Pool": (pool, f"the work pool {pool.name}"),
+        "Queue": (queue, f"the work queue {queue.name} of {pool.name}"),
+    }
+    for kind, (line, words) in lines.items():
+        if line.is_paused:
+            return f"{kind}Paused", f"{words} is paused"
+    worker = place.worker
+    if worker is None or datetime.now(UTC) - worker.seen > SILENCE:
+        seen = f"{worker.name} was the last, at {worker.seen:%F %T} UTC" if worker else "none ever has"
+        return "NoWorker", f"no worker asks for runs of the work pool {pool.name}: {seen}"
+    if place.name == AWAITS_SLOT:
+        return "LimitReached", "as many runs of its deployment are under way as may be"
+    for line, words in lines.values():
+        if line.is_full:
+            return "LimitReached", f"{line.under_way} runs of {words} are under way, as many as may be"
+    waits = f"its run waits for the worker {worker.name}, which was there at {worker.seen:%F %T} UTC"
+    return "QueuedInPrefect", f"{waits}, behind {place.ahead} of other requests"

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from stager.errors import MendedBy
 from stager.models import Status
-from stager.records import Event, StagingRequestRow
+from stager.records import DIRECT_DOWNLOAD, Event, StagingRequestRow
 from stager.service.problems import error_class
 from stager.service.views import View
 
@@ -17,10 +17,14 @@ MENDED_BY: dict[str, MendedBy] = {
     "WaitsForTurn": "nobody",
     "HandedOver": "nobody",
     "QueuedInPrefect": "nobody",
+    "LimitReached": "nobody",
     "RunStarting": "nobody",
     "NoWorker": "operator",
     "PoolPaused": "operator",
+    "QueuePaused": "operator",
     "Working": "nobody",
+    "Sending": "nobody",
+    "RunSilent": "nobody",
     "Stopping": "nobody",
     "Done": "nobody",
 }
@@ -60,9 +64,20 @@ def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: date
         return reason(event.cause, event.detail, since=event.at, until=event.until)
     if row.status is Status.SUBMITTED:
         return _not_begun(row)
-    since = row.started_at or row.created_at
+    return _begun(row, event, moment=moment)
+
+
+def _begun(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> Reason:
+    since, silent_since = row.started_at or row.created_at, row.alive_until
+    who = "the service that sends it" if row.method == DIRECT_DOWNLOAD else "its run"
+    if silent_since and silent_since + GRACE < moment:
+        return reason(
+            "RunSilent", f"{who} has given no sign of life since {silent_since:%F %T} UTC", since=silent_since
+        )
     if row.cancel_requested:
-        return reason("Stopping", "its run was asked to stop", since=event.at if event else since)
+        return reason("Stopping", f"{who} was asked to stop", since=event.at if event else since)
+    if row.method == DIRECT_DOWNLOAD:
+        return reason("Sending", "its bytes are being sent to the caller", since=since)
     return reason("Working", "its run is working on it", since=since)
 
 
