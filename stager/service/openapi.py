@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from stager import errors
 from stager.errors import StagingError
+from stager.service.examples import example_of
 from stager.service.problems import MEDIA_TYPE, Problem, slug, title
 
 Node = dict[str, Any]
@@ -27,6 +28,8 @@ HEADERS: dict[str, dict[str, Node]] = {
     "429": {"Retry-After": {**RETRY_AFTER, "required": True}},
     "503": {"Retry-After": {**RETRY_AFTER, "required": True}},
 }
+# What a request is like that has not ended.
+GOES_ON: Node = {"status": "submitted", "started_at": None, "finished_at": None}
 
 
 class DescribedAPI(FastAPI):
@@ -38,6 +41,7 @@ class DescribedAPI(FastAPI):
             document = super().openapi()
             for operation in _operations(document):
                 _complete(operation)
+                _exemplify(operation, document["components"]["schemas"])
         return super().openapi()
 
 
@@ -59,6 +63,16 @@ def _complete(operation: Node) -> None:
         headers.update({"X-Request-ID": REQUEST_ID, **HEADERS.get(status, {})})
 
 
+def _exemplify(operation: Node, components: Node) -> None:
+    """Give what is sent and answered as JSON an example where it has none."""
+    for status, said in (("", operation.get("requestBody", {})), *operation["responses"].items()):
+        media = said.get("content", {}).get("application/json", {"example": None})
+        if not media.keys() & {"example", "examples"}:
+            media["example"] = example_of(media["schema"], components)
+            if status == "202":
+                media["example"] |= {name: value for name, value in GOES_ON.items() if name in media["example"]}
+
+
 def _always(operation: Node) -> Iterator[str]:
     yield from ("414", "431", "500")
     if "requestBody" in operation:
@@ -75,19 +89,22 @@ def _is_problem(answer: Node) -> bool:
 
 
 def _problem(status: int) -> Node:
-    examples = {
-        slug(kind): {"summary": title(kind), "value": _example(kind)} for kind in KINDS if kind.http_status == status
+    kinds = [kind for kind in KINDS if kind.http_status == status]
+    of_kinds = {
+        slug(kind): _example(status, f"https://staging.example.org/problems/{slug(kind)}", title(kind))
+        for kind in kinds
     }
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    return {"schema": schema, "examples": examples} if examples else {"schema": schema}
+    examples = of_kinds or {"about:blank": _example(status, "about:blank", HTTPStatus(status).phrase)}
+    return {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}, "examples": examples}
 
 
-def _example(kind: type[StagingError]) -> Node:
-    return {
-        "type": f"https://staging.example.org/problems/{slug(kind)}",
-        "title": title(kind),
-        "status": kind.http_status,
-        "detail": f"{title(kind)}.",
+def _example(status: int, kind: str, words: str) -> Node:
+    value = {
+        "type": kind,
+        "title": words,
+        "status": status,
+        "detail": f"{words}.",
         "instance": "/requests",
         "http_request_id": "0d9e8f2c5b7a4f0e9c1d2b3a4f5e6d7c",
     }
+    return {"summary": words, "value": value}

@@ -73,7 +73,12 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     response_class=Response,
     responses=_RESPONSES,
 )
-@router.head("/{area}/{path:any}", summary="What a GET would say, without the bytes", responses=_RESPONSES)
+@router.head(
+    "/{area}/{path:any}",
+    summary="What a GET would say, without the bytes",
+    response_class=Response,
+    responses=_RESPONSES,
+)
 async def show_file(
     *,
     request: Request,
