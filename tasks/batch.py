@@ -149,8 +149,8 @@ class Batch:
 
     def known_checksums(self, entry: Entry) -> Iterable[ManifestEntry] | None:
         """Return the checksums of the very same source that its last delivery here has on record."""
-        last = entry.item.last_copy
-        if last is None or last.source_fingerprint != entry.surveyed.fingerprint:
+        last = entry.last_of_same_source
+        if last is None:
             return None
         if entry.surveyed.kind == "directory":
             return manifest_of(self.writer.database, last.file_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from stager.engine import Published, Staged, Survey
 from stager.errors import Cancelled, StagingError, UnforeseenError
-from stager.methods import Item
+from stager.methods import Item, LastCopy
 from stager.models import Status
 from stager.records import FileChange, Progress, StagedFile
 from tasks.stop import Stop
@@ -42,6 +42,12 @@ class Entry:
         return self.survey
 
     @property
+    def last_of_same_source(self) -> LastCopy | None:
+        """The last delivery to the destination, if it was of the very same source."""
+        last = self.item.last_copy
+        return last if last and last.source_fingerprint == self.surveyed.fingerprint else None
+
+    @property
     def transferred(self) -> Staged:
         """What transfer left beside the destination."""
         if self.staged is None:
@@ -63,6 +69,8 @@ class Entry:
             change["size_bytes"] = self.survey.size_bytes
             change["file_count"] = self.survey.file_count
             change["source_fingerprint"] = self.survey.fingerprint
+            if self.is_duplicate and self.survey.kind == "file" and (last := self.last_of_same_source):
+                change["checksum"], change["checksum_algorithm"] = last.checksum, last.checksum and "adler32"
         if self.published is not None:
             change["kind"] = self.published.kind
             change["checksum"] = self.published.checksum

@@ -51,7 +51,7 @@ from stager.records.live import (
     settled_position,
     started_requests,
 )
-from stager.records.manifests import ManifestWriter, manifest_of, manifest_part, manifest_writer
+from stager.records.manifests import ManifestWriter, manifest_of, manifest_part, manifest_writer, told_by
 from stager.records.reasons import Remainder, Sample, Wait, last_events, note_waits, remainder_of, samples, wait_for
 from stager.records.rehearsal import rehearse
 from stager.records.requests import Page, get_request, get_requests, has_open_requests, list_requests, note_flow_run
@@ -162,6 +162,7 @@ __all__ = [
     "started_requests",
     "stop_overdue_requests",
     "together",
+    "told_by",
     "turns",
     "unasked_rides",
     "unfinished_requests",

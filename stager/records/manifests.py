@@ -7,12 +7,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import DatabaseUnavailable, LeaseLost
-from stager.models import ManifestEntry
+from stager.models import ManifestEntry, Status
 from stager.records.database import Database
 from stager.records.leases import lease_in
 from stager.records.tables import ManifestPart, StagedFile
@@ -108,6 +108,19 @@ def manifest_of(database: Database, file_id: int) -> Iterator[ManifestEntry]:
     while entries := manifest_part(database, file_id, part):
         yield from entries
         part += 1
+
+
+def told_by(database: Database, file: StagedFile) -> int:
+    """Return the id of the item whose manifest says what a directory holds.
+
+    Its own; of one that was there already, that of a delivery of the very same source.
+    """
+    if file.status is not Status.SKIPPED or file.source_fingerprint is None:
+        return file.id
+    of, part = StagedFile, ManifestPart
+    same_source = (col(of.source_fingerprint) == file.source_fingerprint, col(of.status) == Status.COMPLETED)
+    told = select(col(part.file_id)).join(of, col(of.id) == col(part.file_id)).where(*same_source, col(part.part) == 0)
+    return database.read(lambda session: session.scalars(told.limit(1)).first()) or file.id
 
 
 def manifest_part(database: Database, file_id: int, part: int) -> list[ManifestEntry]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from stager.errors import RequestNotEnded
 from stager.models import Status
-from stager.records import StagedFile, StagingRequestRow, counts_of, files_of, manifest_part
+from stager.records import StagedFile, StagingRequestRow, counts_of, files_of, manifest_part, told_by
 from stager.service.door import Door
 from stager.service.views import View
 
@@ -83,8 +83,8 @@ async def manifest_lines(door: Door, request_id: str) -> AsyncIterator[bytes]:
 
 async def _directory(door: Door, file: StagedFile) -> AsyncIterator[list[dict[str, object]]]:
     """Give the lines of a directory; its own, when what it holds is not on record."""
-    part = 0
-    while entries := await door.ask(manifest_part, file.id, part):
+    part, told = 0, await door.ask(told_by, file)
+    while entries := await door.ask(manifest_part, told, part):
         yield [
             {
                 "position": file.position,

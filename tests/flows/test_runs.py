@@ -10,7 +10,7 @@ import pytest
 
 from stager.models import Status
 from stager.paths import locate
-from stager.records import acquire_leases, cancel_items, cancel_request, destination_key, get_request
+from stager.records import acquire_leases, cancel_items, cancel_request, destination_key, get_request, told_by
 
 if TYPE_CHECKING:
     from conftest import Site
@@ -33,6 +33,20 @@ def test_what_was_done_is_on_record_with_the_method_that_did_it(site: Site) -> N
     assert site.run("local_copy", request_id)[0].startswith("Failed: 1 of 2 items failed")
     kept = [(file.status, file.method, file.error_type) for file in site.files(request_id)]
     assert kept == [(C, "local_copy", None), (F, "local_copy", "SourceNotFound")]
+
+
+def test_what_was_there_already_keeps_the_checksum_of_its_delivery(site: Site) -> None:
+    (site.folder / "storage/tree").mkdir()
+    (site.folder / "storage/tree/a").write_bytes(b"a")
+    items = (("a.fits", "b.fits"), ("tree", "tree"))
+    ids = [site.request(*items) for _ in range(2)]
+    for request_id in ids:
+        assert site.run("local_copy", request_id)[0].startswith("Completed")
+    (brought, tree), (skipped, same_tree) = (site.files(request_id) for request_id in ids)
+
+    assert [brought.status, skipped.status, same_tree.status] == [C, S, S]
+    assert (skipped.checksum, skipped.checksum_algorithm) == (brought.checksum, "adler32")
+    assert told_by(site.database, same_tree) == tree.id
 
 
 def test_a_request_that_is_refused_as_a_whole_keeps_the_kind_of_error(site: Site) -> None:

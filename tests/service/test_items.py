@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,6 +90,20 @@ def test_a_manifest_has_a_line_for_every_file_that_was_delivered(lone_door: Serv
     assert lines[0] == {"path": "night/a", "position": 0} | {
         name: FILE[name] for name in ("kind", "size_bytes", "checksum", "checksum_algorithm")
     }
+
+
+def test_a_directory_that_was_there_already_has_the_lines_of_its_delivery(lone_door: ServedDoor) -> None:
+    tree = FILE | {"kind": "directory", "source_fingerprint": uuid.uuid4().hex}
+    skipped = {name: tree[name] for name in ("kind", "source_fingerprint")} | {"status": Status.SKIPPED}
+    delivered = lone_door.ask(("tree", "tree")).json()["request_id"]
+    with manifest_writer(lone_door.database, files_of(lone_door.database, delivered)[0]) as write:
+        write(ManifestEntry(path="a", size_bytes=1, checksum="00010001"))
+    lone_door.end(delivered, tree)
+    again = lone_door.ask(("tree", "here"), ("other", "there")).json()["request_id"]
+    lone_door.end(again, skipped, skipped | {"source_fingerprint": "never delivered"})
+
+    lines = [json.loads(line) for line in lone_door.client.get(f"/requests/{again}/manifest").text.splitlines()]
+    assert [(line["path"], line["checksum"]) for line in lines] == [("here/a", "00010001"), ("there", None)]
 
 
 def test_a_receipt_says_what_was_brought_in_all(lone_door: ServedDoor, mixed: str) -> None:
