@@ -14,7 +14,7 @@
     │   ├── TooManyItems             ItemNotFound           NothingToRetry
     │   ├── RequestNotEnded          RequestArriving (retryable)
     │   ├── InvalidManifest          SharedDestination      MalformedCall
-    │   ├── MixedStage               FileNotInRequest
+    │   ├── MixedStage               FileNotInRequest       ForeignPage
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -198,6 +198,19 @@ class NotAllowed(RequestError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"Not allowed: {readable(reason)[:300]}")
         self.reason = reason
+
+
+class ForeignPage(RequestError):
+    """A page of another web site asks for a change."""
+
+    http_status = 403
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(
+            f"A page of another web site ({readable(origin)[:200]}) may change nothing here: STAGER_PUBLIC_URL and"
+            " STAGER_CORS_ORIGINS say whose pages may"
+        )
+        self.origin = origin
 
 
 class BodyTooLarge(RequestError):

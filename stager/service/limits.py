@@ -1,4 +1,4 @@
-"""How much a call may bring, and how slowly: looked at before anything is kept of it."""
+"""How much a call may bring, how slowly, and from whose page: looked at before anything is kept of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stager.errors import BodyTooLarge, BodyTooSlow, HeadersTooLarge, StagingError, TargetTooLong
+from stager.service.pages import Pages
 from stager.service.problems import staging_problem
 from stager.settings import Settings
 
@@ -21,11 +22,12 @@ STREAMED = ("/requests/from-manifest",)
 
 
 class Limits:
-    """ASGI middleware: refuses what is too large, and whoever sends too slowly."""
+    """ASGI middleware: refuses what is too large, whoever sends too slowly, and other sites' pages."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
+        self._pages = Pages(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, if it is within the limits."""
@@ -42,7 +44,7 @@ class Limits:
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
-        if error := _refusal(request, limit):
+        if error := _refusal(request, limit) or self._pages.refusal(request):
             await staging_problem(request, type(error), error.message)(scope, receive, answer)
             return
         await self._app(scope, body, answer)

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/requests", tags=["requests"])
 ANSWERS: dict[int | str, dict[str, object]] = {
     200: {"description": "It has ended, now or before."},
     202: {"description": "Its run was asked to stop, and does so within seconds.", "model": RequestSummary},
-    **documented(401, 404, 422, 503),
+    **documented(401, 403, 404, 422, 503),
 }
 
 

@@ -139,7 +139,7 @@ async def show_stage(door: OpenDoor, row: StageRequest, since: Since = None) -> 
 @router.post(
     f"{BASE}/stage/{{request_id}}/cancel",
     summary="Cancel some files of a stage request",
-    responses=DONE | documented(400, 401, 404, 503),
+    responses=DONE | documented(400, 401, 403, 404, 503),
     response_class=Response,
 )
 @router.post(f"{BASE}/stage/{{request_id}}/cancel/", response_class=Response, include_in_schema=False)
@@ -153,7 +153,7 @@ async def cancel_stage(door: OpenDoor, row: StageRequest, body: PathsBody) -> Re
 @router.delete(
     f"{BASE}/stage/{{request_id}}",
     summary="Cancel and forget a stage request",
-    responses=DONE | documented(401, 404, 503),
+    responses=DONE | documented(401, 403, 404, 503),
     response_class=Response,
 )
 @router.delete(f"{BASE}/stage/{{request_id}}/", response_class=Response, include_in_schema=False)
@@ -167,7 +167,7 @@ async def delete_stage(door: OpenDoor, row: StageRequest) -> Response:
 @router.post(
     f"{BASE}/release/{{request_id}}",
     summary="Say that staged files are not needed any more",
-    responses=DONE | documented(400, 401, 404, 503),
+    responses=DONE | documented(400, 401, 403, 404, 503),
     response_class=Response,
 )
 @router.post(f"{BASE}/release/{{request_id}}/", response_class=Response, include_in_schema=False)
@@ -181,7 +181,7 @@ async def release(door: OpenDoor, row: StageRequest, body: PathsBody) -> Respons
     f"{BASE}/archiveinfo",
     summary="Where files are",
     response_model_exclude_none=True,
-    responses=documented(400, 401, 503),
+    responses=documented(400, 401, 403, 503),
 )
 @router.post(f"{BASE}/archiveinfo/", response_model_exclude_none=True, include_in_schema=False)
 async def show_archive_info(

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from stager.models import MAX_PATH_BYTES
 
 if TYPE_CHECKING:
@@ -32,10 +34,55 @@ def test_a_site_that_the_operator_names_may_call_and_others_not(
     with serve(tmp_path, **where, **settings) as door:
         allowed = door.client.options("/stage_data", headers=PAGE)
         refused = door.client.options("/stage_data", headers={**PAGE, "Origin": "https://other.example.org"})
+        for origin in (PAGE["Origin"], "https://staging.example.org"):
+            assert door.ask(headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"}).status_code == 202
 
     assert allowed.headers["access-control-allow-origin"] == "https://page.example.org"
     assert "access-control-allow-origin" not in refused.headers
     assert allowed.headers["strict-transport-security"] == "max-age=31536000"
+
+
+FOREIGN = [
+    {"Origin": "https://page.example.org", "Sec-Fetch-Site": "cross-site"},
+    {"Origin": "http://page.example.org"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "http://rebound.example.org:8000", "Host": "rebound.example.org:8000"},
+]
+CALLS = [
+    ("POST", "/stage_data?method=local_copy&username=alice"),
+    ("POST", "/requests"),
+    ("POST", "/requests/{}/cancel"),
+    ("DELETE", "/requests/{}"),
+    ("POST", "/api/v1/stage"),
+    ("POST", "/create-file"),
+]
+
+
+@pytest.mark.parametrize("page", FOREIGN, ids=str)
+def test_another_sites_page_changes_nothing(lone_door: ServedDoor, page: dict[str, str]) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    before = lone_door.client.get("/requests").json()["requests"]
+    body = b'{"data": {"local_path_on_storage": "a", "relative_path": "b"}}'  # without a Content-Type nobody asks first
+    answers = [
+        lone_door.client.request(verb, path.format(request_id), content=body, headers=page) for verb, path in CALLS
+    ]
+
+    assert {answer.status_code for answer in answers} == {403}
+    assert {answer.json()["type"].rpartition("/")[2] for answer in answers} == {"foreign-page"}
+    after = lone_door.client.get("/requests").json()["requests"]
+    assert [(seen["request_id"], seen["status"]) for seen in after] == [
+        (seen["request_id"], seen["status"]) for seen in before
+    ]
+
+
+@pytest.mark.parametrize("site", [{}, {"Sec-Fetch-Site": "same-origin"}], ids=["plain", "secure"])
+def test_our_own_page_may_call(lone_door: ServedDoor, site: dict[str, str]) -> None:
+    for host in (lone_door.url.removeprefix("http://"), "[::1]:8000", "localhost:8000", "machine"):
+        answer = lone_door.ask(headers={"Host": host, "Origin": f"http://{host}", **site})
+        assert answer.status_code == 202
 
 
 def test_no_answer_is_run_framed_or_guessed_at(lone_door: ServedDoor) -> None:
