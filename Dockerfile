@@ -66,4 +66,4 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["tini", "--"]
-CMD ["python", "-m", "granian", "--interface", "asgi", "--factory", "--no-ws", "--log-level", "warning", "--workers-kill-timeout", "10s", "--host", "0.0.0.0", "--port", "8000", "stager.service.app:create_app"]
+CMD ["python", "-m", "granian", "--interface", "asgi", "--factory", "--http", "1", "--no-ws", "--log-level", "warning", "--workers-kill-timeout", "10s", "--host", "0.0.0.0", "--port", "8000", "stager.service.app:create_app"]

@@ -86,7 +86,7 @@ def door(folder: Path, storage: Path, **settings: str) -> Iterator[str]:
         **settings,
     }
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "stager.service.app:create_app"]
-    options = ["--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning"]
+    options = ["--http", "1", "--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning"]
     with running([*command, *options], f"http://127.0.0.1:{port}/config", **env):
         yield f"http://127.0.0.1:{port}"
 

@@ -82,7 +82,7 @@ def served(folder: Path, database_url: str) -> Iterator[tuple[str, int]]:
         "STAGER_USERS_FILE": str(folder / "users.toml"),
         "STAGER_LOG_FILE": str(folder / "service.log"),
     }
-    options = ("--interface", "asgi", "--factory", "--port", str(port), "--log-level", "critical")
+    options = ("--interface", "asgi", "--factory", "--http", "1", "--port", str(port), "--log-level", "critical")
     command = [sys.executable, "-m", "granian", *options, "stager.service.app:create_app"]
     with (folder / "console.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, cwd=CHECKOUT, stdout=log, stderr=log)

@@ -87,7 +87,7 @@ class Stack:
         register = "import deployments.register as r; r.WarmWorker.type = 'process'; r.main()"
         self.run(*(("-m", "deployments.register") if self.worker_type == "warm" else ("-c", register)))
         self.start_worker()
-        options = ("--interface", "asgi", "--factory", "--no-ws", "--log-level", "warning")
+        options = ("--interface", "asgi", "--factory", "--http", "1", "--no-ws", "--log-level", "warning")
         self._part(
             "http", "-m", "granian", *options, "--port", str(self.settings.port), "stager.service.app:create_app"
         )

@@ -48,8 +48,9 @@ def programs(settings: LocalSettings) -> tuple[Program, ...]:
 
 def _granian(settings: LocalSettings) -> tuple[str, ...]:
     where = ("--host", settings.host, "--port", str(settings.port))
-    how = ("--interface", "asgi", "--factory", "--no-ws", "--log-level", "warning", "--workers-kill-timeout", "10s")
-    return (sys.executable, "-m", "granian", *how, *where, "stager.service.app:create_app")
+    what = ("--interface", "asgi", "--factory", "--http", "1", "--no-ws")
+    how = ("--log-level", "warning", "--workers-kill-timeout", "10s")
+    return (sys.executable, "-m", "granian", *what, *how, *where, "stager.service.app:create_app")
 
 
 def log_of(settings: LocalSettings, program: str) -> Path:

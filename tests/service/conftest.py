@@ -157,7 +157,8 @@ def served_door(
     url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
     trusted = ssl.create_default_context(cafile=certificate) if certificate else None
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "stager.service.app:create_app"]
-    options = ["--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--workers-kill-timeout", "10"]
+    options = ["--http", "1", "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
+    options += ["--workers-kill-timeout", "10"]
     if certificate:
         options += ["--ssl-certificate", str(certificate), "--ssl-keyfile", str(certificate.with_suffix(".key"))]
         settings["STAGER_PUBLIC_URL"] = url
