@@ -12,7 +12,7 @@
     │   ├── BodyTooSlow (retryable)  TooManyRequests (retryable)
     │   ├── WrongAccount
     │   ├── TooManyItems             ItemNotFound           NothingToRetry
-    │   ├── RequestNotEnded          RequestArriving (retryable)
+    │   ├── DownloadNotRetried       RequestNotEnded        RequestArriving (retryable)
     │   ├── InvalidManifest          SharedDestination      MalformedCall
     │   ├── MixedStage               FileNotInRequest       ForeignPage
     ├── SourceError                  the source is not what was asked for
@@ -304,6 +304,16 @@ class NothingToRetry(RequestError):
 
     def __init__(self, request_id: str) -> None:
         super().__init__(f"Request {request_id} has no such item to do again")
+        self.request_id = request_id
+
+
+class DownloadNotRetried(RequestError):
+    """A download is not done again by the service: whoever wants the file asks for it."""
+
+    http_status = 409
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"Request {request_id} is a download, and nothing that is staged: ask for the file again")
         self.request_id = request_id
 
 

@@ -52,6 +52,11 @@ from stager.settings import Settings, get_settings
 
 # Of the HTTP API, not of the package.
 API_VERSION = "1"
+# What a page that may call may also read; of the others a browser gives it the plainest alone.
+EXPOSED = [
+    *("Location", "Preference-Applied", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+    *("ETag", "Repr-Digest", "Accept-Ranges", "Content-Range", "Content-Disposition"),
+]
 # Objects that are made between two looks for garbage.
 GARBAGE = 20_000
 
@@ -128,7 +133,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["Location", "Retry-After", "ETag", "X-Request-ID"],
+            expose_headers=EXPOSED,
         )
     app.add_middleware(SafeHeaders, is_over_tls=settings.public_url.startswith("https://"))
     app.add_middleware(RequestLog)

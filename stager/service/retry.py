@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from stager.errors import NothingToRetry, RequestNotEnded
+from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
 from stager.models import StagingItem, StagingTerms, Status
-from stager.records import StagedFile, StagingRequestRow, files_of
+from stager.records import DIRECT_DOWNLOAD, StagedFile, StagingRequestRow, files_of
 from stager.service.acceptance import check
 from stager.service.arrival import Arrival, Pages
 from stager.service.callers.caller import Caller
@@ -27,9 +27,11 @@ async def retry(
     ------
     NotAllowed
         The caller may not ask for that any more.
-    RequestNotEnded, NothingToRetry
-        It still goes on, or no item of it ended so.
+    DownloadNotRetried, RequestNotEnded, NothingToRetry
+        It is a download, it still goes on, or no item of it ended so.
     """
+    if row.method == DIRECT_DOWNLOAD:
+        raise DownloadNotRetried(row.id)
     if not row.status.is_final:
         raise RequestNotEnded(row.id, row.status)
     areas = (row.source_area, row.destination_area)

@@ -90,6 +90,15 @@ def test_a_retry_that_is_sent_again_is_one_retry(lone_door: ServedDoor) -> None:
     assert len({answer.headers["location"] for answer in answers}) == 1
 
 
+def test_a_download_is_asked_for_again_by_its_own_call(lone_door: ServedDoor) -> None:
+    lone_door.stage("direct_download", source="nothing-is-there")
+    [download] = lone_door.client.get("/requests?method=direct_download&limit=1").json()["requests"]
+    answer = lone_door.client.post(f"/requests/{download['request_id']}/retry")
+
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "download-not-retried")
+    assert answer.json()["detail"].endswith("is a download, and nothing that is staged: ask for the file again")
+
+
 def test_what_goes_on_or_did_not_fail_is_not_done_again(lone_door: ServedDoor) -> None:
     request_id = lone_door.ask().json()["request_id"]
     going = lone_door.client.post(f"/requests/{request_id}/retry")

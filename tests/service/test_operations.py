@@ -153,9 +153,11 @@ def test_no_file_is_made_elsewhere(making_door: ServedDoor, path: str) -> None:
 
 
 def test_the_calls_are_a_page_without_another_hosts_assets(lone_door: ServedDoor) -> None:
+    root = lone_door.client.get("/")
     page = lone_door.client.get("/docs")
     assets = re.findall(r'(?:href|src)="([^"]+)"', page.text)
 
+    assert (root.status_code, root.headers["location"]) == (307, "docs")
     assert "script-src 'self'" in page.headers["content-security-policy"]
     assert assets
     for asset in assets:

@@ -29,11 +29,15 @@ ANSWERS: dict[int | str, dict[str, object]] = {
 }
 
 
+# As many items as a request in a body has by default.
+MOST_CANCELLED = 10_000
+
+
 class Cancellation(Frozen):
     """What to cancel."""
 
     items: tuple[Annotated[WholeNumber, Field(ge=0, lt=2**31)], ...] | None = Field(
-        None, min_length=1, max_length=10_000, description="Positions of the items; without them, all."
+        None, min_length=1, max_length=MOST_CANCELLED, description="Positions of the items; without them, all."
     )
 
 

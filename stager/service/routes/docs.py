@@ -6,11 +6,11 @@ from pathlib import Path
 
 import fastapi_offline
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-router = APIRouter(prefix="/docs", include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 # The package carries Swagger UI's files; nothing else of it is used.
 ASSETS = Mount("/docs/assets", StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static"))
@@ -40,13 +40,19 @@ POLICY = (
 )
 
 
-@router.get("")
+@router.get("/")
+async def lead_to_page() -> RedirectResponse:
+    """Lead whoever asks for the service's root to the page, also where a proxy serves it beneath a folder."""
+    return RedirectResponse("docs")
+
+
+@router.get("/docs")
 async def show_page() -> HTMLResponse:
     """Return the page."""
     return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
 
 
-@router.get("/page.js")
+@router.get("/docs/page.js")
 async def show_script() -> Response:
     """Return what starts Swagger UI."""
     return Response(SCRIPT, media_type="text/javascript")

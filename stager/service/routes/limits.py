@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stager.models import MAX_PATH_BYTES
 from stager.service.door import OpenDoor
+from stager.service.downloads.ranges import MAX_PARTS
 from stager.service.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
+from stager.service.routes.cancellations import MOST_CANCELLED
 
 router = APIRouter(prefix="/limits", tags=["site"])
 
@@ -22,6 +24,11 @@ class SiteLimits(BaseModel):
     header_bytes: int = Field(description="Bytes of all header fields (431).")
     target_bytes: int = Field(description="Bytes of path and query (414).")
     path_bytes: int = Field(description="Bytes of a path in a storage area (422).")
+    items_in_body: int = Field(description="Items of a request in a body, or of a Tape REST call (413).")
+    items: int = Field(description="Items of a request that come as a manifest (413).")
+    items_to_cancel: int = Field(description="Items that one call cancels by their places (422).")
+    parts: int = Field(description="Parts of a file that one Range asks for; of more, the whole is sent (200).")
+    create_file_bytes: int = Field(description="Bytes of a file that is made by /create-file (413); 0: none is (403).")
     open_requests: int = Field(description="Requests of one user that may be open (429).")
     pause: float = Field(description="How long a body may pause on its way in, in seconds (408).")
     wait: float = Field(description="How long a caller is kept waiting for an outcome, in seconds (202).")
@@ -38,6 +45,11 @@ async def show_limits(door: OpenDoor) -> SiteLimits:
         header_bytes=MAX_HEADER_BYTES,
         target_bytes=MAX_TARGET_BYTES,
         path_bytes=MAX_PATH_BYTES,
+        items_in_body=settings.max_items_in_body,
+        items=settings.max_items,
+        items_to_cancel=MOST_CANCELLED,
+        parts=MAX_PARTS,
+        create_file_bytes=settings.create_file_bytes,
         open_requests=settings.max_open_requests,
         pause=settings.max_pause,
         wait=settings.wait,

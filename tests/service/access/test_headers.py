@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager.models import MAX_PATH_BYTES
+from stager.service.downloads.ranges import MAX_PARTS
+from stager.service.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
+from stager.service.routes.cancellations import MOST_CANCELLED
+from stager.settings import Settings
 
 if TYPE_CHECKING:
     from conftest import ServedDoor
 
+# What every page may read of an answer (Fetch, section 3.3.3), or its browser alone looks at.
+PLAIN = {"content-length", "content-type", "last-modified"}
+ABOUT_BROWSERS = {
+    *("access-control-allow-origin", "access-control-expose-headers", "vary", "strict-transport-security", "date"),
+    *("content-security-policy", "cross-origin-resource-policy", "referrer-policy", "server"),
+    *("x-content-type-options", "x-frame-options"),
+}
 PAGE = {"Origin": "https://page.example.org", "Access-Control-Request-Method": "POST"}
 
 
@@ -34,11 +45,17 @@ def test_a_site_that_the_operator_names_may_call_and_others_not(
     with serve(tmp_path, **where, **settings) as door:
         allowed = door.client.options("/stage_data", headers=PAGE)
         refused = door.client.options("/stage_data", headers={**PAGE, "Origin": "https://other.example.org"})
+        (door.source / "a").write_bytes(b"data")
+        part = door.client.get("/files/source/a", headers={**PAGE, "Range": "bytes=0-1"})
+        accepted = door.ask(headers={**PAGE, "Prefer": "wait=0"})
         for origin in (PAGE["Origin"], "https://staging.example.org"):
             assert door.ask(headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"}).status_code == 202
 
     assert allowed.headers["access-control-allow-origin"] == "https://page.example.org"
     assert "access-control-allow-origin" not in refused.headers
+    for answer in (part, accepted):
+        readable = answer.headers["access-control-expose-headers"].lower().split(", ")
+        assert not set(answer.headers) - set(readable) - PLAIN - ABOUT_BROWSERS
     assert allowed.headers["strict-transport-security"] == "max-age=31536000"
 
 
@@ -98,4 +115,19 @@ def test_no_answer_is_run_framed_or_guessed_at(lone_door: ServedDoor) -> None:
 def test_the_limits_are_told(lone_door: ServedDoor) -> None:
     told = lone_door.client.get("/limits").json()
 
-    assert (told["body_bytes"], told["path_bytes"], told["header_bytes"]) == (16_777_216, MAX_PATH_BYTES, 32_768)
+    usual = {name: field.default for name, field in Settings.model_fields.items()}
+    assert told == {
+        "body_bytes": usual["max_body_bytes"],
+        "manifest_bytes": usual["max_manifest_bytes"],
+        "header_bytes": MAX_HEADER_BYTES,
+        "target_bytes": MAX_TARGET_BYTES,
+        "path_bytes": MAX_PATH_BYTES,
+        "items_in_body": usual["max_items_in_body"],
+        "items": usual["max_items"],
+        "items_to_cancel": MOST_CANCELLED,
+        "parts": MAX_PARTS,
+        "create_file_bytes": usual["create_file_bytes"],
+        "open_requests": usual["max_open_requests"],
+        "pause": usual["max_pause"],
+        "wait": 0.2,  # the door's own
+    }
