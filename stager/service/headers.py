@@ -12,7 +12,8 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         pattern=r"^[\x20-\x7e]{1,255}$",
-        description="The caller's own name for this call: the same key and body get the same answer, however often.",
+        description="The caller's own name for this call: the same key and body get the same request, however often. "
+        "A download changes nothing, and its key is not looked at.",
     ),
 ]
 Prefer = Annotated[

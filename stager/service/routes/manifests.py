@@ -12,6 +12,7 @@ from starlette.responses import Response
 from stager.models import StagingTerms
 from stager.service.acceptance import check
 from stager.service.arrival import Arrival
+from stager.service.callers.asked import AskedTerms, named
 from stager.service.callers.current import CurrentCaller
 from stager.service.door import OpenDoor
 from stager.service.headers import IdempotencyKey, Prefer
@@ -54,12 +55,13 @@ async def ask_by_manifest(
     request: Request,
     door: OpenDoor,
     caller: CurrentCaller,
-    terms: Annotated[StagingTerms, Query()],
+    asked: Annotated[AskedTerms, Query()],
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
     """Take the items in as they come, and show the request when all of them are written down."""
     parse = _parser(request)
+    terms: StagingTerms = named(asked, caller, place="query")
     areas = (terms.source_area, terms.destination_area)
     await check(door, caller, method=terms.method, username=terms.username, areas=areas)
     await check_open_requests(door, terms.username, idempotency_key=idempotency_key)

@@ -12,6 +12,7 @@ from stager.errors import TooManyItems
 from stager.models import Moment, StagingRequest, Status
 from stager.records import StagingRequestRow, files_of, last_events, list_requests
 from stager.service.acceptance import check, record
+from stager.service.callers.asked import AskedRequest, named
 from stager.service.callers.current import CurrentCaller, SeenRequest, seen_request
 from stager.service.door import Door, OpenDoor
 from stager.service.explain.rows import RequestPage, listed
@@ -50,13 +51,14 @@ async def ask_for_staging(
     *,
     door: OpenDoor,
     caller: CurrentCaller,
-    wanted: StagingRequest,
+    asked: AskedRequest,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
     """Write a request down and say where it is; with Prefer, wait for its outcome."""
-    if len(wanted.items) > door.settings.max_items_in_body:
+    if len(asked.items) > door.settings.max_items_in_body:
         raise TooManyItems(door.settings.max_items_in_body, INSTEAD)
+    wanted: StagingRequest = named(asked, caller, place="body")
     areas = (wanted.source_area, wanted.destination_area)
     await check(door, caller, method=wanted.method, username=wanted.username, areas=areas)
     row = await record(door, wanted, origin="api", idempotency_key=idempotency_key)

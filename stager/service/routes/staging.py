@@ -15,6 +15,7 @@ from stager.models import PathText, StagingItem, StagingRequest, Status
 from stager.records import DIRECT_DOWNLOAD, StagedFile, StagingRequestRow, files_of
 from stager.service.acceptance import check, record
 from stager.service.areas import destination_path
+from stager.service.callers.asked import WHOSE, name_of
 from stager.service.callers.current import CurrentCaller
 from stager.service.door import Door, OpenDoor
 from stager.service.downloads import OpenDesk
@@ -73,7 +74,7 @@ async def stage_data(
     caller: CurrentCaller,
     body: StageDataBody,
     method: Annotated[str, Query(description="Staging method.", examples=["local_copy"])],
-    username: Annotated[str, Query(description="Whose data they become.")],
+    username: Annotated[str | None, Query(description=WHOSE)] = None,
     jupyter_token: Annotated[  # noqa: ARG001 - no method needs it yet
         SecretStr | None, Query(description="Taken for old clients' sake; prefer the header.", deprecated=True)
     ] = None,
@@ -86,11 +87,13 @@ async def stage_data(
     """Record the request, hand it to Prefect and answer with its outcome."""
     paths = body.data
     structlog.contextvars.bind_contextvars(source=paths.local_path_on_storage, destination=paths.relative_path)
+    username = name_of(username, caller, place="query")
     areas = (SOURCE_AREA,) if method == DIRECT_DOWNLOAD else (SOURCE_AREA, USER_AREA)
     more = frozenset({DIRECT_DOWNLOAD})
     await check(door, caller, method=method, username=username, areas=areas, more=more)
     if method == DIRECT_DOWNLOAD:
-        await check_open_requests(door, username, idempotency_key=idempotency_key)
+        # Each download is one of its own, of the file as it is by then: a key stands for none.
+        await check_open_requests(door, username, idempotency_key=None)
         source, destination = paths.local_path_on_storage, paths.relative_path
         wanted = Wanted(area=SOURCE_AREA, path=source, username=username, destination=destination)
         return await record_and_hand_out(desk, wanted)

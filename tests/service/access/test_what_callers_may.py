@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 if TYPE_CHECKING:
     from conftest import Provider, ServedDoor
@@ -22,6 +24,50 @@ def test_a_user_stages_in_their_own_name_only(guarded_door: ServedDoor, alice: d
 
     assert [answer.status_code for answer in answers] == [202, 403, 403]
     assert answers[1].json()["detail"] == "Not allowed: alice may not act for bob"
+
+
+STAGING = {"method": "local_copy"}
+PATHS = {"local_path_on_storage": "a.fits", "relative_path": "b.fits"}
+ITEM = {"source": "a.fits", "destination": "b.fits"}
+UPLOAD = {"content": b"source,destination\na.fits,b.fits\n", "headers": {"Content-Type": "text/csv"}}
+# Each way to ask for a staging, and where a user name would stand in it.
+DOORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "/requests": ("body", {"json": {**STAGING, "items": [ITEM]}}),
+    "/requests/from-manifest": ("query", {"params": STAGING, **UPLOAD}),
+    "/stage_data": ("query", {"params": STAGING, "json": {"data": PATHS}}),
+}
+
+
+def ask(door: ServedDoor, path: str, headers: dict[str, str], username: str | None = None) -> httpx.Response:
+    place, call = DOORS[path]
+    where = "json" if place == "body" else "params"
+    named = {where: {**call[where], "username": username}} if username else {}
+    return door.client.post(path, **{**call, **named, "headers": {**call.get("headers", {}), **headers}})
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_who_names_nobody_asks_for_whom_the_token_says(
+    guarded_door: ServedDoor, alice: dict[str, str], fts: dict[str, str], path: str
+) -> None:
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    ours, the_same = (ask(guarded_door, path, {**alice, **key}, name) for name in (None, "alice"))
+    services = ask(guarded_door, path, fts)
+
+    assert [answer.status_code for answer in (ours, the_same, services)] == [202, 202, 202]
+    assert ours.headers["location"] == the_same.headers["location"]
+    users = [guarded_door.client.get(answer.headers["location"], headers=fts).json() for answer in (ours, services)]
+    assert [request["username"] for request in users] == ["alice", "fts"]
+    assert ask(guarded_door, path, alice, "bob").status_code == 403
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_without_authentication_somebody_must_be_named(lone_door: ServedDoor, path: str) -> None:
+    answer = ask(lone_door, path, {})
+
+    assert answer.status_code == 422
+    assert [(wrong["loc"], wrong["type"]) for wrong in answer.json()["detail"]] == [
+        ([DOORS[path][0], "username"], "missing")
+    ]
 
 
 def test_a_service_asks_in_anybodys_name(guarded_door: ServedDoor, fts: dict[str, str]) -> None:
@@ -40,6 +86,34 @@ def test_anothers_request_is_as_if_there_were_none(
     assert (theirs.status_code, none.status_code) == (404, 404)
     assert theirs.json()["detail"].replace(ours, "") == none.json()["detail"].replace("0" * 32, "")
     assert get("/requests", params={"cursor": ours}, headers=bob).status_code == 404
+
+
+def test_no_call_about_a_request_tells_another_user_that_it_is_there(
+    guarded_door: ServedDoor, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    paths = guarded_door.client.get("/openapi.json").json()["paths"]
+    calls = [(verb, path) for path, verbs in paths.items() if "{request_id}" in path for verb in verbs]
+
+    def status_and_detail(verb: str, path: str, request_id: str, who: dict[str, str]) -> tuple[int, str]:
+        body = {"paths": ["/a.fits"]} if path.startswith("/api/v1") and verb == "post" else None
+        with guarded_door.client.stream(verb, path.format(request_id=request_id), headers=who, json=body) as answer:
+            if answer.status_code != 404:  # a stream of events would not end
+                return answer.status_code, ""
+            answer.read()
+            return 404, str(answer.json()["detail"]).replace(request_id, "")
+
+    assert len(calls) > 10
+    for verb, path in calls:
+        is_tape = path.startswith("/api/v1")
+        ours = (
+            guarded_door.client.post("/api/v1/stage", json={"files": [{"path": "/a.fits"}]}, headers=alice)
+            if is_tape
+            else ask(guarded_door, "/requests", alice)
+        ).json()["requestId" if is_tape else "request_id"]
+        theirs, none = (status_and_detail(verb, path, request_id, bob) for request_id in (ours, "0" * 32))
+        assert theirs == none, (verb, path)
+        assert theirs[0] == 404
+        assert status_and_detail(verb, path, ours, alice)[0] != 404
 
 
 def test_a_list_holds_only_what_the_caller_may_see(
