@@ -11,6 +11,7 @@ from sqlmodel import col
 
 from stager.errors import FileNotInRequest
 from stager.models import Status
+from stager.records.columns import path_bytes
 from stager.records.database import Database, now
 from stager.records.events import note_event
 from stager.records.files import chunks
@@ -33,6 +34,8 @@ def positions_of(database: Database, request_id: str, sources: Collection[str]) 
     ------
     FileNotInRequest
         One of the sources is not the request's.
+    InvalidPath
+        One has a surrogate that stands for no byte.
     """
     return database.read(lambda session: sorted(_found(session, request_id, sources).values()))
 
@@ -46,6 +49,8 @@ def release_files(database: Database, request_id: str, sources: Collection[str])
     ------
     FileNotInRequest
         One of the sources is not the request's.
+    InvalidPath
+        One has a surrogate that stands for no byte.
     """
     file = StagedFile
 
@@ -85,6 +90,8 @@ def _found(session: Session, request_id: str, sources: Collection[str]) -> dict[
     """Return the positions of some sources, each of which must be the request's."""
     file = StagedFile
     found: dict[str, int] = {}
+    for source in sources:
+        path_bytes(source)  # refused before the database is asked
     for some in chunks(sorted(set(sources))):
         which = (col(file.request_id) == request_id, col(file.local_path_on_storage).in_(some))
         rows = select(col(file.local_path_on_storage), col(file.position)).where(*which)

@@ -13,6 +13,8 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from tests.attacks import ATTACKS
+
 if TYPE_CHECKING:
     from conftest import ServedDoor
 
@@ -121,6 +123,7 @@ HEADS = {
     "no number as length": (head(STAGE, "Content-Length: x"), {400}),
     "a line break in a header": (b"GET /config HTTP/1.1\r\nHost: a\r\nX-a: b\rc\r\n\r\n", {400}),
     "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", {0, 400}),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", {0, 400, 505}),
     "TRACE": (b"TRACE /config HTTP/1.1\r\nHost: a\r\n\r\n", {405}),
 }
 
@@ -135,20 +138,6 @@ def test_a_head_that_is_no_request_is_refused(strict_door: ServedDoor, what: str
     assert strict_door.client.get("/config").status_code == 200
 
 
-ATTACKS = {
-    "upwards": "../../../../etc/passwd",
-    "upwards inside": "a/../../../etc/passwd",
-    "absolute": "/etc/passwd",
-    "a NUL": "a\0b",
-    "upwards behind a NUL": "a\0/../../etc/passwd",
-    "a link that leads out": "out/passwd",
-    "proc": "/proc/self/environ",
-    "a lone surrogate": "\ud800",
-    "a surrogate that stands for no byte": "a\udc00/b",
-    "4,097 bytes": "a" * 4097,
-    "a name of 300 bytes": "a" * 300,
-    "two thousand folders": "a/" * 2000,
-}
 # Words that only look like a way up; as names of a file they are harmless, and lead nowhere.
 HARMLESS = {
     "encoded": "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
@@ -188,6 +177,32 @@ def test_no_address_gives_away_what_is_outside(lone_door: ServedDoor, route: str
 
     assert answer.status_code in {400, 404, 422}
     assert "root:" not in answer.text
+
+
+def paths(*paths: str) -> dict[str, Any]:
+    # Written by hand: lone surrogates travel as their escapes.
+    return {"content": json.dumps({"paths": paths}).encode(), "headers": {"Content-Type": "application/json"}}
+
+
+@pytest.mark.parametrize("what", [*ATTACKS, *HARMLESS])
+def test_no_path_of_a_tape_call_is_taken_for_a_file_or_gives_away_what_is_outside(
+    lone_door: ServedDoor, what: str
+) -> None:
+    out = lone_door.source / "out"
+    if not out.is_symlink():
+        out.symlink_to("/etc")
+    path, post = {**ATTACKS, **HARMLESS}[what], lone_door.client.post
+    file = {"path": "/a.fits", "targetedMetadata": {"ska-staging": {"username": "alice"}}}
+    request_id = post("/api/v1/stage", json={"files": [file]}).json()["requestId"]
+
+    for call in (f"stage/{request_id}/cancel", f"release/{request_id}"):
+        answer = post(f"/api/v1/{call}", **paths("/a.fits", path))
+        assert answer.status_code == 400
+        assert answer.json()["detail"]
+    [about] = post("/api/v1/archiveinfo", **paths(path)).json()
+    assert about["error"]
+    assert "locality" not in about
+    assert lone_door.request(request_id)["status"] == "submitted"
 
 
 NAMES = ["../bob", "alice\0", "alice/../bob", "\u0430lice", "alice\u200b", "-rf", "$(id)", "root\n", "ALICE", "*", "%"]

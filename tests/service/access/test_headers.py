@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from conftest import ServedDoor
 
 # What every page may read of an answer (Fetch, section 3.3.3), or its browser alone looks at.
-PLAIN = {"content-length", "content-type", "last-modified"}
+PLAIN = {"cache-control", "content-length", "content-type", "last-modified"}
 ABOUT_BROWSERS = {
     *("access-control-allow-origin", "access-control-expose-headers", "vary", "strict-transport-security", "date"),
     *("content-security-policy", "cross-origin-resource-policy", "referrer-policy", "server"),
