@@ -1,18 +1,25 @@
-"""Root's privileges: given up for good, but for what is named."""
+"""Root's privileges: given up for good but for what is named, or by one thread for a while."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
-from collections.abc import Collection, Iterator
+import platform
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import Protocol
 
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 2, 3, 8, 38
 _CAPABILITY_VERSION = 0x20080522  # the third, since Linux 2.6.26
+# The C library's setgroups changes all threads; the system call changes one.
+_SETGROUPS = {"x86_64": 116, "aarch64": 159}.get(platform.machine())
+_ASK = 2**32 - 1  # no ID: setfsuid(2) changes nothing, and says what is
 
-_libc = ctypes.CDLL(None, use_errno=True)
+# It keeps the interpreter's lock: none of these calls waits, and to get the lock back takes longer than they do.
+_libc = ctypes.PyDLL(None, use_errno=True)
 
 
 class Capability(IntEnum):
@@ -109,6 +116,75 @@ def seen_as(account: Account) -> Iterator[None]:
         os.setegid(gid)
         os.setgroups(groups)
         _check(_libc.prctl(_PR_SET_PDEATHSIG, at_death.value, 0, 0, 0))
+
+
+@contextmanager
+def reading_as(account: Account, *, roots: Collection[Path] = ()) -> Iterator[None]:
+    """Let the kernel judge what this thread opens by a user's rights while the body runs; other threads keep theirs.
+
+    Parameters
+    ----------
+    roots
+        Areas: where the user may not enter them, the thread may read and
+        search everything, as far as this process may.
+
+    Raises
+    ------
+    PermissionError
+        We may not be anybody else.
+
+    Notes
+    -----
+    setfsuid(2), capabilities(7): what root may do with any file leaves the
+    thread with the user ID, and comes back with it. Where it does not come
+    back, the process ends: the thread must not serve somebody else.
+    """
+    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
+    try:
+        _set_groups(account.groups)
+        _set_file_id(_libc.setfsgid, account.gid)
+        _set_file_id(_libc.setfsuid, account.uid)
+        if needed_to_reach(roots):
+            _raise(Capability.CAP_DAC_READ_SEARCH)
+        yield
+    finally:
+        try:
+            _set_file_id(_libc.setfsuid, uid)
+            _set_file_id(_libc.setfsgid, gid)
+            if os.getgroups() != groups:
+                _set_groups(groups)
+        except OSError:
+            os.abort()
+
+
+def needed_to_reach(roots: Collection[Path]) -> set[Capability]:
+    """Return what of root's it takes to enter areas, by whom the kernel sees this thread as."""
+    try:
+        for root in roots:
+            os.stat(f"{root}/.")  # noqa: PTH116 - a Path drops the dot, which is what asks whether one may enter
+    except OSError:
+        return {Capability.CAP_DAC_READ_SEARCH}
+    return set()
+
+
+def _set_groups(groups: Collection[int]) -> None:
+    if _SETGROUPS is None:
+        raise OSError(errno.ENOSYS, f"setgroups of {platform.machine()} is not known by its number")
+    _check(_libc.syscall(_SETGROUPS, len(groups), (ctypes.c_uint32 * len(groups))(*groups)))
+
+
+def _set_file_id(call: Callable[[ctypes.c_uint32], int], wanted: int) -> None:
+    call(ctypes.c_uint32(wanted))
+    if call(ctypes.c_uint32(_ASK)) % 2**32 != wanted:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def _raise(capability: Capability) -> None:
+    """Make a capability effective in this thread, if it is permitted."""
+    header, sets = _Header(_CAPABILITY_VERSION, 0), (_Sets * 2)()
+    _check(_libc.capget(ctypes.byref(header), sets))
+    sets[0].effective |= sets[0].permitted & (1 << capability)
+    _check(_libc.capset(ctypes.byref(header), sets))
 
 
 def _check(result: int) -> None:

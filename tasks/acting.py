@@ -20,7 +20,7 @@ from stager.identity import Identity
 from stager.methods import StagingMethod
 from stager.methods.by_rename import PublishedByRename
 from stager.paths import make_directories
-from stager.privileges import Capability, become, seen_as
+from stager.privileges import Capability, become, needed_to_reach, seen_as
 from stager.records import Database
 from tasks.resolve import Resolver
 
@@ -84,5 +84,4 @@ def _needed(identity: Identity, resolvers: Sequence[Resolver]) -> set[Capability
         with seen_as(identity):
             if not all(os.access(".", os.W_OK | os.X_OK, dir_fd=one.fd, effective_ids=True) for one in folders):
                 return None
-            are_open = all(os.access(root, os.X_OK, effective_ids=True) for root in roots)
-    return set() if are_open else {Capability.CAP_DAC_READ_SEARCH}
+            return needed_to_reach(roots)

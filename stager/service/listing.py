@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 
 from stager.engine.source import kind_in_words
 from stager.errors import InvalidPath, PathOutsideArea, SourceError
-from stager.models import StorageArea
 from stager.paths import Descriptor, Location, Symlinks, locate, open_location
+from stager.service.downloads.access import Access
 from stager.service.downloads.source import in_words
 
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
@@ -39,15 +39,13 @@ class Listing:
     next_cursor: str | None
 
 
-def list_folder(area: StorageArea, path: str, *, inside: str | None, cursor: str | None, limit: int) -> Listing:
-    """Return a page of what is in a folder; only the entries on it are looked at.
+def list_folder(access: Access, path: str, *, cursor: str | None, limit: int) -> Listing:
+    """Return a page of what is in a folder; only the entries on it are looked at, with the rights that the thread has.
 
     Parameters
     ----------
     path
         The folder; empty for the area itself, or the user's folder.
-    inside
-        The user's folder of the area, where each user has one.
     cursor
         The previous page's. What was there all the time is on one page, once.
 
@@ -59,19 +57,20 @@ def list_folder(area: StorageArea, path: str, *, inside: str | None, cursor: str
         There is no such folder, it may not be read, or it is no folder.
     """
     after = _name_of(cursor) if cursor else b""
-    location = _locate(area, path, inside)
+    location = _locate(access, path)
     with _open(location) as folder:
         names = heapq.nsmallest(limit + 1, (name for name in _names(folder.fd, location) if name > after))
         entries = [listed for name in names[:limit] for listed in _look(folder.fd, name)]
     return Listing(entries, _cursor_of(names[limit - 1]) if len(names) > limit else None)
 
 
-def _locate(area: StorageArea, path: str, inside: str | None) -> Location:
+def _locate(access: Access, path: str) -> Location:
+    root, inside = access.area.path, access.inside
     if path.strip("/."):
-        return locate(area.path, path, inside=inside, may_be_absolute=inside is None)
+        return locate(root, path, inside=inside, may_be_absolute=inside is None)
     if ".." in path.split("/"):
-        raise PathOutsideArea(path, str(area.path))
-    return Location(area.path, () if inside is None else (os.fsencode(inside),))
+        raise PathOutsideArea(path, str(root))
+    return Location(root, () if inside is None else (os.fsencode(inside),))
 
 
 def _open(location: Location) -> Descriptor:

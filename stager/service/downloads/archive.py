@@ -51,6 +51,8 @@ class Format(Protocol):
 def walk(source: OpenSource) -> Iterator[Entry]:
     """Give a directory and what is in it, sorted by name; an entry can be opened until the next is asked for.
 
+    Each step is done with the rights that the thread has which asks for it.
+
     Raises
     ------
     UnsupportedFileType, SymlinkLeadsOut
@@ -89,7 +91,14 @@ def _entry(source: OpenSource, directory: int, name: str, path: str) -> Entry:
         link = os.readlink(name, dir_fd=directory)
         within = path.partition("/")[2]
         refuse_leading_out(source.descriptor.fd, link=within, target=link, display=source.location.display)
-    return Entry(path, status, link, lambda: Descriptor(os.open(name, READ, dir_fd=directory)))
+    return Entry(path, status, link, lambda: _open(directory, name, f"{display}/{path}"))
+
+
+def _open(directory: int, name: str, display: str) -> Descriptor:
+    try:
+        return Descriptor(os.open(name, READ, dir_fd=directory))
+    except OSError as error:
+        raise unread(error, display) from error
 
 
 def _no_content() -> Descriptor:
@@ -115,7 +124,9 @@ class ArchiveRepresentation:
         seen = Contents()
         for entry in walk(self.source):
             size += layout.size_of(entry)
-            files += stat.S_ISREG(entry.status.st_mode)
+            if stat.S_ISREG(entry.status.st_mode):
+                files += 1
+                entry.open().close()  # what may not be read is told before the first byte
             newest = max(newest, entry.status.st_mtime_ns, entry.status.st_ctime_ns)
             seen.add(entry.path, facts(entry.status), entry.link)
         return size + layout.size_of_end(), files, seen.closed_with(os.fstat(self.source.descriptor.fd)), newest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -11,10 +10,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.errors import InvalidMethod, InvalidUserName, StagingError
-from stager.identity import resolve
+from stager.errors import InvalidMethod, StagingError
 from stager.records import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnded, new_download_id
-from stager.service.areas import resolve_area
+from stager.service.downloads.access import access_to
 from stager.service.downloads.answer import SENT, headers_of, negotiate
 from stager.service.downloads.archive import ArchiveRepresentation
 from stager.service.downloads.desk import Desk
@@ -49,7 +47,7 @@ class Wanted:
     archive: Archive = Archive.TAR
     destination: str = ""
 
-    def begun(self) -> DownloadBegun:
+    def begun(self, acting_as: str) -> DownloadBegun:
         """Return what the record says of its beginning."""
         return DownloadBegun(
             id=new_download_id(),
@@ -57,7 +55,7 @@ class Wanted:
             area=self.area,
             path=self.path,
             destination=self.destination or self.path,
-            acting_as=f"nobody: sent to the caller by user {os.geteuid()}",
+            acting_as=acting_as,
         )
 
 
@@ -76,7 +74,7 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
     if request.method == "HEAD" or body.status not in SENT:
         whole.source.descriptor.close()
         return Response(status_code=body.status, headers=headers_of(whole, body))
-    sending = Sending(desk, wanted.begun(), whole, body)
+    sending = Sending(desk, wanted.begun(whole.source.access.acting_as), whole, body)
     prefix = desk.door.settings.nginx_files
     if prefix and (path := path_for_nginx(whole, request.headers)):
         await desk.ledger.begin(sending.begun)
@@ -95,13 +93,13 @@ async def record_and_hand_out(desk: Desk, wanted: Wanted) -> Response:
     StagingError
         It cannot be sent; the record says why.
     """
-    begun = wanted.begun()
     try:
         whole = await look_at(desk, wanted)
     except StagingError as error:
+        begun = wanted.begun("nobody: it was refused")
         await desk.ledger.write(begun, DownloadEnded(id=begun.id, bytes_sent=0, error=error))
         raise
-    body = negotiate(whole, "POST", Headers())
+    begun, body = wanted.begun(whole.source.access.acting_as), negotiate(whole, "POST", Headers())
     is_summed = isinstance(whole, FileRepresentation) and whole.checksum is None
     sending = Sending(desk, begun, whole, body, Summed(body.pieces) if is_summed else None)
     if not (isinstance(whole, FileRepresentation) and whole.content is not None):
@@ -124,22 +122,14 @@ async def look_at(desk: Desk, wanted: Wanted) -> Representation:
 
 
 def _look(desk: Desk, wanted: Wanted) -> Representation:
-    source = open_wanted(desk, wanted)
-    try:
-        return _representation(desk, source, wanted.archive)
-    except BaseException:
-        source.descriptor.close()
-        raise
-
-
-def open_wanted(desk: Desk, wanted: Wanted) -> OpenSource:
-    """Open what a caller asks for, beneath what they may see of the area; in a thread."""
-    if wanted.username is not None:
-        resolve(wanted.username, users_file=desk.door.settings.users_file)
-    area = resolve_area(wanted.area)
-    if area.per_user and wanted.username is None:
-        raise InvalidUserName("")
-    return open_source(area, wanted.path, inside=wanted.username if area.per_user else None)
+    access = access_to(wanted.area, wanted.username, users_file=desk.door.settings.users_file)
+    with access.reading():
+        source = open_source(access, wanted.path)
+        try:
+            return _representation(desk, source, wanted.archive)
+        except BaseException:
+            source.descriptor.close()
+            raise
 
 
 def _representation(desk: Desk, source: OpenSource, archive: Archive) -> Representation:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -16,7 +17,7 @@ from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.records import DownloadBegun, DownloadEnded
 from stager.service.beside import beside
 from stager.service.downloads.answer import Body, headers_of
-from stager.service.downloads.desk import Desk
+from stager.service.downloads.desk import Desk, P, T
 from stager.service.downloads.headers import Checksum
 from stager.service.downloads.pieces import FileRun, Piece, Summed
 from stager.service.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
@@ -39,6 +40,14 @@ class Sending:
     body: Body
     summed: Summed | None = None
     bytes_sent: int = 0
+
+    async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a function returns that reads the source; it runs in a thread, with the reader's rights."""
+        return await self.desk.do(self._with_rights, partial(function, *args, **kwargs))
+
+    def _with_rights(self, function: Callable[[], T]) -> T:
+        with self.whole.source.access.reading():
+            return function()
 
     def ended(self, error: StagingError | None) -> DownloadEnded:
         """Return what the record says of how it ended."""
@@ -118,7 +127,7 @@ class Download(Response):
         pipe = BodyPipe(iter(sending.summed or sending.body.pieces))
         try:
             await send({"type": PATHSEND, "path": pipe.path})
-            while (pumped := await sending.desk.do(pipe.pump)) is not Pumped.DONE:
+            while (pumped := await sending.do(pipe.pump)) is not Pumped.DONE:
                 if pumped is Pumped.STALLED:
                     await _until(lambda: pipe.shrink() or pipe.is_abandoned)
                     await _writable(pipe.inlet)
@@ -134,15 +143,20 @@ class Download(Response):
     async def _send_by_blocks(self, receive: Receive, send: Send) -> None:
         sending, gone = self._sending, asyncio.Event()
         async with beside(_watch(receive, gone), name="client"):
-            for piece in sending.summed or sending.body.pieces:
+            pieces = iter(sending.summed or sending.body.pieces)
+            while (piece := await sending.do(_next, pieces)) is not None:
                 start = 0
-                while block := await sending.desk.do(_block, piece, start):
+                while block := await sending.do(_block, piece, start):
                     if gone.is_set():
                         raise sending.hung_up()
                     await send({"type": "http.response.body", "body": block, "more_body": True})
                     start += len(block)
                     sending.bytes_sent += len(block)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _next(pieces: Iterator[Piece]) -> Piece | None:
+    return next(pieces, None)
 
 
 def _block(piece: Piece, start: int) -> bytes:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from stager.engine import fingerprint_of_file
 from stager.errors import PathOutsideArea, StagingError, UnsupportedFileType, source_error
-from stager.models import StorageArea
 from stager.paths import Descriptor, Location, Symlinks, locate, open_location
+from stager.service.downloads.access import Access
 
 # A FIFO must not hold us up, nor a terminal become ours.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
@@ -24,6 +24,7 @@ SETTLED = 2.0
 class OpenSource:
     """A file or a directory that is open for reading."""
 
+    access: Access
     location: Location
     descriptor: Descriptor
     status: os.stat_result
@@ -49,15 +50,13 @@ class OpenSource:
         return time.time() - max(self.status.st_mtime, self.status.st_ctime) >= SETTLED
 
 
-def open_source(area: StorageArea, path: str, *, inside: str | None = None) -> OpenSource:
-    """Open a file or a directory of an area.
+def open_source(access: Access, path: str) -> OpenSource:
+    """Open a file or a directory of an area, with the rights that the thread has.
 
     Parameters
     ----------
     path
         Relative to the area, or absolute inside it.
-    inside
-        The user's folder of the area, where each user has one.
 
     Raises
     ------
@@ -68,7 +67,7 @@ def open_source(area: StorageArea, path: str, *, inside: str | None = None) -> O
     SourceUnreadable, UnsupportedFileType
         It may not be read, or is neither a file nor a directory.
     """
-    location = locate(area.path, path, inside=inside, may_be_absolute=inside is None)
+    location = locate(access.area.path, path, inside=access.inside, may_be_absolute=access.inside is None)
     try:
         descriptor = open_location(location, _FLAGS, Symlinks.FOLLOWED_BENEATH)
     except OSError as error:
@@ -77,7 +76,7 @@ def open_source(area: StorageArea, path: str, *, inside: str | None = None) -> O
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         descriptor.close()
         raise UnsupportedFileType(location.display, "a FIFO, a socket or a device")
-    return OpenSource(location, descriptor, status)
+    return OpenSource(access, location, descriptor, status)
 
 
 def in_words(error: OSError, location: Location) -> StagingError:

@@ -13,12 +13,12 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import Field
 from starlette.requests import Request
 
-from stager.errors import InvalidUserName, SourceNotFound, UnknownArea
-from stager.identity import resolve
-from stager.models import PathText, StorageArea
-from stager.service.areas import known_areas, resolve_area
+from stager.errors import SourceNotFound, UnknownArea
+from stager.models import PathText
+from stager.service.areas import known_areas
 from stager.service.callers.current import CurrentCaller
 from stager.service.downloads import Desk, OpenDesk
+from stager.service.downloads.access import access_to
 from stager.service.listing import Listing, list_folder
 from stager.service.problems import documented
 from stager.service.views import View
@@ -94,12 +94,9 @@ async def show_entries(
 
 
 def _list(desk: Desk, name: str, path: str, *, username: str | None, cursor: str | None, limit: int) -> Listing:
-    if username is not None:
-        resolve(username, users_file=desk.door.settings.users_file)
-    area: StorageArea = resolve_area(name)
-    if area.per_user and username is None:
-        raise InvalidUserName("")
-    return list_folder(area, path, inside=username if area.per_user else None, cursor=cursor, limit=limit)
+    access = access_to(name, username, users_file=desk.door.settings.users_file)
+    with access.reading():
+        return list_folder(access, path, cursor=cursor, limit=limit)
 
 
 def _path_in(request: Request) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,3 +110,22 @@ def file(request: pytest.FixtureRequest, shelf: Shelf) -> Path:
 @pytest.fixture(scope="session")
 def shelf_content() -> Callable[[int], bytes]:
     return lambda size: random.Random(size).randbytes(size)
+
+
+@pytest.fixture(scope="module", params=["", "/stager-files"], ids=["alone", "behind nginx"])
+def open_shelf(
+    request: pytest.FixtureRequest, serve: Callable[..., AbstractContextManager[ServedDoor]]
+) -> Iterator[Shelf]:
+    """A shelf in an area that users may enter: Alice and Bob, who share a group."""
+    users = "".join(
+        f"[users.{name}]\nuid = {uid}\ngid = 70010\ngroups = [70011]\n"
+        for name, uid in (("alice", 70_001), ("bob", 70_002))
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        more = {"STAGER_NGINX_FILES": request.param} if request.param else {}
+        database_url, nobody = f"sqlite:///{folder}/records.db", "http://127.0.0.1:9/api"
+        with serve(folder, database_url=database_url, prefect_api=nobody, **more) as door:
+            (folder / "users.toml").write_text(users)
+            yield Shelf(door)
