@@ -17,7 +17,7 @@ POOL = "/work_pools/staging-kubernetes"
 # Files enough for a pod with little CPU to be copying them for a while.
 MANY = "mkdir /node/storage_a/midway; cd /node/storage_a/midway; head -c 20000000 /dev/urandom | split -b 500 -a 4"
 VALUES = {
-    "config.settings.STAGER_PODS_FROM_ITEMS": "0",
+    "warmWorker.enabled": "false",
     "config.settings.STAGER_WAIT": "0",
     "config.settings.STAGER_RECONCILE_INTERVAL": "1",
     "flowRuns.resources.requests.cpu": "10m",
@@ -26,7 +26,7 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def pooled(release: Release) -> Release:
-    """The release, whose every request gets a pod, and which nobody waits for."""
+    """The release without warm workers: every request gets a pod, which nobody waits for."""
     release.install(*(option for key, value in VALUES.items() for option in ("--set", f"{key}={value}")))
     release.hand.write("storage_a/pooled.txt", "pooled")
     return release
