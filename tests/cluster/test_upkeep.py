@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.conftest import Release, eventually
+from tests.cluster.pages import DOCS, carry_out, commands, lay_out
 
 # Stages one file after the other until told to stop, and prints what each was answered.
 STEADILY = """
@@ -147,10 +151,21 @@ def larger_release(release: Release) -> Release:
 
 
 def test_the_api_is_scaled_by_its_use(larger_release: Release) -> None:
-    cluster, deployment = larger_release.cluster, ("deployment", f"{larger_release.fullname}-api")
-    if "v1beta1.metrics.k8s.io" not in cluster.kubectl("get", "apiservices", "--output", "name"):
+    is_scaled(larger_release, pods=3)
+
+
+def test_the_api_is_scaled_by_its_memory(larger_release: Release) -> None:
+    targets = "autoscaling.targetCPUUtilizationPercentage=100000,autoscaling.targetMemoryUtilizationPercentage=1"
+    larger_release.install("--reuse-values", "--set", f"{targets},autoscaling.maxReplicas=4")
+    is_scaled(larger_release, pods=4)
+
+
+def is_scaled(release: Release, *, pods: int) -> None:
+    """Wait for the API to have so many pods; without the cluster's metrics it cannot."""
+    if "v1beta1.metrics.k8s.io" not in release.cluster.kubectl("get", "apiservices", "--output", "name"):
         pytest.skip("needs the cluster's metrics (metrics.k8s.io)")
-    eventually(lambda: cluster.get(*deployment)["status"].get("readyReplicas") == 3, "three pods of the API")
+    status = ("deployment", f"{release.fullname}-api")
+    eventually(lambda: release.cluster.get(*status)["status"].get("readyReplicas") == pods, f"{pods} pods of the API")
 
 
 def test_the_demos_walk_through_works(larger_release: Release) -> None:
@@ -199,12 +214,25 @@ def test_an_nginx_that_goes_sends_what_it_began(larger_release: Release) -> None
     assert eventually(lambda: larger_release.ending(download), "the end of a download's record") == "completed"
 
 
-def test_uninstalled_and_installed_again_it_goes_on_with_its_records(release: Release) -> None:
+def test_uninstalled_and_installed_again_it_goes_on_with_its_records(release: Release, tmp_path: Path) -> None:
     records, secrets = release.records(), passwords(release)
     release.cluster.helm("uninstall", release.name)
-    release.install()
+    lay_out(release, tmp_path)
+    *_, install, stage, look = commands("kubernetes.md", "From nothing to the first staging")
+    assert "Succeeded" in carry_out(release, install, tmp_path)
     assert passwords(release) == secrets
-    assert release.records() == records
-    release.hand.write("storage_a/after.txt", "after")
-    status, _ = release.stage("after.txt", "after.txt")
-    assert status == 200
+    assert records.items() <= release.records().items()
+    answer = re.findall(r"{.*}", carry_out(release, within_reach(stage), tmp_path))
+    assert f"`{answer[-1]}`" in (DOCS / "kubernetes.md").read_text()
+    listed = carry_out(release, look, tmp_path).splitlines()
+    assert [line.split()[:4] for line in listed if line.endswith(" File1Copy.txt")] == [
+        ["-r--------", "1", "70001", "70001"]
+    ]
+
+
+def within_reach(block: str) -> str:
+    """Return the page's commands for a node that is another machine, and a port that is free here."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    block = re.sub(r"> ~/storages/(\S+)", r"| kubectl exec --stdin hand -- tee /node/\1", block)
+    return block.replace("8000:8000", f"{port}:8000").replace("127.0.0.1:8000", f"127.0.0.1:{port}")
