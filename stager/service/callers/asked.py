@@ -17,7 +17,7 @@ class AskedTerms(StagingTerms):
     """How a user wants some items staged."""
 
     username: str | None = Field(  # type: ignore[assignment] # it is filled in before anybody reads it
-        None, min_length=1, max_length=255, description=WHOSE, examples=["alice"]
+        None, min_length=1, max_length=255, description=WHOSE
     )
 
 

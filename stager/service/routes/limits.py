@@ -27,7 +27,7 @@ class SiteLimits(BaseModel):
     items_in_body: int = Field(description="Items of a request in a body, or of a Tape REST call (413).")
     items: int = Field(description="Items of a request that come as a manifest (413).")
     items_to_cancel: int = Field(description="Items that one call cancels by their places (422).")
-    parts: int = Field(description="Parts of a file that one Range asks for; of more, the whole is sent (200).")
+    range_parts: int = Field(description="Parts of a file that one Range asks for; of more, the whole is sent (200).")
     create_file_bytes: int = Field(description="Bytes of a file that is made by /create-file (413); 0: none is (403).")
     open_requests: int = Field(description="Requests of one user that may be open (429).")
     pause: float = Field(description="How long a body may pause on its way in, in seconds (408).")
@@ -48,7 +48,7 @@ async def show_limits(door: OpenDoor) -> SiteLimits:
         items_in_body=settings.max_items_in_body,
         items=settings.max_items,
         items_to_cancel=MOST_CANCELLED,
-        parts=MAX_PARTS,
+        range_parts=MAX_PARTS,
         create_file_bytes=settings.create_file_bytes,
         open_requests=settings.max_open_requests,
         pause=settings.max_pause,

@@ -125,7 +125,7 @@ def test_the_limits_are_told(lone_door: ServedDoor) -> None:
         "items_in_body": usual["max_items_in_body"],
         "items": usual["max_items"],
         "items_to_cancel": MOST_CANCELLED,
-        "parts": MAX_PARTS,
+        "range_parts": MAX_PARTS,
         "create_file_bytes": usual["create_file_bytes"],
         "open_requests": usual["max_open_requests"],
         "pause": usual["max_pause"],
