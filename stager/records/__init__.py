@@ -23,6 +23,7 @@ from stager.records.downloads import (
     DownloadBegun,
     DownloadEnded,
     checksum_of_source,
+    downloads_to_stop,
     new_download_id,
     write_downloads,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "create_requests",
     "database_time",
     "destination_key",
+    "downloads_to_stop",
     "draft_of",
     "events_of",
     "fail_request",

@@ -11,6 +11,7 @@ from sqlmodel import col
 from stager.errors import Cancelled, ItemNotFound
 from stager.models import Status
 from stager.records.database import Database, now
+from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.events import note_event
 from stager.records.files import chunks
 from stager.records.lifecycle import end_in
@@ -35,7 +36,7 @@ def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
 
     def work(session: Session) -> StagingRequestRow:
         row = request_in(session, request_id, locked=True)
-        stop_in(session, row, Cancelled(), why="its run was asked to stop")
+        stop_in(session, row, Cancelled(), why=f"{_who_works(row)} was asked to stop")
         return row
 
     return database.write(work)
@@ -120,8 +121,12 @@ def _ask_to_stop(session: Session, row: StagingRequestRow, ids: Sequence[int]) -
     file = StagedFile
     for some in chunks(ids):
         session.execute(update(file).where(col(file.id).in_(some)).values(cancel_requested=True))
-    detail = _in_words(ids, "its run was asked to leave them")
+    detail = _in_words(ids, f"{_who_works(row)} was asked to leave them")
     note_event(session, row.id, kind="items_cancelled", detail=detail)
+
+
+def _who_works(row: StagingRequestRow) -> str:
+    return "whoever sends it" if row.method == DIRECT_DOWNLOAD else "its run"
 
 
 def _in_words(ids: Sequence[int], what: str) -> str:

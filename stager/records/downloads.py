@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -96,6 +96,21 @@ def write_downloads(
             session.connection().execute(insert(EVENT), [_event(row) for row in noted])
 
     database.write(work)
+
+
+def downloads_to_stop(database: Database) -> set[str]:
+    """Return the ids of the downloads that run, by whichever service, and that somebody asked to cancel."""
+    row, file = StagingRequestRow, StagedFile
+    statement = (
+        select(col(row.id))
+        .join(file, col(file.request_id) == col(row.id))
+        .where(
+            col(row.method) == DIRECT_DOWNLOAD,
+            col(row.status) == Status.STARTED,
+            or_(col(row.cancel_requested), col(file.cancel_requested)),
+        )
+    )
+    return database.read(lambda session: set(session.scalars(statement)))
 
 
 def checksum_of_source(database: Database, fingerprint: str) -> tuple[str, str] | None:

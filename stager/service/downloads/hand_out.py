@@ -81,7 +81,7 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
         desk.ledger.leave(sending.ended(None))
         return sent_by_nginx(sending, path, prefix=prefix)
     if not (isinstance(whole, FileRepresentation) and whole.content is not None):
-        await desk.ledger.begin(sending.begun)
+        await desk.ledger.begin(sending.begun, sending.stop)
     return Download(sending)
 
 
@@ -103,7 +103,7 @@ async def record_and_hand_out(desk: Desk, wanted: Wanted) -> Response:
     is_summed = isinstance(whole, FileRepresentation) and whole.checksum is None
     sending = Sending(desk, begun, whole, body, Summed(body.pieces) if is_summed else None)
     if not (isinstance(whole, FileRepresentation) and whole.content is not None):
-        await desk.ledger.begin(begun)
+        await desk.ledger.begin(begun, sending.stop)
     return Download(sending)
 
 

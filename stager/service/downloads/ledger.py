@@ -7,19 +7,22 @@ within moments. If the service dies in between, the reconciler closes it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 
 from stager.errors import DatabaseUnavailable, ServiceUnavailable, StagingError
-from stager.records import DownloadBegun, DownloadEnded, renew_requests, write_downloads
+from stager.records import DownloadBegun, DownloadEnded, downloads_to_stop, renew_requests, write_downloads
 from stager.service.door import Door
 
 logger = structlog.get_logger(__name__)
 
 # Seconds between two tries while the database is away.
 PAUSE = 1.0
+# Seconds between two looks whether a download is to stop.
+LOOK = 1.0
 # An nginx that was killed never says how a download ended; no download is taken to live longer, in seconds.
 LONGEST = 24 * 3600.0
 
@@ -35,9 +38,15 @@ class Ledger:
         self._wake = asyncio.Event()
         self._alive: dict[str, float] = {}
         self._elsewhere: dict[str, DownloadEnded] = {}
+        self._stops: dict[str, Callable[[], None]] = {}
 
-    async def begin(self, download: DownloadBegun) -> None:
+    async def begin(self, download: DownloadBegun, stop: Callable[[], None] | None = None) -> None:
         """Return when it is on record that a download begins; it is taken to live until it ends.
+
+        Parameters
+        ----------
+        stop
+            What to call when somebody asks to cancel it; it must still be ended.
 
         Raises
         ------
@@ -47,10 +56,13 @@ class Ledger:
         self._begun.append(download)
         await self._next_group()
         self._alive[download.id] = asyncio.get_running_loop().time() + LONGEST
+        if stop:
+            self._stops[download.id] = stop
 
     def end(self, download: DownloadEnded) -> None:
         """Have it written down how a download ended, soon."""
         self._alive.pop(download.id, None)
+        self._stops.pop(download.id, None)
         self._ended.append(download)
         self._wake.set()
 
@@ -100,6 +112,15 @@ class Ledger:
                     await self._door.ask(renew_requests, list(self._alive), seconds=seconds)
             except ServiceUnavailable as error:  # tried again soon; what is sent is sent
                 logger.warning("Downloads cannot say that they live", reason=error.message)
+
+    async def heed(self) -> None:
+        """Stop what is being sent and somebody asked to cancel, at whichever service, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            with suppress(ServiceUnavailable):  # whoever says that downloads live tells of that
+                asked = await self._door.ask(downloads_to_stop) if self._stops else set()
+                for download_id in asked & self._stops.keys():
+                    self._stops.pop(download_id)()
 
     def _next_group(self) -> asyncio.Future[None]:
         if self._written is None:

@@ -121,6 +121,13 @@ class BodyPipe:
         """Make the pipe of a slow client small again, and return whether it is: not while it holds more."""
         return self._resize(_SLOW_BYTES)
 
+    def discard(self) -> None:
+        """Take out what the server has not taken: the client is to get no more."""
+        rest = Descriptor(os.open(f"/proc/self/fd/{self._inlet.fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        with rest, suppress(BlockingIOError):
+            while block := os.read(rest.fd, _FAST_BYTES):
+                self._fed -= len(block)
+
     def close(self) -> None:
         """Close what is open; a body that is cut short is seen as such by its length."""
         self._inlet.close()

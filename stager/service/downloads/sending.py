@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from starlette.responses import Response
@@ -40,6 +40,13 @@ class Sending:
     body: Body
     summed: Summed | None = None
     bytes_sent: int = 0
+    is_to_stop: bool = False
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """Have it end, because somebody asked to cancel it."""
+        self.is_to_stop = True
+        self.stirred.set()
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function returns that reads the source; it runs in a thread, with the reader's rights."""
@@ -67,9 +74,10 @@ class Sending:
             error=error,
         )
 
-    def hung_up(self) -> Cancelled:
-        """Return the error of a client that has left."""
-        return Cancelled(f"the client hung up after {self.bytes_sent} of {self.body.size_bytes} bytes")
+    def cut_short(self) -> Cancelled:
+        """Return the error of a client that has left, or who is to get no more."""
+        why = Cancelled().message if self.is_to_stop else "the client hung up"
+        return Cancelled(f"{why} after {self.bytes_sent} of {self.body.size_bytes} bytes")
 
 
 class Download(Response):
@@ -125,20 +133,26 @@ class Download(Response):
     async def _send_by_pipe(self, send: Send) -> None:
         sending = self._sending
         pipe = BodyPipe(iter(sending.summed or sending.body.pieces))
+
+        def is_over() -> bool:
+            return sending.is_to_stop or pipe.is_abandoned
+
         try:
             await send({"type": PATHSEND, "path": pipe.path})
             while (pumped := await sending.do(pipe.pump)) is not Pumped.DONE:
                 if pumped is Pumped.STALLED:
-                    await _until(lambda: pipe.shrink() or pipe.is_abandoned)
-                    await _writable(pipe.inlet)
-                if pumped is Pumped.ABANDONED or pipe.is_abandoned:
+                    await _until(lambda: pipe.shrink() or is_over())
+                    await _writable(pipe.inlet, sending)
+                if pumped is Pumped.ABANDONED or is_over():
                     break
-            await _until(lambda: pipe.is_drained or pipe.is_abandoned)
+            await _until(lambda: pipe.is_drained or is_over())
+            if sending.is_to_stop:
+                pipe.discard()
             sending.bytes_sent = pipe.bytes_taken
         finally:
             pipe.close()
         if sending.bytes_sent < sending.body.size_bytes:
-            raise sending.hung_up()
+            raise sending.cut_short()
 
     async def _send_by_blocks(self, receive: Receive, send: Send) -> None:
         sending, gone = self._sending, asyncio.Event()
@@ -147,8 +161,8 @@ class Download(Response):
             while (piece := await sending.do(_next, pieces)) is not None:
                 start = 0
                 while block := await sending.do(_block, piece, start):
-                    if gone.is_set():
-                        raise sending.hung_up()
+                    if gone.is_set() or sending.is_to_stop:
+                        raise sending.cut_short()
                     await send({"type": "http.response.body", "body": block, "more_body": True})
                     start += len(block)
                     sending.bytes_sent += len(block)
@@ -171,13 +185,16 @@ async def _watch(receive: Receive, gone: asyncio.Event) -> None:
     gone.set()
 
 
-async def _writable(inlet: int) -> None:
-    """Return when there is room in a pipe, or nobody is at its other end."""
-    loop, room = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_writer(inlet, room.set)
+async def _writable(inlet: int, sending: Sending) -> None:
+    """Return when there is room in a pipe, nobody is at its other end, or nothing more is to be sent."""
+    loop = asyncio.get_running_loop()
+    sending.stirred.clear()
+    if sending.is_to_stop:
+        return
+    loop.add_writer(inlet, sending.stirred.set)
     try:
         with suppress(TimeoutError):
-            await asyncio.wait_for(room.wait(), FIRST_BYTE)
+            await asyncio.wait_for(sending.stirred.wait(), FIRST_BYTE)
     finally:
         loop.remove_writer(inlet)
 

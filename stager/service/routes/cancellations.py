@@ -24,7 +24,11 @@ router = APIRouter(prefix="/requests", tags=["requests"])
 
 ANSWERS: dict[int | str, dict[str, object]] = {
     200: {"description": "It has ended, now or before."},
-    202: {"description": "Its run was asked to stop, and does so within seconds.", "model": RequestSummary},
+    202: {
+        "description": "Its run, or the service that sends it, was asked to stop, and does so within seconds; "
+        "an nginx that sends a download goes on.",
+        "model": RequestSummary,
+    },
     **documented(401, 403, 404, 422, 503),
 }
 

@@ -140,6 +140,22 @@ def test_a_client_of_nginx_that_hangs_up_closes_the_record(front: httpx.Client, 
     assert 0 < taken["bytes_done"] < size
 
 
+def test_what_nginx_sends_goes_on_when_it_is_cancelled(front: httpx.Client, door_behind_nginx: ServedDoor) -> None:
+    size = 64 * 1024 * 1024
+    with (door_behind_nginx.source / "goes-on").open("wb") as stream:
+        stream.truncate(size)
+    with front.stream("GET", "/files/source/goes-on") as answer:
+        blocks = answer.iter_raw(65536)
+        taken = len(next(blocks))
+        [summary] = door_behind_nginx.client.get("/requests", params={"status": "started"}).json()["requests"]
+        status = door_behind_nginx.client.delete(f"/requests/{summary['request_id']}").status_code
+        time.sleep(2)  # seconds in which a service would have stopped
+        taken += sum(map(len, blocks))
+
+    assert (status, taken) == (202, size)
+    record(door_behind_nginx, "goes-on", "completed")
+
+
 def test_a_link_that_is_swapped_under_nginx_leads_nobody_out(
     front: httpx.Client, door_behind_nginx: ServedDoor, shelf_content: Callable[[int], bytes]
 ) -> None:
