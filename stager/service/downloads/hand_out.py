@@ -25,6 +25,7 @@ from stager.service.downloads.tar import MEDIA_TYPE as TAR
 from stager.service.downloads.tar import Tar
 from stager.service.downloads.zipped import MEDIA_TYPE as ZIP
 from stager.service.downloads.zipped import Zip
+from stager.service.quota import check_open_requests
 
 # Whose download it is where nobody said: this machine's own user, without authentication.
 ANONYMOUS = "anonymous"
@@ -66,6 +67,8 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
 
     Raises
     ------
+    TooManyRequests
+        It takes a while, and as many of the user's requests are open as the site allows.
     StagingError
         It cannot be sent.
     """
@@ -75,13 +78,15 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
         whole.source.descriptor.close()
         return Response(status_code=body.status, headers=headers_of(whole, body))
     sending = Sending(desk, wanted.begun(whole.source.access.acting_as), whole, body)
+    if isinstance(whole, FileRepresentation) and whole.content is not None:
+        return Download(sending)
+    await check_open_requests(desk.door, sending.begun.username, idempotency_key=None)
     prefix = desk.door.settings.nginx_files
     if prefix and (path := path_for_nginx(whole, request.headers)):
         await desk.ledger.begin(sending.begun)
         desk.ledger.leave(sending.ended(None))
         return sent_by_nginx(sending, path, prefix=prefix)
-    if not (isinstance(whole, FileRepresentation) and whole.content is not None):
-        await desk.ledger.begin(sending.begun, sending.stop)
+    await desk.ledger.begin(sending.begun, sending.stop)
     return Download(sending)
 
 

@@ -63,7 +63,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "No part that Range asks for is in the file.",
         "headers": {"Content-Range": _header("How long it is.", "bytes */1024")},
     },
-    **documented(400, 401, 403, 404, 409, 422, 503),
+    **documented(400, 401, 403, 404, 409, 422, 429, 503),
 }
 
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from conftest import Shelf
+
+    from ..conftest import ServedDoor  # noqa: TID252 - two files are called conftest
 
 CLIENTS = 1000
 SIZE = 64 * 1024 * 1024
@@ -38,6 +41,32 @@ def test_a_thousand_clients_that_do_not_read_hold_neither_threads_nor_memory(she
     assert whole.content == shelf.content(3 * MIB)
     assert held < CLIENTS * LIMIT_EACH
     shelf.record(file.name, lambda row: row["status"] == "cancelled")
+
+
+def test_who_has_too_many_downloads_open_is_told_to_wait(
+    serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path
+) -> None:
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    with serve(tmp_path, **where, STAGER_MAX_OPEN_REQUESTS="2") as door, ExitStack() as stack:
+        for name, size in (("large", SIZE), ("small", 10)):
+            with (door.source / name).open("wb") as stream:
+                stream.truncate(size)
+        get = door.client.get
+        held = []
+        for _ in range(2):
+            slow = stack.enter_context(door.client.stream("GET", "/files/source/large?username=alice"))
+            held.append(slow.iter_raw(1000))  # a body that nobody holds is closed
+            next(held[-1])
+        refused, small, anonymous = (
+            get("/files/source/large?username=alice"),
+            get("/files/source/small?username=alice"),
+            get("/files/source/large"),
+        )
+        slow.close()
+        wait_until(lambda: get("/files/source/large?username=alice").status_code == 200)
+
+    assert (refused.status_code, small.status_code, anonymous.status_code) == (429, 200, 200)
+    assert int(refused.headers["retry-after"]) > 0
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
