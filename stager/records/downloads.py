@@ -113,21 +113,16 @@ def downloads_to_stop(database: Database) -> set[str]:
     return database.read(lambda session: set(session.scalars(statement)))
 
 
-def checksum_of_source(database: Database, fingerprint: str) -> tuple[str, str] | None:
-    """Return the algorithm and the checksum of a file that we have read whole, by its fingerprint."""
+def checksum_of_source(database: Database, fingerprint: str) -> str | None:
+    """Return the Adler-32 of a file that we have read whole, by its fingerprint."""
     file = StagedFile
-    statement = select(col(file.checksum_algorithm), col(file.checksum)).where(
+    statement = select(col(file.checksum)).where(
         col(file.source_fingerprint) == fingerprint,
         col(file.kind) == "file",
-        col(file.checksum).is_not(None),
-        col(file.checksum_algorithm).is_not(None),
+        col(file.checksum_algorithm) == "adler32",
     )
 
-    def work(session: Session) -> tuple[str, str] | None:
-        found = session.execute(statement.limit(1)).first()
-        return (str(found[0]), str(found[1])) if found else None
-
-    return database.read(work)
+    return database.read(lambda session: session.scalars(statement.limit(1)).first())
 
 
 def _unknown(session: Session, begun: Sequence[DownloadBegun]) -> list[DownloadBegun]:

@@ -19,7 +19,7 @@ from stager.engine.walk import refuse_too_deep
 from stager.errors import SourceChanged
 from stager.paths import Descriptor
 from stager.service.downloads.conditions import Validators
-from stager.service.downloads.headers import Checksum, times_tag
+from stager.service.downloads.headers import times_tag
 from stager.service.downloads.pieces import Piece, cut
 from stager.service.downloads.source import SETTLED, OpenSource
 from stager.slices.looking import facts
@@ -109,7 +109,7 @@ class ArchiveRepresentation:
     """A directory as an archive; it is walked once to know its length, and again while it is sent."""
 
     kind = "directory"
-    checksum: Checksum | None = None
+    checksum: str | None = None
 
     def __init__(self, source: OpenSource, make: Callable[[], Format], *, media_type: str, ending: bytes) -> None:
         self.source = source

@@ -22,7 +22,6 @@ from stager.errors import ServiceUnavailable
 from stager.records import checksum_of_source
 from stager.service.beside import beside
 from stager.service.door import Door
-from stager.service.downloads.headers import Checksum
 from stager.service.downloads.ledger import Ledger
 from stager.service.downloads.representation import FileRepresentation
 from stager.service.downloads.source import OpenSource
@@ -45,7 +44,7 @@ class Desk:
     door: Door
     ledger: Ledger
     threads: ThreadPoolExecutor
-    _known: dict[str, Checksum] = field(default_factory=dict)
+    _known: dict[str, str] = field(default_factory=dict)
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function returns that reads a storage; it runs in a thread."""
@@ -57,7 +56,7 @@ class Desk:
         if source.size_bytes > SMALL_BYTES:
             return FileRepresentation(source, self._known.get(source.fingerprint))
         content = _whole(source)
-        checksum = self._known.get(source.fingerprint) or Checksum("adler32", text(zlib.adler32(content)))
+        checksum = self._known.get(source.fingerprint) or text(zlib.adler32(content))
         self._keep(source, checksum)
         return FileRepresentation(source, checksum, content)
 
@@ -71,10 +70,10 @@ class Desk:
             return file
         if found is None:
             return file
-        self._keep(file.source, Checksum(*found))
-        return replace(file, checksum=Checksum(*found))
+        self._keep(file.source, found)
+        return replace(file, checksum=found)
 
-    def _keep(self, source: OpenSource, checksum: Checksum) -> None:
+    def _keep(self, source: OpenSource, checksum: str) -> None:
         if source.is_settled:
             while len(self._known) >= KNOWN:
                 self._known.pop(next(iter(self._known)), None)

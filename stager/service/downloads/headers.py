@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import NamedTuple
 from urllib.parse import quote
-
-# As the "Hash Algorithms for HTTP Digest Fields" registry calls them.
-_REGISTERED = {"adler32": "adler", "sha256": "sha-256"}
-
-
-class Checksum(NamedTuple):
-    """A checksum in hexadecimal digits, and what it was computed by: ``adler32`` or ``sha256``."""
-
-    algorithm: str
-    digits: str
 
 
 def content_disposition(name: bytes) -> str:
@@ -39,27 +28,25 @@ def content_disposition(name: bytes) -> str:
     return f'attachment; filename="{quoted}"{extended}'
 
 
-def repr_digest(checksum: Checksum) -> str:
-    """Return the value of Repr-Digest: the checksum of the whole file, whichever part is sent.
+def repr_digest(adler32: str) -> str:
+    """Return the value of Repr-Digest: the Adler-32 of the whole file, given as digits, whichever part is sent.
 
     Notes
     -----
     RFC 9530, section 3: a dictionary of byte sequences. Adler-32 is there as
     ``adler``, four bytes, the most significant first; it finds accidents only.
     """
-    value = base64.b64encode(bytes.fromhex(checksum.digits)).decode("ascii")
-    return f"{_REGISTERED[checksum.algorithm]}=:{value}:"
+    value = base64.b64encode(bytes.fromhex(adler32)).decode("ascii")
+    return f"adler=:{value}:"
 
 
-def strong_tag(checksum: Checksum, *, size_bytes: int, mtime_ns: int) -> str:
+def strong_tag(adler32: str, *, size_bytes: int, mtime_ns: int) -> str:
     """Return the entity tag of a file whose checksum is known.
 
     Adler-32 alone does not tell short files apart well enough to splice two
     parts of one: the size and the time of the last change are in it too.
     """
-    if checksum.algorithm == "sha256":
-        return f'"sha256-{checksum.digits}"'
-    return f'"{checksum.algorithm}-{checksum.digits}-{size_bytes:x}-{mtime_ns:x}"'
+    return f'"adler32-{adler32}-{size_bytes:x}-{mtime_ns:x}"'
 
 
 def times_tag(kind: str, fingerprint: str, *, is_settled: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from stager.errors import SourceChanged
 from stager.service.downloads.conditions import Validators
-from stager.service.downloads.headers import Checksum, strong_tag, times_tag
+from stager.service.downloads.headers import strong_tag, times_tag
 from stager.service.downloads.pieces import FileRun, Piece
 from stager.service.downloads.ranges import Span
 from stager.service.downloads.source import OpenSource
@@ -52,8 +52,8 @@ class Representation(Protocol):
         """What tells it from its other states."""
 
     @property
-    def checksum(self) -> Checksum | None:
-        """The checksum of all of it, where it is known."""
+    def checksum(self) -> str | None:
+        """The Adler-32 of all of it, where it is known."""
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
         """Give its bytes from one place to another; in a thread, since it may read a disk."""
@@ -64,7 +64,7 @@ class FileRepresentation:
     """A file as it is; ``content`` holds a small one whole."""
 
     source: OpenSource
-    checksum: Checksum | None
+    checksum: str | None
     content: bytes | None = None
     kind: str = "file"
     file_count: int = 1

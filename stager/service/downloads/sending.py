@@ -18,7 +18,6 @@ from stager.records import DownloadBegun, DownloadEnded
 from stager.service.beside import beside
 from stager.service.downloads.answer import Body, headers_of
 from stager.service.downloads.desk import Desk, P, T
-from stager.service.downloads.headers import Checksum
 from stager.service.downloads.pieces import FileRun, Piece, Summed
 from stager.service.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
 from stager.service.downloads.representation import FileRepresentation, Representation
@@ -60,7 +59,7 @@ class Sending:
         """Return what the record says of how it ended."""
         whole, checksum = self.whole, self.whole.checksum
         if self.summed and error is None:
-            checksum = Checksum("adler32", text(self.summed.adler32))
+            checksum = text(self.summed.adler32)
         is_known = isinstance(whole, FileRepresentation) and whole.source.is_settled
         return DownloadEnded(
             id=self.begun.id,
@@ -68,8 +67,8 @@ class Sending:
             kind=whole.kind,
             size_bytes=whole.size_bytes,
             file_count=whole.file_count,
-            checksum=checksum.digits if checksum else None,
-            checksum_algorithm=checksum.algorithm if checksum else None,
+            checksum=checksum,
+            checksum_algorithm="adler32" if checksum else None,
             source_fingerprint=whole.source.fingerprint if is_known else None,
             error=error,
         )
