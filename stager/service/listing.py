@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import heapq
 import os
 import stat
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +16,11 @@ from stager.engine.source import kind_in_words
 from stager.errors import InvalidPath, PathOutsideArea, SourceError
 from stager.paths import Descriptor, Location, Symlinks, locate, open_location
 from stager.service.downloads.access import Access
-from stager.service.downloads.source import in_words
+from stager.service.downloads.source import in_words, is_settled
 
+# Folders whose names are kept between two pages: how many, and of how many names.
+KEPT_FOLDERS, LARGE, LARGEST_KEPT = 4, 1000, 200_000
+_kept: dict[tuple[int, ...], list[bytes]] = {}
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 
 
@@ -59,9 +62,11 @@ def list_folder(access: Access, path: str, *, cursor: str | None, limit: int) ->
     after = _name_of(cursor) if cursor else b""
     location = _locate(access, path)
     with _open(location) as folder:
-        names = heapq.nsmallest(limit + 1, (name for name in _names(folder.fd, location) if name > after))
-        entries = [listed for name in names[:limit] for listed in _look(folder.fd, name)]
-    return Listing(entries, _cursor_of(names[limit - 1]) if len(names) > limit else None)
+        names = _sorted_names(folder.fd, location)
+        start = bisect_right(names, after)
+        page = names[start : start + limit]
+        entries = [listed for name in page for listed in _look(folder.fd, name)]
+    return Listing(entries, _cursor_of(page[-1]) if start + limit < len(names) else None)
 
 
 def _locate(access: Access, path: str) -> Location:
@@ -83,12 +88,22 @@ def _open(location: Location) -> Descriptor:
         raise in_words(error, location) from error
 
 
-def _names(folder: int, location: Location) -> Iterator[bytes]:
+def _sorted_names(folder: int, location: Location) -> list[bytes]:
+    """Return the names in a folder; those of a large one are kept for its next page while nothing in it changes."""
+    status = os.fstat(folder)
+    version = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+    if (kept := _kept.get(version)) is not None:
+        return kept
     try:
         # By the descriptor, which gives text: PEP 383 brings the bytes back.
-        yield from map(os.fsencode, os.listdir(folder))
+        names = sorted(map(os.fsencode, os.listdir(folder)))
     except OSError as error:
         raise in_words(error, location) from error
+    if LARGE <= len(names) <= LARGEST_KEPT and is_settled(status):
+        _kept[version] = names
+        for oldest in list(_kept)[:-KEPT_FOLDERS]:
+            _kept.pop(oldest, None)
+    return names
 
 
 def _look(folder: int, name: bytes) -> Iterator[Listed]:

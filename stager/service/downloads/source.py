@@ -47,7 +47,12 @@ class OpenSource:
     @property
     def is_settled(self) -> bool:
         """Nobody has touched it for long enough that its fingerprint tells every later change."""
-        return time.time() - max(self.status.st_mtime, self.status.st_ctime) >= SETTLED
+        return is_settled(self.status)
+
+
+def is_settled(status: os.stat_result) -> bool:
+    """Tell whether something has been left alone for so long that its times tell it from every later state."""
+    return time.time() - max(status.st_mtime, status.st_ctime) >= SETTLED
 
 
 def open_source(access: Access, path: str) -> OpenSource:

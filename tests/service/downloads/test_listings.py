@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,6 +72,23 @@ def test_an_entry_that_comes_or_goes_between_two_pages_moves_no_other(shelf: She
     rest = entries(shelf, path="moving", limit=9, cursor=first["next_cursor"])
 
     assert [entry["name"] for page in (first, rest) for entry in page["entries"]] == ["b", "d", "f", "h"]
+
+
+def test_a_large_folder_is_read_anew_once_something_in_it_has_changed(shelf: Shelf) -> None:
+    folder = shelf.door.source / "large-moving"
+    folder.mkdir()
+    for number in range(1500):
+        (folder / f"{number:04}").touch()
+    time.sleep(2.1)  # its own times are no news any more
+    first = entries(shelf, path="large-moving", limit=1000)
+    (folder / "0999-come").touch()
+    (folder / "1499").unlink()
+    rest = entries(shelf, path="large-moving", limit=1000, cursor=first["next_cursor"])
+    again = entries(shelf, path="large-moving", limit=1000, cursor=first["next_cursor"])
+
+    names = [entry["name"] for page in (first, rest) for entry in page["entries"]]
+    assert names == sorted([*(f"{number:04}" for number in range(1499)), "0999-come"])
+    assert rest == again
 
 
 def test_a_users_area_shows_their_own_folder(shelf: Shelf) -> None:
