@@ -24,6 +24,8 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks import crowds
+from benchmarks.crowds import Served
 from stager.records.schema import migrate
 
 ROUNDS = 7
@@ -50,7 +52,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], url: str, **env: str) -> Iterator[None]:
+def running(command: list[str], url: str, **env: str) -> Iterator[int]:
     """Run a server until the body ends."""
     with subprocess.Popen(
         command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -65,13 +67,13 @@ def running(command: list[str], url: str, **env: str) -> Iterator[None]:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.1)
-            yield
+            yield it.pid
         finally:
             it.terminate()
 
 
 @contextmanager
-def door(folder: Path, storage: Path, **settings: str) -> Iterator[str]:
+def door(folder: Path, storage: Path, **settings: str) -> Iterator[Served]:
     """Serve the service as it is served in earnest, with records in SQLite on the disk."""
     folder.mkdir()
     port, database = free_port(), f"sqlite:///{folder}/records.db"
@@ -87,8 +89,8 @@ def door(folder: Path, storage: Path, **settings: str) -> Iterator[str]:
     }
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "stager.service.app:create_app"]
     options = ["--http", "1", "--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning"]
-    with running([*command, *options], f"http://127.0.0.1:{port}/config", **env):
-        yield f"http://127.0.0.1:{port}"
+    with running([*command, *options], f"http://127.0.0.1:{port}/config", **env) as pid:
+        yield f"http://127.0.0.1:{port}", pid
 
 
 @contextmanager
@@ -110,8 +112,8 @@ def rivals(folder: Path, storage: Path) -> Iterator[list[Rival]]:
         ports = [free_port() for _ in range(2)]
         static = STATIC.format(workers=1, folder=folder, port=ports[0], storage=storage)
         alone = stack.enter_context(nginx(folder, static, ports[0]))
-        ours = stack.enter_context(door(folder / "alone", storage))
-        behind = stack.enter_context(door(folder / "behind", storage, STAGER_NGINX_FILES="/stager-files"))
+        ours, _ = stack.enter_context(door(folder / "alone", storage))
+        behind, _ = stack.enter_context(door(folder / "behind", storage, STAGER_NGINX_FILES="/stager-files"))
         text = shipped.replace("SERVICE;", f"{behind.removeprefix('http://')};").replace(
             "LISTEN;", f"127.0.0.1:{ports[1]};"
         )
@@ -210,6 +212,9 @@ def figures(memory: Path) -> Iterator[str]:
             yield from compared("1 GiB by two ranges at once", parts_at_once, contenders, as_rate=False)
             title = f"Files of 64 KiB, {CONNECTIONS} connections"
             yield from compared(title, small_files, contenders, as_rate=True)
+        yield from crowds.beside_them(lambda name: door(Path(folder) / name, storage))
+        with door(Path(folder) / "listing", storage) as (url, _):
+            yield from crowds.listing(url, storage / "many", ROUNDS)
 
 
 def _fill(storage: Path) -> None:
@@ -220,6 +225,7 @@ def _fill(storage: Path) -> None:
     (storage / "small").mkdir()
     for number in range(SMALL_FILES):
         (storage / "small" / str(number)).write_bytes(os.urandom(64 * KIB))
+    crowds.fill(storage / "many")
     time.sleep(3)  # what is being written has no checksum that counts
 
 
