@@ -62,10 +62,13 @@ def list_folder(access: Access, path: str, *, cursor: str | None, limit: int) ->
     after = _name_of(cursor) if cursor else b""
     location = _locate(access, path)
     with _open(location) as folder:
-        names = _sorted_names(folder.fd, location)
-        start = bisect_right(names, after)
-        page = names[start : start + limit]
-        entries = [listed for name in page for listed in _look(folder.fd, name)]
+        try:
+            names = _sorted_names(folder.fd)
+            start = bisect_right(names, after)
+            page = names[start : start + limit]
+            entries = [listed for name in page for listed in _look(folder.fd, name)]
+        except OSError as error:
+            raise in_words(error, location) from error
     return Listing(entries, _cursor_of(page[-1]) if start + limit < len(names) else None)
 
 
@@ -88,17 +91,14 @@ def _open(location: Location) -> Descriptor:
         raise in_words(error, location) from error
 
 
-def _sorted_names(folder: int, location: Location) -> list[bytes]:
+def _sorted_names(folder: int) -> list[bytes]:
     """Return the names in a folder; those of a large one are kept for its next page while nothing in it changes."""
     status = os.fstat(folder)
     version = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
     if (kept := _kept.get(version)) is not None:
         return kept
-    try:
-        # By the descriptor, which gives text: PEP 383 brings the bytes back.
-        names = sorted(map(os.fsencode, os.listdir(folder)))
-    except OSError as error:
-        raise in_words(error, location) from error
+    # By the descriptor, which gives text: PEP 383 brings the bytes back.
+    names = sorted(map(os.fsencode, os.listdir(folder)))
     if LARGE <= len(names) <= LARGEST_KEPT and is_settled(status):
         _kept[version] = names
         for oldest in list(_kept)[:-KEPT_FOLDERS]:

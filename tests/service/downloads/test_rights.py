@@ -79,6 +79,15 @@ def test_a_folder_of_another_is_neither_listed_nor_sent(shared: Shelf) -> None:
     assert seen == {"alice": [403] * 3, "bob": [200] * 3}
 
 
+def test_a_folder_whose_names_alone_may_be_read_is_refused(shared: Shelf) -> None:
+    shared.put("names-alone/inner", b"")
+    bobs(shared.door.source / "names-alone", 0o744)
+    answer = shared.door.client.get("/areas/source/entries?path=names-alone&username=bob")
+    refused = shared.door.client.get("/areas/source/entries?path=names-alone")
+
+    assert (answer.status_code, refused.status_code) == (200, 403)
+
+
 def test_what_becomes_anothers_while_a_directory_is_sent_is_not_sent(shared: Shelf) -> None:
     shared.put("long/b", b"secret")
     shared.sparse("long/a", 64 * 1024 * 1024)
