@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -14,6 +16,11 @@ from tests.chart.conftest import CHART, Manifest
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+# What values hold as Kubernetes writes it, by the names of their definitions.
+KUBERNETES_OBJECTS = ("affinity", "envFromSource", "envVar", "toleration", "volume", "volumeMount")
+REQUIRED = {"envVar": ["name"], "volume": ["name"], "volumeMount": ["name", "mountPath"]}
+# The oldest Kubernetes that Chart.yaml names.
+OLDEST = "1.29"
 Template = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -38,12 +45,25 @@ KEYS = {key: (schema, default) for key, schema, default in keys(DEFAULTS, SCHEMA
         ("config.settings", {"STAGER_WIAT": 3}, "invalid propertyName 'STAGER_WIAT'"),
         ("users", {"../alice": {"uid": 1, "gid": 1}}, "invalid propertyName '../alice'"),
         ("users", {"alice": {"uid": 1}}, "at '/users/alice': missing property 'gid'"),
+        ("extraEnv", [{"names": "SITE"}], "at '/extraEnv/0': additional properties 'names' not allowed"),
+        ("extraEnv", [{"name": "N", "valueForm": {}}], "at '/extraEnv/0': additional properties 'valueForm'"),
+        ("extraEnvFrom", [{"secret": {"name": "s"}}], "at '/extraEnvFrom/0': additional properties 'secret'"),
+        ("extraVolumes", [{"emptyDir": {}}], "at '/extraVolumes/0': missing property 'name'"),
+        ("extraVolumeMounts", [{"name": "a"}], "at '/extraVolumeMounts/0': missing property 'mountPath'"),
+        ("api.tolerations", [{"kye": "dtn"}], "at '/api/tolerations/0': additional properties 'kye'"),
+        ("api.affinity", {"nodeAfinity": {}}, "at '/api/affinity': additional properties 'nodeAfinity'"),
+        ("service.nodePort", 80, "at '/service/nodePort': "),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_place(template: Template, key: str, value: object, message: str) -> None:
     done = template(**{key: value})
     assert done.returncode != 0
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("port", [None, 0, 30000, 32767])
+def test_a_port_of_the_nodes_is_theirs_or_left_to_the_cluster(template: Template, port: int | None) -> None:
+    assert template(**{"service.nodePort": port}).returncode == 0
 
 
 def test_every_default_is_in_the_schema_and_the_reverse() -> None:
@@ -54,6 +74,33 @@ def test_every_key_says_what_it_is() -> None:
     assert [key for key, (schema, _) in KEYS.items() if not schema.get("description")] == []
 
 
+def objects(schema: object, place: str = "") -> Iterator[tuple[str, Manifest]]:
+    """Give each object of a schema, however deep: those of lists and the definitions too."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield place, schema
+        for name, below in schema.items():
+            yield from objects(below, f"{place}/{name}")
+
+
 def test_unknown_keys_are_refused_everywhere() -> None:
-    closed = [schema for schema, _ in KEYS.values() if "properties" in schema]
-    assert all(schema["additionalProperties"] is False for schema in [SCHEMA, *closed])
+    """A map has keys that we cannot know; what Kubernetes has below the keys named here, it checks itself."""
+    left_to_kubernetes = tuple(f"/definitions/{name}/" for name in KUBERNETES_OBJECTS)
+    opened = {
+        place
+        for place, schema in objects(SCHEMA)
+        if not (schema.get("additionalProperties") is False or isinstance(schema.get("additionalProperties"), dict))
+        and not (place.startswith(left_to_kubernetes) and "properties" not in schema)
+    }
+    assert opened == {"/properties/global"}
+
+
+@pytest.mark.parametrize("name", KUBERNETES_OBJECTS)
+def test_every_key_that_a_kubernetes_has_is_taken(name: str) -> None:
+    known: set[str] = set()
+    for folder in Path(kubernetes_validate.__file__).parent.glob("kubernetes-json-schema/*-strict"):
+        if folder.name >= f"v{OLDEST}":
+            known |= json.loads((folder / f"{name.lower()}-v1.json").read_text())["properties"].keys()
+    ours = SCHEMA["definitions"][name]
+    assert ours["properties"].keys() == known
+    assert ours.get("required", []) == REQUIRED.get(name, [])
