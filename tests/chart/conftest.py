@@ -56,10 +56,10 @@ def helm() -> Helm:
 
 @pytest.fixture(scope="session")
 def template(helm: Helm) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """``helm template`` of the chart, with values on top of what a file says."""
+    """``helm template`` of the chart, with Helm's options and values on top of what files say."""
 
-    def run(*files: Path, **values: object) -> subprocess.CompletedProcess[str]:
-        options = [option for file in files for option in ("--values", str(file))]
+    def run(*files: Path | str, **values: object) -> subprocess.CompletedProcess[str]:
+        options = [option for one in files for option in (("--values", str(one)) if isinstance(one, Path) else (one,))]
         options += [option for key, value in values.items() for option in ("--set-json", f"{key}={json.dumps(value)}")]
         fixed = ("staging", str(CHART), "--namespace", "site", "--kube-version", KUBERNETES)
         return helm("template", *fixed, *options)
@@ -71,7 +71,7 @@ def template(helm: Helm) -> Callable[..., subprocess.CompletedProcess[str]]:
 def render(template: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., Rendered]:
     """The manifests that the chart makes."""
 
-    def run(*files: Path, **values: object) -> Rendered:
+    def run(*files: Path | str, **values: object) -> Rendered:
         done = template(*files, **values)
         assert done.returncode == 0, done.stderr
         return Rendered(one for one in yaml.safe_load_all(done.stdout) if one)

@@ -123,6 +123,11 @@ def test_registration_can_read_what_the_chart_says_of_pods(render: Render, value
     ours = {volume["name"]: volume for volume in warm["volumes"]}
     assert {volume["name"] for volume in pods.volumes} == ours.keys() - {"tmp"}
     assert all(ours[volume["name"]] == volume for volume in pods.volumes)
+    (worker,) = warm["containers"]
+    assert (pods.env, pods.env_from) == (worker["env"], worker["envFrom"])
+    values = yaml.safe_load(values_file.read_text())
+    assert all(one in pods.env for one in values.get("extraEnv", []))
+    assert all(one in pods.env_from for one in values.get("extraEnvFrom", []))
 
 
 def test_a_finished_run_that_nobody_shall_look_at_goes_at_once(render: Render, tmp_path: Path) -> None:

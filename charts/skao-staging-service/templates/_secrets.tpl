@@ -1,11 +1,21 @@
 {{/*
-A password: (list $ "SECRET" "key" given). What is not given is made up once:
-what the cluster has already counts.
+A password: (list $ "SECRET" "key" given "where it is given"). What is not given
+is made up once: what the cluster has already counts.
 */}}
 {{- define "staging.password" -}}
 {{- $root := index . 0 -}}
 {{- $known := dig "data" (index . 2) "" (lookup "v1" "Secret" $root.Release.Namespace (index . 1) | default dict) -}}
-{{- default (default (randAlphaNum 32) (b64dec $known)) (index . 3) -}}
+{{- include "staging.settledPassword" (list (b64dec $known) (index . 3) (index . 4) (index . 1)) -}}
+{{- end -}}
+
+{{/* A database takes its password from the Secret once, when its volume is new: (list known given "where" "SECRET"). */}}
+{{- define "staging.settledPassword" -}}
+{{- $known := index . 0 -}}
+{{- $given := index . 1 -}}
+{{- if and $known $given (ne $known $given) -}}
+{{- fail (printf "%s: the Secret %s holds another password, and so does the database's volume. Change it in the database first (ALTER USER) and in the Secret, as in docs/kubernetes-operations.md, \"Changing a password\"; or, if the volume is gone, delete the Secret" (index . 2) (index . 3)) -}}
+{{- end -}}
+{{- coalesce $given $known (randAlphaNum 32) -}}
 {{- end -}}
 
 {{/* As it stands in a URL (RFC 3986, section 2.1). */}}
@@ -13,8 +23,32 @@ what the cluster has already counts.
 {{- urlquery . | replace "+" "%20" -}}
 {{- end -}}
 
-{{- define "staging.databaseSecret" -}}
+{{/* Whether the Secret of the records' database is made here. */}}
+{{- define "staging.ownsDatabaseSecret" -}}
+{{- if not (ternary .Values.mysql.auth.existingSecret .Values.externalDatabase.existingSecret .Values.mysql.enabled) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* What it says then. */}}
+{{- define "staging.databaseSecretData" -}}
 {{- if .Values.mysql.enabled -}}
+{{- $name := printf "%s-mysql" (include "staging.fullname" .) -}}
+{{- $auth := .Values.mysql.auth -}}
+{{- $password := include "staging.password" (list . $name "password" $auth.password "mysql.auth.password") -}}
+{{- $account := printf "%s:%s" (include "staging.inUrl" .Values.mysql.username) (include "staging.inUrl" $password) -}}
+root-password: {{ include "staging.password" (list . $name "root-password" $auth.rootPassword "mysql.auth.rootPassword") | quote }}
+password: {{ $password | quote }}
+STAGER_DATABASE_URL: {{ printf "mysql+pymysql://%s@%s/%s" $account $name .Values.mysql.database | quote }}
+{{- else -}}
+STAGER_DATABASE_URL: {{ required "mysql.enabled is false: give externalDatabase.url or externalDatabase.existingSecret" .Values.externalDatabase.url | quote }}
+{{- end -}}
+{{- end -}}
+
+{{- define "staging.databaseSecret" -}}
+{{- if .databaseSecret -}}
+{{- .databaseSecret -}}
+{{- else if .Values.mysql.enabled -}}
 {{- default (printf "%s-mysql" (include "staging.fullname" .)) .Values.mysql.auth.existingSecret -}}
 {{- else -}}
 {{- default (printf "%s-database" (include "staging.fullname" .)) .Values.externalDatabase.existingSecret -}}
