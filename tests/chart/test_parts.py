@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 
 from deployments.pods import base_job_template, read_pods
+from stager.models import Status
+from stager.records import Database
+from stager.records.schema import migrate
+from stager.service.metrics.families import RecordedFamilies
+from stager.service.metrics.recorded import Recorded
 from tests.chart.conftest import VALUES, Manifest, Rendered, name_of
 
 Render = Callable[..., Rendered]
@@ -187,6 +194,19 @@ def test_alerts_and_monitors_are_found_by_the_sites_labels(render: Render) -> No
     assert all(one["metadata"]["labels"]["release"] == "prometheus" for one in watched)
     (group,) = rendered.of("PrometheusRule")["spec"]["groups"]
     assert all({"alert", "expr", "for", "labels", "annotations"} <= rule.keys() for rule in group["rules"])
+
+
+def test_alerts_ask_for_figures_that_the_service_has(render: Render, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/records.db")
+    migrate(f"sqlite:///{tmp_path}/records.db")
+    registry = CollectorRegistry()
+    registry.register(RecordedFamilies(Recorded().read(database), reconciler_lag=0))
+    figures = set(re.findall(r"^# TYPE (\w+)", generate_latest(registry).decode(), re.MULTILINE))
+    (group,) = render(FILES["production"]).of("PrometheusRule")["spec"]["groups"]
+    asked = {name for rule in group["rules"] for name in re.findall(r"\bstaging_\w+", rule["expr"])}
+    assert asked == {"staging_queue_oldest_seconds", "staging_reconciler_lag_seconds", "staging_requests_total"}
+    assert asked <= figures
+    assert all(f'status="{Status.FAILED}"' in rule["expr"] for rule in group["rules"] if "Fail" in rule["alert"])
 
 
 def test_only_the_api_can_be_asked_from_outside(render: Render) -> None:
