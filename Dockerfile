@@ -34,9 +34,6 @@ RUN find /opt/venv -name '*.so*' -exec strip --strip-unneeded {} + \
     && find /opt/venv/lib/python3.11/site-packages/kubernetes_asyncio -name '*.py' -delete
 
 FROM ${PYTHON_IMAGE}
-LABEL org.opencontainers.image.title="SKA staging service" \
-    org.opencontainers.image.description="Brings data products to where a scientist works: checked, verified, read-only, recorded." \
-    org.opencontainers.image.licenses="BSD-3-Clause"
 # tini hands signals on, ends what lost its parent, and so lets any command be the container's first.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tini=0.19.* \
@@ -63,6 +60,15 @@ ENV PATH=/opt/venv/bin:$PATH \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1 \
     STAGER_LOG_FILE=/tmp/staging_service.log
+# Last, so that another revision makes no layer anew.
+ARG SOURCE=""
+ARG REVISION=""
+LABEL org.opencontainers.image.title="SKA staging service" \
+    org.opencontainers.image.description="Brings data products to where a scientist works: checked, verified, read-only, recorded." \
+    org.opencontainers.image.licenses="BSD-3-Clause" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.source="${SOURCE}" \
+    org.opencontainers.image.revision="${REVISION}"
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["tini", "--"]
