@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import kubernetes_validate
+import prefect_kubernetes
 import pytest
 import yaml
-from prefect.settings import get_current_settings
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_HOME, get_current_settings, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
+from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from deployments.pods import ROOT_MAY, Pods, base_job_template, read_pods
 from stager.errors import ConfigurationError
@@ -28,8 +36,9 @@ SITE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def prefect_api() -> Iterator[str]:
-    with prefect_test_harness(server_startup_timeout=120):
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("prefect")
+    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=120):
         yield str(get_current_settings().api.url)
 
 
@@ -85,6 +94,67 @@ def test_what_the_site_says_is_in_the_template() -> None:
     assert SITE["env"][0] in container["env"]
     assert SITE["volumes"][0] in pod["volumes"]
     assert SITE["volume_mounts"][0] in container["volumeMounts"]
+
+
+def job_of_a_run(template: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    """Return the Job that Prefect's worker would make."""
+
+    async def configured() -> KubernetesWorkerJobConfiguration:
+        async with get_client() as client:
+            return await KubernetesWorkerJobConfiguration.from_template_and_values(template, variables, client)
+
+    configuration = asyncio.run(configured())
+    configuration.prepare_for_flow_run(FlowRun(flow_id=uuid4(), name="quick-otter"))
+    return configuration.job_manifest
+
+
+ASKED_FOR = {
+    "run_as_user": 70001,
+    "run_as_group": 70002,
+    "supplemental_groups": [70003],
+    "node_selector": {"disk": "fast"},
+    "tolerations": [{"key": "dtn", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "priority_class_name": "batch",
+    "active_deadline_seconds": 7200,
+    "ttl_seconds_after_finished": 0,
+}
+
+
+@pytest.mark.parametrize("acts_as", ["user", "root"])
+@pytest.mark.parametrize("variables", [{}, ASKED_FOR], ids=["defaults", "asked for"])
+def test_the_job_of_a_run_is_valid_kubernetes(prefect_api: str, variables: dict[str, Any], acts_as: str) -> None:
+    assert prefect_api
+    template = base_job_template(Pods.model_validate({**SITE, "acts_as": acts_as}), namespace="staging")
+    manifest = job_of_a_run(template, variables)
+    pod = manifest["spec"]["template"]["spec"]
+    # Prefect takes no Job without these two in its pod; Kubernetes drops them there.
+    assert (pod.pop("parallelism"), pod.pop("completions")) == (1, 1)
+    kubernetes_validate.validate(manifest, "1.34", strict=True)
+
+
+def test_the_job_of_a_run_is_what_its_variables_say(prefect_api: str) -> None:
+    assert prefect_api
+    spec = job_of_a_run(base_job_template(Pods.model_validate(SITE), namespace="staging"), ASKED_FOR)["spec"]
+    pod = spec["template"]["spec"]
+    security = pod["securityContext"]
+    assert {
+        "run_as_user": security["runAsUser"],
+        "run_as_group": security["runAsGroup"],
+        "supplemental_groups": security["supplementalGroups"],
+        "node_selector": pod["nodeSelector"],
+        "tolerations": pod["tolerations"],
+        "affinity": pod["affinity"],
+        "priority_class_name": pod["priorityClassName"],
+        "active_deadline_seconds": spec["activeDeadlineSeconds"],
+        "ttl_seconds_after_finished": spec["ttlSecondsAfterFinished"],
+    } == ASKED_FOR
+    assert pod["containers"][0]["args"] == ["python", "-m", "prefect.engine"]
+
+
+def test_no_worker_waits_for_the_start_of_a_pod() -> None:
+    """As the template says of its variable ``pod_watch_timeout_seconds``."""
+    assert ".pod_watch_timeout_seconds" not in inspect.getsource(prefect_kubernetes.worker)
 
 
 @pytest.mark.parametrize("acts_as", ["user", "root"])
