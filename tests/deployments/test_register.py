@@ -101,7 +101,7 @@ def job_of_a_run(template: dict[str, Any], variables: dict[str, Any]) -> dict[st
 
     async def configured() -> KubernetesWorkerJobConfiguration:
         async with get_client() as client:
-            return await KubernetesWorkerJobConfiguration.from_template_and_values(template, variables, client)
+            return await KubernetesWorkerJobConfiguration.from_template_and_values(template, variables, client=client)
 
     configuration = asyncio.run(configured())
     configuration.prepare_for_flow_run(FlowRun(flow_id=uuid4(), name="quick-otter"))
@@ -121,10 +121,10 @@ ASKED_FOR = {
 }
 
 
+@pytest.mark.usefixtures("prefect_api")
 @pytest.mark.parametrize("acts_as", ["user", "root"])
 @pytest.mark.parametrize("variables", [{}, ASKED_FOR], ids=["defaults", "asked for"])
-def test_the_job_of_a_run_is_valid_kubernetes(prefect_api: str, variables: dict[str, Any], acts_as: str) -> None:
-    assert prefect_api
+def test_the_job_of_a_run_is_valid_kubernetes(variables: dict[str, Any], acts_as: str) -> None:
     template = base_job_template(Pods.model_validate({**SITE, "acts_as": acts_as}), namespace="staging")
     manifest = job_of_a_run(template, variables)
     pod = manifest["spec"]["template"]["spec"]
@@ -133,8 +133,8 @@ def test_the_job_of_a_run_is_valid_kubernetes(prefect_api: str, variables: dict[
     kubernetes_validate.validate(manifest, "1.34", strict=True)
 
 
-def test_the_job_of_a_run_is_what_its_variables_say(prefect_api: str) -> None:
-    assert prefect_api
+@pytest.mark.usefixtures("prefect_api")
+def test_the_job_of_a_run_is_what_its_variables_say() -> None:
     spec = job_of_a_run(base_job_template(Pods.model_validate(SITE), namespace="staging"), ASKED_FOR)["spec"]
     pod = spec["template"]["spec"]
     security = pod["securityContext"]
