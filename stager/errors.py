@@ -10,7 +10,7 @@
     │   ├── TokenMissing             TokenInvalid           NotAllowed
     │   ├── BodyTooLarge             HeadersTooLarge        TargetTooLong
     │   ├── BodyTooSlow (retryable)  TooManyRequests (retryable)
-    │   ├── WrongAccount
+    │   ├── WrongAccount             TooManyLongCalls (retryable)
     │   ├── TooManyItems             ItemNotFound           NothingToRetry
     │   ├── DownloadNotRetried       RequestNotEnded        RequestArriving (retryable)
     │   ├── InvalidManifest          SharedDestination      MalformedCall
@@ -242,6 +242,18 @@ class TooManyRequests(RequestError):
 
     def __init__(self, username: str, limit: int) -> None:
         super().__init__(f"{username} has {limit} open requests already: wait until some have ended")
+        self.username = username
+        self.limit = limit
+
+
+class TooManyLongCalls(RequestError):
+    """The user holds as many streams, uploads and waiting calls as the site allows."""
+
+    http_status = 429
+    retryable = True
+
+    def __init__(self, username: str, limit: int) -> None:
+        super().__init__(f"{username} has {limit} streams, uploads or waiting calls already: end some of them")
         self.username = username
         self.limit = limit
 

@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     max_open_requests: int = Field(
         10_000, gt=0, description="How many requests of one user may be open; more are refused until some have ended."
     )
+    max_long_calls: int = Field(
+        200, gt=0, description="How many streams, uploads and waiting calls one user may hold at a door."
+    )
     max_pause: float = Field(30.0, gt=0, description="How long a body may pause on its way in, in seconds.")
     cors_origins: tuple[str, ...] = Field(
         (), description="Other web sites whose pages may call the service, as a JSON list of origins; none by default."

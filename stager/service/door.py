@@ -19,6 +19,7 @@ from starlette.requests import Request
 from stager.records import Database, Draft, StagingRequestRow, create_requests
 from stager.service.callers.authenticator import Authenticator
 from stager.service.callers.rules import read_rules
+from stager.service.long_calls import LongCalls
 from stager.service.prefect import PrefectClient
 from stager.service.together import Together
 from stager.settings import Settings
@@ -65,6 +66,11 @@ class Door:
         """Writes small requests down, those that come at the same moment in one transaction."""
         most_open = self.settings.max_open_requests
         return Together(lambda drafts: self.ask(create_requests, drafts, most_open=most_open))
+
+    @cached_property
+    def long_calls(self) -> LongCalls:
+        """Counts each user's streams, uploads and waiting calls."""
+        return LongCalls(self.settings.max_long_calls)
 
     async def ask(self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function of the records returns; the event loop does not wait for it.

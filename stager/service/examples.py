@@ -47,6 +47,7 @@ MEMBERS: dict[str, object] = {
     "items_by_status": {"completed": 1},
     "items_in_body": 10_000,
     "items_to_cancel": 10_000,
+    "long_calls": 200,
     "manifest_bytes": 512 << 20,
     "manifest_url": f"/requests/{REQUEST_ID}/manifest",
     "maxEntries": 10_000,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
-from stager.errors import DatabaseUnavailable
+from stager.errors import DatabaseUnavailable, TooManyLongCalls
 from stager.records import StagingRequestRow, get_request
 from stager.service.door import Door
 
@@ -15,9 +16,17 @@ FIRST, LONGEST = 0.05, 0.5
 async def wait_for_outcome(door: Door, row: StagingRequestRow, *, seconds: float) -> StagingRequestRow:
     """Return a request's record when it has ended, or as it stands after some seconds.
 
-    No thread and no connection is held between two looks. A database that goes
+    Whose user holds too many long calls already is not waited for: the record
+    is returned as it stands. No thread and no connection is held between two looks. A database that goes
     away meanwhile is waited for: the request is written down already.
     """
+    if seconds > 0:
+        with suppress(TooManyLongCalls), door.long_calls.one_more(row.username):
+            return await _wait(door, row, seconds=seconds)
+    return row
+
+
+async def _wait(door: Door, row: StagingRequestRow, *, seconds: float) -> StagingRequestRow:
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
     pause = FIRST

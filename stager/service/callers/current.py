@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import structlog
@@ -50,3 +51,12 @@ async def seen_request(
 
 
 SeenRequest = Annotated[StagingRequestRow, Depends(seen_request)]
+
+
+async def _long_call(door: OpenDoor, caller: CurrentCaller) -> AsyncIterator[None]:
+    with door.long_calls.one_more(caller.username):
+        yield
+
+
+# For a route whose answer may last: the call counts until all of it was sent.
+LONG_CALL = Depends(_long_call)

@@ -30,6 +30,7 @@ class SiteLimits(BaseModel):
     range_parts: int = Field(description="Parts of a file that one Range asks for; of more, the whole is sent (200).")
     create_file_bytes: int = Field(description="Bytes of a file that is made by /create-file (413); 0: none is (403).")
     open_requests: int = Field(description="Requests of one user that may be open (429).")
+    long_calls: int = Field(description="Streams, uploads and waiting calls that one user may hold at a door (429).")
     pause: float = Field(description="How long a body may pause on its way in, in seconds (408).")
     wait: float = Field(description="How long a caller is kept waiting for an outcome, in seconds (202).")
 
@@ -51,6 +52,7 @@ async def show_limits(door: OpenDoor) -> SiteLimits:
         range_parts=MAX_PARTS,
         create_file_bytes=settings.create_file_bytes,
         open_requests=settings.max_open_requests,
+        long_calls=settings.max_long_calls,
         pause=settings.max_pause,
         wait=settings.wait,
     )

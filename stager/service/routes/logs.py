@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
-from stager.service.callers.current import CurrentCaller
+from stager.service.callers.current import LONG_CALL, CurrentCaller
 from stager.service.door import Door, OpenDoor
 from stager.service.log_lines import LineFilter, log_blocks
 from stager.service.problems import documented
@@ -46,7 +46,8 @@ async def show_log(
     "/stream",
     summary="The log's last lines, and those to come until the client hangs up",
     response_class=StreamingResponse,
-    responses=TEXT,
+    responses=TEXT | documented(429),
+    dependencies=[LONG_CALL],
 )
 async def follow_log(
     door: OpenDoor, caller: CurrentCaller, lines: Lines = 10, contains: Contains = None, level: LevelWanted = None

@@ -65,7 +65,7 @@ async def ask_by_manifest(
     areas = (terms.source_area, terms.destination_area)
     await check(door, caller, method=terms.method, username=terms.username, areas=areas)
     await check_open_requests(door, terms.username, idempotency_key=idempotency_key)
-    with spool() as file:
+    with door.long_calls.one_more(terms.username), spool() as file:
         await spooled(request.stream(), file)
         # A byte that is not UTF-8 is a name's own: it becomes a lone surrogate (PEP 383).
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from stager.records import events_of
-from stager.service.callers.current import CurrentCaller, SeenRequest
+from stager.service.callers.current import LONG_CALL, CurrentCaller, SeenRequest
 from stager.service.door import OpenDoor
 from stager.service.live.feed import Feed
 from stager.service.live.stream import stream
@@ -50,7 +50,8 @@ OpenFeed = Annotated[Feed, Depends(_feed_of)]
     "/stream",
     summary="All requests, as they go on",
     response_class=StreamingResponse,
-    responses={**STREAM, **documented(401, 422, 503)},
+    responses={**STREAM, **documented(401, 422, 429, 503)},
+    dependencies=[LONG_CALL],
 )
 async def watch_all(
     door: OpenDoor, feed: OpenFeed, caller: CurrentCaller, last_event_id: LastEventId = None
@@ -67,8 +68,9 @@ async def watch_all(
     responses={
         **STREAM,
         204: {"description": "It has ended, and the caller knows all of it: there is nothing to come back for."},
-        **documented(401, 404, 422, 503),
+        **documented(401, 404, 422, 429, 503),
     },
+    dependencies=[LONG_CALL],
 )
 async def watch_one(door: OpenDoor, feed: OpenFeed, row: SeenRequest, last_event_id: LastEventId = None) -> Response:
     """Stream what happened to a request, what happens, and how far it is; the stream ends with the request."""

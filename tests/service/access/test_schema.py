@@ -39,3 +39,37 @@ def test_no_call_fails_and_every_answer_is_as_described(
     )
 
     assert run.returncode == 0, run.stdout[-20_000:]
+
+
+@pytest.mark.parametrize(
+    ("path", "who", "more", "status"),
+    [
+        ("/requests/stream", None, {}, 401),
+        ("/requests/{request_id}/stream", None, {}, 401),
+        ("/logs/stream", None, {}, 401),
+        ("/logs/stream", "alice", {}, 403),
+        ("/requests/{request_id}/stream", "operator", {}, 404),
+        ("/requests/stream", "operator", {"headers": {"Last-Event-ID": "the last"}}, 422),
+        ("/requests/{request_id}/stream", "operator", {"headers": {"Last-Event-ID": "-1"}}, 422),
+        ("/logs/stream", "operator", {"params": {"lines": "0"}}, 422),
+        ("/logs/stream", "operator", {"params": {"level": "loud"}}, 422),
+    ],
+)
+def test_a_stream_that_does_not_begin_is_answered_as_described(
+    guarded_door: ServedDoor,
+    request: pytest.FixtureRequest,
+    *,
+    path: str,
+    who: str | None,
+    more: dict[str, dict[str, str]],
+    status: int,
+) -> None:
+    headers = (request.getfixturevalue(who) if who else {}) | more.get("headers", {})
+    known = guarded_door.stage(headers=request.getfixturevalue("alice")).json()["request_id"]
+    address = path.format(request_id="nobodys" if status == 404 else known)
+    answer = guarded_door.client.get(address, headers=headers, params=more.get("params"), timeout=20)
+    described = guarded_door.client.get("/openapi.json").json()["paths"][path]["get"]["responses"]
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.headers["content-type"] in described[str(status)]["content"]
+    assert answer.json().keys() == {"type", "title", "status", "detail", "instance", "http_request_id"}

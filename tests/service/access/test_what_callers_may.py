@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from stager.models import Status
+
 if TYPE_CHECKING:
     from conftest import Provider, ServedDoor
+
+DELIVERED: dict[str, Any] = {"status": Status.COMPLETED}
 
 
 def stage(door: ServedDoor, headers: dict[str, str], username: str, **more: str) -> httpx.Response:
@@ -195,3 +201,65 @@ def test_a_user_with_too_much_open_is_told_to_wait_and_others_are_served(
         "alice has 3 open requests already: wait until some have ended",
     )
     assert other.status_code == 202
+
+
+@pytest.fixture
+def narrow_guarded_door(
+    guarded_door: ServedDoor, serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path
+) -> Iterator[ServedDoor]:
+    """A door of the same rules at which a user may hold three long calls."""
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    files = {"STAGER_ACCESS_FILE": "access.toml", "STAGER_USERS_FILE": "people.toml"}
+    rules = {name: str(guarded_door.folder / file) for name, file in files.items()}
+    with serve(tmp_path, **where, **rules, STAGER_WAIT="0", STAGER_MAX_LONG_CALLS="3") as door:
+        yield door
+
+
+def test_a_user_with_too_many_long_calls_gets_no_more_of_them_and_others_do(
+    narrow_guarded_door: ServedDoor, alice: dict[str, str], bob: dict[str, str]
+) -> None:
+    client = narrow_guarded_door.client
+
+    def watch(stack: ExitStack, who: dict[str, str]) -> httpx.Response:
+        return stack.enter_context(client.stream("GET", "/requests/stream", headers=who))
+
+    def upload(who: dict[str, str], username: str) -> httpx.Response:
+        terms = {"method": "local_copy", "username": username}
+        headers = {**who, "Content-Type": "text/csv"}
+        return client.post(
+            "/requests/from-manifest", params=terms, content="source,destination\na,b\n", headers=headers
+        )
+
+    with ExitStack() as stack:
+        held = [watch(stack, alice).status_code for _ in range(3)]
+        refused = watch(stack, alice)
+        others = [watch(stack, bob).status_code, upload(bob, "bob").status_code]
+        uploaded = upload(alice, "alice")
+        refused.read()
+    with ExitStack() as stack:
+        deadline = time.monotonic() + 30
+        while (again := watch(stack, alice).status_code) != 200:  # the service sees that a client left at its next word
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    assert (held, others, again) == ([200] * 3, [200, 202], 200)
+    assert [refused.status_code, uploaded.status_code] == [429, 429]
+    assert refused.headers["retry-after"] == "30"
+    assert refused.json()["type"].endswith("/problems/too-many-long-calls")
+
+
+def test_a_call_that_would_wait_is_answered_at_once_when_its_user_has_too_many(
+    serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path
+) -> None:
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    with serve(tmp_path, **where, STAGER_MAX_LONG_CALLS="1") as door, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(door.ask, headers={"Prefer": "wait=60"})
+        while not (found := door.client.get("/requests").json()["requests"]):
+            time.sleep(0.05)
+        other = door.ask(("c", "d"), headers={"Prefer": "wait=60"})
+        is_waiting = not waiting.done()
+        door.end(found[0]["request_id"], DELIVERED)
+        ended = waiting.result()
+
+    assert (other.status_code, is_waiting) == (202, True)
+    assert (ended.status_code, ended.json()["status"]) == (200, "completed")
