@@ -1,9 +1,10 @@
 """A request of very many items: how long it takes to take in, what memory that needs, and what others notice.
 
 Run it with ``python -m benchmarks.large_requests``. It serves the HTTP door alone,
-on SQLite in a temporary folder or at ``--database-url``, uploads a manifest,
-reads the request as a run would, and writes the table into
-``docs/speed-of-requests.md``.
+on SQLite in a temporary folder or at ``--database-url``, uploads a manifest and
+reads the request as a run would. Then it stages a smaller one from end to end
+by all of ``make up``, while another user asks for a file now and then. The
+tables go into ``docs/speed-of-requests.md``.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ from socket import create_server
 import httpx
 import psutil
 
-from benchmarks.stack import USERS
-from stager.records import Database, files_of, start_requests
+from benchmarks.stack import FILE_BYTES, USERS, Stack, stack, until
+from stager.records import Database, files_of, get_request, start_requests
 from stager.records.schema import migrate
 from tasks.together import BATCH_SIZE
 
 CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs/speed-of-requests.md"
-TERMS = {"method": "local_copy", "username": "alice"}
+TERMS = {"method": "local_copy", "username": "user0"}
+CSV = {"Content-Type": "text/csv"}
+ANOTHER = 1  # a user who asks for a file now and then
 
 
 def lines(count: int) -> Iterator[bytes]:
@@ -71,8 +74,8 @@ class Witness:
 def served(folder: Path, database_url: str) -> Iterator[tuple[str, int]]:
     """Serve a door; give its address and the process that serves."""
     account = f"uid = {os.getuid()}\ngid = {os.getgid()}\n"
-    names = ("alice", *(f"user{number}" for number in range(USERS)))
-    (folder / "users.toml").write_text("".join(f"[users.{name}]\n{account}" for name in names))
+    users = (f"[users.user{number}]\n{account}" for number in range(USERS))
+    (folder / "users.toml").write_text("".join(users))
     with create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     environment = {
@@ -115,10 +118,7 @@ def upload(url: str, pid: int, count: int) -> tuple[str, list[tuple[str, str]]]:
     looking = threading.Thread(target=witness.look)
     looking.start()
     began = time.perf_counter()
-    headers = {"Content-Type": "text/csv"}
-    answer = httpx.post(
-        f"{url}/requests/from-manifest", params=TERMS, content=lines(count), headers=headers, timeout=3600
-    )
+    answer = httpx.post(f"{url}/requests/from-manifest", params=TERMS, content=lines(count), headers=CSV, timeout=3600)
     seconds = time.perf_counter() - began
     witness.done.set()
     looking.join()
@@ -150,12 +150,54 @@ def read(database: Database, request_id: str) -> list[tuple[str, str]]:
     ]
 
 
+def staged(count: int) -> list[tuple[str, str]]:
+    """Return how long a request of so many small files takes from its upload to its last copy."""
+    with stack("warm") as running:
+        for number in range(count):
+            file = running.settings.storage / f"survey/{number // 1000:03}/{number:06}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(os.urandom(FILE_BYTES))
+        wanted = "".join(f"survey/{n // 1000:03}/{n:06},survey/{n:06}\n" for n in range(count))
+        url = f"{running.http}/requests/from-manifest"
+        began = time.perf_counter()
+        answer = httpx.post(url, params=TERMS, content=f"source,destination\n{wanted}", headers=CSV, timeout=600)
+        request_id = str(answer.raise_for_status().json()["request_id"])
+        others = [*_others(running, request_id)]
+        seconds = time.perf_counter() - began
+        status = get_request(running.database, request_id).status
+        copies = [*(running.settings.user_areas / "user0/survey").iterdir()]
+        arrived = sum(copy.stat().st_size == FILE_BYTES for copy in copies)
+    return [
+        ("from the upload to its end", f"{seconds:.1f} s, {count / seconds:,.0f} files/s"),
+        ("it ended as, and with so many copies of the right size", f"{status}, {arrived:,}"),
+        (
+            f"a file of another user meanwhile, {len(others)} times: median and longest",
+            f"{statistics.median(others):.2f} s, {max(others):.2f} s",
+        ),
+    ]
+
+
+def _others(running: Stack, request_id: str) -> Iterator[float]:
+    """Give how long each file of another user takes, one a second, until a request has ended."""
+    with httpx.Client(timeout=60) as client:
+        for number in range(100_000):
+            if get_request(running.database, request_id).status.is_final:
+                return
+            began = time.perf_counter()
+            asked = running.stage(client, ANOTHER, f"other/{number}")
+            until(lambda asked=asked: get_request(running.database, asked).status.is_final)  # type: ignore[misc]
+            yield time.perf_counter() - began
+            time.sleep(1)
+
+
 def main() -> None:
     """Measure, print, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--staged", type=int, default=20_000, help="files of the request that is staged to its end")
     parser.add_argument("--database-url", help="by default SQLite in a temporary folder")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         url = arguments.database_url or f"sqlite:///{name}/records.db"
         migrate(url)
@@ -163,19 +205,45 @@ def main() -> None:
             request_id, rows = upload(address, pid, arguments.items)
         rows += read(Database(url), request_id)
     kind = url.partition(":")[0].partition("+")[0]
-    table = "\n".join(f"| {what} | {figure} |" for what, figure in rows)
-    head = HEAD.format(items=arguments.items, kind=kind, cores=os.cpu_count(), where=platform.platform())
-    PAGE.write_text(f"{head}{table}\n")
-    print(table)
+    page = HEAD.format(
+        items=arguments.items,
+        kind=kind,
+        cores=os.cpu_count(),
+        where=platform.platform(terse=True),
+        load=load,
+        taken_in=_table(rows),
+        count=arguments.staged,
+        size=FILE_BYTES // 1024,
+        staged=_table(staged(arguments.staged)),
+    )
+    PAGE.write_text(page)
+    print(page)
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    return "\n".join(f"| {what} | {figure} |" for what, figure in rows)
 
 
 HEAD = """# Speed of large requests
 
-`python -m benchmarks.large_requests` has written this page. One request of {items:,} items, uploaded as CSV over
-the loopback; records in {kind}; {cores} cores, {where}.
+`python -m benchmarks.large_requests` has written this page; {cores} cores, {where}, load {load:.1f} before.
+
+## Taking in {items:,} items
+
+One request, uploaded as CSV over the loopback; records in {kind}; the HTTP service alone.
 
 | what | figure |
 |---|---|
+{taken_in}
+
+## Staging {count:,} files of {size} KiB, from end to end
+
+One request, uploaded as CSV, by all of `make up` (records in SQLite): runs copy the files of one user, check them, make
+them read-only, and record each. Another user asks for one file a second meanwhile.
+
+| what | figure |
+|---|---|
+{staged}
 """
 
 if __name__ == "__main__":
