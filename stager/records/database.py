@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import stamina
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
@@ -23,6 +25,7 @@ T = TypeVar("T")
 # Seconds that a lock of somebody else is waited for before the transaction
 # is given up and run again.
 LOCK_WAIT = 10
+_LOOK_AGAIN = 0.002
 READS = "stager_reads"
 # What makes a connection wait for no lock.
 _AT_ONCE = {
@@ -252,5 +255,34 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:  # noqa: AN
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    reads = connection.get_execution_options().get(READS)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get(READS):
+        connection.exec_driver_sql("BEGIN")
+        return
+    cursor = connection.connection.cursor()
+    milliseconds = int(cursor.execute("PRAGMA busy_timeout").fetchone()[0])
+    cursor.execute("PRAGMA busy_timeout=0")
+    try:
+        if not _has_begun(cursor, seconds=milliseconds / 1000):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # and its error, as SQLAlchemy has it
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={milliseconds}")
+
+
+def _has_begun(cursor: DBAPICursor, *, seconds: float) -> bool:
+    """Begin a transaction that writes as soon as nobody else does.
+
+    SQLite's own wait looks less and less often, at last every 100 ms
+    (sqliteDefaultBusyCallback in its main.c): whoever came later was often
+    served first, and a request stood behind the runs.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                return False
+            time.sleep(_LOOK_AGAIN)
+        else:
+            return True
+    return False
