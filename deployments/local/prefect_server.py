@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 from prefect.server.api.server import create_app
-from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.database.configurations import SQLITE_BEGIN_MODE, AioSqliteConfiguration
 from prefect.server.database.dependencies import MODELS_DEPENDENCIES
 from prefect.settings import get_current_settings
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
@@ -39,10 +39,19 @@ class ImmediateSqlite(AioSqliteConfiguration):
         session: AsyncSession,
         with_for_update: bool = True,  # noqa: FBT001, FBT002 - Prefect's signature
     ) -> AsyncGenerator[AsyncSessionTransaction, None]:
-        """Enter a transaction that may write at any time without failing."""
+        """Enter a transaction that may write at any time without failing.
+
+        It is begun at once, and only it: another session that is opened in the
+        body (as where a queue is paused) would wait for this one for good.
+        """
         del with_for_update
         async with super().begin_transaction(session, with_for_update=True) as transaction:
-            yield transaction
+            await session.connection()
+            mode = SQLITE_BEGIN_MODE.set(None)
+            try:
+                yield transaction
+            finally:
+                SQLITE_BEGIN_MODE.reset(mode)
 
 
 def main() -> None:

@@ -175,6 +175,17 @@ def test_nothing_is_told_to_anybody_outside(stack: Stack) -> None:
     assert httpx.get(f"{stack.prefect}/api/admin/settings").json()["server"]["analytics_enabled"] is False
 
 
+def test_a_work_queue_can_be_paused_in_prefect(stack: Stack) -> None:
+    queues = f"{stack.prefect}/api/work_pools/staging/queues"
+    httpx.post(queues, json={"name": "of-a-test"}).raise_for_status()
+    try:
+        for is_paused, status in ((True, "PAUSED"), (False, "NOT_READY")):
+            httpx.patch(f"{queues}/of-a-test", json={"is_paused": is_paused}, timeout=30).raise_for_status()
+            assert httpx.get(f"{queues}/of-a-test").json()["status"] == status
+    finally:
+        httpx.delete(f"{queues}/of-a-test", timeout=90).raise_for_status()
+
+
 def test_a_chosen_storage_area_counts(stack: Stack) -> None:
     blocks = httpx.get(f"{stack.prefect}/api/block_types/slug/storage-area/block_documents").json()
     by_name = {block["name"]: block["id"] for block in blocks}
