@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -188,8 +189,9 @@ async def show_archive_info(
     door: OpenDoor, desk: OpenDesk, caller: CurrentCaller, body: ArchiveBody
 ) -> tuple[ArchiveInfo, ...]:
     """Return where each file is, or why that is not known; of too many, the first."""
-    return await desk.do(_archive_infos, caller, body.paths[: door.settings.max_items_in_body])
+    some = body.paths[: door.settings.max_items_in_body]
+    return await desk.do(_archive_infos, caller, some, door.settings.users_file)
 
 
-def _archive_infos(caller: Caller, paths: tuple[str, ...]) -> tuple[ArchiveInfo, ...]:
-    return tuple(archive_info(caller, path) for path in paths)
+def _archive_infos(caller: Caller, paths: tuple[str, ...], users_file: Path | None) -> tuple[ArchiveInfo, ...]:
+    return tuple(archive_info(caller, path, users_file=users_file) for path in paths)

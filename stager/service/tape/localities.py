@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from stager.errors import SourceNotFound, StagingError, StorageFault
-from stager.models import StorageArea
 from stager.paths import Location, Symlinks, locate, open_area, open_location
-from stager.service.areas import resolve_area
 from stager.service.callers.caller import Caller
+from stager.service.downloads.access import Access, access_to
 from stager.service.downloads.source import in_words
 from stager.service.tape.answers import ArchiveInfo, Locality
 from stager.service.tape.paths import source_of
 
 
-def archive_info(caller: Caller, path: str) -> ArchiveInfo:
+def archive_info(caller: Caller, path: str, *, users_file: Path | None) -> ArchiveInfo:
     """Return where a file is, or what hinders us from knowing: it never raises for a path.
 
     On disk is what the caller has in their own area at the same path, by
-    whatever way it came there.
+    whatever way it came there. What the caller may not look at is not told.
     """
     try:
-        return ArchiveInfo(path=path, locality=_locality(caller, source_of(path)))
+        return ArchiveInfo(path=path, locality=_locality(caller, source_of(path), users_file))
     except StorageFault:
         return ArchiveInfo(path=path, locality=Locality.UNAVAILABLE)
     except StagingError as error:
         return ArchiveInfo(path=path, error=error.message)
 
 
-def _locality(caller: Caller, source: str) -> Locality:
+def _locality(caller: Caller, source: str, users_file: Path | None) -> Locality:
     caller.check_area("source")
-    storage = resolve_area("source")
-    is_archived = _is_at(locate(storage.path, source))
-    is_on_disk = caller.username is not None and _is_delivered(resolve_area("user"), source, caller.username)
+    is_archived = _is_there(access_to("source", caller.username, users_file=users_file), source)
+    is_on_disk = caller.username is not None and _is_there(
+        access_to("user", caller.username, users_file=users_file), source
+    )
     if not (is_archived or is_on_disk):
         raise SourceNotFound(source)
     if is_archived:
@@ -40,8 +41,9 @@ def _locality(caller: Caller, source: str) -> Locality:
     return Locality.DISK
 
 
-def _is_delivered(area: StorageArea, path: str, username: str) -> bool:
-    return _is_at(locate(area.path, path, inside=username if area.per_user else None))
+def _is_there(access: Access, path: str) -> bool:
+    with access.reading():
+        return _is_at(locate(access.area.path, path, inside=access.inside))
 
 
 def _is_at(location: Location) -> bool:

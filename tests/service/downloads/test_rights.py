@@ -135,3 +135,11 @@ def test_where_an_area_is_closed_to_users_the_service_is_the_way_in(shared: Shel
         root.chmod(before)
 
     assert answers == [200, 200]
+
+
+def test_a_tape_client_is_not_told_what_is_in_a_closed_folder(shared: Shelf) -> None:
+    paths = ["/folder/inner", "/folder/missing", f"/own-{SMALL}"]
+    answer = shared.door.client.post("/api/v1/archiveinfo", json={"paths": paths}).json()
+
+    assert [found.get("locality") for found in answer] == [None, None, "TAPE"]
+    assert answer[0]["error"].replace("inner", "missing") == answer[1]["error"]
