@@ -128,6 +128,7 @@ def test_the_limits_are_told(lone_door: ServedDoor) -> None:
         "range_parts": MAX_PARTS,
         "create_file_bytes": usual["create_file_bytes"],
         "open_requests": usual["max_open_requests"],
+        "long_calls": usual["max_long_calls"],
         "pause": usual["max_pause"],
         "wait": 0.2,  # the door's own
     }
