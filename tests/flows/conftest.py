@@ -122,8 +122,13 @@ class Site:
                 process.kill()
 
     def ask(self, path: str, body: dict[str, Any]) -> Any:
-        """Return what Prefect's API answers."""
-        return httpx.post(f"{self.prefect_api}/{path}", json=body, timeout=60).raise_for_status().json()
+        """Return what Prefect's API answers; while its SQLite is locked, ask again, as its own client does."""
+        deadline = time.monotonic() + 60
+        while True:
+            answer = httpx.post(f"{self.prefect_api}/{path}", json=body, timeout=60)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                return answer.raise_for_status().json()
+            time.sleep(0.2)
 
     def flow_run(self, flow: str, *request_ids: str) -> str:
         """Make a flow run that nobody executes yet, and return its id."""
