@@ -7,7 +7,7 @@ from stager.records import has_open_requests, request_of_key
 from stager.service.door import Door
 
 
-async def check_open_requests(door: Door, username: str, *, idempotency_key: str | None) -> None:
+async def check_open_requests(door: Door, username: str, *, idempotency_key: str | None = None) -> None:
     """Return when a user may make one more request; those that come at the same moment may exceed it together.
 
     A call of a key that is known makes no request: it gets the first one's answer.

@@ -6,9 +6,8 @@ import json
 import os
 import pwd
 import subprocess
-import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+from tests.stack.conftest import wait_until
 
 if TYPE_CHECKING:
     from conftest import Stack
@@ -216,13 +217,6 @@ def test_cancelling_in_prefect_cancels_the_copy_and_leaves_nothing(stack: Stack)
     record = next(row for row in stack.records() if row["flow_run_id"] == flow_run_id)
     assert record["status"] == "cancelled"
     assert [*stack.user_area.glob("*big*"), *stack.user_area.glob(".stager-*")] == []
-
-
-def wait_until(is_so: Callable[[], bool], patience: float = 60) -> None:
-    deadline = time.monotonic() + patience
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _content(folder: Path) -> dict[str, bytes]:

@@ -110,6 +110,7 @@ class ArchiveRepresentation:
 
     kind = "directory"
     checksum: str | None = None
+    content: bytes | None = None
 
     def __init__(self, source: OpenSource, make: Callable[[], Format], *, media_type: str, ending: bytes) -> None:
         self.source = source

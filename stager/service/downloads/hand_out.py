@@ -78,9 +78,9 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
         whole.source.descriptor.close()
         return Response(status_code=body.status, headers=headers_of(whole, body))
     sending = Sending(desk, wanted.begun(whole.source.access.acting_as), whole, body)
-    if isinstance(whole, FileRepresentation) and whole.content is not None:
+    if whole.content is not None:
         return Download(sending)
-    await check_open_requests(desk.door, sending.begun.username, idempotency_key=None)
+    await check_open_requests(desk.door, sending.begun.username)
     prefix = desk.door.settings.nginx_files
     if prefix and (path := path_for_nginx(whole, request.headers)):
         await desk.ledger.begin(sending.begun)
@@ -107,7 +107,7 @@ async def record_and_hand_out(desk: Desk, wanted: Wanted) -> Response:
     begun, body = wanted.begun(whole.source.access.acting_as), negotiate(whole, "POST", Headers())
     is_summed = isinstance(whole, FileRepresentation) and whole.checksum is None
     sending = Sending(desk, begun, whole, body, Summed(body.pieces) if is_summed else None)
-    if not (isinstance(whole, FileRepresentation) and whole.content is not None):
+    if whole.content is None:
         await desk.ledger.begin(begun, sending.stop)
     return Download(sending)
 

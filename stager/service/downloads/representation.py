@@ -55,13 +55,17 @@ class Representation(Protocol):
     def checksum(self) -> str | None:
         """The Adler-32 of all of it, where it is known."""
 
+    @property
+    def content(self) -> bytes | None:
+        """All of it, where it is small and was read already."""
+
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
         """Give its bytes from one place to another; in a thread, since it may read a disk."""
 
 
 @dataclass(frozen=True)
 class FileRepresentation:
-    """A file as it is; ``content`` holds a small one whole."""
+    """A file as it is."""
 
     source: OpenSource
     checksum: str | None

@@ -95,7 +95,7 @@ class Download(Response):
         """Send the body, and have it written down how that ended."""
         sending = self._sending
         with sending.whole.source.descriptor:
-            if isinstance(sending.whole, FileRepresentation) and sending.whole.content is not None:
+            if sending.whole.content is not None:
                 await self._send_at_once(send)
                 return
             error: StagingError | None = UnforeseenError(RuntimeError("the service stopped in the middle"))

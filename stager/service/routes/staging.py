@@ -93,7 +93,7 @@ async def stage_data(
     await check(door, caller, method=method, username=username, areas=areas, more=more)
     if method == DIRECT_DOWNLOAD:
         # Each download is one of its own, of the file as it is by then: a key stands for none.
-        await check_open_requests(door, username, idempotency_key=None)
+        await check_open_requests(door, username)
         source, destination = paths.local_path_on_storage, paths.relative_path
         wanted = Wanted(area=SOURCE_AREA, path=source, username=username, destination=destination)
         return await record_and_hand_out(desk, wanted)
