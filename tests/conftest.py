@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pymysql
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 INSTALL = shutil.which("mariadb-install-db")
 SERVER = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin:/usr/local/sbin")
@@ -38,6 +40,18 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
         report.outcome = "failed"
         report.longrepr = f"skipped, and with CI=true nothing may be skipped: {_reason(report)}"
     return report
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]
+    """Side by side, a file's tests stay together, and all that share the cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith("tests/cluster/") else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Say how tests are dealt out to processes."""
+    return Together(config, log)
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

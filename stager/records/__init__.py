@@ -22,9 +22,11 @@ from stager.records.downloads import (
     DOWNLOAD_AREA,
     DownloadBegun,
     DownloadEnded,
+    DownloadProgress,
     checksum_of_source,
     downloads_to_stop,
     new_download_id,
+    note_sent,
     write_downloads,
 )
 from stager.records.drafts import ClientWish, Draft, draft_of
@@ -81,6 +83,7 @@ __all__ = [
     "Digest",
     "DownloadBegun",
     "DownloadEnded",
+    "DownloadProgress",
     "Draft",
     "Ending",
     "Event",
@@ -141,6 +144,7 @@ __all__ = [
     "new_download_id",
     "note_flow_run",
     "note_progress",
+    "note_sent",
     "note_trouble",
     "note_waits",
     "open_flow_runs",

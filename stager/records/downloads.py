@@ -60,6 +60,15 @@ class DownloadEnded:
     error: StagingError | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DownloadProgress:
+    """How far a download is: ``bytes_sent`` of this answer, ``size_bytes`` of the file."""
+
+    id: str
+    bytes_sent: int
+    size_bytes: int | None
+
+
 def new_download_id() -> str:
     """Return an id that no request has."""
     return new_id()
@@ -96,6 +105,18 @@ def write_downloads(
             session.connection().execute(insert(EVENT), [_event(row) for row in noted])
 
     database.write(work)
+
+
+def note_sent(database: Database, progress: Sequence[DownloadProgress]) -> None:
+    """Write down how far downloads are; one that has ended stays as it ended."""
+    statement = (
+        update(FILE)
+        .where(FILE.c.request_id == bindparam("of"), FILE.c.position == 0, or_(*(FILE.c.status == one for one in OPEN)))
+        .values(bytes_done=bindparam("sent"), size_bytes=bindparam("size"))
+    )
+    rows = [{"of": one.id, "sent": one.bytes_sent, "size": one.size_bytes} for one in progress]
+    if rows:
+        database.write(lambda session: session.connection().execute(statement, rows) and None)
 
 
 def downloads_to_stop(database: Database) -> set[str]:

@@ -13,7 +13,7 @@ def test_both_databases_come_back_from_their_backup(release: Release, tmp_path: 
     before = set(release.records())
     assert release.stage("kept.txt", "kept.txt")[0] == 200
     lay_out(release, tmp_path)
-    backup, restore_records, restore_prefect = commands("kubernetes-operations.md", "Backup and restore")
+    backup, restore_records, restore_prefect, *_postgresql = commands("kubernetes-operations.md", "Backup and restore")
     records = release.records()
     (kept,) = records.keys() - before
     run = f"/flow_runs/{release.record(kept)['flow_run_id']}"

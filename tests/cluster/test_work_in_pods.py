@@ -1,35 +1,52 @@
-"""The chart's pool of pods: what its Roles, its template of pods and its database are to a run in a pod."""
+"""The chart's pool of pods, with Prefect on PostgreSQL: what Roles, template and databases are to a run in a pod."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.cluster.conftest import Release, eventually
+from tests.cluster.pages import carry_out, commands, lay_out
 
 POOL = "/work_pools/staging-kubernetes"
 # Files enough for a pod with little CPU to be copying them for a while.
 MANY = "mkdir /node/storage_a/midway; cd /node/storage_a/midway; head -c 20000000 /dev/urandom | split -b 500 -a 4"
 VALUES = {
-    "warmWorker.enabled": "false",
-    "config.settings.STAGER_WAIT": "0",
-    "config.settings.STAGER_RECONCILE_INTERVAL": "1",
-    "flowRuns.resources.requests.cpu": "10m",
+    "warmWorker": {"enabled": False},
+    "config": {"settings": {"STAGER_WAIT": "0", "STAGER_RECONCILE_INTERVAL": "1"}},
+    "flowRuns": {"resources": {"requests": {"cpu": "10m"}}},
 }
+POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE")
+
+
+def with_postgresql(image: str) -> dict[str, Any]:
+    repository, _, tag = image.rpartition(":")
+    named = {"repository": repository, "tag": tag}
+    return {"prefect": {"database": {"type": "postgresql"}, "postgresql": {"image": named}}}
 
 
 @pytest.fixture(scope="module")
-def pooled(release: Release) -> Release:
+def pooled(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """The release without warm workers: every request gets a pod, which nobody waits for."""
-    release.install(*(option for key, value in VALUES.items() for option in ("--set", f"{key}={value}")))
-    release.hand.write("storage_a/pooled.txt", "pooled")
-    return release
+    values = yaml.safe_load(release.values.read_text()) | VALUES
+    if POSTGRES_IMAGE:
+        values |= with_postgresql(POSTGRES_IMAGE)
+    file = tmp_path_factory.mktemp("pooled") / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    pooled = replace(release, values=file)
+    pooled.install()
+    pooled.hand.write("storage_a/pooled.txt", "pooled")
+    return pooled
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +130,25 @@ def going(pooled: Release, request: str) -> list[str]:
     """Return how the pods of a request stand that have not ended."""
     phases = [pod["status"]["phase"] for pod in of_its_run(pooled, "pods", request)]
     return [phase for phase in phases if phase in {"Pending", "Running"}]
+
+
+@pytest.mark.skipif(not POSTGRES_IMAGE, reason="needs an image of PostgreSQL: set TEST_POSTGRES_IMAGE to its name")
+def test_prefects_postgresql_comes_back_from_its_backup_and_takes_another_password(
+    pooled: Release, tmp_path: Path
+) -> None:
+    request = asked(pooled, "pooled.txt", "kept.txt")
+    assert ended(pooled, request)["status"] == "completed"
+    run = f"/flow_runs/{pooled.record(request)['flow_run_id']}"
+    lay_out(pooled, tmp_path)
+    *_sqlite, backup, restore = commands("kubernetes-operations.md", "Backup and restore")
+    carry_out(pooled, backup, tmp_path)
+    with pooled.prefect() as prefect:
+        assert prefect.delete(run).is_success
+    carry_out(pooled, restore, tmp_path)
+    *_mariadb, change = commands("kubernetes-operations.md", "Changing a password")
+    carry_out(pooled, change, tmp_path)
+    pooled.cluster.kubectl("rollout", "status", f"deployment/{pooled.fullname}-prefect", "--timeout=300s")
+
+    with pooled.prefect() as prefect:
+        assert prefect.get(run).json()["state"]["type"] == "COMPLETED"
+    assert ended(pooled, asked(pooled, "pooled.txt", "again.txt"))["status"] == "completed"

@@ -7,11 +7,13 @@ from stager.models import Status
 from stager.records import (
     DownloadBegun,
     DownloadEnded,
+    DownloadProgress,
     checksum_of_source,
     events_of,
     files_of,
     get_request,
     new_download_id,
+    note_sent,
     unfinished_requests,
     write_downloads,
 )
@@ -59,6 +61,19 @@ def test_a_download_that_has_ended_stays_as_it_ended(database: Database) -> None
 
     assert get_request(database, one.id).status is Status.COMPLETED
     assert len(events_of(database, one.id)) == 1
+
+
+def test_how_far_a_download_is_is_noted_until_it_has_ended(database: Database) -> None:
+    going, over = begun(), begun()
+    write_downloads(database, [going, over], [DownloadEnded(id=over.id, bytes_sent=4, size_bytes=4)], seconds=60)
+    note_sent(database, [DownloadProgress(id=one.id, bytes_sent=3, size_bytes=2**40) for one in (going, over)])
+    note_sent(database, [])
+
+    files = [files_of(database, one.id)[0] for one in (going, over)]
+    assert [(file.status, file.bytes_done, file.size_bytes) for file in files] == [
+        (Status.STARTED, 3, 2**40),
+        (Status.COMPLETED, 4, 4),
+    ]
 
 
 def test_a_download_that_nobody_renews_is_found_silent(database: Database) -> None:

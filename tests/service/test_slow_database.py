@@ -47,14 +47,15 @@ def test_who_needs_no_database_is_answered_while_others_wait_for_it(serve: Serve
         serve(tmp_path, database_url=f"sqlite:///{database}", prefect_api=NOBODY, STAGER_WAIT="0") as door,
         ThreadPoolExecutor(CALLS) as pool,
     ):
+        requests = [door.ask(("a.fits", f"{number}.fits")).json()["request_id"] for number in range(CALLS)]
 
-        def stage(number: int) -> None:
-            door.stage(destination=f"{number}.fits")
-            answered.append("/stage_data")
+        def cancel(request_id: str) -> None:
+            door.client.post(f"/requests/{request_id}/cancel")
+            answered.append("cancel")
 
         with held(database):
-            calls = [pool.submit(stage, number) for number in range(CALLS)]
+            calls = [pool.submit(cancel, request_id) for request_id in requests]
             wait_until_all_threads_wait(door, database)
             answered.append(door.client.get("/config/").raise_for_status().url.path)
         wait(calls)
-    assert answered == ["/config/", *["/stage_data"] * CALLS]
+    assert answered == ["/config/", *["cancel"] * CALLS]

@@ -99,7 +99,7 @@ async def open_desk(door: Door) -> AsyncIterator[Desk]:
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         await stack.enter_async_context(beside(ledger.run(), name="ledger of downloads"))
         await stack.enter_async_context(beside(ledger.keep_alive(), name="life of downloads"))
-        await stack.enter_async_context(beside(ledger.heed(), name="cancelled downloads"))
+        await stack.enter_async_context(beside(ledger.look_after(), name="downloads under way"))
         yield Desk(door, ledger, threads)
 
 

@@ -86,7 +86,7 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
         await desk.ledger.begin(sending.begun)
         desk.ledger.leave(sending.ended(None))
         return sent_by_nginx(sending, path, prefix=prefix)
-    await desk.ledger.begin(sending.begun, sending.stop)
+    await desk.ledger.begin(sending.begun, sending)
     return Download(sending)
 
 
@@ -108,7 +108,7 @@ async def record_and_hand_out(desk: Desk, wanted: Wanted) -> Response:
     is_summed = isinstance(whole, FileRepresentation) and whole.checksum is None
     sending = Sending(desk, begun, whole, body, Summed(body.pieces) if is_summed else None)
     if whole.content is None:
-        await desk.ledger.begin(begun, sending.stop)
+        await desk.ledger.begin(begun, sending)
     return Download(sending)
 
 

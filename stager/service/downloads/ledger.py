@@ -7,24 +7,45 @@ within moments. If the service dies in between, the reconciler closes it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
 from stager.errors import DatabaseUnavailable, ServiceUnavailable, StagingError
-from stager.records import DownloadBegun, DownloadEnded, downloads_to_stop, renew_requests, write_downloads
+from stager.records import (
+    DownloadBegun,
+    DownloadEnded,
+    DownloadProgress,
+    downloads_to_stop,
+    note_sent,
+    renew_requests,
+    write_downloads,
+)
 from stager.service.door import Door
 
 logger = structlog.get_logger(__name__)
 
 # Seconds between two tries while the database is away.
 PAUSE = 1.0
-# Seconds between two looks whether a download is to stop.
+# Seconds between two looks how far downloads are, and whether one is to stop.
 LOOK = 1.0
 # An nginx that was killed never says how a download ended; no download is taken to live longer, in seconds.
 LONGEST = 24 * 3600.0
+
+
+class UnderWay(Protocol):
+    """A download that is being sent."""
+
+    def progress(self) -> DownloadProgress:
+        """Return how far it is."""
+        ...
+
+    def stop(self) -> None:
+        """Have it end, because somebody asked to cancel it; it must still be written down how."""
+        ...
 
 
 class Ledger:
@@ -38,15 +59,16 @@ class Ledger:
         self._wake = asyncio.Event()
         self._alive: dict[str, float] = {}
         self._elsewhere: dict[str, DownloadEnded] = {}
-        self._stops: dict[str, Callable[[], None]] = {}
+        self._under_way: dict[str, UnderWay] = {}
+        self._noted: dict[str, DownloadProgress] = {}
 
-    async def begin(self, download: DownloadBegun, stop: Callable[[], None] | None = None) -> None:
+    async def begin(self, download: DownloadBegun, sending: UnderWay | None = None) -> None:
         """Return when it is on record that a download begins; it is taken to live until it ends.
 
         Parameters
         ----------
-        stop
-            What to call when somebody asks to cancel it; it must still be ended.
+        sending
+            Who sends it, if that is this service: to ask how far it is, and to tell to stop.
 
         Raises
         ------
@@ -56,13 +78,13 @@ class Ledger:
         self._begun.append(download)
         await self._next_group()
         self._alive[download.id] = asyncio.get_running_loop().time() + LONGEST
-        if stop:
-            self._stops[download.id] = stop
+        if sending:
+            self._under_way[download.id] = sending
 
     def end(self, download: DownloadEnded) -> None:
         """Have it written down how a download ended, soon."""
         self._alive.pop(download.id, None)
-        self._stops.pop(download.id, None)
+        self._under_way.pop(download.id, None)
         self._ended.append(download)
         self._wake.set()
 
@@ -113,14 +135,24 @@ class Ledger:
             except ServiceUnavailable as error:  # tried again soon; what is sent is sent
                 logger.warning("Downloads cannot say that they live", reason=error.message)
 
-    async def heed(self) -> None:
-        """Stop what is being sent and somebody asked to cancel, at whichever service, until cancelled."""
+    async def look_after(self) -> None:
+        """Note how far downloads are and stop those that somebody asked to cancel, until cancelled.
+
+        Whichever service is asked, the one that sends a download stops it.
+        """
         while True:
             await asyncio.sleep(LOOK)
             with suppress(ServiceUnavailable):  # whoever says that downloads live tells of that
-                asked = await self._door.ask(downloads_to_stop) if self._stops else set()
-                for download_id in asked & self._stops.keys():
-                    self._stops.pop(download_id)()
+                await self._note_progress()
+                asked = await self._door.ask(downloads_to_stop) if self._under_way else set()
+                for download_id in asked & self._under_way.keys():
+                    self._under_way.pop(download_id).stop()
+
+    async def _note_progress(self) -> None:
+        progress = {download_id: sending.progress() for download_id, sending in self._under_way.items()}
+        if moved := [one for one in progress.values() if one != self._noted.get(one.id)]:
+            await self._door.ask(note_sent, moved)
+        self._noted = progress
 
     def _next_group(self) -> asyncio.Future[None]:
         if self._written is None:

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from stager.checksums import text
 from stager.errors import Cancelled, StagingError, UnforeseenError
-from stager.records import DownloadBegun, DownloadEnded
+from stager.records import DownloadBegun, DownloadEnded, DownloadProgress
 from stager.service.beside import beside
 from stager.service.downloads.answer import Body, headers_of
 from stager.service.downloads.desk import Desk, P, T
@@ -46,6 +46,10 @@ class Sending:
         """Have it end, because somebody asked to cancel it."""
         self.is_to_stop = True
         self.stirred.set()
+
+    def progress(self) -> DownloadProgress:
+        """Return how far it is."""
+        return DownloadProgress(id=self.begun.id, bytes_sent=self.bytes_sent, size_bytes=self.whole.size_bytes)
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function returns that reads the source; it runs in a thread, with the reader's rights."""
@@ -139,6 +143,7 @@ class Download(Response):
         try:
             await send({"type": PATHSEND, "path": pipe.path})
             while (pumped := await sending.do(pipe.pump)) is not Pumped.DONE:
+                sending.bytes_sent = pipe.bytes_taken
                 if pumped is Pumped.STALLED:
                     await _until(lambda: pipe.shrink() or is_over())
                     await _writable(pipe.inlet, sending)

@@ -19,13 +19,15 @@ ENDLESS = r"/stream$"
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("who", ["operator", "alice"])
 def test_no_call_fails_and_every_answer_is_as_described(
-    guarded_door: ServedDoor, operator: dict[str, str], tmp_path: Path
+    guarded_door: ServedDoor, request: pytest.FixtureRequest, who: str, tmp_path: Path
 ) -> None:
+    token = request.getfixturevalue(who)["Authorization"]
     program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")]
     what = ["run", f"{guarded_door.url}/openapi.json", "--exclude-path-regex", ENDLESS]
     how = ["--max-examples", "20", "--request-timeout", "20", "--continue-on-failure", "--report", "junit"]
-    where = ["--report-dir", str(tmp_path), "-H", f"Authorization: {operator['Authorization']}"]
+    where = ["--report-dir", str(tmp_path), "-H", f"Authorization: {token}"]
     hooks = {**os.environ, "SCHEMATHESIS_HOOKS": "schema_hooks", "PYTHONPATH": str(HERE)}
 
     run = subprocess.run(

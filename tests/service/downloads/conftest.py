@@ -81,19 +81,19 @@ class Shelf:
         )
         write_downloads(self.door.database, [one], [ended], seconds=60)
 
-    def downloads_of(self, source: str) -> list[dict[str, Any]]:
-        """Return the records of a source's downloads, the newest first."""
+    def downloads_of(self, source: str) -> Iterator[dict[str, Any]]:
+        """Give the records of a source's downloads, the newest first."""
         page = self.door.client.get("/requests", params={"method": "direct_download", "limit": 200}).json()
-        found = [self.door.request(summary["request_id"]) for summary in page["requests"]]
-        return [row for row in found if row["items"][0]["source"] == source]
+        records = (self.door.request(summary["request_id"]) for summary in page["requests"])
+        return (record for record in records if record["items"][0]["source"] == source)
 
     def record(self, source: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the newest download of a source once its record is as wanted."""
         deadline = time.monotonic() + 60
-        while not (found := self.downloads_of(source)) or not holds(found[0]):
-            assert time.monotonic() < deadline, found[:1]
+        while not (found := next(self.downloads_of(source), None)) or not holds(found):
+            assert time.monotonic() < deadline, found
             time.sleep(0.05)
-        return found[0]
+        return found
 
 
 @pytest.fixture(scope="session")
