@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from stager.errors import MalformedCall, MixedStage
 from stager.models import MAX_LIFETIME, PathText, StagingItem, StagingRequest
@@ -18,8 +18,18 @@ from stager.service.destinations import Destinations
 from stager.service.tape.paths import AnyText, sanitised, source_of
 from stager.settings import Settings
 
+
+def _is_written(value: object) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    msg = "a duration is written as in ISO 8601: PT1H"
+    raise ValueError(msg)
+
+
 Duration = Annotated[
-    timedelta | None, Field(ge=timedelta(0), le=timedelta(seconds=MAX_LIFETIME), description="ISO 8601: PT1H.")
+    timedelta | None,
+    Field(ge=timedelta(0), le=timedelta(seconds=MAX_LIFETIME), description="ISO 8601: PT1H."),
+    BeforeValidator(_is_written, json_schema_input_type=timedelta | None),
 ]
 
 
@@ -42,14 +52,9 @@ class StageFile(Asked):
 
     path: PathText = Field(description="Path in the source area, whose root is /.", examples=["/a.fits"])
     disk_lifetime: Duration = Field(None, alias="diskLifetime")
-    targeted_metadata: dict[str, Any] = Field(
-        {}, alias="targetedMetadata", description="By site name; another site's are not looked at."
+    targeted_metadata: dict[str, Any] | None = Field(
+        None, alias="targetedMetadata", description="By site name; another site's are not looked at."
     )
-
-    @field_validator("targeted_metadata", mode="before")
-    @classmethod
-    def _null_is_nothing(cls, value: object) -> object:
-        return {} if value is None else value
 
 
 class StageBody(Asked):
@@ -113,7 +118,7 @@ def staging_of(body: StageBody, caller: Caller, settings: Settings) -> tuple[Sta
 
 
 def _said(file: StageFile, site_name: str) -> SiteMetadata:
-    about = file.targeted_metadata.get(site_name)
+    about = (file.targeted_metadata or {}).get(site_name)
     try:
         return SiteMetadata.model_validate(about if isinstance(about, Mapping) else {})
     except ValidationError as error:

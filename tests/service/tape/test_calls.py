@@ -206,6 +206,7 @@ def test_only_what_is_new_is_told_to_whoever_asks_since_when(lone_door: ServedDo
         {"files": [{"path": ""}]},
         {"files": [{"path": "/a\0b"}]},
         {"files": [file("/a.fits") | {"diskLifetime": "an hour"}]},
+        {"files": [file("/a.fits") | {"diskLifetime": 3600}]},
         {"files": [file("/a.fits", method="no_such_method")]},
         {"files": [file("/a.fits", destination="")]},
         {"files": [file("/a.fits"), file("/b.fits", method="local_symlink")]},
