@@ -136,7 +136,7 @@ def going(pooled: Release, request: str) -> list[str]:
 def test_prefects_postgresql_comes_back_from_its_backup_and_takes_another_password(
     pooled: Release, tmp_path: Path
 ) -> None:
-    request = asked(pooled, "pooled.txt", "kept.txt")
+    request = asked(pooled, "pooled.txt", "saved.txt")
     assert ended(pooled, request)["status"] == "completed"
     run = f"/flow_runs/{pooled.record(request)['flow_run_id']}"
     lay_out(pooled, tmp_path)
@@ -151,4 +151,4 @@ def test_prefects_postgresql_comes_back_from_its_backup_and_takes_another_passwo
 
     with pooled.prefect() as prefect:
         assert prefect.get(run).json()["state"]["type"] == "COMPLETED"
-    assert ended(pooled, asked(pooled, "pooled.txt", "again.txt"))["status"] == "completed"
+    assert ended(pooled, asked(pooled, "pooled.txt", "saved-again.txt"))["status"] == "completed"

@@ -48,6 +48,12 @@ until ls -d /site/users/alice/.stager-* > /dev/null 2>&1; do sleep 0.1; done
 kill -STOP $!
 wait
 """
+# The same, until it is told to end: then it cleans up.
+PAUSED = f"""
+trap 'kill -TERM $!; kill -CONT $!' TERM
+{FROZEN}
+wait
+"""
 # A lease that nothing here outlives, in seconds.
 LONG = "3600"
 T = TypeVar("T")

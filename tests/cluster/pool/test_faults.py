@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.pool.conftest import FROZEN, Site
+from tests.cluster.pool.conftest import FROZEN, PAUSED, Site
 from tests.cluster.pool.node import kubelet, processes_of, stopped
 
 # Notes a fault for the table in docs/kubernetes-faults.md: its name, its request, since when (time.monotonic).
@@ -110,7 +110,7 @@ def test_a_run_that_needs_too_much_memory_fails_at_once(site: Site, note: Note) 
 
 def test_a_run_that_takes_longer_than_its_job_may_fails_at_once(site: Site, note: Note) -> None:
     since = time.monotonic()
-    request, _ = site.copying("deadline", active_deadline_seconds=20)
+    request, _ = site.copying("deadline", program=PAUSED, active_deadline_seconds=20)
     closed(site, request, "it took longer than the 20 seconds that a Job may take")
     note("It takes longer than `active_deadline_seconds=20`", request, since)
     assert "deadline" not in site.delivered()
