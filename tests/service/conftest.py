@@ -22,15 +22,10 @@ import pytest
 
 from stager.records import Database, FileChange, close_request, files_of, save_files, start_requests
 from stager.records.schema import migrate
+from tests.ports import free_port
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
 DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.ports import free_port
 
 READY = "Ctrl-C stops everything."
 USER = "nobody"
@@ -69,12 +70,6 @@ class Stack:
             assert time.monotonic() < deadline, state
             time.sleep(0.2)
         return state
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def launch(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], int, int]:

@@ -10,24 +10,19 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from tests.ports import free_port
+
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE = 60.0
-
-
-def _free_port() -> int:
-    with closing(socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def eventually(holds: Callable[[], Any], *, patience: float = PATIENCE) -> Any:
@@ -210,16 +205,10 @@ class Worker:
         self.process.wait(PATIENCE)
 
 
-@pytest.fixture
-def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on."""
-    return _free_port()
-
-
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     """The session's Prefect server: leave it running."""
-    server = Prefect(f"http://127.0.0.1:{_free_port()}", tmp_path_factory.mktemp("prefect"))
+    server = Prefect(f"http://127.0.0.1:{free_port()}", tmp_path_factory.mktemp("prefect"))
     try:
         server.start()
         yield server
@@ -242,7 +231,7 @@ def pool(prefect_server: Prefect, tmp_path: Path) -> Pool:
 @pytest.fixture
 def pool_without_events(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Pool]:
     """A work pool of a server that sends no events."""
-    server = Prefect(f"http://127.0.0.1:{_free_port()}", tmp_path_factory.mktemp("prefect"))
+    server = Prefect(f"http://127.0.0.1:{free_port()}", tmp_path_factory.mktemp("prefect"))
     server.options["PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED"] = "false"
     try:
         server.start()

@@ -15,6 +15,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.ports import free_port
+
 if TYPE_CHECKING:
     from conftest import Pool
 
@@ -247,8 +249,8 @@ def test_a_fork_server_that_is_killed_is_replaced(pool: Pool) -> None:
         assert pool.ended(pool.run(pool.deploy("look")))["type"] == "COMPLETED"
 
 
-def test_the_health_endpoint_answers(pool: Pool, free_port: int) -> None:
-    port = str(free_port)
+def test_the_health_endpoint_answers(pool: Pool) -> None:
+    port = str(free_port())
     with pool.worker("--with-healthcheck", PREFECT_WORKER_WEBSERVER_PORT=port):
         assert httpx.get(f"http://127.0.0.1:{port}/health").is_success
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from ...conftest import MariaDB  # noqa: TID252 - three files are called conftest
@@ -65,12 +66,6 @@ methods = ["*"]
 areas = ["*"]
 role = "admin"
 """
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Provider:

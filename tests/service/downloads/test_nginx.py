@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -14,6 +13,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +33,7 @@ def front(door_behind_nginx: ServedDoor, tmp_path_factory: pytest.TempPathFactor
     if NGINX is None:
         pytest.skip("needs nginx (Debian: apt-get install nginx-light)")
     folder = tmp_path_factory.mktemp("nginx")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     text = SHIPPED.read_text().replace("SERVICE;", f"{door_behind_nginx.url.removeprefix('http://')};")
     text = text.replace("LISTEN;", f"127.0.0.1:{port};").replace("/tmp/nginx", f"{folder}/nginx")
     (folder / "nginx.conf").write_text(text if text.startswith("user") else f"user root;\n{text}")

@@ -1,0 +1,25 @@
+"""Ports for the servers that tests start."""
+
+from __future__ import annotations
+
+import socket
+from secrets import randbelow
+
+# Below those that clients and other listeners get from the kernel (net.ipv4.ip_local_port_range, from 32768 on),
+# and below Kubernetes' NodePorts.
+FIRST, COUNT = 10_000, 20_000
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback that nobody listens on, and nobody takes before a server of ours has begun.
+
+    Processes that run tests side by side ask at the same time, so each draws its own.
+    """
+    while True:
+        port = FIRST + randbelow(COUNT)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
