@@ -14,7 +14,7 @@ from pathlib import Path
 import pymysql
 import pytest
 from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 from tests.ports import free_port
 
@@ -43,11 +43,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
-class Together(LoadScopeScheduling):  # type: ignore[misc]
+class Together(LoadFileScheduling):  # type: ignore[misc]
     """Side by side, a file's tests stay together, and all that share the cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if nodeid.startswith("tests/cluster/") else nodeid.partition("::")[0]
+        return "cluster" if nodeid.startswith("tests/cluster/") else str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
