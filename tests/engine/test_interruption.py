@@ -101,7 +101,7 @@ def state(top: Path) -> dict[str, bytes]:
 
 def is_stopped(areas: Areas, at: int, *, replace: bool) -> bool:
     """Stage into a folder of its own; False when it came to its end before the instruction."""
-    opened = descriptors()
+    opened = areas.descriptors()
     try:
         with tracing(Interruption(at)):
             areas.stage("product", f"{at}/product", replace=replace)
@@ -109,18 +109,9 @@ def is_stopped(areas: Areas, at: int, *, replace: bool) -> bool:
         return True
     finally:
         gc.collect()
-        close_all_but(opened)
+        for lost in areas.descriptors() - opened:  # between open(2) and its result's first name
+            os.close(lost)
     return False
-
-
-def descriptors() -> set[int]:
-    return {int(link.name) for link in Path("/proc/self/fd").iterdir() if link.exists()}
-
-
-def close_all_but(opened: set[int]) -> None:
-    """Close what nobody holds: between open(2) and its result's first name an exception loses it."""
-    for descriptor in descriptors() - opened:
-        os.close(descriptor)
 
 
 # Between scandir(3) and its result's first name it loses a descriptor, which Python tells.
