@@ -140,9 +140,9 @@ class Batch:
 
     @contextmanager
     def manifest(self, entry: Entry) -> Iterator[Callable[[ManifestEntry], None]]:
-        """Give what writes down each file of a directory."""
+        """Give what writes down each file of a directory, or keeps a file's checksum."""
         if entry.surveyed.kind != "directory":
-            yield lambda _: None
+            yield entry.note
             return
         with manifest_writer(self.writer.database, entry.file, holder=self.writer.holder) as writer:
             yield writer

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from stager.engine import Published, Staged, Survey
 from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.methods import Item, LastCopy
-from stager.models import Status
+from stager.models import ManifestEntry, Status
 from stager.records import FileChange, Progress, StagedFile
 from tasks.stop import Stop
 
@@ -24,6 +24,8 @@ class Entry:
     staged: Staged | None = None
     published: Published | None = None
     is_duplicate: bool = False
+    # Of a file that was read.
+    checksum: str | None = None
     error: StagingError | None = None
     steps_done: set[str] = field(default_factory=set)
     bytes_done: int = 0
@@ -54,6 +56,10 @@ class Entry:
             raise UnforeseenError(RuntimeError("nothing was transferred"))
         return self.staged
 
+    def note(self, file: ManifestEntry) -> None:
+        """Keep the checksum of a single file."""
+        self.checksum = file.checksum
+
     def progress(self) -> Progress:
         """Return how far the record should say it is."""
         found = self.surveyed
@@ -69,8 +75,10 @@ class Entry:
             change["size_bytes"] = self.survey.size_bytes
             change["file_count"] = self.survey.file_count
             change["source_fingerprint"] = self.survey.fingerprint
-            if self.is_duplicate and self.survey.kind == "file" and (last := self.last_of_same_source):
-                change["checksum"], change["checksum_algorithm"] = last.checksum, last.checksum and "adler32"
+            if self.is_duplicate and self.survey.kind == "file":
+                last = self.last_of_same_source
+                checksum = self.checksum or (last.checksum if last else None)
+                change["checksum"], change["checksum_algorithm"] = checksum, checksum and "adler32"
         if self.published is not None:
             change["kind"] = self.published.kind
             change["checksum"] = self.published.checksum

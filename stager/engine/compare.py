@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,6 +17,7 @@ from stager.engine.overlap import refuse_overlap
 from stager.engine.source import READ, Source, inode, kind_in_words, opened
 from stager.engine.survey import Survey, survey_opened
 from stager.errors import SourceChanged
+from stager.models import ManifestEntry
 from stager.paths import Descriptor, Location, Symlinks, open_location
 
 
@@ -29,14 +31,10 @@ class Likeness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a comparison found; ``difference`` names the first one, None where there is none.
-
-    ``checksum`` is the Adler-32 of an identical file.
-    """
+    """What a comparison found; ``difference`` names the first one, None where there is none."""
 
     likeness: Likeness
     difference: str | None = None
-    checksum: str | None = None
 
 
 class _Differs(Exception):
@@ -52,6 +50,7 @@ def compare(
     *,
     survey: Survey,
     checksum: str | None,
+    on_file: Callable[[ManifestEntry], None] | None = None,
     control: Control | None = None,
 ) -> Comparison:
     """Compare a product with its source: types, names, sizes and every byte. Nothing is touched.
@@ -65,6 +64,8 @@ def compare(
     checksum
         Of a file, as the request gives it: then the destination's bytes are
         compared with it too.
+    on_file
+        Called with each file that is equal, in the order of the names; a single file has its own as its path.
 
     Raises
     ------
@@ -83,7 +84,8 @@ def compare(
             return Comparison(Likeness.ABSENT)
         with parent:
             refuse_overlap(found, parent=parent.fd, destination=destination)
-            comparison = _compare(found, _Place(parent.fd, destination.name, status), checksum, control or unattended())
+            comparing = _Comparing(found, on_file or (lambda _: None), control or unattended())
+            comparison = _compare(found, _Place(parent.fd, destination.name, status), checksum, comparing)
         if survey_opened(found).fingerprint != survey.fingerprint:
             raise SourceChanged(source.display, "it is not what it was when it was checked")
         return comparison
@@ -100,15 +102,15 @@ def _status(directory: Descriptor, name: bytes) -> os.stat_result:
     return os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
 
 
-def _compare(source: Source, place: _Place, checksum: str | None, control: Control) -> Comparison:
+def _compare(source: Source, place: _Place, checksum: str | None, comparing: _Comparing) -> Comparison:
     try:
         _refuse_other_kind(source.status, place.status, "")
-        found = _Comparing(source.display, control).compare_opened(source.content.fd, place)
+        found = comparing.compare_opened(source.content.fd, place)
     except _Differs as difference:
         return Comparison(Likeness.DIFFERENT, str(difference))
     if found is not None:
         require_checksum(source.display, found, checksum)
-    return Comparison(Likeness.IDENTICAL, checksum=found)
+    return Comparison(Likeness.IDENTICAL)
 
 
 def _refuse_other_kind(source: os.stat_result, destination: os.stat_result, path: str) -> None:
@@ -122,8 +124,9 @@ def _refuse_other_kind(source: os.stat_result, destination: os.stat_result, path
 class _Comparing:
     """One walk over both trees at once."""
 
-    def __init__(self, display: str, control: Control) -> None:
-        self._display = display
+    def __init__(self, source: Source, on_file: Callable[[ManifestEntry], None], control: Control) -> None:
+        self._display, self._name = source.display, os.fsdecode(source.name)
+        self._on_file = on_file
         self._control = control
         self._buffers = memoryview(bytearray(BLOCK_BYTES)), memoryview(bytearray(BLOCK_BYTES))
 
@@ -151,7 +154,9 @@ class _Comparing:
             checksum = checksums.update(self._buffers[0][:read], checksum)
             position += read
             self._control.advance(0)
-        return checksums.text(checksum)
+        found_checksum = checksums.text(checksum)
+        self._on_file(ManifestEntry(path=path or self._name, size_bytes=size, checksum=found_checksum))
+        return found_checksum
 
     def _compare_directories(self, source: int, destination: int, path: str) -> None:
         names = self._names(source, path)

@@ -23,7 +23,14 @@ class LocalCopy(PublishedByRename):
         engine.require_size(item.source.display, found, item.expected)
         return found
 
-    def check_duplicate(self, item: Item, survey: engine.Survey, *, control: engine.Control) -> bool:
+    def check_duplicate(
+        self,
+        item: Item,
+        survey: engine.Survey,
+        *,
+        on_file: Callable[[ManifestEntry], None],
+        control: engine.Control,
+    ) -> bool:
         """Compare by our own record and unchanged stat(2), or else byte for byte."""
         found = engine.fingerprint(item.destination)
         if found is None:
@@ -31,7 +38,12 @@ class LocalCopy(PublishedByRename):
         if self._is_our_last_copy(item, survey, found):
             return settle(item, difference=None)
         comparison = engine.compare(
-            item.source, item.destination, survey=survey, checksum=item.expected.checksum, control=control
+            item.source,
+            item.destination,
+            survey=survey,
+            checksum=item.expected.checksum,
+            on_file=on_file,
+            control=control,
         )
         if not settle(item, difference=comparison.difference):
             return False

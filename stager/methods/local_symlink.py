@@ -29,6 +29,7 @@ class LocalSymlink(PublishedByRename):
         item: Item,
         survey: engine.Survey,
         *,
+        on_file: Callable[[ManifestEntry], None],  # noqa: ARG002 - no two files are compared
         control: engine.Control,
     ) -> bool:
         """Compare where the link leads, and read the source where the request gives its checksum."""

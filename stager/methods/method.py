@@ -78,8 +78,17 @@ class StagingMethod(Protocol):
             The path leads out of the source area.
         """
 
-    def check_duplicate(self, item: Item, survey: Survey, *, control: Control) -> bool:
+    def check_duplicate(
+        self, item: Item, survey: Survey, *, on_file: Callable[[ManifestEntry], None], control: Control
+    ) -> bool:
         """Return whether the destination already is what would be delivered.
+
+        Parameters
+        ----------
+        on_file
+            Called with each file that was read and is the same, as far as the comparison comes.
+        control
+            Says when to stop.
 
         Raises
         ------

@@ -35,6 +35,7 @@ class SymlinkCopy(PublishedByRename):
         item: Item,
         survey: engine.Survey,
         *,
+        on_file: Callable[[ManifestEntry], None],  # noqa: ARG002 - no two files are compared
         control: engine.Control,
     ) -> bool:
         """Compare the inodes, and read the source where the request gives its checksum."""

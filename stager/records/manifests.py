@@ -113,14 +113,17 @@ def manifest_of(database: Database, file_id: int) -> Iterator[ManifestEntry]:
 def told_by(database: Database, file: StagedFile) -> int:
     """Return the id of the item whose manifest says what a directory holds.
 
-    Its own; of one that was there already, that of a delivery of the very same source.
+    Its own; of one that was there already and was not read for that, that of the first item of the very same source.
     """
     if file.status is not Status.SKIPPED or file.source_fingerprint is None:
         return file.id
     of, part = StagedFile, ManifestPart
-    same_source = (col(of.source_fingerprint) == file.source_fingerprint, col(of.status) == Status.COMPLETED)
-    told = select(col(part.file_id)).join(of, col(of.id) == col(part.file_id)).where(*same_source, col(part.part) == 0)
-    return database.read(lambda session: session.scalars(told.limit(1)).first()) or file.id
+    is_whole = col(of.status).in_((Status.COMPLETED, Status.SKIPPED))
+    same_source = (col(of.source_fingerprint) == file.source_fingerprint, is_whole)
+    told = select(col(part.file_id)).where(col(part.part) == 0)
+    own = told.where(col(part.file_id) == file.id)
+    others = told.join(of, col(of.id) == col(part.file_id)).where(*same_source).order_by(col(of.id)).limit(1)
+    return database.read(lambda session: session.scalar(own) or session.scalar(others)) or file.id
 
 
 def manifest_part(database: Database, file_id: int, part: int) -> list[ManifestEntry]:

@@ -19,7 +19,7 @@ import pytest
 from prefect.settings import PREFECT_SERVER_ANALYTICS_ENABLED, get_current_settings, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
-from stager.models import StagingItem, StagingRequest, Status
+from stager.models import OnConflict, StagingItem, StagingRequest, Status
 from stager.records import Database, StagedFile, create_request, files_of, get_request
 from stager.records.schema import migrate
 
@@ -63,10 +63,17 @@ class Site:
         return self.folder / "users"
 
     def request(
-        self, *items: tuple[str, str], method: str = "local_copy", username: str = "alice", to: str = "user"
+        self,
+        *items: tuple[str, str],
+        method: str = "local_copy",
+        username: str = "alice",
+        to: str = "user",
+        on_conflict: OnConflict = OnConflict.SKIP_IDENTICAL,
     ) -> str:
         wanted = tuple(StagingItem(source=source, destination=destination) for source, destination in items)
-        request = StagingRequest(method=method, username=username, items=wanted, destination_area=to)
+        request = StagingRequest(
+            method=method, username=username, items=wanted, destination_area=to, on_conflict=on_conflict
+        )
         return create_request(self.database, request).id
 
     def files(self, request_id: str) -> list[StagedFile]:
@@ -90,9 +97,9 @@ class Site:
         command = [*prefix, sys.executable, "-c", program, *arguments]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def run(self, flow: str, *request_ids: str, prefix: Sequence[str] = ()) -> tuple[str, str]:
-        """Return a run's final state in words, and its log."""
-        with self.running(flow, *request_ids, prefix=prefix) as process:
+    def run(self, flow: str, *request_ids: str, prefix: Sequence[str] = (), before: str = "") -> tuple[str, str]:
+        """Return a run's final state in words, and its log; something may be done in its process before."""
+        with self.running(flow, *request_ids, prefix=prefix, program=before + RUN) as process:
             return self.ended(process)
 
     @staticmethod

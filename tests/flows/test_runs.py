@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import os
 import shutil
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from stager.models import Status
+from stager.models import ManifestEntry, OnConflict, Status
 from stager.paths import locate
-from stager.records import acquire_leases, cancel_items, cancel_request, destination_key, get_request, told_by
+from stager.records import (
+    acquire_leases,
+    cancel_items,
+    cancel_request,
+    destination_key,
+    get_request,
+    manifest_of,
+    manifest_writer,
+    told_by,
+)
 
 if TYPE_CHECKING:
     from conftest import Site
+
+    from stager.records import StagedFile
 
 pytestmark = pytest.mark.stack
 C, F, S, X = Status.COMPLETED, Status.FAILED, Status.SKIPPED, Status.CANCELLED
@@ -26,6 +39,27 @@ from pathlib import Path
 from blocks.storage_area import StorageAreaBlock
 StorageAreaBlock(path=Path(sys.argv[1])).save("projects", overwrite=True)
 """
+
+
+# The database is away when a manifest's first part is written, and there again after that.
+AWAY_ONCE = """
+from stager.errors import DatabaseUnavailable
+from stager.records.manifests import ManifestWriter
+
+flush, failed = ManifestWriter.flush, []
+
+def away_once(writer):
+    if writer._lines and not failed:
+        failed.append(writer)
+        raise DatabaseUnavailable("away for a moment")
+    flush(writer)
+
+ManifestWriter.flush = away_once
+"""
+
+
+def checksum_of(path: Path) -> str:
+    return f"{zlib.adler32(path.read_bytes()):08x}"
 
 
 def test_what_was_done_is_on_record_with_the_method_that_did_it(site: Site) -> None:
@@ -47,6 +81,70 @@ def test_what_was_there_already_keeps_the_checksum_of_its_delivery(site: Site) -
     assert [brought.status, skipped.status, same_tree.status] == [C, S, S]
     assert (skipped.checksum, skipped.checksum_algorithm) == (brought.checksum, "adler32")
     assert told_by(site.database, same_tree) == tree.id
+
+
+def test_what_somebody_else_brought_is_on_record_with_the_checksum_of_every_file(site: Site) -> None:
+    for folder in (site.folder / "storage", site.users / "alice"):
+        (folder / "tree/sub").mkdir(parents=True)
+        (folder / "tree/a").write_bytes(b"a")
+        (folder / "tree/sub/b").write_bytes(b"b")
+    shutil.copyfile(site.folder / "storage/a.fits", site.users / "alice/b.fits")
+    request_id = site.request(("a.fits", "b.fits"), ("tree", "tree"))
+    assert site.run("local_copy", request_id)[0].startswith("Completed")
+    file, tree = site.files(request_id)
+
+    assert [file.status, tree.status] == [S, S]
+    assert (file.checksum, file.checksum_algorithm) == (checksum_of(site.folder / "storage/a.fits"), "adler32")
+    assert [(one.path, one.checksum) for one in manifest_of(site.database, told_by(site.database, tree))] == [
+        ("a", "00620062"),
+        ("sub/b", "00630063"),
+    ]
+
+
+def paths_told_by(site: Site, file: StagedFile) -> list[str]:
+    return [one.path for one in manifest_of(site.database, told_by(site.database, file))]
+
+
+def test_where_the_database_was_away_when_a_manifest_was_written_it_is_written_later(site: Site) -> None:
+    for folder in (site.folder / "storage", site.users / "alice"):
+        (folder / "tree").mkdir(parents=True)
+        (folder / "tree/a").write_bytes(b"a")
+    request_id = site.request(("tree", "tree"))
+    state, log = site.run("local_copy", request_id, before=AWAY_ONCE)
+    assert state.startswith("Completed"), state
+    assert "away for a moment" in log
+    [tree] = site.files(request_id)
+    assert (tree.status, paths_told_by(site, tree)) == (S, ["a"])
+
+
+def test_what_a_run_that_died_wrote_of_a_manifest_is_not_told_of_what_was_there_already(site: Site) -> None:
+    (site.folder / "storage/tree").mkdir()
+    (site.folder / "storage/tree/a").write_bytes(b"a")
+    of_the_dead, delivery, later = (site.request(("tree", "tree")) for _ in range(3))
+    with manifest_writer(site.database, site.files(of_the_dead)[0]) as write:
+        write(ManifestEntry(path="of an earlier state", size_bytes=1, checksum="00620062"))
+    for request_id in (delivery, of_the_dead, later):
+        assert site.run("local_copy", request_id)[0].startswith("Completed")
+    [dead], [delivered], [last] = (site.files(one) for one in (of_the_dead, delivery, later))
+
+    assert [dead.status, delivered.status, last.status] == [S, C, S]
+    assert [paths_told_by(site, one) for one in (dead, delivered, last)] == [["a"]] * 3
+
+
+def test_of_what_is_replaced_the_manifest_has_what_was_brought(site: Site) -> None:
+    for folder, content in ((site.folder / "storage", b"new"), (site.users / "alice", b"old")):
+        (folder / "tree").mkdir(parents=True)
+        (folder / "tree/a").write_bytes(b"the same")
+        (folder / "tree/b").write_bytes(content)
+    request_id = site.request(("tree", "tree"), on_conflict=OnConflict.REPLACE)
+    assert site.run("local_copy", request_id)[0].startswith("Completed")
+    [tree] = site.files(request_id)
+
+    assert tree.status == C
+    manifest = list(manifest_of(site.database, told_by(site.database, tree)))
+    assert [(one.path, one.checksum) for one in manifest] == [
+        (name, checksum_of(site.folder / "storage/tree" / name)) for name in ("a", "b")
+    ]
 
 
 def test_a_request_that_is_refused_as_a_whole_keeps_the_kind_of_error(site: Site) -> None:

@@ -24,7 +24,7 @@ from stager.errors import (
 )
 from stager.identity import Identity
 from stager.methods import METHODS, Item, LastCopy, StagingMethod
-from stager.models import OnConflict, StorageArea
+from stager.models import ManifestEntry, OnConflict, StorageArea
 from stager.paths import locate
 
 CONTENT = b"SIMPLE  =                    T" * 1000
@@ -58,7 +58,7 @@ class Site:
         """Do all four steps, as a flow does them; return None for a duplicate."""
         survey = self.method.check_source(item)
         control = Control(lambda _bytes, _files: None, threading.Event())
-        if self.method.check_duplicate(item, survey, control=control):
+        if self.method.check_duplicate(item, survey, on_file=lambda _: None, control=control):
             return None
         staged = self.method.transfer(item, survey, known=None, on_file=lambda _: None, control=control)
         try:
@@ -129,6 +129,16 @@ def test_what_is_there_already_is_skipped(site: Site) -> None:
     before = os.lstat(site.users / "alice/data/a.fits")
     assert site.stage(site.item()) is None
     assert os.lstat(site.users / "alice/data/a.fits").st_ino == before.st_ino
+
+
+def test_what_a_comparison_tells_of_is_as_in_the_source(site: Site) -> None:
+    site.stage(site.item())
+    told: list[ManifestEntry] = []
+    control = Control(lambda _bytes, _files: None, threading.Event())
+    survey = site.method.check_source(site.item())
+    assert site.method.check_duplicate(site.item(), survey, on_file=told.append, control=control)
+    whole = ManifestEntry(path="a.fits", size_bytes=len(CONTENT), checksum=f"{zlib.adler32(CONTENT):08x}")
+    assert told in ([], [whole])  # a link is not read
 
 
 def test_something_else_at_the_destination_is_not_touched(site: Site) -> None:
