@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
 
-from stager.service.downloads.conditions import Verdict, judge, may_continue
+from stager.service.downloads.conditions import Validators, Verdict, judge, may_continue
 from stager.service.downloads.headers import content_disposition, repr_digest
 from stager.service.downloads.pieces import Piece
-from stager.service.downloads.ranges import Span, spans_of
+from stager.service.downloads.ranges import spans_of
 from stager.service.downloads.representation import Parts, Representation
 
 SENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
@@ -19,8 +20,9 @@ SENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 
 @dataclass(frozen=True)
 class Body:
-    """What is sent: the status, how long, of which type, and the bytes."""
+    """What is sent: of which state, the status, how long, of which type, and the bytes."""
 
+    validators: Validators
     status: HTTPStatus
     size_bytes: int
     media_type: str
@@ -30,25 +32,23 @@ class Body:
 
 def negotiate(whole: Representation, method: str, headers: Headers) -> Body:
     """Return what a request is answered with, by its conditions and its ranges."""
-    verdict = judge(headers, whole.validators)
+    validators = whole.validators.as_named_in(headers)
+    body = partial(Body, validators)
+    verdict = judge(headers, validators)
     if verdict is not Verdict.SEND:
-        return Body(HTTPStatus(verdict.value), 0, whole.media_type, iter(()))
-    wants_part = method == "GET" and may_continue(headers.get("if-range"), whole.validators)
+        return body(HTTPStatus(verdict.value), 0, whole.media_type, iter(()))
+    wants_part = method == "GET" and may_continue(headers.get("if-range"), validators)
     spans = spans_of(headers.get("range"), whole.size_bytes) if wants_part else None
     if spans is None:
-        return Body(HTTPStatus.OK, whole.size_bytes, whole.media_type, whole.pieces(0, whole.size_bytes))
+        return body(HTTPStatus.OK, whole.size_bytes, whole.media_type, whole.pieces(0, whole.size_bytes))
     if not spans:
         unsatisfied = f"bytes */{whole.size_bytes}"
-        return Body(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, whole.media_type, iter(()), unsatisfied)
+        return body(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, whole.media_type, iter(()), unsatisfied)
     if len(spans) == 1:
-        return _one(whole, spans[0])
+        said, pieces = spans[0].content_range(whole.size_bytes), whole.pieces(*spans[0])
+        return body(HTTPStatus.PARTIAL_CONTENT, spans[0].size_bytes, whole.media_type, pieces, said)
     parts = Parts(whole, spans)
-    return Body(HTTPStatus.PARTIAL_CONTENT, parts.size_bytes, parts.media_type, parts.pieces())
-
-
-def _one(whole: Representation, span: Span) -> Body:
-    said = span.content_range(whole.size_bytes)
-    return Body(HTTPStatus.PARTIAL_CONTENT, span.size_bytes, whole.media_type, whole.pieces(*span), said)
+    return body(HTTPStatus.PARTIAL_CONTENT, parts.size_bytes, parts.media_type, parts.pieces())
 
 
 def headers_of(whole: Representation, body: Body) -> dict[str, str]:
@@ -56,8 +56,8 @@ def headers_of(whole: Representation, body: Body) -> dict[str, str]:
     headers = {
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
-        "ETag": whole.validators.etag,
-        "Last-Modified": whole.validators.last_modified,
+        "ETag": body.validators.etag,
+        "Last-Modified": body.validators.last_modified,
     }
     if body.status is HTTPStatus.NOT_MODIFIED:
         return headers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from enum import Enum
@@ -33,16 +33,32 @@ class Validators:
         Time of the last change, in whole seconds since the epoch.
     is_settled
         The file has not been touched lately, so that its time is as good as a tag.
+    other
+        Another tag of the very same state, by which a client may have it.
     """
 
     etag: str
     modified: int
     is_settled: bool
+    other: str | None = None
 
     @property
     def last_modified(self) -> str:
         """The time as a header has it."""
         return format_datetime(datetime.fromtimestamp(self.modified, UTC), usegmt=True)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Every tag of this state."""
+        return (self.etag,) if self.other is None else (self.etag, self.other)
+
+    def as_named_in(self, headers: Headers) -> Validators:
+        """Return them with that tag to be sent by which a client's conditions name this state."""
+        conditions = (headers.get(name, "") for name in ("if-range", "if-match", "if-none-match"))
+        named = {tag for tags in conditions for tag in _TAG.findall(tags)}
+        if self.other is None or self.other not in named or self.etag in named:
+            return self
+        return replace(self, etag=self.other, other=self.etag)
 
 
 def judge(headers: Headers, validators: Validators) -> Verdict:
@@ -53,12 +69,13 @@ def judge(headers: Headers, validators: Validators) -> Verdict:
     A date that is none, and a date beside a tag, count as if they were not there.
     """
     if (tags := headers.get("if-match")) is not None:
-        if not _matches(tags, validators.etag, is_strong=True):
+        if not any(_matches(tags, tag, is_strong=True) for tag in validators.tags):
             return Verdict.FAILED
     elif (date := _seconds(headers.get("if-unmodified-since"))) is not None and validators.modified > date:
         return Verdict.FAILED
     if (tags := headers.get("if-none-match")) is not None:
-        return Verdict.NOT_MODIFIED if _matches(tags, validators.etag, is_strong=False) else Verdict.SEND
+        is_known = any(_matches(tags, tag, is_strong=False) for tag in validators.tags)
+        return Verdict.NOT_MODIFIED if is_known else Verdict.SEND
     since = _seconds(headers.get("if-modified-since"))
     return Verdict.NOT_MODIFIED if since is not None and validators.modified <= since else Verdict.SEND
 
@@ -71,7 +88,7 @@ def may_continue(if_range: str | None, validators: Validators) -> bool:
     if if_range is None:
         return True
     if if_range.startswith(('"', "W/")):
-        return not if_range.startswith("W/") and if_range == validators.etag
+        return not if_range.startswith("W/") and if_range in validators.tags
     return validators.is_settled and _seconds(if_range) == validators.modified
 
 

@@ -88,11 +88,12 @@ class FileRepresentation:
     def validators(self) -> Validators:
         """What tells it from its other states: its checksum, or else its times."""
         status, is_settled = self.source.status, self.source.is_settled
-        if self.checksum:
-            tag = strong_tag(self.checksum, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-        else:
-            tag = times_tag("stat", self.source.fingerprint, is_settled=is_settled)
-        return Validators(tag, status.st_mtime_ns // 1_000_000_000, is_settled)
+        modified = status.st_mtime_ns // 1_000_000_000
+        by_times = times_tag("stat", self.source.fingerprint, is_settled=is_settled)
+        if not self.checksum:
+            return Validators(by_times, modified, is_settled)
+        by_checksum = strong_tag(self.checksum, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+        return Validators(by_checksum, modified, is_settled, other=by_times)
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
         """Give a run of its bytes; raise `SourceChanged` before the last of them when it changed meanwhile."""

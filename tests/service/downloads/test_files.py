@@ -73,6 +73,28 @@ def test_a_checksum_on_record_makes_the_tag_and_the_digest(shelf: Shelf) -> None
     assert base64.b64decode(after["repr-digest"].removeprefix("adler=:")[:-1]) == zlib.adler32(data).to_bytes(4, "big")
 
 
+def test_a_download_goes_on_though_its_checksum_became_known_meanwhile(shelf: Shelf) -> None:
+    data = shelf.content(LARGE + 2)
+    file = shelf.put("found out", data)
+    before = shelf.head(file).headers["etag"]
+    shelf.knows(file, f"{zlib.adler32(data):08x}")
+
+    rest = shelf.get(file, {"Range": f"bytes={LARGE}-", "If-Range": before})
+    assert (rest.status_code, rest.content, rest.headers["etag"]) == (206, data[LARGE:], before)
+    part, after = {"Range": "bytes=0-0"}, shelf.etag(file)
+    assert after != before
+    for headers, status in (
+        ({"If-Match": before}, 200),
+        ({"If-None-Match": before}, 304),
+        ({"If-Match": after, "If-Range": before, **part}, 206),
+        ({"If-Match": f"{after}, {before}", "If-Range": after, **part}, 206),
+        ({"If-Match": after, "If-None-Match": before}, 304),
+        ({"If-Range": f"W/{before}", **part}, 200),
+        ({"If-Match": '"stat-other"'}, 412),
+    ):
+        assert shelf.get(file, headers).status_code == status, headers
+
+
 def test_a_file_that_is_being_written_has_a_weak_tag(shelf: Shelf) -> None:
     fresh = shelf.door.source / "fresh"
     fresh.write_bytes(shelf.content(LARGE))
