@@ -7,9 +7,12 @@ area comes from.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 
+import anyio
 import httpx
+from anyio.to_thread import run_sync
 from prefect.client.schemas.objects import BlockDocument
 from prefect.context import SyncClientContext
 from prefect.exceptions import ObjectNotFound, PrefectException
@@ -25,6 +28,8 @@ logger = logging.getLogger(__name__)
 # How long an area is used before Prefect is asked again, in seconds: an
 # operator's edit counts within that time.
 FRESH_FOR = 15.0
+# How often a process that stays asks, in seconds: before what it knows is too old.
+ASK_EVERY = 10.0
 # How long after Prefect was asked for all areas a name that is not among them is unknown, in seconds.
 UNKNOWN_FOR = 5.0
 # Blocks in one answer: as many as Prefect gives.
@@ -40,6 +45,9 @@ class _Known(BaseModel, frozen=True):
 
 _known: dict[str, _Known] = {}
 _unknown_until = 0.0
+# One question at a time: an older answer must not replace a newer one.
+_asking = threading.Lock()
+_asked_at = 0.0
 _all_known = TypeAdapter(dict[str, _Known])
 
 
@@ -54,7 +62,7 @@ def areas_of(settings: Settings) -> tuple[StorageArea, ...]:
 def resolve_area(name: str) -> StorageArea:
     """Return the storage area of that name.
 
-    Prefect's block counts. When Prefect does not answer, the last known value
+    Prefect's block counts. When Prefect does not answer, or is being asked, the last known value
     does, or else what the settings say. A name that was unknown is not asked
     for again for some seconds.
 
@@ -63,9 +71,7 @@ def resolve_area(name: str) -> StorageArea:
     UnknownArea
         Neither Prefect nor the settings know the name.
     """
-    if not _is_fresh(name):
-        for known in tuple(_known.values()):  # they do for whoever comes while Prefect is asked
-            _know(known.area)
+    if not _is_fresh(name) and not (name in _known and _asking.locked()):
         refresh_areas()
     found = _known.get(name)
     if found is None:
@@ -90,8 +96,22 @@ def areas_at_hand() -> tuple[StorageArea, ...]:
 
 
 def refresh_areas() -> None:
-    """Ask Prefect for all areas, and forget those that it has no more; without an answer, all stay."""
-    global _unknown_until  # noqa: PLW0603 - it is what the module knows, as _known is
+    """Ask Prefect for all areas, and forget those that it has no more; without an answer, all stay.
+
+    Those who come while it is asked share the next question.
+    """
+    global _asked_at  # noqa: PLW0603 - it is what the module knows, as _known is
+    came = time.monotonic()
+    with _asking:
+        if _asked_at < came:
+            _asked_at = time.monotonic()
+            _refresh()
+
+
+def _refresh() -> None:
+    global _unknown_until  # noqa: PLW0603 - likewise
+    for known in tuple(_known.values()):  # they do for whoever comes while Prefect is asked
+        _know(known.area)
     documents = _documents()
     _unknown_until = time.monotonic() + UNKNOWN_FOR
     if documents is None:
@@ -103,6 +123,16 @@ def refresh_areas() -> None:
             _know(StorageAreaBlock.model_validate(document.data).area(document.name or ""))
         except ValidationError as error:  # somebody's slip in one block is no other area's trouble
             logger.warning("The storage area %s is not usable: %s", document.name, error)
+
+
+async def keep_areas_known() -> None:
+    """Ask Prefect for all areas again and again, until cancelled, so that nobody who needs one waits for Prefect."""
+    while True:
+        try:
+            await run_sync(refresh_areas)
+        except Exception as error:  # noqa: BLE001 - whoever needs one asks then
+            logger.warning("The storage areas cannot be asked for: %s", error)
+        await anyio.sleep(ASK_EVERY)
 
 
 def areas_as_known() -> str:

@@ -140,6 +140,10 @@ class Settings(BaseSettings):
         None,
         description="Where an nginx in front sends files from, as in deployments/nginx/nginx.conf: `/stager-files`.",
     )
+    areas_read_only: bool = Field(
+        default=False,
+        description="The service has its areas mounted read-only on purpose: others stage, as in the chart.",
+    )
     log_file: Path = Field(Path("staging_service.log"), description="Where the log is written beside the console.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -13,7 +12,6 @@ from uuid import UUID
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
-from anyio.to_thread import run_sync
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
@@ -21,7 +19,7 @@ from prefect.states import Cancelled, Crashed
 from prefect.workers.base import BaseWorker, BaseWorkerResult
 from prefect.workers.process import ProcessJobConfiguration, ProcessVariables
 
-from blocks.areas import refresh_areas
+from blocks.areas import keep_areas_known
 from stager.settings import get_settings
 from workers.ledger import Ledger
 from workers.nursery import Nursery
@@ -30,13 +28,9 @@ from workers.recall import RecallingClient
 from workers.starter import WarmStarter
 from workers.wake import Alarm, ring_when_scheduled
 
-logger = logging.getLogger(__name__)
-
 PRELOADED = "workers.preloaded"
 # Below Prefect's home: which runs each worker of the machine has.
 LEDGERS = "warm-workers"
-# Between two questions for the storage areas, in seconds: less than blocks.areas.FRESH_FOR.
-ASK_FOR_AREAS_EVERY = 10.0
 # Between two looks at whether the runs are over, in seconds.
 LOOK_EVERY = 0.1
 # Seconds before what could not be reported is tried again.
@@ -81,7 +75,7 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
             self._executions = await base.enter_async_context(Executions())
             await super().__aenter__()
             self._base = base.pop_all()
-        self._beside.start_soon(_keep_areas_known)
+        self._beside.start_soon(keep_areas_known)
         self._beside.start_soon(self._listen)
         self._beside.start_soon(self._report_orphans)
         return self
@@ -199,16 +193,6 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
         """Label the run while it starts."""
         self._beside.start_soon(super()._give_worker_labels_to_flow_run, flow_run_id)
-
-
-async def _keep_areas_known() -> None:
-    """Ask Prefect for the storage areas before what is known of them is too old, so that no run has to."""
-    while True:
-        try:
-            await run_sync(refresh_areas)
-        except Exception as error:  # noqa: BLE001 - the runs ask for themselves then
-            logger.warning("The storage areas cannot be asked for: %s", error)
-        await anyio.sleep(ASK_FOR_AREAS_EVERY)
 
 
 @asynccontextmanager

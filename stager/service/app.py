@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from stager.service.access import RequestLog
-from stager.service.areas import resolve_area
+from stager.service.areas import keep_areas_known
 from stager.service.beside import beside
 from stager.service.dispatcher import Dispatcher
 from stager.service.door import open_door
@@ -77,14 +77,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with open_door(settings) as door, open_desk(door) as desk:
             app.state.door, app.state.desk, app.state.recorded = door, desk, Recorded()
             app.state.feed = feed = Feed(door)
-            warm_up = asyncio.create_task(asyncio.to_thread(_warm_up))
             async with (
+                beside(_warm_up(), name="areas"),
                 beside(Dispatcher(door).run(), name="dispatcher"),
                 beside(Reconciler(door).run(), name="reconciler"),
                 beside(feed.run(), name="feed"),
             ):
                 yield
-            warm_up.cancel()
 
     app = DescribedAPI(
         title="SKA staging service",
@@ -102,14 +101,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
     of_site = (health, limits, metrics, logs, config, create_file, problems, docs)
     # In this order they are tried: first what is asked for many times a second.
-    for routes in (files, staging, *of_requests, areas, internal, tape, *of_site):
+    for routes in (files, staging, *of_requests, areas, tape, *of_site):
         app.include_router(routes.router)
+    if settings.nginx_files:
+        app.include_router(internal.router)
     app.router.routes.append(docs.ASSETS)
     return app
 
 
-def _warm_up() -> None:
-    """Import Prefect's package while nobody waits for an answer, and never look for garbage in it.
+async def _warm_up() -> None:
+    """Import Prefect's package while nobody waits, and then keep the storage areas at hand, until cancelled."""
+    await asyncio.to_thread(_import_prefect)
+    await keep_areas_known()
+
+
+def _import_prefect() -> None:
+    """Import Prefect's package, and never look for garbage in it.
 
     Notes
     -----
@@ -121,7 +128,6 @@ def _warm_up() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
-    resolve_area("source")
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:

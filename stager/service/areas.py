@@ -18,6 +18,13 @@ def resolve_area(name: str) -> StorageArea:
     return resolve(name)
 
 
+async def keep_areas_known() -> None:
+    """Ask for the storage areas again and again, until cancelled, so that no caller waits for Prefect."""
+    from blocks.areas import keep_areas_known as keep  # noqa: PLC0415 - likewise
+
+    await keep()
+
+
 def check_area(area: StorageArea) -> None:
     """Return when a storage area is there, and can be written if users' folders are in it.
 
@@ -26,13 +33,27 @@ def check_area(area: StorageArea) -> None:
     StagingError
         It is not there, or cannot be written.
     """
+    if not _is_writable(area) and area.per_user:
+        raise DestinationNotWritable(str(area.path), "no permission, or mounted read-only")
+
+
+def check_area_to_read(area: StorageArea) -> None:
+    """Return when a storage area is there, for a service that only reads it.
+
+    Raises
+    ------
+    StorageFault
+        It is not there.
+    """
+    _is_writable(area)
+
+
+def _is_writable(area: StorageArea) -> bool:
     try:
         with open_area(area.path) as folder:
-            is_writable = os.access(f"/proc/self/fd/{folder.fd}", os.W_OK | os.X_OK)
+            return os.access(f"/proc/self/fd/{folder.fd}", os.W_OK | os.X_OK)
     except OSError as error:
         raise StorageFault(str(area.path), error.strerror or str(error)) from error
-    if area.per_user and not is_writable:
-        raise DestinationNotWritable(str(area.path), "no permission, or mounted read-only")
 
 
 def areas_at_hand() -> tuple[StorageArea, ...]:

@@ -55,6 +55,12 @@ def test_a_file_is_staged_for_its_user(release: Release) -> None:
     assert about == "400 70001 70001\n"
 
 
+def test_it_is_ready_with_every_part_named(release: Release) -> None:
+    status, found = release.call("GET", "/health/ready")
+    assert (status, found["status"]) == (200, "ready"), found
+    assert found["parts"].keys() == {"database", "prefect", "area source", "area user"}
+
+
 def test_the_notes_say_what_means_something_else_now_and_no_password(release: Release) -> None:
     notes = release.cluster.helm("get", "notes", release.name)
     assert "rewrite-target is left out" in notes

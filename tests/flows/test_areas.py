@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing
@@ -161,6 +162,73 @@ def test_prefect_is_not_asked_each_time_for_an_area_that_there_is_not(tmp_path: 
         site.python(textwrap.dedent(program)) as process,
     ):
         assert site.ended(process)[0] == "asked again later"
+
+
+@pytest.mark.usefixtures("without_areas")
+def test_where_areas_are_kept_known_nobody_waits_for_prefect_though_it_goes_away(
+    gate: Gate, tmp_path: Path, prefect_api: str
+) -> None:
+    seed("/from the operator")
+    program = """
+        import asyncio, sys, threading, time
+        from pathlib import Path
+        from blocks import areas
+
+        areas.FRESH_FOR, areas.ASK_EVERY = 5.0, 0.2
+        asked, ask = [], areas._documents
+
+        def documents():
+            found = ask()
+            asked.append((threading.current_thread(), found is None))
+            return found
+
+        areas._documents = documents
+        threading.Thread(target=asyncio.run, args=(areas.keep_areas_known(),), daemon=True).start()
+        while not asked:
+            time.sleep(0.01)
+        print("asked", flush=True)
+        while sum(was_in_vain for _, was_in_vain in asked) < 40:
+            assert str(areas.resolve_area("source").path) == "/from the operator"
+            time.sleep(0.01)
+        assert threading.main_thread() not in {thread for thread, _ in asked}
+        print("did not wait")
+    """
+    with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site:
+        api = f"http://127.0.0.1:{gate.port}/api"
+        site.settings.update({"PREFECT_API_URL": api, "PREFECT_CLIENT_MAX_RETRIES": "0"})
+        with site.python(textwrap.dedent(program)) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "asked\n"
+            gate.is_open = False
+            assert site.ended(process)[0] == "did not wait"
+
+
+@pytest.mark.usefixtures("without_areas")
+def test_while_prefect_is_asked_and_silent_the_last_known_area_counts(tmp_path: Path, prefect_api: str) -> None:
+    seed("/from the operator")
+    program = """
+        import asyncio, os, sys, threading, time
+        from blocks import areas
+
+        areas.FRESH_FOR = 0.5
+        areas.adopt_areas(sys.argv[1])
+        threading.Thread(target=asyncio.run, args=(areas.keep_areas_known(),), daemon=True).start()
+        while not areas._asking.locked():
+            time.sleep(0.01)
+        time.sleep(4 * areas.FRESH_FOR)
+        assert areas._asking.locked()
+        print(areas.resolve_area("source").path, flush=True)
+        os._exit(0)  # nobody waits for the question here
+    """
+    with (
+        site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site,
+        socket.create_server(("127.0.0.1", 0)) as silent,
+    ):
+        with site.python("from blocks.areas import *; refresh_areas(); print(areas_as_known())") as teller:
+            told = site.ended(teller)[0]
+        site.settings["PREFECT_API_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+        with site.running(told, program=textwrap.dedent(program)) as process:
+            assert site.ended(process)[0] == "/from the operator"
 
 
 def test_an_area_has_an_absolute_path() -> None:

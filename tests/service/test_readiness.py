@@ -117,6 +117,23 @@ def test_an_area_that_became_read_only_is_named(serve: Serve, tmp_path: Path) ->
 
 
 @needs_root
+def test_a_service_that_only_reads_does_not_miss_writing(serve: Serve, tmp_path: Path) -> None:
+    where = {
+        "database_url": f"sqlite:///{tmp_path}/records.db",
+        "prefect_api": NOBODY,
+        "STAGER_AREAS_READ_ONLY": "true",
+    }
+    with serve(tmp_path, **where) as door, read_only(door.user_areas):
+        _, _, there = parts(door)
+    with serve(tmp_path, **where) as door:
+        door.user_areas.rmdir()
+        missing = eventually(door, lambda found: not found["area user"]["is_reachable"])
+
+    assert there["area user"]["is_reachable"]
+    assert missing["area user"]["reason"] == f"Storage fault: {door.user_areas}: No such file or directory"
+
+
+@needs_root
 def test_a_hung_storage_is_named_and_the_others_answer_as_before(serve: Serve, tmp_path: Path) -> None:
     where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NOBODY}
     with serve(tmp_path, **where) as door:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from stager.errors import StagingError
 from stager.records import Database
-from stager.service.areas import areas_at_hand, check_area, known_areas
+from stager.service.areas import areas_at_hand, check_area, check_area_to_read, known_areas
 from stager.service.door import OpenDoor
 from stager.service.looks import Looks
 from stager.service.problems import RETRY_AFTER
@@ -118,10 +118,11 @@ async def show_readiness(door: OpenDoor, response: Response) -> Readiness:
     with suppress(TimeoutError):
         await asyncio.wait_for(_looks.look(known_areas), AREAS_LIMIT)
     areas = {f"area {area.name}": area for area in await asyncio.to_thread(areas_at_hand)}
+    check = check_area_to_read if door.settings.areas_read_only else check_area
     checks = {
         "database": _health(door.ask(_select)),
         "prefect": _health(door.prefect.check()),
-        **{part: _health(_looks.look(check_area, area)) for part, area in areas.items()},
+        **{part: _health(_looks.look(check, area)) for part, area in areas.items()},
     }
     parts = dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
     if not parts["database"].is_reachable:
