@@ -97,7 +97,7 @@ def write_downloads(
         endings = {one.id: _ending(one, moment) for one in ended}
         fresh = _unknown(session, begun)
         known = endings.keys() - {one.id for one in fresh}
-        still_open = _open(session, sorted(known)) if known else set()
+        still_open = _open_downloads(session, sorted(known)) if known else set()
         _begin(session, fresh, endings, moment=moment, seconds=seconds)
         _end(session, [endings[one] for one in still_open])
         noted = [row for one, row in endings.items() if one not in known or one in still_open]
@@ -158,11 +158,14 @@ def _unknown(session: Session, begun: Sequence[DownloadBegun]) -> list[DownloadB
     return [one for one in begun if one.id not in known]
 
 
-def _open(session: Session, ids: Sequence[str]) -> set[str]:
+def _open_downloads(session: Session, ids: Sequence[str]) -> set[str]:
+    """Return which of some ids are of downloads that have not ended: nobody ends anything else here."""
     row = StagingRequestRow
     found: set[str] = set()
     for some in chunks(ids):
-        statement = select(col(row.id)).where(col(row.id).in_(some), col(row.status).in_(OPEN))
+        statement = select(col(row.id)).where(
+            col(row.id).in_(some), col(row.status).in_(OPEN), col(row.method) == DIRECT_DOWNLOAD
+        )
         found.update(session.scalars(statement.order_by(col(row.id)).with_for_update()))
     return found
 

@@ -1,4 +1,4 @@
-"""What an nginx in front says of the files that it has sent; nobody else reaches this."""
+"""What an nginx in front says of the files that it has sent; without one there is no such route."""
 
 from __future__ import annotations
 

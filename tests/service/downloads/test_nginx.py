@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -18,23 +19,33 @@ from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from conftest import ServedDoor
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 SHIPPED = Path(__file__).parents[3] / "deployments" / "nginx" / "nginx.conf"
+SECRET = "open-sesame-6f1c"
+# What differs from one answer to the next, or is the server's own; nginx leaves Accept-Ranges out of a part.
+OF_EACH_ANSWER = {"date", "server", "connection", "x-request-id", "etag", "last-modified", "accept-ranges"}
 LARGE = 3 * 1024 * 1024 + 7
 DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
 
 
 @pytest.fixture(scope="module")
 def front(door_behind_nginx: ServedDoor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """The shipped configuration, with addresses of ours."""
+    """An nginx in front of the door."""
+    with in_front_of(door_behind_nginx.url, tmp_path_factory.mktemp("nginx")) as client:
+        yield client
+
+
+@contextmanager
+def in_front_of(url: str, folder: Path) -> Iterator[httpx.Client]:
+    """Run nginx by the shipped configuration, with addresses of ours; what it logs is in the folder's ``log``."""
     if NGINX is None:
         pytest.skip("needs nginx (Debian: apt-get install nginx-light)")
-    folder = tmp_path_factory.mktemp("nginx")
     port = free_port()
-    text = SHIPPED.read_text().replace("SERVICE;", f"{door_behind_nginx.url.removeprefix('http://')};")
+    text = SHIPPED.read_text().replace("SERVICE;", f"{url.removeprefix('http://')};")
     text = text.replace("LISTEN;", f"127.0.0.1:{port};").replace("/tmp/nginx", f"{folder}/nginx")
     (folder / "nginx.conf").write_text(text if text.startswith("user") else f"user root;\n{text}")
     command = [*DIES_WITH_US, NGINX, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
@@ -65,6 +76,14 @@ def put(door: ServedDoor, name: str, data: bytes) -> bytes:
     return data
 
 
+def put_zeros(door: ServedDoor, name: str, size_bytes: int) -> Path:
+    """Put a file that takes no room."""
+    path = door.source / name
+    with path.open("wb") as stream:
+        stream.truncate(size_bytes)
+    return path
+
+
 def record(door: ServedDoor, source: str, status: str) -> dict[str, object]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -92,6 +111,61 @@ def test_nginx_sends_a_large_file_with_our_headers_and_the_record_closes(
     assert not [header for header in answer.headers if header.startswith(("x-accel", "x-stager"))]
     item = record(door_behind_nginx, name, "completed")
     assert item["progress"] == {"bytes_done": LARGE, "files_done": 1}
+
+
+@pytest.mark.parametrize("span", [None, "bytes=5-14"])
+def test_a_large_file_has_the_headers_of_any_other_answer(
+    serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path, span: str | None
+) -> None:
+    origin = "https://portal.example.org"
+    asked = {"Origin": origin, **({"Range": span} if span else {})}
+    said: dict[str, dict[str, str]] = {}
+    for how, more in {"alone": {}, "behind-nginx": {"STAGER_NGINX_FILES": "/stager-files"}}.items():
+        (folder := tmp_path / how).mkdir()
+        settings = {"STAGER_CORS_ORIGINS": f'["{origin}"]', "STAGER_PUBLIC_URL": "https://staging.example.org", **more}
+        url = f"sqlite:///{folder}/records.db"
+        with serve(folder, database_url=url, prefect_api="http://127.0.0.1:9/api", **settings) as door:
+            os.utime(put_zeros(door, "large", LARGE), (1e9, 1e9))
+            with in_front_of(door.url, folder) if more else nullcontext(door.client) as client:
+                answer = client.get("/files/source/large", headers=asked)
+        assert answer.status_code == (206 if span else 200)
+        said[how] = {name: value for name, value in answer.headers.items() if name not in OF_EACH_ANSWER}
+
+    assert said["alone"] == said["behind-nginx"]
+    assert {"access-control-allow-origin", "content-security-policy", "strict-transport-security"} <= said[
+        "alone"
+    ].keys()
+
+
+def test_a_token_in_the_query_reaches_no_log_of_nginx(tmp_path: Path) -> None:
+    with in_front_of(f"http://127.0.0.1:{free_port()}", tmp_path) as client:
+        body = {"data": {"local_path_on_storage": "a.fits", "relative_path": "b.fits"}}
+        terms = {"method": "local_copy", "username": "alice"}
+        statuses = [
+            client.post("/stage_data", params={**terms, "jupyter_token": SECRET}, json=body).status_code,
+            client.get("/files/source/a.fits", params={"jupyter_token": SECRET}).status_code,
+            client.post("/stage_data", params=terms, json=body).status_code,
+        ]
+    log = (tmp_path / "log").read_text()
+
+    assert statuses == [502] * 3
+    assert 'request: "POST /stage_data?method=local_copy&username=alice HTTP' in log
+    assert SECRET not in log
+
+
+def test_nothing_but_a_download_is_closed_by_what_nginx_says(
+    front: httpx.Client, door_behind_nginx: ServedDoor, lone_door: ServedDoor
+) -> None:
+    request_id = door_behind_nginx.ask().json()["request_id"]
+    word = f"/internal/sent/{request_id}?bytes_sent=0&is_whole=OK"
+    assert door_behind_nginx.client.post(word).status_code == 204
+    put_zeros(door_behind_nginx, "closed-later", LARGE)
+    front.get("/files/source/closed-later")
+    record(door_behind_nginx, "closed-later", "completed")  # what came before it is on record, too
+
+    assert door_behind_nginx.request(request_id)["status"] == "submitted"
+    assert front.post(word).status_code == 404
+    assert lone_door.client.post(word).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -130,8 +204,7 @@ def test_conditions_and_ranges_are_the_same_through_nginx(
 
 def test_a_client_of_nginx_that_hangs_up_closes_the_record(front: httpx.Client, door_behind_nginx: ServedDoor) -> None:
     size = 256 * 1024 * 1024
-    with (door_behind_nginx.source / "hung-up").open("wb") as stream:
-        stream.truncate(size)
+    put_zeros(door_behind_nginx, "hung-up", size)
     with front.stream("GET", "/files/source/hung-up") as answer:
         next(answer.iter_raw(65536))
 
@@ -142,8 +215,7 @@ def test_a_client_of_nginx_that_hangs_up_closes_the_record(front: httpx.Client, 
 
 def test_what_nginx_sends_goes_on_when_it_is_cancelled(front: httpx.Client, door_behind_nginx: ServedDoor) -> None:
     size = 64 * 1024 * 1024
-    with (door_behind_nginx.source / "goes-on").open("wb") as stream:
-        stream.truncate(size)
+    put_zeros(door_behind_nginx, "goes-on", size)
     with front.stream("GET", "/files/source/goes-on") as answer:
         blocks = answer.iter_raw(65536)
         taken = len(next(blocks))
