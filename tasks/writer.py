@@ -11,6 +11,7 @@ from stager.errors import DestinationBusy, StagingError
 from stager.records import (
     Busy,
     Database,
+    Wait,
     acquire_leases,
     confirm_lease,
     files_by_id,
@@ -25,6 +26,7 @@ from tasks.entry import Entry
 # long as it lives.
 PATIENCE = 60.0
 INTERVAL = 0.5
+WAITED = Wait("Working", "its run waits for no other request any more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +63,13 @@ class Writer:
 
     def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Take the destinations, waiting for those that somebody else writes."""
-        is_told = False
+        told: set[str] = set()
         waiting, deadline = {entry.file.id: entry for entry in entries}, time.monotonic() + PATIENCE
         while waiting:
             files = [entry.file for entry in waiting.values()]
             busy = acquire_leases(self.database, files, holder=self.holder, seconds=self.lease)
-            if busy and not is_told:
-                is_told = True
-                self._tell([(waiting[one.file.id], one) for one in busy])
+            if busy and not told:
+                told = self._tell([(waiting[one.file.id], one) for one in busy])
             for one in busy:
                 entry = waiting[one.file.id]
                 if entry.stopped.is_set():
@@ -78,12 +79,15 @@ class Writer:
             waiting = {one.file.id: waiting[one.file.id] for one in busy if not waiting[one.file.id].error}
             if waiting:
                 time.sleep(INTERVAL)
+        if told:
+            note_waits(self.database, dict.fromkeys(told, WAITED), kind="waited")
         return entries
 
-    def _tell(self, busy: Sequence[tuple[Entry, Busy]]) -> None:
-        """Write down for whom the requests wait."""
+    def _tell(self, busy: Sequence[tuple[Entry, Busy]]) -> set[str]:
+        """Write down for whom the requests wait, and return which do."""
         waits = {entry.file.request_id: wait_for(_busy(entry, one)) for entry, one in busy}
         note_waits(self.database, waits, kind="waiting", seconds=PATIENCE)
+        return set(waits)
 
     def _still_open(self, entries: Sequence[Entry]) -> list[Entry]:
         """Drop what a twin of this run has ended while we waited."""

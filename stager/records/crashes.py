@@ -91,4 +91,5 @@ def _submit_again(session: Session, row: StagingRequestRow, error: StagingError)
         .values(status=Status.SUBMITTED, bytes_done=0, files_done=0)
     )
     session.execute(delete(lease).where(col(lease.request_id) == row.id))
-    note_event(session, row.id, kind="resubmitted", detail=f"{error.message}; it waits for another run")
+    detail, cause = f"{error.message}; it waits for another run", type(error).__name__
+    note_event(session, row.id, kind="resubmitted", detail=detail, cause=cause)

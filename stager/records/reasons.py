@@ -57,7 +57,7 @@ def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seco
     Parameters
     ----------
     kind
-        ``retrying``: an error is behind them.
+        ``retrying``: an error is behind them; ``waiting``: for what another request holds; ``waited``: no more.
     seconds
         When they go on, from now; None when nobody knows.
     """
@@ -71,10 +71,12 @@ def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seco
 
 
 def last_events(database: Database, request_ids: Sequence[str]) -> dict[str, Event]:
-    """Return the newest event of each request, by the requests' ids."""
-    newest = (
-        select(func.max(col(Event.id))).where(col(Event.request_id).in_(request_ids)).group_by(col(Event.request_id))
-    )
+    """Return the newest event of each request that says why it stands as it does, by the requests' ids.
+
+    A release says nothing of that.
+    """
+    which = (col(Event.request_id).in_(request_ids), col(Event.kind) != "released")
+    newest = select(func.max(col(Event.id))).where(*which).group_by(col(Event.request_id))
 
     def work(session: Session) -> dict[str, Event]:
         ids = session.scalars(newest).all()

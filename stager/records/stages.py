@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -20,9 +20,11 @@ from stager.records.tables import StagedFile
 
 
 def files_changed_since(database: Database, request_id: str, since: datetime) -> Sequence[StagedFile]:
-    """Return a request's files that began or ended at that moment or later, by position."""
+    """Return a request's files that began or ended at that moment or later, or wait to begin again, by position."""
     file = StagedFile
-    changed = or_(col(file.started_at) >= since, col(file.finished_at) >= since)
+    # When their run died is not written down with each: they are told until they begin.
+    begins_again = and_(col(file.status) == Status.SUBMITTED, col(file.started_at).is_not(None))
+    changed = or_(col(file.started_at) >= since, col(file.finished_at) >= since, begins_again)
     statement = select(file).where(col(file.request_id) == request_id, changed).order_by(col(file.position))
     return database.read(lambda session: session.scalars(statement).all())
 

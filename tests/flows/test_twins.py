@@ -36,9 +36,9 @@ A_MINUTE = 60.0
 
 
 def life_of(site: Site, request_id: str) -> list[str]:
-    """Return what befell a request, but for waits and leases, which depend on who was quicker."""
+    """Return what befell a request, but for waits, which depend on who was quicker."""
     kinds = [event.kind for event in events_of(site.database, request_id)]
-    return [kind for kind in kinds if kind not in {"waiting", "lease"}]
+    return [kind for kind in kinds if kind not in {"waiting", "waited"}]
 
 
 def test_two_workers_with_one_flow_run_leave_one_result(site: Site) -> None:
@@ -85,6 +85,8 @@ def test_a_destination_that_another_request_goes_on_writing_is_busy(site: Site) 
     busy, free = site.files(request_id)
     assert (busy.status, busy.error_type, free.status) == (Status.FAILED, "DestinationBusy", C)
     assert f"request {holder}" in str(busy.error_reason)
+    waits = [(event.kind, event.cause) for event in events_of(site.database, request_id)][3:5]
+    assert waits == [("waiting", "DestinationBusy"), ("waited", "Working")]
     assert [path.name for path in (site.users / "alice").iterdir()] == ["free.fits"]
 
 

@@ -66,7 +66,8 @@ def test_it_waits_for_another_run_and_keeps_what_is_done(database: Database) -> 
     assert [file.status for file in files_of(database, request_id)] == [Status.COMPLETED, Status.SUBMITTED]
     assert acquire_leases(database, [open_], holder="the next one", seconds=600) == []
     last = events_of(database, request_id)[-1]
-    assert (last.kind, last.detail) == ("resubmitted", f"{DIED.message}; it waits for another run")
+    said = ("resubmitted", type(DIED).__name__, f"{DIED.message}; it waits for another run")
+    assert (last.kind, last.cause, last.detail) == said
     assert get_request(database, other).status is Status.STARTED
     assert resubmit_requests(database, "run", DIED) == []
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager.errors import DestinationBusy, SourceChanged, StagingError, StorageFault
+from stager.errors import DestinationBusy, RunLost, SourceChanged, StagingError, StorageFault
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records import (
     cancel_request,
@@ -20,7 +20,9 @@ from stager.records import (
     note_progress,
     note_trouble,
     note_waits,
+    release_files,
     renew_requests,
+    resubmit_requests,
     start_requests,
     wait_for,
 )
@@ -150,17 +152,19 @@ def test_prefect_that_is_away_is_named(lone_door: ServedDoor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "mended_by"),
+    ("kind", "error", "mended_by"),
     [
-        (StorageFault("/storage/a.fits", "Input/output error (EIO)"), "operator"),
-        (SourceChanged("/storage/a.fits", "it grew"), "nobody"),
-        (DestinationBusy("/users/alice/a.fits", "request 1"), "nobody"),
+        ("retrying", StorageFault("/storage/a.fits", "Input/output error (EIO)"), "operator"),
+        ("retrying", SourceChanged("/storage/a.fits", "it grew"), "nobody"),
+        ("waiting", DestinationBusy("/users/alice/a.fits", "request 1"), "nobody"),
     ],
 )
-def test_a_retry_says_after_which_error_and_when(lone_door: ServedDoor, error: StagingError, mended_by: str) -> None:
+def test_a_retry_says_after_which_error_and_when(
+    lone_door: ServedDoor, kind: str, error: StagingError, mended_by: str
+) -> None:
     request_id = lone_door.ask().json()["request_id"]
     start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
-    note_waits(lone_door.database, {request_id: wait_for(error)}, kind="retrying", seconds=3600)
+    note_waits(lone_door.database, {request_id: wait_for(error)}, kind=kind, seconds=3600)
     seen = explain(lone_door, request_id)
 
     assert told(seen) == (type(error).__name__, mended_by)
@@ -233,6 +237,24 @@ def test_what_failed_says_of_what_and_who_can_mend_it(lone_door: ServedDoor, err
 
     assert (told(seen), seen["message"]) == ((error, mended_by), "the reason")
     assert (seen["items_left"], seen["estimate"]) == (0, None)
+
+
+def test_a_release_does_not_hide_why_it_failed(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    lone_door.end(request_id, {"status": Status.FAILED, "error_type": "NoSpace", "error_reason": "No space"})  # type: ignore[typeddict-item] # likewise
+    [file] = files_of(lone_door.database, request_id)
+    release_files(lone_door.database, request_id, [file.local_path_on_storage])
+
+    assert told(explain(lone_door, request_id)) == ("NoSpace", "operator")
+
+
+def test_a_request_whose_run_died_says_of_what(lone_door: ServedDoor) -> None:
+    request_id = create_request(lone_door.database, REQUEST, flow_run_id="run").id
+    resubmit_requests(lone_door.database, "run", RunLost("its pod was killed"))
+    seen = explain(lone_door, request_id)
+
+    assert (told(seen), seen["crashes"]) == (("RunLost", "nobody"), 1)
+    assert seen["message"] == "its pod was killed; it waits for another run"
 
 
 def test_an_estimate_is_a_range_measured_on_what_the_last_ones_took(brief_door: ServedDoor) -> None:

@@ -29,7 +29,7 @@ MENDED_BY: dict[str, MendedBy] = {
     "Done": "nobody",
 }
 # Kinds of events that say what is waited for, until the next one.
-WAITS = ("retrying", "pod")
+WAITS = ("retrying", "waiting", "pod", "resubmitted")
 # How long a try that was announced may take to show, in seconds.
 GRACE = timedelta(seconds=5)
 
@@ -51,7 +51,7 @@ def reason(cause: str, message: str, *, since: datetime, until: datetime | None 
 
 
 def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> Reason:
-    """Return why a request stands where it stands, by its record and its newest event.
+    """Return why a request stands where it stands, by its record and what its newest event is that says why.
 
     Parameters
     ----------

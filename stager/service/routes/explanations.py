@@ -26,6 +26,7 @@ class Explanation(Reason):
     status: Status
     items_left: int = Field(description="Items that have not ended.")
     bytes_left: int | None = Field(description="Their bytes, null where a size is not known yet.")
+    crashes: int = Field(description="Runs that died over it so far; the events of kind resubmitted say of what.")
     estimate: Estimate | None = Field(description="When it may be done; null when too few were done before it.")
 
 
@@ -42,6 +43,7 @@ async def explain(door: OpenDoor, row: SeenRequest) -> Explanation:
         status=row.status,
         items_left=left.items,
         bytes_left=left.size_bytes,
+        crashes=row.crashes,
         estimate=estimate(row, left, past, moment=moment),
     )
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from stager.models import PathText, Status
+from stager.models import Status
 from stager.records import StagedFile, StagingRequestRow
 from stager.service.tape.paths import AnyText
 from stager.settings import Settings
@@ -77,7 +77,7 @@ class StageCreated(Answer):
 class StageFileState(Answer):
     """How a file of a request stands. What is not known yet is left out."""
 
-    path: PathText
+    path: AnyText
     state: Literal["SUBMITTED", "STARTED", "CANCELLED", "FAILED", "COMPLETED"]
     started_at: int | None = Field(None, description="Milliseconds since 1970.")
     finished_at: int | None = Field(None, description="Milliseconds since 1970.")

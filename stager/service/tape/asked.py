@@ -109,12 +109,14 @@ def staging_of(body: StageBody, caller: Caller, settings: Settings) -> tuple[Sta
     username = _only((about.username for about in said.values()), "users")
     items = tuple(StagingItem(source=source, destination=said[source].destination or source) for source in sources)
     _check_destinations(items)
+    wishes = tuple(_wish(files[source], said[source]) for source in sources)
     request = StagingRequest(
         method=_only((about.method or settings.tape_method for about in said.values()), "methods") or "",
         username=caller.user(username),
         items=items,
+        lifetime=max(wish["lifetime"] or 0 for wish in wishes) or None,
     )
-    return request, tuple(_wish(files[source], said[source]) for source in sources)
+    return request, wishes
 
 
 def _said(file: StageFile, site_name: str) -> SiteMetadata:

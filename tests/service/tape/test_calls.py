@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from stager.errors import RunLost
 from stager.models import Status
-from stager.records import files_of
+from stager.records import files_of, resubmit_requests, save_files, start_requests
 
 if TYPE_CHECKING:
     from ..conftest import ServedDoor  # noqa: TID252 - several files are called conftest
@@ -98,11 +100,18 @@ def test_metadata_for_this_site_carry_method_and_destination(lone_door: ServedDo
 def test_what_is_meant_for_others_or_unknown_is_not_looked_at(lone_door: ServedDoor) -> None:
     known = file("/a.fits", activity="exper_t0_daq")
     known["targetedMetadata"]["another-site"] = {"method": "no such method"}
-    answer = stage(lone_door, known | {"diskLifetime": "PT1H", "unheard-of": [1, 2]})
+    assert stage(lone_door, known | {"unheard-of": [1, 2]}).status_code == 201
 
-    assert answer.status_code == 201
-    [row] = files_of(lone_door.database, answer.json()["requestId"])
-    assert row.lifetime == 3600
+
+def test_the_longest_lifetime_of_its_files_is_the_requests(lone_door: ServedDoor) -> None:
+    files = [file(path) | {"diskLifetime": wanted} for path, wanted in [("/a.fits", "PT1H"), ("/b.fits", "P1D")]]
+    request_id = stage(lone_door, *files, file("/c.fits")).json()["requestId"]
+    lone_door.end(request_id, DONE, DONE, DONE)
+    found = lone_door.request(request_id)
+
+    assert [row.lifetime for row in files_of(lone_door.database, request_id)] == [3600, 86_400, None]
+    expires, finished = (datetime.fromisoformat(found[name]) for name in ("expires_at", "finished_at"))
+    assert (found["lifetime"], expires - finished) == (86_400, timedelta(days=1))
 
 
 def test_a_file_passes_through_the_standards_states_with_times_in_milliseconds(lone_door: ServedDoor) -> None:
@@ -131,6 +140,15 @@ def test_a_path_that_comes_twice_is_told_of_once(lone_door: ServedDoor) -> None:
         "/a.fits": "SUBMITTED",
         "/b.fits": "SUBMITTED",
     }
+
+
+def test_a_path_as_long_as_may_be_is_told_of_with_the_slash_in_front(lone_door: ServedDoor) -> None:
+    longest = "/".join(["d" * 240] * 17)  # 4,096 bytes
+    request_id = staged(lone_door, longest)
+
+    told = look(lone_door, request_id)
+
+    assert [file["path"] for file in told["files"]] == [f"/{longest}"]
 
 
 def test_some_files_are_cancelled_and_the_others_go_on(lone_door: ServedDoor) -> None:
@@ -196,6 +214,19 @@ def test_only_what_is_new_is_told_to_whoever_asks_since_when(lone_door: ServedDo
     assert unchanged["files"] == []
     assert [found["path"] for found in changed["files"]] == ["/b.fits"]
     assert look(lone_door, request_id, since=changed["asOf"] + 60_000)["files"] == []
+
+
+def test_a_file_whose_run_died_is_told_as_new(lone_door: ServedDoor) -> None:
+    request_id = staged(lone_door, "/a.fits", "/b.fits")
+    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    first, _ = files_of(lone_door.database, request_id)
+    save_files(lone_door.database, [{"id": first.id, "status": Status.STARTED}])
+    later = look(lone_door, request_id)["asOf"] + 60_000
+    begun = look(lone_door, request_id, since=later)["files"]
+    resubmit_requests(lone_door.database, "run", RunLost("its pod was killed"))
+    [again] = look(lone_door, request_id, since=later)["files"]
+
+    assert (begun, again["path"], again["state"]) == ([], "/a.fits", "SUBMITTED")
 
 
 @pytest.mark.parametrize(
