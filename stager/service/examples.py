@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from stager.service.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
+
 Node = dict[str, Any]
 
 REQUEST_ID = "0198c4f0a1b27c3d9e4f5a6b7c8d9e0f"
@@ -42,7 +44,7 @@ MEMBERS: dict[str, object] = {
     "files_done": 0,
     "flow_run_id": RUN_ID,
     "flow_run_url": f"https://staging.example.org/prefect/runs/flow-run/{RUN_ID}",
-    "header_bytes": 65_536,
+    "header_bytes": MAX_HEADER_BYTES,
     "is_reachable": True,
     "items_by_status": {"completed": 1},
     "items_in_body": 10_000,
@@ -90,12 +92,22 @@ MEMBERS: dict[str, object] = {
     "StageState.id": REQUEST_ID,
     "StagingItem.checksum": "adler32:0a1b2c3d",
     "startedAt": MILLISECONDS,
-    "target_bytes": 16_384,
+    "target_bytes": MAX_TARGET_BYTES,
     "target_storage_path": "/users",
     "title": "Nothing is at the source's path",
     "uri": "https://staging.example.org/api/v1",
     "username": "alice",
     "wait": 60.0,
+}
+# What comes in an address or a header, likewise.
+PARAMETERS: dict[str, object] = MEMBERS | {
+    "area": "source",
+    "deadline": ENDED,
+    "jupyter_token": "0123456789abcdef",
+    "name": "source-not-found",
+    "note": "survey",
+    "path": "night-1/a.fits",
+    "x-jupyter-token": "0123456789abcdef",
 }
 OF_TYPES = {"string": "text", "integer": 1, "number": 1.0, "boolean": False, "null": None}
 

@@ -1,9 +1,9 @@
-"""Headers of a call that say how it is to be served."""
+"""Headers: those of a call that say how it is to be served, and how OpenAPI describes any."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header
 
@@ -14,6 +14,7 @@ IdempotencyKey = Annotated[
         pattern=r"^[\x20-\x7e]{1,255}$",
         description="The caller's own name for this call: the same key and body get the same request, however often. "
         "A download changes nothing, and its key is not looked at.",
+        examples=["night-1 of the survey"],
     ),
 ]
 Prefer = Annotated[
@@ -22,6 +23,11 @@ Prefer = Annotated[
 ]
 
 _WAIT = re.compile(r"(?i)(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])")
+
+
+def described(description: str, example: str) -> dict[str, Any]:
+    """Return what OpenAPI says of a header that is text."""
+    return {"description": description, "schema": {"type": "string"}, "example": example}
 
 
 def preferred_wait(prefer: list[str] | None, *, longest: float) -> int | None:

@@ -11,22 +11,32 @@ from fastapi import FastAPI
 
 from stager import errors
 from stager.errors import StagingError
-from stager.service.examples import example_of
-from stager.service.problems import MEDIA_TYPE, Problem, slug, title
+from stager.service.examples import PARAMETERS, example_of
+from stager.service.headers import described
+from stager.service.problems import CHALLENGES, MEDIA_TYPE, RETRY_AFTERS, Problem, slug, title
 
 Node = dict[str, Any]
 
 KINDS = sorted(
     (kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, StagingError)), key=slug
 )
-TEXT: Node = {"type": "string"}
-REQUEST_ID: Node = {"description": "The call's id, which the log's lines carry.", "schema": TEXT, "required": True}
-RETRY_AFTER: Node = {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
-CHALLENGE: Node = {"description": "What is missing or wrong (RFC 6750).", "schema": TEXT, "required": True}
+CALL_ID = "0d9e8f2c5b7a4f0e9c1d2b3a4f5e6d7c"
+REQUEST_ID: Node = {**described("The call's id, which the log's lines carry.", CALL_ID), "required": True}
+CHALLENGE: Node = {
+    **described("What is missing or wrong (RFC 6750).", CHALLENGES[errors.TokenMissing]),
+    "required": True,
+}
+RETRY_AFTER: Node = {
+    "description": "Seconds after which to try again.",
+    "schema": {"type": "integer"},
+    "required": True,
+}
 HEADERS: dict[str, dict[str, Node]] = {
     "401": {"WWW-Authenticate": CHALLENGE},
-    "429": {"Retry-After": {**RETRY_AFTER, "required": True}},
-    "503": {"Retry-After": {**RETRY_AFTER, "required": True}},
+    **{
+        str(status): {"Retry-After": {**RETRY_AFTER, "example": int(seconds)}}
+        for status, seconds in RETRY_AFTERS.items()
+    },
 }
 # What a request is like that has not ended.
 GOES_ON: Node = {"status": "submitted", "started_at": None, "finished_at": None}
@@ -64,13 +74,22 @@ def _complete(operation: Node) -> None:
 
 
 def _exemplify(operation: Node, components: Node) -> None:
-    """Give what is sent and answered as JSON an example where it has none."""
+    """Give parameters, and what is sent and answered as JSON, an example where they have none."""
+    for parameter in operation.get("parameters", ()):
+        parameter.setdefault("example", _example_of_parameter(parameter, components))
     for status, said in (("", operation.get("requestBody", {})), *operation["responses"].items()):
         media = said.get("content", {}).get("application/json", {"example": None})
         if not media.keys() & {"example", "examples"}:
             media["example"] = example_of(media["schema"], components)
             if status == "202":
                 media["example"] |= {name: value for name, value in GOES_ON.items() if name in media["example"]}
+
+
+def _example_of_parameter(parameter: Node, components: Node) -> object:
+    schema, name = parameter["schema"], parameter["name"]
+    if name in PARAMETERS and not schema.keys() & {"default", "examples"}:
+        return PARAMETERS[name]
+    return example_of(schema, components)
 
 
 def _always(operation: Node) -> Iterator[str]:
@@ -105,6 +124,6 @@ def _example(status: int, kind: str, words: str) -> Node:
         "status": status,
         "detail": f"{words}.",
         "instance": "/requests",
-        "http_request_id": "0d9e8f2c5b7a4f0e9c1d2b3a4f5e6d7c",
+        "http_request_id": CALL_ID,
     }
     return {"summary": words, "value": value}

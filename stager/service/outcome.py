@@ -13,17 +13,17 @@ from stager.service.door import Door
 FIRST, LONGEST = 0.05, 0.5
 
 
-async def wait_for_outcome(door: Door, row: StagingRequestRow, *, seconds: float) -> StagingRequestRow:
+async def wait_for_outcome(door: Door, row: StagingRequestRow, *, seconds: float) -> StagingRequestRow | None:
     """Return a request's record when it has ended, or as it stands after some seconds.
 
-    Whose user holds too many long calls already is not waited for: the record
-    is returned as it stands. No thread and no connection is held between two looks. A database that goes
-    away meanwhile is waited for: the request is written down already.
+    None where nobody waits: its user holds too many long calls already. No thread and no connection is held between
+    two looks. A database that goes away meanwhile is waited for: the request is written down already.
     """
-    if seconds > 0:
-        with suppress(TooManyLongCalls), door.long_calls.one_more(row.username):
-            return await _wait(door, row, seconds=seconds)
-    return row
+    if seconds <= 0:
+        return row
+    with suppress(TooManyLongCalls), door.long_calls.one_more(row.username):
+        return await _wait(door, row, seconds=seconds)
+    return None
 
 
 async def _wait(door: Door, row: StagingRequestRow, *, seconds: float) -> StagingRequestRow:

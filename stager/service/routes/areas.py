@@ -79,7 +79,7 @@ async def show_entries(
     area: str,
     path: Annotated[str, Query(description="The folder; the area itself, or the user's folder, by default.")] = "",  # noqa: ARG001 - its bytes are read from the address
     username: Annotated[str | None, Query(description="Whose folder, in a users' area.")] = None,
-    cursor: Annotated[str | None, Query(description="The previous page's next_cursor.")] = None,
+    cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=["YS5maXRz"])] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")] = 100,
 ) -> EntryPage:
     """Return a page of a folder's entries; a link is shown, not followed."""

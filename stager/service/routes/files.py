@@ -18,6 +18,7 @@ from stager.records import DIRECT_DOWNLOAD
 from stager.service.callers.current import CurrentCaller
 from stager.service.downloads import OpenDesk
 from stager.service.downloads.hand_out import Archive, Wanted, hand_out
+from stager.service.headers import described
 from stager.service.problems import documented
 
 
@@ -38,32 +39,45 @@ router = APIRouter(prefix="/files", tags=["downloads"])
 logger = structlog.get_logger(__name__)
 
 
-def _header(description: str, example: str) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": "string"}, "example": example}
-
-
-_HEADERS = {
-    "ETag": _header("Tells this state of the file from its others.", '"adler32-0a1b2c3d-400-17f3a5c0de000000"'),
-    "Last-Modified": _header("When it was changed last.", "Tue, 24 Nov 2026 20:00:00 GMT"),
-    "Accept-Ranges": _header("Parts can be asked for.", "bytes"),
-    "Content-Disposition": _header("The name to save it under.", 'attachment; filename="image.fits"'),
-    "Repr-Digest": _header("The whole file's checksum, where it is known.", "adler=:ChssPQ==:"),
+FILE_HEADERS = {
+    "ETag": described("Tells this state of the file from its others.", '"adler32-0a1b2c3d-400-17f3a5c0de000000"'),
+    "Last-Modified": described("When it was changed last.", "Tue, 24 Nov 2026 20:00:00 GMT"),
+    "Cache-Control": described("It is the caller's own; ask whether it still counts.", "private, no-cache"),
+    "Accept-Ranges": described("Parts can be asked for.", "bytes"),
+    "Content-Disposition": described("The name to save it under.", 'attachment; filename="image.fits"'),
+    "Repr-Digest": described("The whole file's checksum, where it is known.", "adler=:ChssPQ==:"),
 }
-_BYTES: dict[str, Any] = {"application/octet-stream": {}, "application/x-tar": {}, "application/zip": {}}
+BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_BYTES = dict.fromkeys(("application/octet-stream", "application/x-tar", "application/zip"), BINARY)
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file, or the directory as an archive.", "content": _BYTES, "headers": _HEADERS},
+    200: {"description": "The file, or the directory as an archive.", "content": _BYTES, "headers": FILE_HEADERS},
     206: {
         "description": "The parts that Range asks for; of several, multipart/byteranges.",
-        "content": {"application/octet-stream": {}, "multipart/byteranges": {}},
-        "headers": {**_HEADERS, "Content-Range": _header("Which part it is.", "bytes 0-99/1024")},
+        "content": {"application/octet-stream": BINARY, "multipart/byteranges": BINARY},
+        "headers": {**FILE_HEADERS, "Content-Range": described("Which part it is.", "bytes 0-99/1024")},
     },
-    304: {"description": "What the caller has is still the same.", "headers": _HEADERS},
+    304: {"description": "What the caller has is still the same.", "headers": FILE_HEADERS},
     412: {"description": "It is not what If-Match or If-Unmodified-Since want."},
     416: {
         "description": "No part that Range asks for is in the file.",
-        "headers": {"Content-Range": _header("How long it is.", "bytes */1024")},
+        "headers": {"Content-Range": described("How long it is.", "bytes */1024")},
     },
     **documented(400, 401, 403, 404, 409, 422, 429, 503),
+}
+_ETAG, _MODIFIED = (FILE_HEADERS[name]["example"] for name in ("ETag", "Last-Modified"))
+# They are read where a file is sent, not by FastAPI.
+_ASKED = {
+    "parameters": [
+        {"name": name, "in": "header", **described(description, example)}
+        for name, description, example in (
+            ("Range", "Parts of a file that are wanted, in bytes.", "bytes=0-99"),
+            ("If-Range", "The parts, if the file is still this one; else all of it.", _ETAG),
+            ("If-Match", "Only if it is one of these; else 412.", _ETAG),
+            ("If-None-Match", "Only if it is none of these; else 304.", _ETAG),
+            ("If-Modified-Since", "Only if it was changed since; else 304.", _MODIFIED),
+            ("If-Unmodified-Since", "Only if it was not changed since; else 412.", _MODIFIED),
+        )
+    ]
 }
 
 
@@ -72,12 +86,14 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     summary="A file, a part of it, or a directory as an archive",
     response_class=Response,
     responses=_RESPONSES,
+    openapi_extra=_ASKED,
 )
 @router.head(
     "/{area}/{path:any}",
     summary="What a GET would say, without the bytes",
     response_class=Response,
     responses=_RESPONSES,
+    openapi_extra=_ASKED,
 )
 async def show_file(
     *,

@@ -16,13 +16,17 @@ from stager.service.problems import documented
 router = APIRouter(prefix="/logs", tags=["site"])
 
 MAX_LINES = 100_000
+EXAMPLE = (
+    '{"method": "local_copy", "username": "alice", "event": "Request ended", "status": "completed", '
+    '"level": "info", "timestamp": "2026-11-24T20:05:00Z"}\n'
+)
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 Lines = Annotated[int | None, Query(ge=1, le=MAX_LINES, description="How many lines of its end; all by default.")]
 Contains = Annotated[str | None, Query(max_length=200, description="Only lines with this text.", examples=["alice"])]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 LevelWanted = Annotated[Level | None, Query(description="Only lines of this level or above.")]
 TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/plain": {}}, "description": "JSON lines"},
+    200: {"content": {"text/plain": {"example": EXAMPLE}}, "description": "JSON lines"},
     **documented(401, 403, 422),
 }
 

@@ -15,6 +15,11 @@ from stager.service.metrics.families import RecordedFamilies
 from stager.service.metrics.recorded import Recorded
 from stager.service.problems import documented
 
+EXAMPLE = """\
+# HELP staging_queue_requests Requests that are submitted.
+# TYPE staging_queue_requests gauge
+staging_queue_requests{method="local_copy"} 3.0
+"""
 router = APIRouter(prefix="/metrics", tags=["site"])
 
 
@@ -22,7 +27,10 @@ router = APIRouter(prefix="/metrics", tags=["site"])
     "",
     summary="Figures for Prometheus",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}, **documented(503)},
+    responses={
+        200: {"content": {"text/plain": {"example": EXAMPLE}}, "description": "Prometheus' text format"},
+        **documented(503),
+    },
 )
 @router.get("/", include_in_schema=False)
 async def show_metrics(request: Request, door: OpenDoor) -> Response:

@@ -11,4 +11,4 @@ MAX_PAGE = 1000
 LAST = 2**63 - 1
 
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")]
-Cursor = Annotated[int | None, Query(ge=0, le=LAST, description="The previous page's next_cursor.")]
+Cursor = Annotated[int | None, Query(ge=0, le=LAST, description="The previous page's next_cursor.", examples=[1000])]

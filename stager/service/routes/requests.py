@@ -15,8 +15,9 @@ from stager.service.acceptance import check, record
 from stager.service.callers.asked import AskedRequest, named
 from stager.service.callers.current import CurrentCaller, SeenRequest, seen_request
 from stager.service.door import Door, OpenDoor
+from stager.service.examples import REQUEST_ID
 from stager.service.explain.rows import RequestPage, listed
-from stager.service.headers import IdempotencyKey, Prefer, preferred_wait
+from stager.service.headers import IdempotencyKey, Prefer, described, preferred_wait
 from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented
 from stager.service.responses import EscapedJSON
@@ -26,10 +27,8 @@ from stager.service.views import RequestSummary, RequestView, summary_of, view_o
 router = APIRouter(prefix="/requests", tags=["requests"])
 
 INSTEAD = "upload them as a manifest (POST /requests/from-manifest)"
-LOCATION = {
-    "Location": {"description": "Where the request is.", "schema": {"type": "string"}},
-    "Preference-Applied": {"description": "What was granted of Prefer.", "schema": {"type": "string"}},
-}
+APPLIED = {"Preference-Applied": described("What was granted of Prefer.", "wait=10")}
+LOCATION = APPLIED | {"Location": described("Where the request is.", f"/requests/{REQUEST_ID}")}
 # What is answered to whoever asks for a staging, in whichever form.
 TAKEN_IN: dict[int | str, dict[str, Any]] = {
     200: {"description": "It ended within the time that Prefer gave it.", "headers": LOCATION},
@@ -69,10 +68,11 @@ async def accepted(door: Door, row: StagingRequestRow, *, prefer: list[str] | No
     """Return the answer that says where a request is and how it stands, once that was waited for."""
     headers = {"Location": f"/requests/{row.id}"}
     wait = preferred_wait(prefer, longest=door.settings.wait)
-    if wait is not None:
-        row = await wait_for_outcome(door, row, seconds=wait)
+    waited = None if wait is None else await wait_for_outcome(door, row, seconds=wait)
+    if waited:
+        row = waited
         headers["Preference-Applied"] = f"wait={wait}"
-    status = HTTPStatus.OK if wait is not None and row.status.is_final else HTTPStatus.ACCEPTED
+    status = HTTPStatus.OK if waited and row.status.is_final else HTTPStatus.ACCEPTED
     return EscapedJSON(summary_of(row, door.settings).model_dump(mode="json"), status_code=status, headers=headers)
 
 
@@ -86,7 +86,7 @@ async def show_requests(
     method: Annotated[str | None, Query(description="Only by this method.")] = None,
     status: Annotated[Status | None, Query(description="Only those that stand so.")] = None,
     since: Annotated[Moment | None, Query(description="Only those made at this time or later.")] = None,
-    cursor: Annotated[str | None, Query(description="The previous page's next_cursor.")] = None,
+    cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=[REQUEST_ID])] = None,
     limit: PageSize = 100,
 ) -> RequestPage:
     """Return a page of requests that the caller may see, without their items."""

@@ -25,6 +25,8 @@ from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented, error_class, staging_problem
 from stager.service.quota import check_open_requests
 from stager.service.responses import EscapedJSON
+from stager.service.routes.files import BINARY, FILE_HEADERS
+from stager.service.routes.requests import APPLIED, LOCATION
 from stager.service.views import Accepted, Staged
 
 router = APIRouter(tags=["staging"])
@@ -57,9 +59,14 @@ class StageDataBody(BaseModel):
     responses={
         200: {
             "description": "It is there. For direct_download, the file itself.",
-            "content": {"application/octet-stream": {}},
+            "content": {"application/octet-stream": BINARY},
+            "headers": FILE_HEADERS | APPLIED,
         },
-        202: {"model": Accepted, "description": "It takes longer; Location says where the outcome will be."},
+        202: {
+            "model": Accepted,
+            "description": "It takes longer; Location says where the outcome will be.",
+            "headers": LOCATION,
+        },
         **documented(400, 401, 403, 409, 422, 429, 500, 503, 507),
     },
 )
@@ -100,9 +107,9 @@ async def stage_data(
     asked = _in_our_words(paths, method=method, username=username)
     row = await record(door, asked, origin="stage_data", idempotency_key=idempotency_key)
     wait = preferred_wait(prefer, longest=door.settings.wait)
-    row = await wait_for_outcome(door, row, seconds=door.settings.wait if wait is None else wait)
-    answer = await _answer(request, door, row)
-    if wait is not None:
+    waited = await wait_for_outcome(door, row, seconds=door.settings.wait if wait is None else wait)
+    answer = await _answer(request, door, waited or row)
+    if waited and wait is not None:
         answer.headers["Preference-Applied"] = f"wait={wait}"
     return answer
 

@@ -34,7 +34,7 @@ STREAM: dict[int | str, dict[str, object]] = {
 
 LastEventId = Annotated[
     int | None,
-    Header(ge=0, le=LAST, description="The last event that is known: what came behind it is sent."),
+    Header(ge=0, le=LAST, description="The last event that is known: what came behind it is sent.", examples=[4711]),
 ]
 
 

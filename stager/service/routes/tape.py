@@ -35,6 +35,8 @@ from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller, SeenRequest
 from stager.service.door import OpenDoor
 from stager.service.downloads import OpenDesk
+from stager.service.examples import MILLISECONDS, REQUEST_ID
+from stager.service.headers import described
 from stager.service.problems import documented
 from stager.service.responses import EscapedJSON
 from stager.service.tape.answers import (
@@ -83,9 +85,13 @@ async def _stage_request(row: SeenRequest) -> StagingRequestRow:
 
 
 StageRequest = Annotated[StagingRequestRow, Depends(_stage_request)]
+LOCATION = {"Location": described("Where to watch it.", f"https://staging.example.org{BASE}/stage/{REQUEST_ID}")}
 DONE: dict[int | str, dict[str, object]] = {200: {"description": "Done.", "content": {}}}
 Since = Annotated[
-    int | None, Query(ge=0, le=LATEST, description="Only files that changed since: an earlier answer's asOf.")
+    int | None,
+    Query(
+        ge=0, le=LATEST, description="Only files that changed since: an earlier answer's asOf.", examples=[MILLISECONDS]
+    ),
 ]
 
 
@@ -103,7 +109,7 @@ async def show_well_known(door: OpenDoor) -> WellKnown:
     responses={
         201: {
             "description": "It is written down.",
-            "headers": {"Location": {"description": "Where to watch it.", "schema": {"type": "string"}}},
+            "headers": LOCATION,
         },
         **documented(400, 401, 403, 413, 422, 429, 503),
     },

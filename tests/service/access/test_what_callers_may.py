@@ -261,5 +261,6 @@ def test_a_call_that_would_wait_is_answered_at_once_when_its_user_has_too_many(
         door.end(found[0]["request_id"], DELIVERED)
         ended = waiting.result()
 
-    assert (other.status_code, is_waiting) == (202, True)
+    assert (other.status_code, "preference-applied" in other.headers, is_waiting) == (202, False, True)
+    assert ended.headers["preference-applied"].startswith("wait=")
     assert (ended.status_code, ended.json()["status"]) == (200, "completed")
