@@ -1,15 +1,18 @@
 """How fast requests are taken in, alone and while they are staged; writes docs/speed-of-submissions.md.
 
-Run it with ``python -m benchmarks.submissions``; it needs wrk.
+Run it with ``python -m benchmarks.submissions``; it needs wrk. With ``--mariadb URL``, an empty database, the service
+alone is measured with its records there, too.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +25,7 @@ from stager.records.schema import migrate
 CONNECTIONS, SECONDS, WARM_UP = 16, 10, 2
 CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs" / "speed-of-submissions.md"
+ADDITIONS = 20_000_000
 NO_LIMIT = "1000000000"  # open requests a user
 # One file a request, each to a place of its own; users take turns.
 SCRIPTS = {
@@ -85,30 +89,48 @@ def _row(what: str, url: str, door: str) -> str:
     return f"| {what} | `POST {door}` | {taken.per_second:,.0f} | {taken.p50:.0f} | {taken.p99:.0f} | {taken.refused} |"
 
 
-def figures() -> Iterator[str]:
+def figures(mariadb: str | None) -> Iterator[str]:
     """Yield the rows of the table; each is of a service that has nothing to do yet."""
     for door in SCRIPTS:
-        with tempfile.TemporaryDirectory() as name:
-            url = f"sqlite:///{name}/records.db"
-            migrate(url)
-            with served(Path(name), url) as (address, _):
-                yield _row("the service alone: Prefect is away", address, door)
+        yield _alone(door)
+    for door in SCRIPTS if mariadb else ():
+        yield _alone(door, mariadb)
     for door in SCRIPTS:
         with stack("warm") as made:
             yield _row("all of `make up`: it stages meanwhile", made.http, door)
 
 
+def _pace() -> float:
+    """Return how long some additions take, in seconds: what else the machine's host does, the load does not tell."""
+    began, total = time.perf_counter(), 0
+    for number in range(ADDITIONS):
+        total += number
+    return time.perf_counter() - began
+
+
+def _alone(door: str, mariadb: str | None = None) -> str:
+    with tempfile.TemporaryDirectory() as name:
+        url = mariadb or f"sqlite:///{name}/records.db"
+        migrate(url)
+        with served(Path(name), url) as (address, _):
+            return _row(f"the service alone: Prefect is away{', records in MariaDB' if mariadb else ''}", address, door)
+
+
 def main() -> None:
     """Measure, print, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mariadb", metavar="URL", help="of an empty database")
+    options = parser.parse_args()
     os.environ["STAGER_MAX_OPEN_REQUESTS"] = NO_LIMIT
-    load = os.getloadavg()[0]
+    load, pace = os.getloadavg()[0], _pace()
     rows = []
-    for row in figures():
+    for row in figures(options.mariadb):
         print(row, flush=True)
         rows.append(row)
     about = (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, load {load:.1f} before."
+        f"Python {platform.python_version()}, load {load:.1f} before; "
+        f"{ADDITIONS / 1e6:.0f} million additions in a loop took {pace:.1f} s."
     )
     PAGE.write_text(
         HEAD.format(about=about, connections=CONNECTIONS, seconds=SECONDS, users=USERS) + "\n".join(rows) + "\n"
@@ -119,8 +141,8 @@ HEAD = """# Speed of submissions
 
 `python -m benchmarks.submissions` has written this page. {about}
 One file a request, {users} users in turns, {connections} connections for {seconds} s, each of which asks again as
-soon as it was answered. The asking client, the service and its records (SQLite on a disk) share the machine. A request
-is answered when its record is committed.
+soon as it was answered. The asking client, the service and its records (SQLite on a disk, unless MariaDB is named)
+share the machine. A request is answered when its record is committed.
 
 | what runs | asked by | accepted/s | p50 ms | p99 ms | refused |
 |---|---|---|---|---|---|
