@@ -22,6 +22,7 @@ from deployments.local.products import FOLDER, MEASUREMENT_SET
 from deployments.local.settings import LocalSettings
 from stager import errors
 from stager.methods import METHODS
+from stager.service.explain.reason import MENDED_BY
 from stager.settings import Settings
 
 CHECKOUT = Path(__file__).parents[1]
@@ -128,6 +129,14 @@ def test_the_tree_says_which_errors_may_be_retried() -> None:
     marked = set(re.findall(r"([A-Z]\w+)[^A-Z\n]*\(retryable\)", str(errors.__doc__)))
     below = {name for name, found in ERRORS.items() if any(base.__name__ in marked for base in found.__mro__)}
     assert below == {name for name, found in ERRORS.items() if found.retryable}
+
+
+def test_every_cause_that_the_api_page_names_is_told_and_none_is_left_out() -> None:
+    rows = page("api.md").partition("| cause | meaning |")[2].partition("\n\n")[0]
+    named = {cause for row in rows.splitlines() for cause in re.findall(r"`([A-Z]\w+)`", row.split(" | ")[0])}
+    code = "".join((CHECKOUT / "stager" / "service" / file).read_text() for file in ("plight.py", "pod_watch.py"))
+    assert set(MENDED_BY) - named == set()
+    assert {cause for cause in named - set(MENDED_BY) - set(ERRORS) if f'"{cause}"' not in code} == {"Unschedulable"}
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:

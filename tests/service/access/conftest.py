@@ -142,6 +142,12 @@ def wlcg() -> Iterator[Provider]:
     yield from _run_provider()
 
 
+@pytest.fixture
+def own_provider() -> Iterator[Provider]:
+    """An issuer of the test's own, which it may stop."""
+    yield from _run_provider()
+
+
 @pytest.fixture(scope="session")
 def stranger() -> Iterator[Provider]:
     """An issuer that nobody trusts."""
