@@ -8,6 +8,8 @@ from secrets import randbelow
 # Below those that clients and other listeners get from the kernel (net.ipv4.ip_local_port_range, from 32768 on),
 # and below Kubernetes' NodePorts.
 FIRST, COUNT = 10_000, 20_000
+# A Prefect that is away: nobody listens on the discard port (RFC 863), and no server draws it.
+NO_PREFECT = "http://127.0.0.1:9/api"
 
 
 def free_port() -> int:

@@ -24,6 +24,7 @@ from stager import errors
 from stager.methods import METHODS
 from stager.service.explain.reason import MENDED_BY
 from stager.settings import Settings
+from tests.ports import NO_PREFECT
 
 CHECKOUT = Path(__file__).parents[1]
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
@@ -154,5 +155,5 @@ def test_every_link_between_pages_leads_somewhere(file: Path) -> None:
 def test_one_machine_needs_nothing_of_kubernetes() -> None:
     without = "import sys; sys.modules.update(dict.fromkeys(['kubernetes_asyncio', 'prefect_kubernetes']))"
     parts = "import stager.service.app, workers.__main__, deployments.register, deployments.local.__main__"
-    nobody = os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"}  # else Prefect starts a server of its own
+    nobody = os.environ | {"PREFECT_API_URL": NO_PREFECT}  # else Prefect starts a server of its own
     subprocess.run([sys.executable, "-c", f"{without}; {parts}"], cwd=CHECKOUT, check=True, env=nobody)

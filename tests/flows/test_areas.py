@@ -18,6 +18,7 @@ from blocks.areas import seed_areas
 from blocks.storage_area import StorageAreaBlock
 from stager.settings import Settings
 from tests.flows.conftest import site_of
+from tests.ports import NO_PREFECT
 from tests.service.conftest import Gate
 
 pytestmark = pytest.mark.stack
@@ -103,7 +104,7 @@ def test_a_process_that_is_told_of_the_areas_need_not_ask(tmp_path: Path, prefec
     with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site:
         with site.python("from blocks.areas import *; refresh_areas(); print(areas_as_known())") as teller:
             told = site.ended(teller)[0]
-        site.settings.update({"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"})
+        site.settings.update({"PREFECT_API_URL": NO_PREFECT, "PREFECT_CLIENT_MAX_RETRIES": "0"})
         program = "import sys; from blocks.areas import *; adopt_areas(sys.argv[1]); print(resolve_area('source').path)"
         with site.python(program, told) as hearer:
             assert site.ended(hearer)[0] == "/from the operator"
@@ -184,7 +185,7 @@ def test_where_areas_are_kept_known_nobody_waits_for_prefect_though_it_goes_away
 
         areas._documents = documents
         threading.Thread(target=asyncio.run, args=(areas.keep_areas_known(),), daemon=True).start()
-        while not asked:
+        while "source" not in areas._known:
             time.sleep(0.01)
         print("asked", flush=True)
         while sum(was_in_vain for _, was_in_vain in asked) < 40:

@@ -14,15 +14,27 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
+from sqlmodel import col
 
-from stager.records import Database, FileChange, close_request, files_of, save_files, start_requests
+from stager.records import (
+    Database,
+    FileChange,
+    StagingRequestRow,
+    close_request,
+    files_of,
+    save_files,
+    start_requests,
+)
+from stager.records.database import now
 from stager.records.schema import migrate
-from tests.ports import free_port
+from tests.ports import NO_PREFECT, free_port
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
 DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
@@ -108,6 +120,13 @@ class ServedDoor:
         changed = [file | {"id": known.id} for file, known in zip(changes, files, strict=True)]
         save_files(self.database, changed)
         close_request(self.database, request_id)
+
+    def keep_behind(self, request_id: str) -> None:
+        """Let its user's next requests wait until its run has begun, however long that takes."""
+        later = update(StagingRequestRow).where(col(StagingRequestRow.id) == request_id)
+        self.database.write(
+            lambda session: session.execute(later.values(flow_run_at=now(session) + timedelta(hours=1))) and None
+        )
 
     def request(self, request_id: str) -> dict[str, Any]:
         return dict(self.client.get(f"/requests/{request_id}").json())
@@ -205,7 +224,7 @@ class Gate:
         link = _Link()
         threading.Thread(target=self._ask, args=(client, server, link), daemon=True).start()
         with client, server, suppress(OSError):
-            while (answer := server.recv(1 << 20)) and self.is_open:
+            while (answer := server.recv(1 << 16)) and self.is_open:
                 if link.loses_answer:
                     self.lost += 1
                     break
@@ -214,7 +233,7 @@ class Gate:
 
     def _ask(self, client: socket.socket, server: socket.socket, link: _Link) -> None:
         with suppress(OSError):
-            while (asked := client.recv(1 << 20)) and self.is_open:
+            while (asked := client.recv(1 << 16)) and self.is_open:
                 link.loses_answer |= bool(self.loses_answer_to) and self.loses_answer_to in asked
                 server.sendall(asked)
             _shut(client, server)
@@ -279,7 +298,9 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]
     }
     command = [sys.executable, "-m", "deployments.local.prefect_server"]
     log = home / "server.log"
-    with running(command, env=env, log=log) as process, httpx.Client(base_url=api, timeout=60) as client:
+    # No connection is kept: the server may close it just when it is used again.
+    fresh = httpx.Limits(max_keepalive_connections=0)
+    with running(command, env=env, log=log) as process, httpx.Client(base_url=api, timeout=60, limits=fresh) as client:
         wait_for(f"{api}/ready", process, log)
         gate = Gate(port)
         server = PrefectServer(api, gate, client, home)
@@ -300,9 +321,8 @@ def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def lone_door(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
     """A door without Prefect that keeps nobody waiting."""
-    nobody = f"http://127.0.0.1:{free_port()}/api"
     folder = tmp_path_factory.mktemp("lone-door")
-    with served_door(folder, database_url=new_database(), prefect_api=nobody, STAGER_WAIT="0.2") as door:
+    with served_door(folder, database_url=new_database(), prefect_api=NO_PREFECT, STAGER_WAIT="0.2") as door:
         yield door
 
 
@@ -310,8 +330,8 @@ def lone_door(new_database: Callable[[], str], tmp_path_factory: pytest.TempPath
 def door_behind_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
     """A door that leaves large files to an nginx in front."""
     folder = tmp_path_factory.mktemp("door-behind-nginx")
-    nobody, url = f"http://127.0.0.1:{free_port()}/api", f"sqlite:///{folder}/records.db"
-    with served_door(folder, database_url=url, prefect_api=nobody, STAGER_NGINX_FILES="/stager-files") as served:
+    url = f"sqlite:///{folder}/records.db"
+    with served_door(folder, database_url=url, prefect_api=NO_PREFECT, STAGER_NGINX_FILES="/stager-files") as served:
         yield served
 
 
@@ -337,8 +357,7 @@ def brief_door(prefect: PrefectServer, database_url: str, tmp_path: Path) -> Ite
 def narrow_door(database_url: str, tmp_path: Path) -> Iterator[ServedDoor]:
     """A door without Prefect, with records of its own, that takes little at once."""
     limits = {"STAGER_MAX_ITEMS": "1500", "STAGER_MAX_MANIFEST_BYTES": "100000"}
-    nobody = f"http://127.0.0.1:{free_port()}/api"
-    with served_door(tmp_path, database_url=database_url, prefect_api=nobody, **limits) as served:
+    with served_door(tmp_path, database_url=database_url, prefect_api=NO_PREFECT, **limits) as served:
         yield served
 
 

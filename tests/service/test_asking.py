@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.models import Status
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from conftest import ServedDoor
@@ -41,7 +42,7 @@ def test_requests_of_the_same_moment_are_each_answered_for_themselves(
 ) -> None:
     people = tmp_path / "people.toml"
     people.write_text("".join(f"[users.{name}]\nuid = 1000\ngid = 1000\n" for name in ("alice", "bob", "eve")))
-    where = {"database_url": database_url, "prefect_api": "http://127.0.0.1:9/api", "STAGER_USERS_FILE": str(people)}
+    where = {"database_url": database_url, "prefect_api": NO_PREFECT, "STAGER_USERS_FILE": str(people)}
     limits = {"STAGER_MAX_OPEN_REQUESTS": "12", "STAGER_WAIT": "1"}
     with serve(tmp_path, **where, **limits) as door, ThreadPoolExecutor(16) as pool:
 

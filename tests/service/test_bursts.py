@@ -16,12 +16,12 @@ import pytest
 
 from stager.models import Status
 from stager.records import Database, list_requests
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from conftest import MariaDB, ServedDoor
 
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]
-NOBODY = "http://127.0.0.1:9/api"
 CLIENTS, EACH = 8, 40
 
 
@@ -96,7 +96,7 @@ def assert_each_is_on_record_once(burst: Burst, url: str) -> None:
 def test_a_service_that_is_killed_in_mid_burst_has_each_call_on_record_once(
     serve: Serve, database_url: str, tmp_path: Path, path: str
 ) -> None:
-    where = {"database_url": database_url, "prefect_api": NOBODY, "STAGER_WAIT": "0"}
+    where = {"database_url": database_url, "prefect_api": NO_PREFECT, "STAGER_WAIT": "0"}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     with serve(tmp_path / "one", **where) as door:
@@ -116,7 +116,7 @@ def test_a_database_that_restarts_in_mid_burst_has_each_call_on_record_once(
     serve: Serve, own_mariadb: MariaDB, tmp_path: Path, path: str
 ) -> None:
     url = own_mariadb.create_database()
-    with serve(tmp_path, database_url=url, prefect_api=NOBODY, STAGER_WAIT="0") as door:
+    with serve(tmp_path, database_url=url, prefect_api=NO_PREFECT, STAGER_WAIT="0") as door:
         burst = Burst(door.url, path)
         burst.wait_for_a_quarter()
         own_mariadb.stop()
@@ -136,7 +136,10 @@ def test_a_service_that_is_killed_while_it_sends_small_files_has_each_on_record(
             while True:
                 sent.append(client.get(url).raise_for_status().status_code)
 
-    with serve(tmp_path, database_url=database_url, prefect_api=NOBODY) as door, ThreadPoolExecutor(CLIENTS) as threads:
+    with (
+        serve(tmp_path, database_url=database_url, prefect_api=NO_PREFECT) as door,
+        ThreadPoolExecutor(CLIENTS) as threads,
+    ):
         (door.source / "small").write_bytes(b"data")
         clients = [threads.submit(fetch, f"{door.url}/files/source/small") for _ in range(CLIENTS)]
         deadline = time.monotonic() + 120

@@ -87,10 +87,10 @@ def test_an_event_that_comes_to_light_late_is_told_in_its_place(database_url: st
         request_id = create_request(door.database, REQUEST).id
         add_event(door.database, request_id, 10, age=60)
         async with feed.watch() as watcher:
-            add_event(door.database, request_id, 12, age=0)
+            add_event(door.database, request_id, 12, age=-60)  # news, however long a look takes
             await feed.look()
             assert await heard(watcher) == []
-            add_event(door.database, request_id, 11, age=0)
+            add_event(door.database, request_id, 11, age=-60)
             await feed.look()
             assert await heard(watcher) == [11, 12]
 

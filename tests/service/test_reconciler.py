@@ -19,7 +19,6 @@ from stager.records import (
     events_of,
     files_of,
     get_request,
-    note_flow_run,
     release_leases,
     renew_requests,
     save_files,
@@ -39,12 +38,14 @@ def record(door: ServedDoor, method: str = "local_copy", username: str = "alice"
     return create_request(door.database, StagingRequest(method=method, username=username, items=items)).id
 
 
-def running(door: ServedDoor, prefect: PrefectServer) -> tuple[str, str]:
-    """Return the ids of a request and of its run, which has begun and is silent."""
+def running(door: ServedDoor, prefect: PrefectServer, *, alive_for: float = 0.0) -> tuple[str, str]:
+    """Return the ids of a request and of its run, which has begun and, unless it says for how long, is silent."""
     request_id = record(door)
+    renew_requests(door.database, [request_id], seconds=600)  # nobody takes it for dead before it has begun
     flow_run_id = str(door.eventually(request_id, lambda seen: seen["flow_run_id"])["flow_run_id"])
     prefect.end(flow_run_id, "RUNNING")
     start_requests(door.database, [request_id], flow_run_id=flow_run_id, acting_as="alice")
+    renew_requests(door.database, [request_id], seconds=alive_for)  # its last sign of life
     return request_id, flow_run_id
 
 
@@ -84,6 +85,7 @@ def test_what_a_user_asks_for_while_their_run_has_not_begun_rides_in_the_next(
 ) -> None:
     first = record(door)
     run = door.eventually(first, lambda seen: seen["flow_run_id"])["flow_run_id"]
+    door.keep_behind(first)
     later = [record(door) for _ in range(4)]
     others = record(door, username="bob")
     door.eventually(others, lambda seen: seen["flow_run_id"])
@@ -235,8 +237,8 @@ def test_a_run_that_prefect_refuses_closes_the_request_with_prefects_words(
 def test_a_request_that_another_process_handed_over_is_not_handed_over_again(
     door: ServedDoor, prefect: PrefectServer
 ) -> None:
-    request_id = record(door)
-    note_flow_run(door.database, [request_id], "00000000-0000-0000-0000-000000000000")
+    request = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),))
+    request_id = create_request(door.database, request, flow_run_id="00000000-0000-0000-0000-000000000000").id
 
     seen = door.eventually(request_id, is_final)  # Prefect does not know that run
 
@@ -248,7 +250,6 @@ def test_a_run_whose_machine_died_is_ended_in_prefect_and_its_request_runs_again
     brief_door: ServedDoor, prefect: PrefectServer
 ) -> None:
     request_id, flow_run_id = running(brief_door, prefect)
-    renew_requests(brief_door.database, [request_id], seconds=0)  # its last sign of life
 
     taken_up(brief_door, request_id, flow_run_id)
 
@@ -271,7 +272,7 @@ def test_a_run_that_a_machine_took_up_and_never_began_runs_again(
 def test_a_cancelled_run_whose_machine_died_is_cancelled_in_prefect_and_on_record(
     brief_door: ServedDoor, prefect: PrefectServer
 ) -> None:
-    request_id, flow_run_id = running(brief_door, prefect)
+    request_id, flow_run_id = running(brief_door, prefect, alive_for=600)
     prefect.end(flow_run_id, "CANCELLING")
     renew_requests(brief_door.database, [request_id], seconds=0)
 
@@ -283,8 +284,7 @@ def test_a_cancelled_run_whose_machine_died_is_cancelled_in_prefect_and_on_recor
 
 
 def test_a_run_that_says_that_it_lives_is_left_alone(brief_door: ServedDoor, prefect: PrefectServer) -> None:
-    alive, flow_run_id = running(brief_door, prefect)
-    renew_requests(brief_door.database, [alive], seconds=600)
+    alive, flow_run_id = running(brief_door, prefect, alive_for=600)
     silent, dead = running(brief_door, prefect)
 
     taken_up(brief_door, silent, dead)
@@ -294,8 +294,9 @@ def test_a_run_that_says_that_it_lives_is_left_alone(brief_door: ServedDoor, pre
 
 
 def test_a_dead_run_that_was_asked_to_cancel_was_cancelled(brief_door: ServedDoor, prefect: PrefectServer) -> None:
-    request_id, _ = running(brief_door, prefect)
+    request_id, _ = running(brief_door, prefect, alive_for=600)
     cancel_request(brief_door.database, request_id)
+    renew_requests(brief_door.database, [request_id], seconds=0)
 
     assert brief_door.eventually(request_id, is_final)["status"] == "cancelled"
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import psutil
 
 from stager.service.door import THREADS
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from conftest import ServedDoor
 
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]
-NOBODY = "http://127.0.0.1:9/api"
 CALLS = 2 * THREADS
 
 
@@ -44,7 +44,7 @@ def test_who_needs_no_database_is_answered_while_others_wait_for_it(serve: Serve
     database = tmp_path / "records.db"
     answered: list[str] = []
     with (
-        serve(tmp_path, database_url=f"sqlite:///{database}", prefect_api=NOBODY, STAGER_WAIT="0") as door,
+        serve(tmp_path, database_url=f"sqlite:///{database}", prefect_api=NO_PREFECT, STAGER_WAIT="0") as door,
         ThreadPoolExecutor(CALLS) as pool,
     ):
         requests = [door.ask(("a.fits", f"{number}.fits")).json()["request_id"] for number in range(CALLS)]

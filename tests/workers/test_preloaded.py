@@ -9,12 +9,13 @@ from pathlib import Path
 
 from stager.records import Database
 from stager.records.schema import migrate
+from tests.ports import NO_PREFECT
 
 
 def test_the_fork_server_starts_also_while_somebody_writes_to_the_records(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/records.db"
     migrate(url)
-    prefect = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:9/api"}  # else it starts a server
+    prefect = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": NO_PREFECT}  # else it starts a server
     environment = {**os.environ, "STAGER_DATABASE_URL": url, **prefect}
     with Database(url).engine.begin():
         preloading = [sys.executable, "-c", "import workers.preloaded"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.ports import free_port
+from tests.ports import NO_PREFECT, free_port
 
 if TYPE_CHECKING:
     from ...conftest import MariaDB  # noqa: TID252 - three files are called conftest
@@ -166,7 +166,7 @@ def guarded_door(
 ) -> Iterator[ServedDoor]:
     """A door with authentication on, without Prefect, that keeps nobody waiting."""
     folder = tmp_path_factory.mktemp("guarded-door")
-    away = f"http://127.0.0.1:{free_port()}"
+    away = "http://127.0.0.1:9"  # as in NO_PREFECT
     rules = ACCESS_FILE.format(site=site.url, iam=iam.url, wlcg=wlcg.url, away=away, audience=AUDIENCE)
     (folder / "access.toml").write_text(rules)
     ids = f"uid = {os.getuid()}\ngid = {os.getgid()}\n"
@@ -174,7 +174,7 @@ def guarded_door(
     with serve(
         folder,
         database_url=mariadb_server.create_database(),
-        prefect_api=f"http://127.0.0.1:{free_port()}/api",
+        prefect_api=NO_PREFECT,
         STAGER_WAIT="0",
         STAGER_CREATE_FILE_BYTES="1000",
         STAGER_ACCESS_FILE=str(folder / "access.toml"),

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import httpx
 import psutil
 import pytest
 
 from tests.attacks import ATTACKS
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from conftest import ServedDoor
@@ -29,14 +31,19 @@ def strict_door(
 ) -> Iterator[ServedDoor]:
     """A door whose patience with slow clients is short."""
     folder = tmp_path_factory.mktemp("strict-door")
-    patience = {"GRANIAN_HTTP1_HEADER_READ_TIMEOUT": "1500", "STAGER_MAX_PAUSE": "1.5"}
-    where = {"database_url": f"sqlite:///{folder}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    patience = {"GRANIAN_HTTP1_HEADER_READ_TIMEOUT": "4000", "STAGER_MAX_PAUSE": "4"}
+    where = {"database_url": f"sqlite:///{folder}/records.db", "prefect_api": NO_PREFECT}
     with serve(folder, **where, **patience, STAGER_WAIT="0") as door:
         yield door
 
 
 def connect(door: ServedDoor) -> socket.socket:
     return socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=60)
+
+
+def is_served(door: ServedDoor) -> bool:
+    """Tell whether somebody who comes now, by a new connection, is answered."""
+    return httpx.get(f"{door.url}/config", timeout=60).is_success
 
 
 def head(path: str = STAGE, *fields: str) -> bytes:
@@ -56,7 +63,7 @@ def test_clients_that_never_end_their_headers_hold_nobody_up_and_are_cut_off(str
         for connection in slow:
             connection.sendall(b"POST /stage_data HTTP/1.1\r\nHost: door\r\nX-a: ")
 
-        assert strict_door.client.get("/config").status_code == 200
+        assert is_served(strict_door)
         assert {status_of(connection) for connection in slow} <= {0, 408}
 
 
@@ -64,7 +71,7 @@ def test_a_body_that_pauses_is_given_up(strict_door: ServedDoor) -> None:
     with connect(strict_door) as connection:
         connection.sendall(head(STAGE, "Content-Length: 1000") + b'{"data":')
 
-        assert strict_door.client.get("/config").status_code == 200
+        assert is_served(strict_door)
         assert status_of(connection) == 408
 
 
@@ -88,7 +95,7 @@ def test_a_body_that_does_not_say_its_length_is_refused_at_the_limit(strict_door
 
     assert sent < 200
     assert psutil.Process(strict_door.worker()).memory_info().rss - before < 256 * MIB
-    assert strict_door.client.get("/config").status_code == 200
+    assert is_served(strict_door)
 
 
 BODIES = {
@@ -135,7 +142,7 @@ def test_a_head_that_is_no_request_is_refused(strict_door: ServedDoor, what: str
         connection.sendall(sent)
 
         assert status_of(connection) in expected
-    assert strict_door.client.get("/config").status_code == 200
+    assert is_served(strict_door)
 
 
 # Words that only look like a way up; as names of a file they are harmless, and lead nowhere.

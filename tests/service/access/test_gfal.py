@@ -12,6 +12,7 @@ import pytest
 
 from stager.records import get_request
 from tests.gfal import Gfal, find_gfal, make_certificate
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from conftest import Provider, ServedDoor
@@ -49,7 +50,7 @@ def tls_door(
     with serve(
         tmp_path,
         database_url=database_url,
-        prefect_api="http://127.0.0.1:9/api",
+        prefect_api=NO_PREFECT,
         certificate=gfal.trusted,
         STAGER_ACCESS_FILE=str(tmp_path / "access.toml"),
         STAGER_USERS_FILE=str(tmp_path / "people.toml"),

@@ -14,6 +14,7 @@ from stager.service.downloads.ranges import MAX_PARTS
 from stager.service.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from stager.service.routes.cancellations import MOST_CANCELLED
 from stager.settings import Settings
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from conftest import ServedDoor
@@ -41,7 +42,7 @@ def test_a_site_that_the_operator_names_may_call_and_others_not(
         "STAGER_CORS_ORIGINS": '["https://page.example.org"]',
         "STAGER_PUBLIC_URL": "https://staging.example.org",
     }
-    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NO_PREFECT}
     with serve(tmp_path, **where, **settings) as door:
         allowed = door.client.options("/stage_data", headers=PAGE)
         refused = door.client.options("/stage_data", headers={**PAGE, "Origin": "https://other.example.org"})

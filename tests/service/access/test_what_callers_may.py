@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from stager.models import Status
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from conftest import Provider, ServedDoor
@@ -175,7 +176,7 @@ def test_no_token_reaches_the_log(guarded_door: ServedDoor, alice: dict[str, str
 def test_a_key_that_is_known_is_answered_also_to_a_user_with_too_much_open(
     serve: Callable[..., AbstractContextManager[ServedDoor]], database_url: str, tmp_path: Path
 ) -> None:
-    where = {"database_url": database_url, "prefect_api": "http://127.0.0.1:9/api"}
+    where = {"database_url": database_url, "prefect_api": NO_PREFECT}
     with serve(tmp_path, **where, STAGER_WAIT="0", STAGER_MAX_OPEN_REQUESTS="1") as door:
         first, again = (door.ask(headers={"Idempotency-Key": "mine"}) for _ in range(2))
         changed = door.ask(("c", "d"), headers={"Idempotency-Key": "mine"})
@@ -190,7 +191,7 @@ def test_a_user_with_too_much_open_is_told_to_wait_and_others_are_served(
 ) -> None:
     people = tmp_path / "people.toml"
     people.write_text("".join(f"[users.{name}]\nuid = 1000\ngid = 1000\n" for name in ("alice", "bob")))
-    where = {"database_url": database_url, "prefect_api": "http://127.0.0.1:9/api", "STAGER_USERS_FILE": str(people)}
+    where = {"database_url": database_url, "prefect_api": NO_PREFECT, "STAGER_USERS_FILE": str(people)}
     with serve(tmp_path, **where, STAGER_WAIT="0", STAGER_MAX_OPEN_REQUESTS="3") as door:
         answers = [door.stage(username="alice", destination=f"{n}") for n in range(4)]
         other = door.stage(username="bob")
@@ -208,7 +209,7 @@ def narrow_guarded_door(
     guarded_door: ServedDoor, serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path
 ) -> Iterator[ServedDoor]:
     """A door of the same rules at which a user may hold three long calls."""
-    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NO_PREFECT}
     files = {"STAGER_ACCESS_FILE": "access.toml", "STAGER_USERS_FILE": "people.toml"}
     rules = {name: str(guarded_door.folder / file) for name, file in files.items()}
     with serve(tmp_path, **where, **rules, STAGER_WAIT="0", STAGER_MAX_LONG_CALLS="3") as door:
@@ -251,7 +252,7 @@ def test_a_user_with_too_many_long_calls_gets_no_more_of_them_and_others_do(
 def test_a_call_that_would_wait_is_answered_at_once_when_its_user_has_too_many(
     serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path
 ) -> None:
-    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NO_PREFECT}
     with serve(tmp_path, **where, STAGER_MAX_LONG_CALLS="1") as door, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(door.ask, headers={"Prefer": "wait=60"})
         while not (found := door.client.get("/requests").json()["requests"]):

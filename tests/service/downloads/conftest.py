@@ -18,6 +18,7 @@ import pytest
 
 from stager.engine import fingerprint_of_file
 from stager.records import DownloadBegun, DownloadEnded, new_download_id, write_downloads
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from ..conftest import ServedDoor  # noqa: TID252 - two files are called conftest
@@ -125,7 +126,7 @@ def open_shelf(
         folder = Path(name)
         folder.chmod(0o755)
         more = {"STAGER_NGINX_FILES": request.param} if request.param else {}
-        database_url, nobody = f"sqlite:///{folder}/records.db", "http://127.0.0.1:9/api"
-        with serve(folder, database_url=database_url, prefect_api=nobody, **more) as door:
+        database_url = f"sqlite:///{folder}/records.db"
+        with serve(folder, database_url=database_url, prefect_api=NO_PREFECT, **more) as door:
             (folder / "users.toml").write_text(users)
             yield Shelf(door)

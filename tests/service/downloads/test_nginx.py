@@ -9,13 +9,13 @@ import threading
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from tests.ports import free_port
+from tests.ports import NO_PREFECT, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,15 +84,19 @@ def put_zeros(door: ServedDoor, name: str, size_bytes: int) -> Path:
     return path
 
 
-def record(door: ServedDoor, source: str, status: str) -> dict[str, object]:
+def download(door: ServedDoor, source: str, status: str) -> dict[str, Any]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for summary in door.client.get("/requests", params={"method": "direct_download"}).json()["requests"]:
             found = door.request(summary["request_id"])
             if found["items"][0]["source"] == source and found["status"] == status:
-                return dict(found["items"][0])
+                return found
         time.sleep(0.05)
     pytest.fail(f"no download of {source} is {status}")
+
+
+def record(door: ServedDoor, source: str, status: str) -> dict[str, object]:
+    return dict(download(door, source, status)["items"][0])
 
 
 @pytest.mark.parametrize("name", ["plain", "odd\nname", 'a "quoted" 100% naïve ?#&;', "deep/file", "deep/stream"])
@@ -124,7 +128,7 @@ def test_a_large_file_has_the_headers_of_any_other_answer(
         (folder := tmp_path / how).mkdir()
         settings = {"STAGER_CORS_ORIGINS": f'["{origin}"]', "STAGER_PUBLIC_URL": "https://staging.example.org", **more}
         url = f"sqlite:///{folder}/records.db"
-        with serve(folder, database_url=url, prefect_api="http://127.0.0.1:9/api", **settings) as door:
+        with serve(folder, database_url=url, prefect_api=NO_PREFECT, **settings) as door:
             os.utime(put_zeros(door, "large", LARGE), (1e9, 1e9))
             with in_front_of(door.url, folder) if more else nullcontext(door.client) as client:
                 answer = client.get("/files/source/large", headers=asked)
@@ -219,8 +223,8 @@ def test_what_nginx_sends_goes_on_when_it_is_cancelled(front: httpx.Client, door
     with front.stream("GET", "/files/source/goes-on") as answer:
         blocks = answer.iter_raw(65536)
         taken = len(next(blocks))
-        [summary] = door_behind_nginx.client.get("/requests", params={"status": "started"}).json()["requests"]
-        status = door_behind_nginx.client.delete(f"/requests/{summary['request_id']}").status_code
+        request_id = download(door_behind_nginx, "goes-on", "started")["request_id"]
+        status = door_behind_nginx.client.delete(f"/requests/{request_id}").status_code
         time.sleep(2)  # seconds in which a service would have stopped
         taken += sum(map(len, blocks))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.gfal import Gfal, find_gfal, make_certificate
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from ..conftest import ServedDoor  # noqa: TID252 - several files are called conftest
@@ -35,7 +36,6 @@ def tls_door(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServedDoor]:
     """A door by TLS, without Prefect: the tests do what a run does."""
-    nobody = "http://127.0.0.1:9/api"  # discard: nobody answers
     folder = tmp_path_factory.mktemp("tls-door")
-    with serve(folder, database_url=new_database(), prefect_api=nobody, certificate=certificate) as door:
+    with serve(folder, database_url=new_database(), prefect_api=NO_PREFECT, certificate=certificate) as door:
         yield door

@@ -15,6 +15,7 @@ import pytest
 from stager.errors import RunLost
 from stager.models import Status
 from stager.records import files_of, resubmit_requests, save_files, start_requests
+from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from ..conftest import ServedDoor  # noqa: TID252 - several files are called conftest
@@ -275,6 +276,6 @@ def test_what_is_too_much_for_one_call_is_refused_or_answered_in_part(narrow_tap
 @pytest.fixture
 def narrow_tape(serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path) -> Iterator[ServedDoor]:
     """A door that takes two files at a time."""
-    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": "http://127.0.0.1:9/api"}
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NO_PREFECT}
     with serve(tmp_path, **where, STAGER_MAX_ITEMS_IN_BODY="2") as door:
         yield door
