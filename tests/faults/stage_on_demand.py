@@ -67,11 +67,11 @@ def main() -> None:
         answer, reply = os.pipe()
         child = os.fork()
         if not child:
+            print(os.getpid(), flush=True)  # noqa: T201 - its standard output is its answer: what a fork calls is over
             signal.sigwait({signal.SIGUSR1})
             os.write(reply, json.dumps(report(json.loads(line))).encode())
             os._exit(0)
         os.close(reply)
-        print(child, flush=True)  # noqa: T201 - its standard output is its answer
         status = os.waitpid(child, 0)[1]
         with os.fdopen(answer, "rb") as told:
             print(json.dumps({"status": status, **json.loads(told.read() or b"{}")}), flush=True)  # noqa: T201 - likewise

@@ -9,6 +9,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,8 +142,14 @@ def test_killed_at_any_call_and_retried_it_ends_right(stager: Stager, folder: Pa
 
 HELPED = Case(make_larger_tree, "deep/p", helped_from=1)
 STRIDE = 17  # calls from one kill to the next
-# The owner makes the first folder so slowly that a hand is there before there is work to hand out.
-_SLOWLY = ("-e", "inject=mkdirat:delay_exit=500000:when=3")
+# How slowly the owner makes the first folder, in microseconds, so that a hand is there before there is work to hand
+# out: the first that lets it come.
+DELAYS = (500_000, 2_000_000, 8_000_000)
+WORK = {"openat", "pwrite64", "fchown", "utimensat"}
+
+
+def slowly(delay: int) -> tuple[str, str]:
+    return "-e", f"inject=mkdirat:delay_exit={delay}:when=3"
 
 
 def calls_while_helped(log: Path) -> tuple[list[Kill], list[Kill]]:
@@ -156,12 +163,26 @@ def calls_while_helped(log: Path) -> tuple[list[Kill], list[Kill]]:
     return hand[hand.index(("prctl", 1)) :], owner[owner.index(("vfork", 1)) : owner.index(("kill", 1)) + 2]
 
 
-def kill_one(stager: Stager, staging: Staging, kill: Kill, *, end: Facts) -> bool:
+def helped(stager: Stager, folder: Path) -> tuple[int, list[Kill], Facts]:
+    """Return with which delay a hand worked, the calls of it and its owner to kill one at, and the end of it all."""
+    log = folder / "log"
+    for delay in DELAYS:
+        staging = Staging(folder / str(delay), HELPED)
+        trace = ("-o", str(log), "-e", f"trace=!{_OF_THE_INTERPRETER}")
+        assert stager.stage(staging.order, *trace, *slowly(delay)).error is None
+        with suppress(ValueError):  # it came too late
+            hand, owner = calls_while_helped(log)
+            if {name for name, _ in hand} >= WORK:
+                return delay, [*hand[::STRIDE], *owner[::STRIDE]], staging.end()
+    pytest.fail("no hand did anything")
+
+
+def kill_one(stager: Stager, staging: Staging, kill: Kill, *, delay: int, end: Facts) -> bool:
     """Kill whoever comes to a call, owner, hand or both; return whether the owner lived."""
     name, occurrence = kill
-    slowly = () if name == "mkdirat" else _SLOWLY
+    delayed = () if name == "mkdirat" else slowly(delay)
     trace = ("-o", "/dev/null", "-e", f"trace={name},mkdirat", "-e", f"inject={name}:signal=KILL:when={occurrence}")
-    outcome = stager.stage(staging.order, *trace, *slowly)
+    outcome = stager.stage(staging.order, *trace, *delayed)
     lived = outcome.signal != signal.SIGKILL
     if not lived:
         outcome = stager.stage(staging.order)
@@ -171,27 +192,20 @@ def kill_one(stager: Stager, staging: Staging, kill: Kill, *, end: Facts) -> boo
     return lived
 
 
-def kill_each(kills: list[Kill], folder: Path, *, end: Facts) -> Counter[bool]:
+def kill_each(kills: list[Kill], folder: Path, *, delay: int, end: Facts) -> Counter[bool]:
     lived: Counter[bool] = Counter()
     with Stager() as stager:
         for number, kill in enumerate(kills):
-            lived[kill_one(stager, Staging(folder / str(number), HELPED), kill, end=end)] += 1
+            lived[kill_one(stager, Staging(folder / str(number), HELPED), kill, delay=delay, end=end)] += 1
             shutil.rmtree(folder / str(number))
     return lived
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
 def test_when_a_hand_or_its_owner_is_killed_at_a_call_it_ends_right(stager: Stager, folder: Path) -> None:
-    undisturbed = Staging(folder / "undisturbed", HELPED)
-    log = folder / "log"
-    trace = ("-o", str(log), "-e", f"trace=!{_OF_THE_INTERPRETER}")
-    assert stager.stage(undisturbed.order, *trace, *_SLOWLY).error is None
-    hand, owner = calls_while_helped(log)
-    assert {name for name, _ in hand} >= {"openat", "pwrite64", "fchown", "utimensat"}, "it did nothing"
-    kills = [*hand[::STRIDE], *owner[::STRIDE]]
-    end = undisturbed.end()
+    delay, kills, end = helped(stager, folder)
     with ThreadPoolExecutor(2) as pool:
-        shares = [pool.submit(kill_each, kills[n::2], folder / f"share{n}", end=end) for n in range(2)]
+        shares = [pool.submit(kill_each, kills[n::2], folder / f"share{n}", delay=delay, end=end) for n in range(2)]
         lived = sum((share.result() for share in shares), Counter())
     assert lived[True]
     assert lived[False]

@@ -24,6 +24,7 @@ from stager.records import Database, StagedFile, create_request, files_of, get_r
 from stager.records.schema import migrate
 
 CHECKOUT = Path(__file__).parents[2]
+STEPS = ["check source", "check duplicate", "transfer", "set read-only"]
 RUN = """
 import importlib, sys
 name, *request_ids = sys.argv[1:]
@@ -142,11 +143,21 @@ class Site:
         flow_id = self.ask("flows/", {"name": flow.replace("_", "-")})["id"]
         return str(self.ask("flow_runs/", {"flow_id": flow_id, "parameters": {"request_ids": request_ids}})["id"])
 
-    def task_runs(self, request_id: str) -> list[tuple[str, int]]:
-        """Return the steps that the run of a request made, and how often each was tried."""
+    def task_runs(self, request_id: str, count: int) -> list[tuple[str, int]]:
+        """Return the steps that the run of a request made, and how often each was tried, once so many have ended.
+
+        Prefect writes down what its task runs tell it some time after they do.
+        """
         flow_run_id = get_request(self.database, request_id).flow_run_id
         wanted = {"flow_runs": {"id": {"any_": [flow_run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        return [(run["name"][: -len("-abc")], run["run_count"]) for run in self.ask("task_runs/filter", wanted)]
+        runs: list[dict[str, Any]] = []
+
+        def have_ended() -> bool:
+            runs[:] = self.ask("task_runs/filter", wanted)
+            return [run["state_type"] in {"COMPLETED", "FAILED"} for run in runs].count(True) >= count
+
+        self.eventually(have_ended)
+        return [(run["name"][: -len("-abc")], run["run_count"]) for run in runs]
 
     def artifacts(self, request_id: str) -> list[dict[str, Any]]:
         """Return what the run of a request shows in Prefect's pages."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ import httpx
 import pytest
 
 from stager.models import Status
+from tests.flows.conftest import STEPS
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from conftest import Site
@@ -34,10 +35,10 @@ Granian(app, factory=True, interface="asgi", port=int(sys.argv[2]), log_level="w
 """
 
 
-def failing(call: str, error: str) -> list[str]:
-    """Let one system call of a program's fail, the first of its kind: only the mover makes these."""
+def failing(call: str, error: str, when: str = "1") -> list[str]:
+    """Let a system call of a program fail, the first of its kind or as strace counts: only the mover makes these."""
     options = ["-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"]
-    return ["strace", *options, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=1"]
+    return ["strace", *options, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
 
 
 @pytest.mark.parametrize(("call", "step"), [("mkdirat", "transfer"), ("renameat2", "set read-only")])
@@ -46,8 +47,7 @@ def test_a_fault_that_may_pass_is_tried_again_and_ends_well(site: Site, call: st
     state, log = site.run("local_copy", request_id, prefix=failing(call, "EIO"))
     assert state.startswith("Completed"), state
     assert "EIO" in log
-    steps = ("check source", "check duplicate", "transfer", "set read-only")
-    assert dict(site.task_runs(request_id)) == {name: 2 if name == step else 1 for name in steps}
+    assert dict(site.task_runs(request_id, len(STEPS))) == {name: 2 if name == step else 1 for name in STEPS}
     assert sorted(path.name for path in (site.users / "alice/new").iterdir()) == ["a.fits", "b.fits"]
 
 
@@ -57,35 +57,34 @@ def test_a_fault_that_does_not_pass_is_not_tried_again(site: Site, fault: str, e
     state, _ = site.run("local_copy", request_id, prefix=failing("renameat2", fault))
     assert state.startswith("Failed: 1 of 2 items failed"), state
     assert fault in state
-    assert {tries for _, tries in site.task_runs(request_id)} == {1}
+    assert {tries for _, tries in site.task_runs(request_id, len(STEPS))} == {1}
     ended = [(file.status, file.error_type) for file in site.files(request_id)]
     assert ended == [(Status.FAILED, error), (Status.COMPLETED, None)]
     assert [path.name for path in (site.users / "alice").iterdir()] == ["b.fits"]
 
 
 def test_while_a_run_waits_to_try_again_its_explanation_says_after_which_error_and_until_when(site: Site) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
 
     def answers(path: str) -> bool:
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{url}{path}").is_success
+            return httpx.get(f"{url}{path}", timeout=60).is_success
         return False
 
     with site.running("-", str(port), program=DOOR):
         site.eventually(lambda: answers("/config/"))
         request_id = site.request(("a.fits", "a.fits"))
-        with site.running("local_copy", request_id, prefix=failing("renameat2", "EIO")) as run:
+        with site.running("local_copy", request_id, prefix=failing("renameat2", "EIO", "1..2")) as run:
             seen: list[dict[str, Any]] = []
 
             def is_retrying() -> bool:
-                seen.append(httpx.get(f"{url}/requests/{request_id}/explain").json())
+                seen.append(httpx.get(f"{url}/requests/{request_id}/explain", timeout=60).json())
                 return bool(seen[-1]["cause"] == "StorageFault")
 
             site.eventually(is_retrying)
             state, _ = site.ended(run)
-        ended = httpx.get(f"{url}/requests/{request_id}/explain").json()
+        ended = httpx.get(f"{url}/requests/{request_id}/explain", timeout=60).json()
 
     assert "EIO" in seen[-1]["message"]
     assert datetime.fromisoformat(seen[-1]["until"]) > datetime.fromisoformat(seen[-1]["since"])

@@ -29,6 +29,7 @@ class Stack:
     http: str
     prefect: str
     launcher: subprocess.Popen[bytes]
+    client: httpx.Client
 
     @property
     def storage(self) -> Path:
@@ -39,29 +40,28 @@ class Stack:
         return self.folder / "user_areas" / USER
 
     def stage(self, source: str, destination: str, method: str = "local_copy") -> httpx.Response:
-        return httpx.post(
+        return self.client.post(
             f"{self.http}/stage_data",
             params={"method": method, "username": USER},
             json={"data": {"local_path_on_storage": source, "relative_path": destination}},
-            timeout=90,
         )
 
     def records(self) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = httpx.get(f"{self.http}/requests").json()["requests"]
+        rows: list[dict[str, object]] = self.client.get(f"{self.http}/requests").json()["requests"]
         return rows
 
     def deployment(self, name: str) -> str:
-        return str(httpx.get(f"{self.prefect}/api/deployments/name/{name}/{name}").json()["id"])
+        return str(self.client.get(f"{self.prefect}/api/deployments/name/{name}/{name}").json()["id"])
 
     def run(self, name: str, parameters: dict[str, object]) -> str:
         """Start a flow run as Prefect's pages do, and return its id."""
         url = f"{self.prefect}/api/deployments/{self.deployment(name)}/create_flow_run"
-        answer = httpx.post(url, json={"parameters": parameters, "state": {"type": "SCHEDULED"}})
+        answer = self.client.post(url, json={"parameters": parameters, "state": {"type": "SCHEDULED"}})
         answer.raise_for_status()
         return str(answer.json()["id"])
 
     def state(self, flow_run_id: str) -> dict[str, str]:
-        state: dict[str, str] = httpx.get(f"{self.prefect}/api/flow_runs/{flow_run_id}").json()["state"]
+        state: dict[str, str] = self.client.get(f"{self.prefect}/api/flow_runs/{flow_run_id}").json()["state"]
         return state
 
     def wait_for(self, flow_run_id: str, *types: str, patience: float = 90) -> dict[str, str]:
@@ -125,9 +125,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder.chmod(0o755)
     log = folder / "console.log"
     launcher, port, prefect_port = launch(folder, log)
+    # No connection is kept: a server may close it just when it is used again.
+    client = httpx.Client(timeout=90, limits=httpx.Limits(max_keepalive_connections=0))
     try:
         wait_until_ready(launcher, log)
-        yield Stack(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{prefect_port}", launcher)
+        with client:
+            yield Stack(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{prefect_port}", launcher, client)
     finally:
         status = end(launcher)
         left = processes_of(folder)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.attacks import ATTACKS
@@ -78,7 +77,7 @@ def test_no_path_of_a_request_leads_out_by_any_door(stack: Stack, outside: list[
     pairs += [(source, path) for what, path in UP.items() if what not in INSIDE]
     before = Path("/etc/passwd").stat()
     answers = {
-        (door, *pair): httpx.post(stack.http + door, **call(*pair), timeout=90)
+        (door, *pair): stack.client.post(stack.http + door, **call(*pair))
         for door, call in DOORS.items()
         for pair in pairs
     }
@@ -99,7 +98,7 @@ def test_no_path_of_a_request_leads_out_by_any_door(stack: Stack, outside: list[
 
 def ending(stack: Stack, request_id: str) -> str:
     deadline = time.monotonic() + 120
-    while not (row := httpx.get(f"{stack.http}/requests/{request_id}").json())["finished_at"]:
+    while not (row := stack.client.get(f"{stack.http}/requests/{request_id}").json())["finished_at"]:
         assert time.monotonic() < deadline, row
         time.sleep(0.2)
     return str(row["status"])

@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.stack.conftest import wait_until
@@ -31,7 +30,7 @@ def test_a_fits_file_arrives_verified_read_only_and_recorded(stack: Stack) -> No
     copy = stack.user_area / "a.fits"
     assert copy.read_bytes() == source.read_bytes()
     assert copy.stat().st_mode & 0o7777 == 0o400
-    record = httpx.get(f"{stack.http}/requests/{stack.records()[0]['request_id']}").json()
+    record = stack.client.get(f"{stack.http}/requests/{stack.records()[0]['request_id']}").json()
     (item,) = record["items"]
     assert (record["status"], item["status"]) == ("completed", "completed")
     assert item["checksum"] == f"{zlib.adler32(source.read_bytes()):08x}"
@@ -105,7 +104,7 @@ def form_for(destination: str) -> dict[str, object]:
 def record_of(stack: Stack, destination: str) -> dict[str, Any] | None:
     """Return the first closed record of a request for a destination, without what is its own."""
     for row in reversed(stack.records()):
-        record = httpx.get(f"{stack.http}/requests/{row['request_id']}").json()
+        record = stack.client.get(f"{stack.http}/requests/{row['request_id']}").json()
         if record["items"][0]["destination"] == destination and record["finished_at"]:
             record["items"] = [_shared(item) for item in record["items"]]
             return _shared(record)
@@ -134,11 +133,11 @@ def scheduled(stack: Stack, name: str, parameters: dict[str, object]) -> Iterato
     """Have a deployment run each half minute while the body runs."""
     schedules = f"{stack.prefect}/api/deployments/{stack.deployment(name)}/schedules"
     asked = [{"schedule": {"interval": 30}, "active": True, "parameters": parameters}]
-    [made] = httpx.post(schedules, json=asked).raise_for_status().json()
+    [made] = stack.client.post(schedules, json=asked).raise_for_status().json()
     try:
         yield
     finally:
-        httpx.delete(f"{schedules}/{made['id']}").raise_for_status()
+        stack.client.delete(f"{schedules}/{made['id']}").raise_for_status()
 
 
 def test_a_schedules_run_leaves_the_same_record(stack: Stack) -> None:
@@ -157,7 +156,7 @@ def test_the_sweep_is_scheduled_each_night(stack: Stack) -> None:
     wanted = {"deployments": {"name": {"any_": ["sweep"]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
 
     def times() -> set[str]:
-        runs = httpx.post(f"{stack.prefect}/api/flow_runs/filter", json=wanted).raise_for_status().json()
+        runs = stack.client.post(f"{stack.prefect}/api/flow_runs/filter", json=wanted).raise_for_status().json()
         return {run["expected_start_time"] for run in runs}
 
     wait_until(lambda: len(times()) > 1, patience=240)
@@ -173,24 +172,24 @@ def test_the_line_that_is_printed_stages_the_measurement_set(stack: Stack) -> No
 
 
 def test_nothing_is_told_to_anybody_outside(stack: Stack) -> None:
-    assert httpx.get(f"{stack.prefect}/api/admin/settings").json()["server"]["analytics_enabled"] is False
+    assert stack.client.get(f"{stack.prefect}/api/admin/settings").json()["server"]["analytics_enabled"] is False
 
 
 def test_a_work_queue_can_be_paused_in_prefect(stack: Stack) -> None:
     queues = f"{stack.prefect}/api/work_pools/staging/queues"
-    httpx.post(queues, json={"name": "of-a-test"}).raise_for_status()
+    stack.client.post(queues, json={"name": "of-a-test"}).raise_for_status()
     try:
         for is_paused in (True, False):
-            httpx.patch(f"{queues}/of-a-test", json={"is_paused": is_paused}, timeout=30).raise_for_status()
-            queue = httpx.get(f"{queues}/of-a-test").json()
+            stack.client.patch(f"{queues}/of-a-test", json={"is_paused": is_paused}).raise_for_status()
+            queue = stack.client.get(f"{queues}/of-a-test").json()
             # Its status is another matter: a worker's poll that was on its way marks it ready, paused or not.
             assert queue["is_paused"] is is_paused
     finally:
-        httpx.delete(f"{queues}/of-a-test", timeout=90).raise_for_status()
+        stack.client.delete(f"{queues}/of-a-test").raise_for_status()
 
 
 def test_a_chosen_storage_area_counts(stack: Stack) -> None:
-    blocks = httpx.get(f"{stack.prefect}/api/block_types/slug/storage-area/block_documents").json()
+    blocks = stack.client.get(f"{stack.prefect}/api/block_types/slug/storage-area/block_documents").json()
     by_name = {block["name"]: block["id"] for block in blocks}
     assert sorted(by_name) == ["source", "user"]
     form = {
@@ -212,7 +211,7 @@ def test_cancelling_in_prefect_cancels_the_copy_and_leaves_nothing(stack: Stack)
     stack.wait_for(flow_run_id, "RUNNING")
     wait_until(lambda: any(stack.user_area.glob(".stager-*")))
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-    httpx.post(f"{stack.prefect}/api/flow_runs/{flow_run_id}/set_state", json=cancelling).raise_for_status()
+    stack.client.post(f"{stack.prefect}/api/flow_runs/{flow_run_id}/set_state", json=cancelling).raise_for_status()
     stack.wait_for(flow_run_id, "CANCELLED")
     record = next(row for row in stack.records() if row["flow_run_id"] == flow_run_id)
     assert record["status"] == "cancelled"

@@ -58,6 +58,6 @@ def test_gfal_brings_files_online_and_their_bytes_are_there(stack: Stack, gfal: 
     wait_until(lambda: gfal("poll", urls=urls, token=token) == [None] * len(urls), patience=90)
     for name in NAMES:
         assert (stack.user_area / name).read_bytes() == (stack.storage / name).read_bytes()
-    record = httpx.get(f"{stack.http}/requests/{token}").json()
+    record = stack.client.get(f"{stack.http}/requests/{token}").json()
     assert (record["status"], record["method"], bool(record["flow_run_id"])) == ("completed", "local_copy", True)
     assert gfal("release", urls=urls, token=token) == [None] * len(urls)

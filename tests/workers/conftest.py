@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,13 @@ class Worker:
         return [self.self_, *self.self_.children(recursive=True)]
 
     def fork_server(self) -> psutil.Process:
-        return max(self.self_.children(), key=lambda process: len(process.children()))
+        """Return the worker's child that has the most children, once it has a child."""
+        return eventually(self._most_children)
+
+    def _most_children(self) -> psutil.Process | None:
+        with suppress(psutil.NoSuchProcess):  # one that ends in between
+            return max(self.self_.children(), key=lambda process: len(process.children()), default=None)
+        return None
 
     def ready(self, count: int) -> list[psutil.Process]:
         """Return the children once there are as many."""
