@@ -73,6 +73,7 @@ class Stack:
             "PREFECT_SERVER_UI_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "5" if self.worker_type == "warm" else "1",
             "STAGER_USERS_FILE": str(self.folder / "users.toml"),
+            "TMPDIR": str(self.folder),  # what is killed leaves its own temporary folders
             "STAGER_WAIT": "0",
         }
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -144,20 +145,21 @@ class Pool:
     ) -> Iterator[Worker]:
         """Run a worker until the end of the block; whatever it has left behind is ended too."""
         arguments = [*command, "worker", "start", "--pool", self.name, "--type", "warm", "--name", "w", *options]
-        with (self.folder / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env={**self.prefect.environment, **environment},
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-            )
-        worker = Worker(psutil.Process(process.pid), process, self)
-        try:
-            eventually(lambda: "started!" in worker.output)
-            yield worker
-        finally:
-            worker.clean_up()
+        with tempfile.TemporaryDirectory() as temporary:  # what is killed leaves its own temporary folders
+            with (self.folder / "worker.log").open("ab") as log:
+                process = subprocess.Popen(
+                    [sys.executable, *arguments],
+                    env={**self.prefect.environment, "TMPDIR": temporary, **environment},
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.folder,
+                )
+            worker = Worker(psutil.Process(process.pid), process, self)
+            try:
+                eventually(lambda: "started!" in worker.output)
+                yield worker
+            finally:
+                worker.clean_up()
 
 
 @dataclass
