@@ -154,7 +154,7 @@ class Site:
 
         def have_ended() -> bool:
             runs[:] = self.ask("task_runs/filter", wanted)
-            return [run["state_type"] in {"COMPLETED", "FAILED"} for run in runs].count(True) >= count
+            return sum(run["state_type"] in {"COMPLETED", "FAILED"} for run in runs) >= count
 
         self.eventually(have_ended)
         return [(run["name"][: -len("-abc")], run["run_count"]) for run in runs]

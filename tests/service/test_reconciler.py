@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 
-def record(door: ServedDoor, method: str = "local_copy", username: str = "alice") -> str:
-    """Record a request that nobody hands to Prefect."""
+def record(
+    door: ServedDoor, method: str = "local_copy", username: str = "alice", flow_run_id: str | None = None
+) -> str:
+    """Record a request that nobody hands to Prefect, or that somebody has."""
     items = (StagingItem(source="a", destination="b"),)
-    return create_request(door.database, StagingRequest(method=method, username=username, items=items)).id
+    request = StagingRequest(method=method, username=username, items=items)
+    return create_request(door.database, request, flow_run_id=flow_run_id).id
 
 
 def running(door: ServedDoor, prefect: PrefectServer, *, alive_for: float = 0.0) -> tuple[str, str]:
@@ -237,8 +240,7 @@ def test_a_run_that_prefect_refuses_closes_the_request_with_prefects_words(
 def test_a_request_that_another_process_handed_over_is_not_handed_over_again(
     door: ServedDoor, prefect: PrefectServer
 ) -> None:
-    request = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),))
-    request_id = create_request(door.database, request, flow_run_id="00000000-0000-0000-0000-000000000000").id
+    request_id = record(door, flow_run_id="00000000-0000-0000-0000-000000000000")
 
     seen = door.eventually(request_id, is_final)  # Prefect does not know that run
 

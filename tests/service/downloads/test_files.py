@@ -277,7 +277,9 @@ def test_a_client_that_hangs_up_closes_the_record_with_what_it_took(shelf: Shelf
     client.sendall(f"GET {shelf.address(file.name)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     taken_by_client = b""
     while b"\r\n\r\n\0" not in taken_by_client:  # the head, and something of the file
-        taken_by_client += client.recv(65536)
+        more = client.recv(65536)
+        assert more, taken_by_client
+        taken_by_client += more
     client.close()
 
     found = shelf.record(file.name, lambda row: row["status"] == "cancelled")

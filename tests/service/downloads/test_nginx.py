@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.ports import NO_PREFECT, free_port
+from tests.service.downloads.conftest import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,27 +77,8 @@ def put(door: ServedDoor, name: str, data: bytes) -> bytes:
     return data
 
 
-def put_zeros(door: ServedDoor, name: str, size_bytes: int) -> Path:
-    """Put a file that takes no room."""
-    path = door.source / name
-    with path.open("wb") as stream:
-        stream.truncate(size_bytes)
-    return path
-
-
 def download(door: ServedDoor, source: str, status: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for summary in door.client.get("/requests", params={"method": "direct_download"}).json()["requests"]:
-            found = door.request(summary["request_id"])
-            if found["items"][0]["source"] == source and found["status"] == status:
-                return found
-        time.sleep(0.05)
-    pytest.fail(f"no download of {source} is {status}")
-
-
-def record(door: ServedDoor, source: str, status: str) -> dict[str, object]:
-    return dict(download(door, source, status)["items"][0])
+    return Shelf(door).record(source, lambda row: row["status"] == status)
 
 
 @pytest.mark.parametrize("name", ["plain", "odd\nname", 'a "quoted" 100% naïve ?#&;', "deep/file", "deep/stream"])
@@ -113,7 +95,7 @@ def test_nginx_sends_a_large_file_with_our_headers_and_the_record_closes(
     for header in ("etag", "last-modified", "content-disposition", "content-length"):
         assert answer.headers[header] == direct.headers[header]
     assert not [header for header in answer.headers if header.startswith(("x-accel", "x-stager"))]
-    item = record(door_behind_nginx, name, "completed")
+    [item] = download(door_behind_nginx, name, "completed")["items"]
     assert item["progress"] == {"bytes_done": LARGE, "files_done": 1}
 
 
@@ -129,7 +111,7 @@ def test_a_large_file_has_the_headers_of_any_other_answer(
         settings = {"STAGER_CORS_ORIGINS": f'["{origin}"]', "STAGER_PUBLIC_URL": "https://staging.example.org", **more}
         url = f"sqlite:///{folder}/records.db"
         with serve(folder, database_url=url, prefect_api=NO_PREFECT, **settings) as door:
-            os.utime(put_zeros(door, "large", LARGE), (1e9, 1e9))
+            os.utime(Shelf(door).sparse("large", LARGE), (1e9, 1e9))
             with in_front_of(door.url, folder) if more else nullcontext(door.client) as client:
                 answer = client.get("/files/source/large", headers=asked)
         assert answer.status_code == (206 if span else 200)
@@ -163,9 +145,9 @@ def test_nothing_but_a_download_is_closed_by_what_nginx_says(
     request_id = door_behind_nginx.ask().json()["request_id"]
     word = f"/internal/sent/{request_id}?bytes_sent=0&is_whole=OK"
     assert door_behind_nginx.client.post(word).status_code == 204
-    put_zeros(door_behind_nginx, "closed-later", LARGE)
+    Shelf(door_behind_nginx).sparse("closed-later", LARGE)
     front.get("/files/source/closed-later")
-    record(door_behind_nginx, "closed-later", "completed")  # what came before it is on record, too
+    download(door_behind_nginx, "closed-later", "completed")  # what came before it is on record, too
 
     assert door_behind_nginx.request(request_id)["status"] == "submitted"
     assert front.post(word).status_code == 404
@@ -208,18 +190,18 @@ def test_conditions_and_ranges_are_the_same_through_nginx(
 
 def test_a_client_of_nginx_that_hangs_up_closes_the_record(front: httpx.Client, door_behind_nginx: ServedDoor) -> None:
     size = 256 * 1024 * 1024
-    put_zeros(door_behind_nginx, "hung-up", size)
+    Shelf(door_behind_nginx).sparse("hung-up", size)
     with front.stream("GET", "/files/source/hung-up") as answer:
         next(answer.iter_raw(65536))
 
-    taken = record(door_behind_nginx, "hung-up", "cancelled")["progress"]
+    taken = download(door_behind_nginx, "hung-up", "cancelled")["items"][0]["progress"]
     assert isinstance(taken, dict)
     assert 0 < taken["bytes_done"] < size
 
 
 def test_what_nginx_sends_goes_on_when_it_is_cancelled(front: httpx.Client, door_behind_nginx: ServedDoor) -> None:
     size = 64 * 1024 * 1024
-    put_zeros(door_behind_nginx, "goes-on", size)
+    Shelf(door_behind_nginx).sparse("goes-on", size)
     with front.stream("GET", "/files/source/goes-on") as answer:
         blocks = answer.iter_raw(65536)
         taken = len(next(blocks))
@@ -229,7 +211,7 @@ def test_what_nginx_sends_goes_on_when_it_is_cancelled(front: httpx.Client, door
         taken += sum(map(len, blocks))
 
     assert (status, taken) == (202, size)
-    record(door_behind_nginx, "goes-on", "completed")
+    download(door_behind_nginx, "goes-on", "completed")
 
 
 def test_a_link_that_is_swapped_under_nginx_leads_nobody_out(
