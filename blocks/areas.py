@@ -54,8 +54,12 @@ _all_known = TypeAdapter(dict[str, _Known])
 def areas_of(settings: Settings) -> tuple[StorageArea, ...]:
     """Return the areas that the environment defines: the demo's two storages."""
     seen_at = settings.source_path_for_users
-    source = StorageArea(name="source", path=settings.source_storage_path, path_for_users=seen_at)
-    user = StorageArea(name="user", path=settings.target_storage_path, per_user=True)
+    source = StorageArea(
+        name="source", path=settings.source_storage_path, path_for_users=seen_at, read_as=settings.source_read_as
+    )
+    user = StorageArea(
+        name="user", path=settings.target_storage_path, per_user=True, read_as=settings.target_read_as
+    )
     return (source, user)
 
 

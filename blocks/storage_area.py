@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from prefect.blocks.core import Block
 from pydantic import Field, field_validator
@@ -26,6 +27,9 @@ area = resolve_area("source")
     path: Path = Field(description="Where it is mounted in the processes that stage: an absolute path.")
     path_for_users: Path | None = Field(None, description="Where users see it, when not at the same path.")
     per_user: bool = Field(default=False, description="Paths are relative to a folder of the user's name in it.")
+    read_as: Literal["user", "service"] = Field(
+        "user", description="Whose rights it is read with: service where users cannot enter it; its modes do not count."
+    )
     seeded_from: str | None = Field(
         None, description="What the site's settings said when they last wrote this block. Leave it as it is."
     )
@@ -40,4 +44,4 @@ area = resolve_area("source")
 
     def area(self, name: str) -> StorageArea:
         """Return the area that the block describes."""
-        return StorageArea(name=name, path=self.path, path_for_users=self.path_for_users, per_user=self.per_user)
+        return StorageArea(name=name, **self.model_dump(include=StorageArea.model_fields.keys() - {"name"}))

@@ -22,6 +22,7 @@
     │   ├── DestinationExists        DestinationDiffers     DestinationBusy (retryable)
     │   ├── DestinationNotWritable   NoSpace                DestinationTampered
     │   ├── HardLinkImpossible       QuotaExceeded (a NoSpace)
+    │   ├── UserFolderMissing
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
@@ -480,6 +481,14 @@ class DestinationNotWritable(DestinationError):
     mended_by = "operator"
     http_status = 403
     template = "Destination cannot be written: {path}: {reason}"
+
+
+class UserFolderMissing(DestinationError):
+    """The user has no folder in the area, and the service may not make one there."""
+
+    mended_by = "operator"
+    http_status = 403
+    template = "There is no folder {path}, and it cannot be made ({reason}): whoever runs the storage makes it"
 
 
 class NoSpace(DestinationError):

@@ -12,7 +12,7 @@ import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -124,6 +124,9 @@ class StorageArea(Frozen):
     path: Path = Field(description="Where it is mounted here: an absolute path.")
     path_for_users: Path | None = Field(None, description="Where users see it, when not at the same path.")
     per_user: bool = Field(default=False, description="Paths are relative to a folder of the user's name in it.")
+    read_as: Literal["user", "service"] = Field(
+        "user", description="Whose rights it is read with; `service` where users cannot enter it: its modes do not count."
+    )
 
 
 class StagingItem(Frozen):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,7 +24,16 @@ def _read_only(mode: int) -> int:
     return mode
 
 
+def _for_its_owner(mode: int) -> int:
+    if mode & 0o700 != 0o700 or mode & ~0o2777 or mode & 0o002:
+        message = f"{mode:04o} is no mode of a folder that its owner uses and not everybody writes"
+        raise ValueError(message)
+    return mode
+
+
 ReadOnlyMode = Annotated[int, BeforeValidator(_octal), AfterValidator(_read_only)]
+FolderMode = Annotated[int, BeforeValidator(_octal), AfterValidator(_for_its_owner)]
+ReadAs = Literal["user", "service"]
 
 
 class Settings(BaseSettings):
@@ -78,6 +87,17 @@ class Settings(BaseSettings):
     )
     file_mode: ReadOnlyMode = Field(0o400, description="Permission bits of a staged file, in octal.")
     directory_mode: ReadOnlyMode = Field(0o500, description="Permission bits of a staged directory, in octal.")
+    folder_mode: FolderMode = Field(
+        0o700, description="Permission bits of a folder that is made for a user, or on the way to a destination, in octal."
+    )
+    source_read_as: ReadAs = Field(
+        "user",
+        description="Whose rights the source storage is read with: `user`, or `service` where users cannot enter it.",
+    )
+    target_read_as: ReadAs = Field("user", description="Whose rights the users' areas are read with, likewise.")
+    mover_silence: float = Field(
+        60.0, gt=0, description="How long what moves a user's files may say nothing, in seconds; then it is ended."
+    )
     wait: float = Field(
         60.0,
         ge=0,

@@ -1,8 +1,10 @@
 """A user's path is confined by directory descriptors, never by strings."""
 
 from stager.paths.beneath import Symlinks, open_beneath
-from stager.paths.directory import Descriptor, make_directories, open_area, open_location
-from stager.paths.location import RESERVED_PREFIX, Location, locate
+from stager.paths.descriptor import Descriptor
+from stager.paths.directory import make_directories, open_area, open_location, open_root
+from stager.paths.home import make_home, open_home
+from stager.paths.location import RESERVED_PREFIX, Location, locate, user_folder
 
 __all__ = [
     "RESERVED_PREFIX",
@@ -11,7 +13,11 @@ __all__ = [
     "Symlinks",
     "locate",
     "make_directories",
+    "make_home",
     "open_area",
     "open_beneath",
+    "open_home",
     "open_location",
+    "open_root",
+    "user_folder",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stager.errors import InvalidPath, PathOutsideArea
+from stager.paths.descriptor import Descriptor
 
 MAX_PATH_BYTES = 4096
 MAX_NAME_BYTES = 255
@@ -15,10 +16,16 @@ RESERVED_PREFIX = b".stager-"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place beneath an area's root: names only, none of them ``.`` or ``..``."""
+    """A place beneath a root, an area's or a user's folder: names only, none of them ``.`` or ``..``.
+
+    ``held`` is the root where it is open already: a user's folder is entered
+    by it, whatever its area lets users do, and whatever its name leads to by
+    then. Without it, the root is opened by its path.
+    """
 
     root: Path
     parts: tuple[bytes, ...]
+    held: Descriptor | None = field(default=None, compare=False, repr=False)
 
     @property
     def display(self) -> str:
@@ -28,7 +35,7 @@ class Location:
     @property
     def parent(self) -> Location:
         """The folder that it is in; the root's is the root."""
-        return Location(self.root, self.parts[:-1])
+        return replace(self, parts=self.parts[:-1])
 
     @property
     def name(self) -> bytes:
@@ -36,8 +43,8 @@ class Location:
         return self.parts[-1] if self.parts else b""
 
 
-def locate(root: Path, text: str, *, inside: str | None = None, may_be_absolute: bool = False) -> Location:
-    """Return the place that a user's path names in an area, by lexical rules alone.
+def locate(root: Path, text: str, *, held: Descriptor | None = None, may_be_absolute: bool = False) -> Location:
+    """Return the place that a user's path names beneath a root, by lexical rules alone.
 
     Empty and ``.`` components say nothing and are dropped; ``..`` is never
     resolved but refused, because with symbolic links it means another place
@@ -46,40 +53,46 @@ def locate(root: Path, text: str, *, inside: str | None = None, may_be_absolute:
     Parameters
     ----------
     root
-        Where the area is mounted: the operator's, trusted.
+        Where the area is mounted, or the user's folder in it (`user_folder`).
     text
         The path; bytes that are not UTF-8 appear in it as lone surrogates (PEP 383).
-    inside
-        One folder of the area that the path is relative to: a user's.
+    held
+        The root, where it is open already.
     may_be_absolute
-        An absolute path is taken when it lies inside the area (and the folder).
+        An absolute path is taken when it lies beneath the root.
 
     Raises
     ------
     InvalidPath
         Empty, nothing but dots and slashes, a NUL, over 4096 bytes, a name over 255 bytes.
     PathOutsideArea
-        A ``..``, or an absolute path that is not allowed or not inside.
+        A ``..``, or an absolute path that is not allowed or not beneath.
     """
-    base = () if inside is None else (_folder(inside),)
     parts = _components(_encoded(text))
     if b".." in parts:
         raise PathOutsideArea(text, str(root))
     if text.startswith("/"):
-        prefix = (*_components(os.fsencode(root)), *base)
+        prefix = _components(os.fsencode(root))
         if not may_be_absolute or parts[: len(prefix)] != prefix:
             raise PathOutsideArea(text, str(root))
         parts = parts[len(prefix) :]
     if not parts:
         raise InvalidPath(text, "it names nothing")
-    return Location(root, (*base, *parts))
+    return Location(root, parts, held)
 
 
-def _folder(name: str) -> bytes:
-    folder = _encoded(name)
+def user_folder(area: Path, username: str) -> Path:
+    """Return where a user's folder in an area is: what they name there lies beneath it.
+
+    Raises
+    ------
+    InvalidPath
+        The name is not that of one folder.
+    """
+    folder = _encoded(username)
     if b"/" in folder or folder in (b".", b".."):
-        raise InvalidPath(name, "it is not the name of a folder")
-    return folder
+        raise InvalidPath(username, "it is not the name of a folder")
+    return area / os.fsdecode(folder)
 
 
 def _encoded(text: str) -> bytes:

@@ -1,0 +1,99 @@
+"""A user's folder in an area: where their paths begin, and what they cannot leave.
+
+It is entered by a descriptor, whatever the area lets its users do: the
+service opens it, and hands it to who works with the user's rights. The
+folder's own modes count.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from stager.errors import UserFolderMissing
+from stager.paths.descriptor import Descriptor
+from stager.paths.directory import open_area
+from stager.paths.location import user_folder
+
+# It may be a user's alone: only a look is needed to enter it later.
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+_WRITABLE_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_UNFINISHED = stat.S_ISVTX  # means nothing where only the owner may write: nobody else sets it so
+# mkdir(2), chown(2): a storage that lets root do neither, as NFS with root_squash.
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def open_home(area: Path, username: str) -> Descriptor:
+    """Open a user's folder; it is no link.
+
+    Raises
+    ------
+    OSError
+        As open(2): ENOENT where there is none, ELOOP or ENOTDIR where it is no folder.
+    """
+    name = user_folder(area, username).name
+    with open_area(area) as root:
+        return Descriptor(os.open(name, _FOLDER, dir_fd=root.fd))
+
+
+def make_home(area: Path, username: str, *, uid: int, gid: int, mode: int) -> Descriptor:
+    """Open a user's folder, made and given to them where there is none.
+
+    Parameters
+    ----------
+    uid, gid
+        Whose it becomes where it is made; -1 leaves the running account.
+    mode
+        Its permission bits where it is made.
+
+    Raises
+    ------
+    UserFolderMissing
+        There is none, and the storage does not let this account make one and give it away.
+    OSError
+        As open(2) and mkdir(2).
+    """
+    folder = user_folder(area, username)
+    with open_area(area) as root:
+        try:
+            with suppress(FileExistsError):
+                _make(root.fd, folder.name)
+            _finish(root.fd, folder.name, uid=uid, gid=gid, mode=mode)
+            return Descriptor(os.open(folder.name, _FOLDER, dir_fd=root.fd))
+        except OSError as error:
+            if error.errno in _REFUSED:
+                raise UserFolderMissing(str(folder), os.strerror(error.errno)) from error
+            raise
+
+
+def _make(area: int, name: str) -> None:
+    """Make a folder that shows that it is not finished, unless one is there."""
+    try:
+        os.stat(name, dir_fd=area, follow_symlinks=False)
+    except FileNotFoundError:
+        os.mkdir(name, stat.S_IRWXU | _UNFINISHED, dir_fd=area)
+
+
+def _finish(area: int, name: str, *, uid: int, gid: int, mode: int) -> None:
+    """Give a folder that was just made its owner, also when who made it was killed before that.
+
+    It must be empty and ours: it may have been exchanged since it was made.
+    One that cannot be given away is removed.
+    """
+    status = os.stat(name, dir_fd=area, follow_symlinks=False)
+    is_unfinished = status.st_mode & (_UNFINISHED | _WRITABLE_TO_OTHERS) == _UNFINISHED
+    if not stat.S_ISDIR(status.st_mode) or not is_unfinished or status.st_uid not in (os.geteuid(), uid):
+        return
+    with Descriptor(os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=area)) as made:
+        if os.listdir(made.fd):  # noqa: PTH208 - a descriptor has no path
+            return
+        try:
+            os.fchown(made.fd, uid, gid)
+            os.fchmod(made.fd, mode)
+        except PermissionError:
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=area)
+            raise
