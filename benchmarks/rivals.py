@@ -24,10 +24,10 @@ def ours(
 ) -> None:
     """Survey, transfer, seal, flush and publish, as a flow does."""
     there, here = locate(source.parent, source.name), locate(destination.parent, destination.name)
-    mine = engine.Ownership(uid=None, gid=None)
+    mine = engine.Modes()
     control = engine.Control(lambda _bytes, _files: None, threading.Event())
     survey = engine.survey(there)
-    staged = engine.transfer(there, here, survey=survey, ownership=mine, control=control, known=known, on_file=on_file)
+    staged = engine.transfer(there, here, survey=survey, modes=mine, control=control, known=known, on_file=on_file)
     engine.seal(staged)
     engine.flush([staged])
     engine.publish(staged, replace=False, confirm=lambda: None)

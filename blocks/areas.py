@@ -57,9 +57,7 @@ def areas_of(settings: Settings) -> tuple[StorageArea, ...]:
     source = StorageArea(
         name="source", path=settings.source_storage_path, path_for_users=seen_at, read_as=settings.source_read_as
     )
-    user = StorageArea(
-        name="user", path=settings.target_storage_path, per_user=True, read_as=settings.target_read_as
-    )
+    user = StorageArea(name="user", path=settings.target_storage_path, per_user=True, read_as=settings.target_read_as)
     return (source, user)
 
 

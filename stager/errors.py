@@ -15,6 +15,7 @@
     │   ├── DownloadNotRetried       RequestNotEnded        RequestArriving (retryable)
     │   ├── InvalidManifest          SharedDestination      MalformedCall
     │   ├── MixedStage               FileNotInRequest       ForeignPage
+    │   ├── ForeignRequest
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -27,6 +28,8 @@
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
     ├── RunLost                      the run ended, or fell silent, before it was done (retryable)
+    ├── MoverNotStarted              no process could be started with the user's rights
+    ├── MoverLost                    that process ended, or fell silent, before it was done
     ├── PodImpossible                no pod can do it as the cluster is
     ├── Cancelled                    somebody asked to stop
     │   └── DeadlinePassed           the request itself did, by its deadline
@@ -160,6 +163,15 @@ class WrongAccount(RequestError):
         super().__init__(f"this run has the account with uid {uid}, which is not {username}'s: ask by API instead")
         self.username = username
         self.uid = uid
+
+
+class ForeignRequest(RequestError):
+    """A run was given a request of another user than its own."""
+
+    http_status = 403
+
+    def __init__(self, request_id: str, username: str) -> None:
+        super().__init__(f"Request {readable(request_id)} is another user's: its run is for {readable(username)} alone")
 
 
 class IdempotencyConflict(RequestError):
@@ -548,6 +560,25 @@ class RunLost(StagingError):
     mended_by = "nobody"
     http_status = 503
     retryable = True
+
+
+class MoverNotStarted(StagingError):
+    """No process could be started with the user's rights."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"No process could be started with the rights of {readable(name)}: {readable(reason)} "
+            "(a service that is root needs CAP_SETUID and CAP_SETGID)"
+        )
+
+
+class MoverLost(StagingError):
+    """The process that had the user's rights ended, or fell silent, before it was done."""
+
+    mended_by = "you"
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"The process that stages with the rights of {readable(name)} {readable(what)}")
 
 
 class PodImpossible(StagingError):

@@ -125,7 +125,8 @@ class StorageArea(Frozen):
     path_for_users: Path | None = Field(None, description="Where users see it, when not at the same path.")
     per_user: bool = Field(default=False, description="Paths are relative to a folder of the user's name in it.")
     read_as: Literal["user", "service"] = Field(
-        "user", description="Whose rights it is read with; `service` where users cannot enter it: its modes do not count."
+        "user",
+        description="Whose rights it is read with; `service` where users cannot enter it: its modes do not count.",
     )
 
 

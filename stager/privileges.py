@@ -8,11 +8,12 @@ import os
 import platform
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
 
-_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 2, 3, 8, 38
+_PR_GET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 3, 38
 _CAPABILITY_VERSION = 0x20080522  # the third, since Linux 2.6.26
 # The C library's setgroups changes all threads; the system call changes one.
 _SETGROUPS = {"x86_64": 116, "aarch64": 159}.get(platform.machine())
@@ -53,69 +54,40 @@ class _Sets(ctypes.Structure):
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
-def become(account: Account, *, keep: Collection[Capability] = ()) -> None:
+@dataclass(frozen=True)
+class Ids:
+    """An account by its numbers."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+def become(account: Account) -> None:
     """Turn this process, which is root's, into one of a user's: uid, gid and groups, for good.
 
-    Nothing that it executes gets more again. Like any process that changed
-    its user, it cannot be traced by that user: what it holds in memory stays
-    out of their reach.
-
-    Parameters
-    ----------
-    keep
-        What the calling thread, and those that it will start, may still do
-        of root's. Other threads keep nothing.
+    It keeps nothing of root's, and nothing that it executes gets it again.
+    Like any process that changed its user, it cannot be traced by that user.
 
     Raises
     ------
-    PermissionError
+    OSError
         We may not: not root, or a root without CAP_SETUID and CAP_SETGID.
 
     Notes
     -----
-    capabilities(7), credentials(7); prctl(2): a change of the user clears the
-    signal at the parent's death, which is therefore set anew.
+    capabilities(7), credentials(7), prctl(2).
     """
-    at_death = ctypes.c_int()
-    _check(_libc.prctl(_PR_GET_PDEATHSIG, ctypes.byref(at_death), 0, 0, 0))
-    _check(_libc.prctl(_PR_SET_KEEPCAPS, 1 if keep else 0, 0, 0, 0))
     os.setgroups(account.groups)
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)
-    kept = sum(1 << capability for capability in keep)
-    sets = (_Sets * 2)(_Sets(kept, kept, 0), _Sets())
-    _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION, 0)), sets))
+    _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION, 0)), (_Sets * 2)()))
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, at_death.value, 0, 0, 0))
 
 
 def is_kept_from_its_user() -> bool:
     """Tell whether this process became its user: then they cannot trace it, but could trace what it starts."""
     return os.geteuid() != 0 and _libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 1
-
-
-@contextmanager
-def seen_as(account: Account) -> Iterator[None]:
-    """Let the kernel judge what a user may do while the body runs, by their effective uid, gid and groups.
-
-    Raises
-    ------
-    PermissionError
-        We may not be anybody else.
-    """
-    at_death = ctypes.c_int()
-    _check(_libc.prctl(_PR_GET_PDEATHSIG, ctypes.byref(at_death), 0, 0, 0))
-    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
-    try:
-        os.setgroups(account.groups)
-        os.setegid(account.gid)
-        os.seteuid(account.uid)
-        yield
-    finally:
-        os.seteuid(uid)
-        os.setegid(gid)
-        os.setgroups(groups)
-        _check(_libc.prctl(_PR_SET_PDEATHSIG, at_death.value, 0, 0, 0))
 
 
 @contextmanager
@@ -155,6 +127,14 @@ def reading_as(account: Account, *, roots: Collection[Path] = ()) -> Iterator[No
                 _set_groups(groups)
         except OSError:
             os.abort()
+
+
+@contextmanager
+def linking_as(account: Account) -> Iterator[None]:
+    """Let this thread link files while the body runs, with a user's rights but for whose the file is (CAP_FOWNER)."""
+    with reading_as(account):
+        _raise(Capability.CAP_FOWNER)
+        yield
 
 
 def needed_to_reach(roots: Collection[Path]) -> set[Capability]:

@@ -88,7 +88,8 @@ class Settings(BaseSettings):
     file_mode: ReadOnlyMode = Field(0o400, description="Permission bits of a staged file, in octal.")
     directory_mode: ReadOnlyMode = Field(0o500, description="Permission bits of a staged directory, in octal.")
     folder_mode: FolderMode = Field(
-        0o700, description="Permission bits of a folder that is made for a user, or on the way to a destination, in octal."
+        0o700,
+        description="Permission bits of a folder that is made for a user, or on the way to a destination, in octal.",
     )
     source_read_as: ReadAs = Field(
         "user",

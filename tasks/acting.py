@@ -1,87 +1,75 @@
-"""Whose rights a run works with: the user's own, wherever the destination allows it.
+"""Whose rights a run's files are touched with: the user's own, by a mover that is the user.
 
-A run that root started makes the user's folder if there is none, and then
-becomes the user for good, before it touches a file. Two things it may keep of
-root's, by their names: reading and searching (CAP_DAC_READ_SEARCH) where an
-area as a whole is closed to users, so that they get at it through us alone,
-and giving the source's file a second name (CAP_FOWNER) for hard links.
-It stays root where the user may not write: what is staged there
-is written by root and given to the user.
+The run itself stays the service's account. Of root's it does what is named
+here: it makes the user's own folder, opens it, and hands it over.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from importlib import import_module
+from pathlib import Path
 
+from stager.errors import destination_error
 from stager.identity import Identity
-from stager.methods import StagingMethod
-from stager.methods.by_rename import PublishedByRename
-from stager.paths import make_directories
-from stager.privileges import Capability, become, needed_to_reach, seen_as
-from stager.records import Database
-from tasks.resolve import Resolver
-
-# What is imported while a run is under way. Python's own folder may be closed
-# to the user, so all of it comes before.
-LATE = (
-    "anyio._backends._asyncio",
-    "graphviz",
-    "prefect.concurrency.services",
-    "prefect.task_engine",
-    "prefect.utilities.visualization",
-    "sqlalchemy.dialects.mysql.pymysql",
-    "sqlalchemy.dialects.sqlite",
-    "websockets.asyncio.client",
-)
+from stager.models import StorageArea
+from stager.mover import Mover, start_mover
+from stager.paths import Descriptor, make_home, user_folder
+from stager.settings import get_settings
 
 
-def act_for(method: StagingMethod, resolvers: Sequence[Resolver], database: Database) -> str:
-    """Become the user of a run, if that is possible, and return in words who acts.
+class Acting:
+    """A user's folders, and their mover: started when it is first needed, and again where it was lost."""
 
-    Parameters
-    ----------
-    resolvers
-        Of the requests that the run carries.
-    database
-        The records, which go on being reachable.
-    """
-    identity = resolvers[0].identity
-    if os.geteuid() != 0 or identity.uid == 0:
-        return identity.acting_as
-    if not isinstance(method, PublishedByRename) or len({one.identity for one in resolvers}) > 1:
-        return f"root for {identity.acting_as}"
-    try:
-        keep = _needed(identity, resolvers)
-    except OSError as error:  # a root that may be nobody else, or a folder that no item can go to either
-        return f"root for {identity.acting_as} ({error.strerror})"
-    if keep is None:
-        return f"root for {identity.acting_as}, who may not write there"
-    keep |= method.privileges
-    database.hold()
-    import_late()
-    become(identity, keep=keep)
-    return " with ".join([identity.acting_as, *sorted(capability.name for capability in keep)])
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        # A root that is not the user can become them; whoever else stays what it is.
+        self._account = identity if os.geteuid() == 0 and identity.uid != 0 else None
+        self._roots: dict[Path, Descriptor] = {}
+        self._linked_from: set[Path] = set()
+        self._mover: Mover | None = None
 
+    def enter(self, *, source: StorageArea, destination: StorageArea) -> None:
+        """Open the user's folders in two areas, made where there are none.
 
-def import_late() -> None:
-    """Import what would else be imported while a run is under way."""
-    for name in LATE:
-        with suppress(ImportError):  # then nothing will ask for it
-            import_module(name)
+        Raises
+        ------
+        UserFolderMissing
+            There is none in an area, and its storage lets nobody make one.
+        DestinationError, StorageFault
+            The area is not there, or what has the folder's name is none.
+        """
+        self._linked_from.add(source.path)
+        for area in (source, destination):
+            root = user_folder(area.path, self.identity.username)
+            if area.per_user and root not in self._roots:
+                try:
+                    self._roots[root] = self._home(area.path)
+                except OSError as error:
+                    raise destination_error(error, str(root)) from error
 
+    def _home(self, area: Path) -> Descriptor:
+        uid, gid = (self._account.uid, self._account.gid) if self._account else (-1, -1)
+        return make_home(area, self.identity.username, uid=uid, gid=gid, mode=get_settings().folder_mode)
 
-def _needed(identity: Identity, resolvers: Sequence[Resolver]) -> set[Capability] | None:
-    """Return what of root's it takes to reach the areas; None where the user may not write."""
-    homes = {resolver.home for resolver in resolvers}
-    roots = {resolver.source_root for resolver in resolvers} | {home.root for home in homes}
-    with ExitStack() as stack:
-        folders = [
-            stack.enter_context(make_directories(home, uid=identity.uid, gid=identity.gid, made=[])) for home in homes
-        ]
-        with seen_as(identity):
-            if not all(os.access(".", os.W_OK | os.X_OK, dir_fd=one.fd, effective_ids=True) for one in folders):
-                return None
-            return needed_to_reach(roots)
+    def mover(self) -> Mover:
+        """Return the user's mover.
+
+        Raises
+        ------
+        MoverNotStarted
+            There can be none.
+        """
+        if self._mover is None or self._mover.is_lost:
+            self._mover = start_mover(
+                self.identity.username,
+                self._account,
+                roots=self._roots,
+                linked_from=frozenset(self._linked_from),
+                silence=get_settings().mover_silence,
+            )
+        return self._mover
+
+    def close(self) -> None:
+        """Let the mover end."""
+        if self._mover is not None:
+            self._mover.close()

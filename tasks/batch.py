@@ -7,22 +7,20 @@ error says that a retry may help.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from stager.engine import Control
-from stager.errors import Cancelled, DestinationNotWritable, StagingError, UnforeseenError
+from stager.errors import Cancelled, StagingError
 from stager.methods import StagingMethod
-from stager.models import ManifestEntry
-from stager.records import manifest_of, manifest_writer, note_progress, note_waits, save_files, wait_for
+from stager.mover import Mover
+from stager.records import note_progress, note_waits, save_files, wait_for
+from tasks.acting import Acting
 from tasks.entry import Entry
+from tasks.following import Following
 from tasks.step import retry_delay
 from tasks.writer import Writer
-
-logger = logging.getLogger(__name__)
 
 
 class BatchFailed(StagingError):
@@ -41,26 +39,28 @@ class Batch:
     method: StagingMethod
     entries: list[Entry]
     writer: Writer
+    acting: Acting
+    _mover: Mover = field(init=False)
     _held: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> None:
         with ExitStack() as stack:
             self.entries = stack.enter_context(self.writer.of(self.entries))
-            for parent, uids in {(entry.item.destination.parent, entry.item.ownership.uids) for entry in self.entries}:
-                with suppress(DestinationNotWritable):  # the transfer says so, of its item alone
-                    self.method.sweep(parent, uids=uids)
+            self._mover = self.acting.mover()
+            stack.callback(self._mover.end)
+            # What cannot be swept, the transfer tells of, of its item alone.
+            self._mover.sweep(self.method.name, list({entry.item.destination.parent for entry in self.entries}))
+            self._mover.begin(self.method.name, {entry.file.id: entry.item for entry in self.entries})
             self._held = stack.pop_all()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         with self._held:
-            for entry in reversed(self.entries):  # folders made for several items go with the last
-                if entry.staged is not None and entry.published is None:
-                    self.method.discard(entry.staged)
             is_ours = isinstance(error, StagingError)
             for entry in self.pending() if is_ours else ():
                 entry.error = error  # type: ignore[assignment] # is_ours says that it is a StagingError
+            self._mover.end()
             self.save()
         return is_ours
 
@@ -68,8 +68,13 @@ class Batch:
         """Return the items that are neither done nor failed."""
         return [entry for entry in self.entries if entry.is_pending]
 
-    def each(self, name: str, step: Callable[[Entry], None], *, is_last_try: bool) -> None:
+    def each(self, step: str, follow: Callable[[Entry], Following], *, is_last_try: bool) -> None:
         """Do one step for every pending item that has not done it.
+
+        Parameters
+        ----------
+        follow
+            Gives what is done beside the mover's step of an item.
 
         Raises
         ------
@@ -78,9 +83,14 @@ class Batch:
         BatchFailed
             Nothing is left to go on with.
         """
-        todo = [entry for entry in self.pending() if name not in entry.steps_done]
-        errors = [self._attempt(name, step, entry, is_last_try=is_last_try) for entry in todo]
-        again = {e.file.request_id: error for e, error in zip(todo, errors, strict=True) if error is not None}
+        again: dict[str, StagingError] = {}
+        for entry, error in self._done(step, follow):
+            if error is None:
+                entry.steps_done.add(step)
+            elif error.retryable and not is_last_try:
+                again[entry.file.request_id] = error
+            else:
+                entry.error = error
         if again:
             waits = {request_id: wait_for(error) for request_id, error in again.items()}
             note_waits(self.writer.database, waits, kind="retrying", seconds=retry_delay())
@@ -89,29 +99,18 @@ class Batch:
         if failed and len(failed) == len(self.entries):
             raise BatchFailed(failed[0].message if len(failed) == 1 else f"all {len(failed)} items failed: {failed[0]}")
 
-    def _attempt(
-        self, name: str, step: Callable[[Entry], None], entry: Entry, *, is_last_try: bool
-    ) -> StagingError | None:
-        """Do a step for one item; return an error that is worth another try, keep one that is not."""
-        if entry.stopped.is_set():
-            entry.error = entry.stopped.error
-            return None
-        try:
-            step(entry)
-        except Cancelled:
-            error: StagingError = entry.stopped.error
-        except StagingError as raised:
-            error = raised
-        except Exception as raised:  # whatever it is, it is this item's alone
-            logger.exception("Unforeseen error at %s", entry.item.source.display)
-            error = UnforeseenError(raised)
-        else:
-            entry.steps_done.add(name)
-            return None
-        if error.retryable and not is_last_try:
-            return error
-        entry.error = error
-        return None
+    def _done(self, step: str, follow: Callable[[Entry], Following]) -> Iterator[tuple[Entry, StagingError | None]]:
+        """Have the mover do a step, and yield each item with the error that came of it."""
+        todo: dict[int, tuple[Entry, Following]] = {}
+        for entry in self.pending():
+            if entry.stopped.is_set():
+                entry.error = entry.stopped.error
+            elif step not in entry.steps_done:
+                todo[entry.file.id] = entry, follow(entry)
+        for item_id, outcome in self._mover.do(step, {one: follows.watch for one, (_, follows) in todo.items()}):
+            entry, follows = todo[item_id]
+            error = follows.settled(outcome)
+            yield entry, entry.stopped.error if isinstance(error, Cancelled) else error
 
     def flush(self) -> None:
         """Make everything that was transferred durable, before any of it is published.
@@ -119,45 +118,8 @@ class Batch:
         A flush that failed is not tried again: the kernel may have dropped the
         pages and would then report success (fsync(2), NOTES).
         """
-        pending = self.pending()
-        try:
-            self.method.flush(entry.transferred for entry in pending)
-        except StagingError as error:
-            for entry in pending:
-                entry.error = error
-
-    def control(self, entry: Entry) -> Control:
-        """Return what takes an item's progress and says when to stop."""
-
-        def note(bytes_done: int, files_done: int) -> None:
-            entry.bytes_done, entry.files_done = bytes_done, files_done
-
-        return Control(note, entry.stopped)
-
-    def attention(self, entry: Entry) -> Control:
-        """Return what only says when to stop."""
-        return Control(lambda _bytes, _files: None, entry.stopped)
-
-    @contextmanager
-    def manifest(self, entry: Entry) -> Iterator[Callable[[ManifestEntry], None]]:
-        """Give what writes down each file of a directory, or keeps a file's checksum."""
-        if entry.surveyed.kind != "directory":
-            yield entry.note
-            return
-        with manifest_writer(self.writer.database, entry.file, holder=self.writer.holder) as writer:
-            yield writer
-
-    def known_checksums(self, entry: Entry) -> Iterable[ManifestEntry] | None:
-        """Return the checksums of the very same source that its last delivery here has on record."""
-        last = entry.last_of_same_source
-        if last is None:
-            return None
-        if entry.surveyed.kind == "directory":
-            return manifest_of(self.writer.database, last.file_id)
-        if last.checksum is None:
-            return None
-        path = entry.file.local_path_on_storage
-        return [ManifestEntry(path=path, size_bytes=entry.surveyed.size_bytes, checksum=last.checksum)]
+        for entry, error in self._done("flush", Following):
+            entry.error = error
 
     def save(self) -> None:
         """Write down what became of the items."""

@@ -5,15 +5,11 @@ from __future__ import annotations
 from prefect import task
 
 from tasks.batch import Batch
-from tasks.entry import Entry
+from tasks.following import Following
 from tasks.step import STEP, is_last_try
 
 
 @task(name="check source", **STEP)
 def check_source(batch: Batch) -> None:
     """Look at every source, and note how much there is to do."""
-
-    def look(entry: Entry) -> None:
-        entry.survey = batch.method.check_source(entry.item)
-
-    batch.each("check source", look, is_last_try=is_last_try())
+    batch.each("check source", Following, is_last_try=is_last_try())

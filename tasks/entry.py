@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stager.engine import Published, Staged, Survey
+from stager.engine import Published, Survey
 from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.methods import Item, LastCopy
-from stager.models import ManifestEntry, Status
+from stager.models import Status
 from stager.records import FileChange, Progress, StagedFile
 from tasks.stop import Stop
 
@@ -21,7 +21,6 @@ class Entry:
     # Set when it is to be left: it goes no further.
     stopped: Stop
     survey: Survey | None = None
-    staged: Staged | None = None
     published: Published | None = None
     is_duplicate: bool = False
     # Of a file that was read.
@@ -48,17 +47,6 @@ class Entry:
         """The last delivery to the destination, if it was of the very same source."""
         last = self.item.last_copy
         return last if last and last.source_fingerprint == self.surveyed.fingerprint else None
-
-    @property
-    def transferred(self) -> Staged:
-        """What transfer left beside the destination."""
-        if self.staged is None:
-            raise UnforeseenError(RuntimeError("nothing was transferred"))
-        return self.staged
-
-    def note(self, file: ManifestEntry) -> None:
-        """Keep the checksum of a single file."""
-        self.checksum = file.checksum
 
     def progress(self) -> Progress:
         """Return how far the record should say it is."""

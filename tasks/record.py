@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 from prefect.client.schemas.objects import State
@@ -15,7 +15,7 @@ from prefect.states import Cancelled as CancelledState
 from prefect.states import Completed, Failed
 
 from blocks.staging_form import StagingForm
-from stager.errors import Cancelled, InvalidMethod, StagingError, UnforeseenError
+from stager.errors import Cancelled, ForeignRequest, InvalidMethod, StagingError, UnforeseenError
 from stager.methods import StagingMethod
 from stager.models import Status
 from stager.records import (
@@ -33,7 +33,7 @@ from stager.records import (
     start_requests,
 )
 from stager.settings import get_settings
-from tasks.acting import act_for
+from tasks.acting import Acting
 from tasks.alive import alive
 from tasks.batch import Batch
 from tasks.cancellation import is_being_cancelled
@@ -42,7 +42,7 @@ from tasks.entry import Entry
 from tasks.report import in_words, report
 from tasks.resolve import Resolver, resolve_files
 from tasks.stop import Stops
-from tasks.together import BATCH_SIZE, FEW, are_small, grouped
+from tasks.together import BATCH_SIZE, FEW, grouped, small_among
 from tasks.writer import Writer
 
 
@@ -58,6 +58,8 @@ class Record:
         self._logger = get_run_logger()
         self._requests: list[StagingRequestRow] = []
         self._stops = Stops(())
+        # The user's, once their first request is resolved.
+        self._acting: Acting | None = None
 
     def open(self, form: StagingForm | None, request_ids: Sequence[str]) -> None:
         """Find the requests, or record the one that was typed in."""
@@ -87,13 +89,24 @@ class Record:
                 yield from self._batches_of(request_id, resolver)
                 self._close_requests([request_id])
 
+    @property
+    def acting(self) -> Acting:
+        """Who acts for the run's user."""
+        if self._acting is None:
+            raise UnforeseenError(RuntimeError("no request was resolved"))
+        return self._acting
+
+    def close(self) -> None:
+        """Let whoever acts for the user end."""
+        if self._acting is not None:
+            self._acting.close()
+
     def _begun(self) -> dict[str, Resolver]:
         """Take up what has not ended yet, all at once, and return it by the requests' ids."""
         resolvers = dict(self._resolved())
         if not resolvers:
             return {}
-        acting_as = act_for(self._method, list(resolvers.values()), self._database)
-        run = self._flow_run_id
+        acting_as, run = self.acting.identity.acting_as, self._flow_run_id
         rows = start_requests(self._database, list(resolvers), flow_run_id=run, acting_as=acting_as)
         begun = {row.id: resolvers[row.id] for row in rows if not row.status.is_final}
         self._stops.begun.update(begun)
@@ -107,7 +120,12 @@ class Record:
             try:
                 if request.method != self._method.name or request.method not in get_settings().allowed_methods:
                     raise InvalidMethod(request.method)
-                yield request.id, Resolver(request)
+                resolver = Resolver(request)
+                self._acting = self._acting or Acting(resolver.identity)
+                if resolver.identity != self._acting.identity:
+                    raise ForeignRequest(request.id, self._acting.identity.username)
+                resolver.enter(self._acting)
+                yield request.id, resolver
             except StagingError as error:
                 fail_request(self._database, request.id, error, flow_run_id=self._flow_run_id)
 
@@ -118,7 +136,13 @@ class Record:
         found: dict[str, list[Entry]] = {request_id: [] for request_id, some in files.items() if len(some) <= FEW}
         for entry in self._entries(few, begun):
             found[entry.file.request_id].append(entry)
-        return {request_id: entries for request_id, entries in found.items() if are_small(entries)}
+        if not few:
+            return {}
+        every = [entry for entries in found.values() for entry in entries]
+        small = small_among(every, self.acting.mover(), self._method.name)
+        return {
+            request_id: entries for request_id, entries in found.items() if {one.file.id for one in entries} <= small
+        }
 
     def _batches_of(self, request_id: str, resolver: Resolver) -> Iterator[Batch]:
         position = None
@@ -138,7 +162,7 @@ class Record:
     def _batch(self, entries: list[Entry]) -> Batch:
         self._stops.items = {entry.file.id: entry.stopped for entry in entries}
         writer = Writer(database=self._database, holder=self._holder, lease=self._lease)
-        return Batch(method=self._method, entries=entries, writer=writer)
+        return Batch(method=self._method, entries=entries, writer=writer, acting=self.acting)
 
     def _close_requests(self, request_ids: list[str]) -> None:
         cancelled = {request_id for request_id in request_ids if self._stops.requests[request_id].is_set()}
@@ -197,7 +221,7 @@ def recorded(method: StagingMethod, *, request: StagingForm | None, request_ids:
     record = Record(method, database)
     try:
         record.open(request, request_ids)
-        with record.alive():
+        with closing(record), record.alive():
             yield record
     except BaseException as error:
         record.abort(error)

@@ -6,15 +6,15 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from blocks.areas import resolve_area
-from stager.engine import Expected, Ownership
+from stager.areas import place_in
+from stager.engine import Expected, Modes
 from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
-from stager.models import OnConflict, Status, StorageArea
-from stager.paths import Location, locate
+from stager.models import OnConflict, Status
+from stager.paths import Location, user_folder
 from stager.records import (
     Database,
     FileChange,
@@ -25,6 +25,7 @@ from stager.records import (
     save_files,
 )
 from stager.settings import get_settings
+from tasks.acting import Acting
 from tasks.entry import Entry
 from tasks.stop import Stop
 
@@ -48,23 +49,11 @@ class Resolver:
         self._source_area = resolve_area(request.source_area)
         self._destination_area = resolve_area(request.destination_area)
         self._on_conflict = OnConflict(request.on_conflict)
-        self._ownership = Ownership(
-            uid=self.identity.uid if self.identity.owns_files else None,
-            gid=self.identity.gid if self.identity.owns_files else None,
-            file_mode=settings.file_mode,
-            directory_mode=settings.directory_mode,
-        )
+        self._modes = Modes(file=settings.file_mode, directory=settings.directory_mode, folder=settings.folder_mode)
 
-    @property
-    def source_root(self) -> Path:
-        """Where the sources' area is mounted."""
-        return self._source_area.path
-
-    @property
-    def home(self) -> Location:
-        """The folder that all destinations are in: the user's own, or a shared area."""
-        area = self._destination_area
-        return Location(area.path, (os.fsencode(self.identity.username),) if area.per_user else ())
+    def enter(self, acting: Acting) -> None:
+        """Have the areas entered by who acts for the user; raises as `Acting.enter`."""
+        acting.enter(source=self._source_area, destination=self._destination_area)
 
     def entry(self, file: StagedFile, *, whole: Stop) -> Entry:
         """Return an item with its names resolved; raise StagingError where its paths cannot be.
@@ -78,29 +67,29 @@ class Resolver:
         file.destination_key = destination_key(entry.item.destination)
         return entry
 
-    def folders(self, files: Sequence[StagedFile]) -> set[tuple[Location, frozenset[int]]]:
-        """Return the folders that items go to, and whose things a staging may remove there."""
+    def folders(self, files: Sequence[StagedFile]) -> set[Location]:
+        """Return the folders that items go to."""
         folders = set()
         for file in files:
             with suppress(StagingError):  # a path that was refused led nowhere
-                parent = self._destination(self._destination_area, file.relative_path).parent
-                folders.add((parent, self._ownership.uids))
+                folders.add(self._destination(file).parent)
         return folders
 
     def _item(self, file: StagedFile) -> Item:
+        area, username = self._source_area, self.identity.username
+        seen_at = area.path_for_users or area.path
         return Item(
-            source=locate(self._source_area.path, file.local_path_on_storage, may_be_absolute=True),
-            destination=self._destination(self._destination_area, file.relative_path),
-            source_area=self._source_area,
-            identity=self.identity,
-            ownership=self._ownership,
+            source=place_in(area, username, file.local_path_on_storage, may_be_absolute=True),
+            source_seen_at=user_folder(seen_at, username) if area.per_user else seen_at,
+            destination=self._destination(file),
+            modes=self._modes,
             on_conflict=self._on_conflict,
             expected=Expected(checksum=file.expected_checksum, size_bytes=file.expected_size_bytes),
             last_copy=None,
         )
 
-    def _destination(self, area: StorageArea, path: str) -> Location:
-        return locate(area.path, path, inside=self.identity.username if area.per_user else None)
+    def _destination(self, file: StagedFile) -> Location:
+        return place_in(self._destination_area, self.identity.username, file.relative_path)
 
 
 def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callable[[StagedFile], Entry]) -> list[Entry]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
 from prefect import task
@@ -14,6 +15,7 @@ from stager.methods import METHODS
 from stager.models import Status
 from stager.paths import Location
 from stager.records import Database, StagingRequestRow, files_of, list_requests
+from tasks.acting import Acting
 from tasks.database import records_database
 from tasks.resolve import Resolver
 
@@ -28,15 +30,31 @@ def sweep_folders(days: int) -> int:
     """Return how many leftovers of dead runs were removed; what a living one works on is not touched."""
     database = records_database()
     since = datetime.now(UTC) - timedelta(days=days)
-    swept: dict[tuple[str, Location, frozenset[int]], int] = {}
+    folders: dict[tuple[str, str], set[Location]] = defaultdict(set)
+    users: dict[str, Acting] = {}
     for request in _unsuccessful(database, since):
         try:
-            for parent, uids in _folders(database, request):
-                if (place := (request.method, parent, uids)) not in swept:
-                    swept[place] = METHODS[request.method].sweep(parent, uids=uids)
+            resolver = Resolver(request)
+            resolver.enter(users.setdefault(request.username, Acting(resolver.identity)))
+            folders[request.username, request.method] |= _folders(database, request, resolver)
         except StagingError as error:  # a user or an area that is no more, a storage that is away
             get_run_logger().warning("Not swept for request %s: %s", request.id, error.message)
-    return sum(swept.values())
+    return sum(_swept(users[username], method, places) for (username, method), places in folders.items())
+
+
+def _swept(acting: Acting, method: str, folders: Collection[Location]) -> int:
+    """Return how many leftovers a user's mover removed."""
+    found: list[int | StagingError]
+    try:
+        found = acting.mover().sweep(method, list(folders))
+    except StagingError as error:
+        found = [error]
+    finally:
+        acting.close()
+    for one in found:
+        if isinstance(one, StagingError):
+            get_run_logger().warning("Not swept for %s: %s", acting.identity.username, one.message)
+    return sum(one for one in found if isinstance(one, int))
 
 
 def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingRequestRow]:
@@ -49,9 +67,9 @@ def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingReques
                 break
 
 
-def _folders(database: Database, request: StagingRequestRow) -> set[tuple[Location, frozenset[int]]]:
-    resolver, position = Resolver(request), None
-    folders: set[tuple[Location, frozenset[int]]] = set()
+def _folders(database: Database, request: StagingRequestRow, resolver: Resolver) -> set[Location]:
+    position = None
+    folders: set[Location] = set()
     while files := files_of(database, request.id, after=position, limit=PAGE, statuses=UNSUCCESSFUL):
         position = files[-1].position
         folders |= resolver.folders(files)

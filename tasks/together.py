@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stager.engine.source import opened
-from stager.errors import StagingError
-from stager.paths import Location
+from stager.mover import Done, Mover, Watch
 from tasks.entry import Entry
 
 # Items that go through the steps together: each may hold two descriptors.
 BATCH_SIZE = 256
 # A request of more items has batches of its own.
 FEW = 16
-# A larger file may take seconds.
-SMALL_BYTES = 16 << 20
 
 
 @dataclass
@@ -49,15 +45,8 @@ def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[Together]:
     yield together
 
 
-def are_small(entries: list[Entry]) -> bool:
-    """Return whether none of some items takes long."""
-    return all(_is_small(entry.item.source) for entry in entries)
-
-
-def _is_small(source: Location) -> bool:
-    """Return whether a source is a small file, or nothing that a look at it could take longer over."""
-    try:
-        with opened(source) as found:
-            return not found.is_directory and found.status.st_size <= SMALL_BYTES
-    except StagingError:
-        return True  # the first step says what is wrong with it
+def small_among(entries: Sequence[Entry], mover: Mover, method: str) -> set[int]:
+    """Return the ids of the items whose sources are small files, or nothing that takes longer."""
+    mover.begin(method, {entry.file.id: entry.item for entry in entries})
+    looks = mover.do("look", {entry.file.id: Watch(stopped=entry.stopped) for entry in entries})
+    return {item_id for item_id, found in looks if isinstance(found, Done) and found.is_small}

@@ -19,12 +19,21 @@ from sqlalchemy.orm import configure_mappers
 from blocks.areas import adopt_areas
 from stager.errors import DatabaseUnavailable
 from stager.records import rehearse
-from tasks.acting import import_late
 from tasks.database import records_database
 from workers.prefect_internals import Readiness, complete_models
 
 __all__ = ["adopt_areas", "readiness"]
 
+# What a run would import while it is under way.
+LATE = (
+    "anyio._backends._asyncio",
+    "graphviz",
+    "prefect.concurrency.services",
+    "prefect.task_engine",
+    "prefect.utilities.visualization",
+    "sqlalchemy.dialects.sqlite",
+    "websockets.asyncio.client",
+)
 # The doors meet by name, at Prefect's API: no import ties this worker to a flow.
 FLOWS = "flows"
 
@@ -46,7 +55,8 @@ def _rehearse() -> None:
         logger.warning("The records cannot be tried beforehand: %s", error)
 
 
-import_late()
+for _name in LATE:
+    _import(_name)
 if _flows := _import(FLOWS):
     for _module in pkgutil.iter_modules(_flows.__path__, f"{FLOWS}."):
         _import(_module.name)

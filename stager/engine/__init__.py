@@ -12,8 +12,8 @@ from stager.engine.expected import Expected, require_size, verify
 from stager.engine.fingerprint import fingerprint, fingerprint_of_file
 from stager.engine.publish import Published, flush, publish
 from stager.engine.seal import repair, seal
-from stager.engine.stage_link import stage_hard_link, stage_symlink
-from stager.engine.staged import Ownership, Staged, discard
+from stager.engine.stage_link import Link, link_opened, stage_hard_link, stage_symlink
+from stager.engine.staged import Modes, Staged, discard
 from stager.engine.survey import Survey, survey
 from stager.engine.sweep import sweep
 from stager.engine.transfer import transfer
@@ -27,7 +27,8 @@ __all__ = [
     "Control",
     "Expected",
     "Likeness",
-    "Ownership",
+    "Link",
+    "Modes",
     "Published",
     "Staged",
     "Survey",
@@ -37,6 +38,7 @@ __all__ = [
     "fingerprint_of_file",
     "flush",
     "is_same_file",
+    "link_opened",
     "link_target",
     "publish",
     "repair",

@@ -81,7 +81,7 @@ class Copier:
         return unread(error.error, _join(self.source, path))
 
     def settle(self, destination: int, *, status: os.stat_result, terms: Terms, path: str) -> os.stat_result:
-        """Give an open copy its owner, mode and times, look whether all arrived, and return what it is."""
+        """Give an open copy its mode and times, look whether all arrived, and return what it is."""
         display = _join(self.destination, path)
         try:
             arrived = settle(destination, status, terms)

@@ -6,9 +6,6 @@ import ctypes
 import errno
 import os
 
-_AT_EMPTY_PATH = 0x1000
-_ALL = 0xFFFFFFFF
-
 _libc = ctypes.CDLL(None, use_errno=True)
 # Not there in every C library: then the callers' fallbacks serve.
 _renameat2 = getattr(_libc, "renameat2", None)
@@ -47,12 +44,6 @@ def start_writeback(descriptor: int, offset: int, size_bytes: int) -> None:
     if _sync_file_range:
         run = ctypes.c_int64(offset), ctypes.c_int64(size_bytes)
         _sync_file_range(descriptor, *run, ctypes.c_uint(_SYNC_FILE_RANGE_WRITE))
-
-
-def chown_opened(descriptor: int, uid: int, gid: int) -> None:
-    """Change the owner of whatever is open, also by `O_PATH` and also a symbolic link."""
-    if _libc.fchownat(descriptor, b"", ctypes.c_uint32(uid & _ALL), ctypes.c_uint32(gid & _ALL), _AT_EMPTY_PATH):
-        _fail(None)
 
 
 def _fail(path: bytes | None) -> None:

@@ -30,12 +30,15 @@ def refuse_overlap(source: Source, *, parent: int, destination: Location) -> Non
 
 
 def _upwards(directory: int) -> list[Inode]:
-    """Return the inodes of a directory and all above it."""
+    """Return the inodes of a directory and all above it, as far up as this account may look."""
     path = "."
     found = [inode(os.stat(path, dir_fd=directory))]
     while True:
         path += "/.."
-        above = inode(os.stat(path, dir_fd=directory))
+        try:
+            above = inode(os.stat(path, dir_fd=directory))
+        except PermissionError:
+            return found
         if above == found[-1]:
             return found
         found.append(above)

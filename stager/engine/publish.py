@@ -126,7 +126,7 @@ def _rename(staged: Staged, *, replace: bool) -> None:
         return
     if inode(found) != staged.previous:
         raise DestinationDiffers(staged.destination.display, "it changed while the source was copied")
-    refuse_irremovable(parent, name, uids=staged.ownership.uids)
+    refuse_irremovable(parent, name)
     exchange(parent, staged.name, name)
     out = staged.status(staged.name)
     if out is not None and inode(out) != staged.previous:

@@ -1,4 +1,4 @@
-"""Removing by descriptors: nothing is followed, nothing of a stranger's is touched."""
+"""Removing by descriptors: nothing is followed, nothing that another account put there is touched."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ from stager.engine.source import READ_DIRECTORY, inode
 from stager.engine.walk import MAX_DEPTH
 
 
-def remove(directory: int, name: bytes, *, uids: frozenset[int]) -> None:
+def remove(directory: int, name: bytes) -> None:
     """Remove what has a name in an open directory, with all that is in it.
-
-    Parameters
-    ----------
-    uids
-        Whose things may be removed.
 
     Raises
     ------
@@ -24,25 +19,25 @@ def remove(directory: int, name: bytes, *, uids: frozenset[int]) -> None:
         EPERM: something belongs to somebody else (what came before it in the
         walk is gone). ENOENT: nothing has the name.
     """
-    _remove(directory, name, uids=uids, depth=0)
+    _remove(directory, name, depth=0)
 
 
-def refuse_irremovable(directory: int, name: bytes, *, uids: frozenset[int]) -> None:
+def refuse_irremovable(directory: int, name: bytes) -> None:
     """Raise OSError as `remove` would, and remove nothing."""
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    _refuse_foreign(status, name, uids=uids)
+    _refuse_foreign(status, name)
     if stat.S_ISDIR(status.st_mode):
         inner = os.open(name, READ_DIRECTORY, dir_fd=directory)
         try:
             for entry in os.listdir(inner):  # noqa: PTH208 - a descriptor has no path
-                refuse_irremovable(inner, os.fsencode(entry), uids=uids)
+                refuse_irremovable(inner, os.fsencode(entry))
         finally:
             os.close(inner)
 
 
-def _remove(directory: int, name: bytes, *, uids: frozenset[int], depth: int) -> None:
+def _remove(directory: int, name: bytes, *, depth: int) -> None:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    _refuse_foreign(status, name, uids=uids)
+    _refuse_foreign(status, name)
     if not stat.S_ISDIR(status.st_mode):
         os.unlink(name, dir_fd=directory)
         return
@@ -50,22 +45,22 @@ def _remove(directory: int, name: bytes, *, uids: frozenset[int], depth: int) ->
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), name)
     inner = os.open(name, READ_DIRECTORY, dir_fd=directory)
     try:
-        _empty(inner, status, uids=uids, depth=depth)
+        _empty(inner, status, depth=depth)
     finally:
         os.close(inner)
     os.rmdir(name, dir_fd=directory)
 
 
-def _empty(directory: int, expected: os.stat_result, *, uids: frozenset[int], depth: int) -> None:
+def _empty(directory: int, expected: os.stat_result, *, depth: int) -> None:
     status = os.fstat(directory)
     if inode(status) != inode(expected):
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-    if status.st_mode & stat.S_IRWXU != stat.S_IRWXU and status.st_uid == os.geteuid():
+    if status.st_mode & stat.S_IRWXU != stat.S_IRWXU:
         os.fchmod(directory, stat.S_IRWXU)
     for entry in os.listdir(directory):
-        _remove(directory, os.fsencode(entry), uids=uids, depth=depth + 1)
+        _remove(directory, os.fsencode(entry), depth=depth + 1)
 
 
-def _refuse_foreign(status: os.stat_result, name: bytes, *, uids: frozenset[int]) -> None:
-    if status.st_uid not in uids:
+def _refuse_foreign(status: os.stat_result, name: bytes) -> None:
+    if status.st_uid != os.geteuid():
         raise OSError(errno.EPERM, f"it belongs to uid {status.st_uid}", name)

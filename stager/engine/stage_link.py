@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 
 from stager.engine.mapping import writing
 from stager.engine.overlap import refuse_overlap
 from stager.engine.source import inode, opened
-from stager.engine.staged import Ownership, Staged, staging
+from stager.engine.staged import Modes, Staged, staging
 from stager.errors import DestinationTampered, HardLinkImpossible
-from stager.paths import Location
+from stager.paths import Descriptor, Location
+
+# An open file, an open folder, a name: the file gets the name there.
+Link = Callable[[int, int, bytes], None]
 
 
-def stage_symlink(target: bytes, destination: Location, *, ownership: Ownership) -> Staged:
+def stage_symlink(target: bytes, destination: Location, *, modes: Modes) -> Staged:
     """Make a symbolic link under a temporary name beside its destination.
 
     Parameters
@@ -28,49 +31,46 @@ def stage_symlink(target: bytes, destination: Location, *, ownership: Ownership)
     InvalidPath, DestinationError, StorageFault
         As `transfer` does.
     """
-    with staging(destination, ownership) as staged, writing(destination.display):
+    with staging(destination, modes) as staged, writing(destination.display):
         staged.kind = "symlink"
         os.symlink(target, staged.name, dir_fd=staged.parent.fd)
         _note(staged)
         return staged
 
 
-def stage_hard_link(
-    source: Location, destination: Location, *, uid: int, gids: Iterable[int], ownership: Ownership
-) -> Staged:
+def stage_hard_link(source: Location, destination: Location, *, modes: Modes, link: Link) -> Staged:
     """Give the source's file a second name, a temporary one beside the destination.
 
     Parameters
     ----------
-    uid, gids
-        The user that gets it: owning the shared inode, or being let write it
-        by its mode, would let them change the source.
+    link
+        What gives an open file a name.
 
     Raises
     ------
     HardLinkImpossible
         A directory, another file system, a kernel that forbids it (the
         source is another user's and fs.protected_hardlinks is set), or the
-        user could write to the source.
+        running account could write to the source through it, by its mode or by owning it.
     SourceError, InvalidPath, DestinationError, StorageFault
         As `transfer` does.
     """
     with opened(source) as found:
-        _refuse_writable(found.status, destination.display, uid=uid, gids=frozenset(gids))
-        with staging(destination, ownership) as staged:
+        refuse_writable(found.status, destination.display, uid=os.geteuid(), gids={os.getegid(), *os.getgroups()})
+        with staging(destination, modes) as staged:
             refuse_overlap(found, parent=staged.parent.fd, destination=destination)
             staged.is_shared = True
             staged.size_bytes, staged.file_count = found.status.st_size, 1
-            _link(found.parent.fd, found.name, staged)
+            _link(found.content, staged, link)
             if staged.inode != inode(found.status):
                 raise DestinationTampered(destination.display, "the source was exchanged while it was linked")
             return staged
 
 
-def _link(directory: int, name: bytes, staged: Staged) -> None:
+def _link(source: Descriptor, staged: Staged, link: Link) -> None:
     display = staged.destination.display
     try:
-        os.link(name, staged.name, src_dir_fd=directory, dst_dir_fd=staged.parent.fd, follow_symlinks=False)
+        link(source.fd, staged.parent.fd, staged.name)
         _note(staged)
     except OSError as error:
         if error.errno == errno.EXDEV:
@@ -81,12 +81,22 @@ def _link(directory: int, name: bytes, staged: Staged) -> None:
             raise
 
 
+def link_opened(source: int, folder: int, name: bytes) -> None:
+    """Give an open file a name in an open folder.
+
+    Notes
+    -----
+    linkat(2), the form for processes without CAP_DAC_READ_SEARCH.
+    """
+    os.link(f"/proc/self/fd/{source}", name, dst_dir_fd=folder, follow_symlinks=True)
+
+
 def _note(staged: Staged) -> None:
     status = staged.status(staged.name)
     staged.inode = inode(status) if status else None
 
 
-def _refuse_writable(status: os.stat_result, display: str, *, uid: int, gids: frozenset[int]) -> None:
+def refuse_writable(status: os.stat_result, display: str, *, uid: int, gids: Collection[int]) -> None:
     """Raise when a user could write to a file, or make it writable."""
     if stat.S_ISDIR(status.st_mode):
         raise HardLinkImpossible(display, "a directory cannot have a second name")

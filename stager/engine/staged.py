@@ -25,26 +25,15 @@ _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVA
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ownership:
-    """What a product's files and directories end as.
+class Modes:
+    """Permission bits: what a product's files and directories end as, and a folder that is made on the way to it.
 
-    ``uid`` and ``gid`` are None when we are not root: then all is the running user's.
+    All that is staged is the running account's: the user's.
     """
 
-    uid: int | None
-    gid: int | None
-    file_mode: int = 0o400
-    directory_mode: int = 0o500
-
-    @property
-    def ids(self) -> tuple[int, int]:
-        """User and group as chown(2) takes them: -1 changes nothing."""
-        return -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid
-
-    @property
-    def uids(self) -> frozenset[int]:
-        """Whose things a staging may remove: ours and the user's."""
-        return frozenset({os.geteuid()} | ({self.uid} if self.uid is not None else set()))
+    file: int = 0o400
+    directory: int = 0o500
+    folder: int = 0o700
 
 
 @dataclass(eq=False, kw_only=True)
@@ -55,7 +44,7 @@ class Staged:
     """
 
     destination: Location
-    ownership: Ownership
+    modes: Modes
     name: bytes = b""
     kind: Literal["file", "directory", "symlink"] = "file"
     is_shared: bool = False
@@ -83,11 +72,11 @@ class Staged:
 
 
 @contextmanager
-def staging(destination: Location, ownership: Ownership) -> Iterator[Staged]:
+def staging(destination: Location, modes: Modes) -> Iterator[Staged]:
     """Give a locked temporary name beside a destination; whatever is raised inside leaves nothing."""
     if any(part.startswith(RESERVED_PREFIX) for part in destination.parts):
         raise InvalidPath(destination.display, f"names that begin with {RESERVED_PREFIX.decode()} are ours")
-    staged = Staged(destination=destination, ownership=ownership)
+    staged = Staged(destination=destination, modes=modes)
     try:
         with writing(destination.display):
             _open(staged)
@@ -98,8 +87,7 @@ def staging(destination: Location, ownership: Ownership) -> Iterator[Staged]:
 
 
 def _open(staged: Staged) -> None:
-    uid, gid = staged.ownership.ids
-    staged.parent = make_directories(staged.destination.parent, uid=uid, gid=gid, made=staged.made)
+    staged.parent = make_directories(staged.destination.parent, mode=staged.modes.folder, made=staged.made)
     found = staged.status(staged.destination.name)
     staged.previous = None if found is None else inode(found)
     while not _lock(staged):
@@ -164,7 +152,7 @@ def remove_any(staged: Staged, name: bytes) -> None:
     if staged.is_shared:
         os.unlink(name, dir_fd=staged.parent.fd)
     else:
-        remove(staged.parent.fd, name, uids=staged.ownership.uids)
+        remove(staged.parent.fd, name)
 
 
 def close(staged: Staged) -> None:

@@ -15,7 +15,7 @@ from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, open_l
 _OPEN_LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def sweep(parent: Location, *, uids: frozenset[int]) -> int:
+def sweep(parent: Location) -> int:
     """Remove the dead leftovers in one folder, and return how many there were.
 
     A leftover is dead when nobody holds the lock beside it, or there is no
@@ -27,9 +27,7 @@ def sweep(parent: Location, *, uids: frozenset[int]) -> int:
     ----------
     parent
         The folder that destinations are in; it need not exist.
-    uids
-        Whose things may be removed: root's and the user's. A leftover with
-        anything of somebody else's in it stays.
+        A leftover with anything of another account's in it stays.
 
     Raises
     ------
@@ -43,30 +41,30 @@ def sweep(parent: Location, *, uids: frozenset[int]) -> int:
             return 0
         with folder:
             names = {os.fsencode(name).removesuffix(LOCK_SUFFIX) for name in os.listdir(folder.fd)}  # noqa: PTH208 - a descriptor has no path
-            return sum(_swept(folder.fd, name, uids) for name in names if name.startswith(RESERVED_PREFIX))
+            return sum(_swept(folder.fd, name) for name in names if name.startswith(RESERVED_PREFIX))
 
 
-def _swept(folder: int, name: bytes, uids: frozenset[int]) -> bool:
+def _swept(folder: int, name: bytes) -> bool:
     lock = name + LOCK_SUFFIX
     try:
         with Descriptor(os.open(lock, _OPEN_LOCK, dir_fd=folder)) as opened:
-            return _is_dead(folder, lock, opened.fd, uids) and _removed(folder, name, uids)
+            return _is_dead(folder, lock, opened.fd) and _removed(folder, name)
     except FileNotFoundError:
-        return _removed(folder, name, uids)
+        return _removed(folder, name)
     except OSError:  # not a lock of ours: a directory, a link, not readable
         return False
 
 
-def _is_dead(folder: int, lock: bytes, opened: int, uids: frozenset[int]) -> bool:
+def _is_dead(folder: int, lock: bytes, opened: int) -> bool:
     status = os.fstat(opened)
-    is_ours = stat.S_ISREG(status.st_mode) and status.st_uid in uids
+    is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
     return is_ours and take_lock(opened) is True and is_still(folder, lock, opened)
 
 
-def _removed(folder: int, name: bytes, uids: frozenset[int]) -> bool:
+def _removed(folder: int, name: bytes) -> bool:
     try:
         with suppress(FileNotFoundError):
-            remove(folder, name, uids=uids)
+            remove(folder, name)
         with suppress(FileNotFoundError):
             os.unlink(name + LOCK_SUFFIX, dir_fd=folder)
     except OSError:  # somebody else's, or the disk refuses: it stays

@@ -12,7 +12,7 @@ from stager.engine.expected import Expected, require_checksum, require_size
 from stager.engine.mapping import writing
 from stager.engine.overlap import refuse_overlap
 from stager.engine.source import READ_DIRECTORY, Source, inode, opened
-from stager.engine.staged import Ownership, Staged, staging
+from stager.engine.staged import Modes, Staged, staging
 from stager.engine.survey import Survey, survey_opened
 from stager.engine.tree import TreeCopy
 from stager.engine.walk import Folder
@@ -23,7 +23,7 @@ from stager.slices.copying import CREATE, Terms, Unread, Unwritten
 from stager.slices.crew import Crew, hands
 
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
-_AS_IT_IS = Terms(_PRIVATE_FILE, -1, -1, is_cloned=False, is_summed=True)
+_AS_IT_IS = Terms(_PRIVATE_FILE, is_cloned=False, is_summed=True)
 
 
 def transfer(
@@ -31,7 +31,7 @@ def transfer(
     destination: Location,
     *,
     survey: Survey,
-    ownership: Ownership,
+    modes: Modes,
     control: Control,
     expected: Expected | None = None,
     known: Iterable[ManifestEntry] | None = None,
@@ -48,8 +48,8 @@ def transfer(
     survey
         What the source was when it was looked at; it must be that still when
         the copy ends.
-    ownership
-        Whose the missing folders on the way become, and what the files end as.
+    modes
+        What the missing folders on the way get, and what the files end as.
     expected
         What the request says of the source.
     known
@@ -95,7 +95,7 @@ def transfer(
     try:
         with opened(source) as found:
             _refuse_other(found, survey, expected)
-            with staging(destination, ownership) as staged:
+            with staging(destination, modes) as staged:
                 refuse_overlap(found, parent=staged.parent.fd, destination=destination)
                 copier = Copier(
                     source=source.display,
@@ -148,7 +148,7 @@ def _copy_tree(source: Source, staged: Staged, copier: Copier, survey: Survey, *
         staged.inode = inode(os.fstat(top.fd))
     with top, hands(are_wanted=helped, source=source.content, destination=top, lock=staged.lock) as helping:
         crew = Crew(lambda: copier.control.advance(0), helping)
-        tree = TreeCopy(copier, crew, top=top, ownership=staged.ownership)
+        tree = TreeCopy(copier, crew, top=top, modes=staged.modes)
         try:
             tree.walk(Folder(path="", source=source.content, destination=top))
             crew.finish()

@@ -10,7 +10,7 @@ from stager.engine.copier import Copier
 from stager.engine.fingerprint import Contents
 from stager.engine.mapping import refused, unread
 from stager.engine.source import READ, READ_DIRECTORY, Inode, inode, refuse_special
-from stager.engine.staged import Ownership
+from stager.engine.staged import Modes
 from stager.engine.walk import Folder, Walk
 from stager.errors import SourceChanged
 from stager.paths import Descriptor
@@ -25,7 +25,7 @@ _PRIVATE_DIRECTORY = 0o700
 class TreeCopy(Walk):
     """Copies a tree into a directory that nobody else can enter yet.
 
-    Everything in it gets its owner, mode and times; the top gets them by
+    Everything in it gets its mode and times; the top gets its mode by
     `seal`. A file with several names in the tree has them in the copy; only
     such files are remembered, and each only until all its names were met.
 
@@ -35,11 +35,11 @@ class TreeCopy(Walk):
         The copy's top: private to us, so that names in it are what we made them.
     """
 
-    def __init__(self, copier: Copier, crew: Crew, *, top: Descriptor, ownership: Ownership) -> None:
+    def __init__(self, copier: Copier, crew: Crew, *, top: Descriptor, modes: Modes) -> None:
         super().__init__(copier.source, crew, unread)
         self._copier = copier
         self._top = top
-        self._ownership = ownership
+        self._modes = modes
         self._linked: dict[Inode, tuple[str, int, int]] = {}
         self._contents = Contents()
         self._has_links = False
@@ -52,13 +52,13 @@ class TreeCopy(Walk):
     def _slice(self, folder: Folder, names: list[str]) -> Slice:
         while names and self._copier.is_sharing is None:  # the first file shows whether blocks can be shared
             self._other(folder, names.pop(0))
-        terms = self._terms(self._ownership.file_mode)
+        terms = self._terms(self._modes.file)
         return Slice(names=names, path=folder.path, source=folder.source, destination=folder.destination, terms=terms)
 
     def _terms(self, mode: int) -> Terms:
         is_cloned = bool(self._copier.is_sharing)
         is_summed = not (is_cloned and self._copier.has_known)
-        return Terms(mode, *self._ownership.ids, is_cloned=is_cloned, is_summed=is_summed)
+        return Terms(mode, is_cloned=is_cloned, is_summed=is_summed)
 
     def _take(self, folder: Folder, work: Slice, results: list[Arrived | None]) -> None:
         arrived: list[tuple[str, int, int]] = []
@@ -111,12 +111,12 @@ class TreeCopy(Walk):
         copier = self._copier
         with self._opened(folder, name) as source:
             try:
-                made = os.open(name, CREATE, self._ownership.file_mode, dir_fd=self._into(folder))
+                made = os.open(name, CREATE, self._modes.file, dir_fd=self._into(folder))
             except OSError as error:
                 raise refused(error, f"{copier.destination}/{path}") from error
             with Descriptor(made) as destination:
                 checksum = copier.copy(source.fd, destination.fd, status=status, path=path)
-                terms = self._terms(self._ownership.file_mode)
+                terms = self._terms(self._modes.file)
                 arrived = copier.settle(destination.fd, status=status, terms=terms, path=path)
         if status.st_nlink > 1:
             self._linked[inode(status)] = path, checksum, status.st_nlink - 1
@@ -167,7 +167,7 @@ class TreeCopy(Walk):
         """Set a directory's times, after all that is in it."""
         path = folder.path.removesuffix("/")
         try:
-            arrived = settle(self._into(folder), before, self._terms(self._ownership.directory_mode))
+            arrived = settle(self._into(folder), before, self._terms(self._modes.directory))
         except Unwritten as error:
             raise refused(error.error, f"{self._copier.destination}/{path}") from error
         self._contents.add(path, facts(arrived))
@@ -181,7 +181,6 @@ class TreeCopy(Walk):
             raise unread(error, f"{self.display}/{path}") from error
         try:
             os.symlink(target, name, dir_fd=into)
-            os.chown(name, *self._ownership.ids, dir_fd=into, follow_symlinks=False)
             os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=into, follow_symlinks=False)
             arrived = os.stat(name, dir_fd=into, follow_symlinks=False)
         except OSError as error:

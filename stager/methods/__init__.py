@@ -7,4 +7,4 @@ from stager.methods.symlink_copy import SymlinkCopy
 
 METHODS: dict[str, StagingMethod] = {method.name: method for method in (LocalCopy(), LocalSymlink(), SymlinkCopy())}
 
-__all__ = ["METHODS", "Item", "LastCopy", "StagingMethod"]
+__all__ = ["METHODS", "Item", "LastCopy", "StagingMethod", "SymlinkCopy"]

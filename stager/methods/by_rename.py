@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar
 
 from stager import engine
 from stager.methods.method import Item
 from stager.models import OnConflict
 from stager.paths import Location
-from stager.privileges import Capability
 
 
 class PublishedByRename:
-    """Owner and mode on descriptors, one flush, one rename.
+    """Mode on descriptors, one flush, one rename."""
 
-    Attributes
-    ----------
-    privileges
-        What of root's it needs beside the user's own rights.
-    """
-
-    privileges: ClassVar[frozenset[Capability]] = frozenset()
-
-    def sweep(self, parent: Location, *, uids: frozenset[int]) -> int:
+    def sweep(self, parent: Location) -> int:
         """Remove the temporary names whose lock nobody holds."""
-        return engine.sweep(parent, uids=uids)
+        return engine.sweep(parent)
 
-    def set_read_only(self, item: Item, staged: engine.Staged) -> None:  # noqa: ARG002 - it knows whose it becomes
-        """Set owner and read-only modes through descriptors; what is only linked stays as it is."""
+    def set_read_only(self, item: Item, staged: engine.Staged) -> None:  # noqa: ARG002 - it knows its modes
+        """Set read-only modes through descriptors; what is only linked stays as it is."""
         engine.seal(staged)
 
     def flush(self, staged: Iterable[engine.Staged]) -> None:

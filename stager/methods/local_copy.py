@@ -48,7 +48,7 @@ class LocalCopy(PublishedByRename):
         if not settle(item, difference=comparison.difference):
             return False
         # A run may have been killed between the rename and its last step.
-        engine.repair(item.destination, item.ownership)
+        engine.repair(item.destination, item.modes)
         return True
 
     @staticmethod
@@ -74,7 +74,7 @@ class LocalCopy(PublishedByRename):
             item.source,
             item.destination,
             survey=survey,
-            ownership=item.ownership,
+            modes=item.modes,
             expected=item.expected,
             known=known,
             on_file=on_file,

@@ -50,9 +50,8 @@ class LocalSymlink(PublishedByRename):
         control: engine.Control,  # noqa: ARG002 - nothing takes time
     ) -> engine.Staged:
         """Make the link under a temporary name."""
-        return engine.stage_symlink(self._target(item), item.destination, ownership=item.ownership)
+        return engine.stage_symlink(self._target(item), item.destination, modes=item.modes)
 
     @staticmethod
     def _target(item: Item) -> bytes:
-        seen_at = item.source_area.path_for_users or item.source_area.path
-        return b"/".join((os.fsencode(seen_at), *item.source.parts))
+        return b"/".join((os.fsencode(item.source_seen_at), *item.source.parts))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Protocol
 
-from stager.engine import Control, Expected, Ownership, Published, Staged, Survey
-from stager.identity import Identity
-from stager.models import ManifestEntry, OnConflict, StorageArea
+from stager.engine import Control, Expected, Modes, Published, Staged, Survey
+from stager.models import ManifestEntry, OnConflict
 from stager.paths import Location
 
 
@@ -28,13 +28,18 @@ class LastCopy:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One file or directory to stage, its names resolved."""
+    """One file or directory to stage, its names resolved.
+
+    Attributes
+    ----------
+    source_seen_at
+        Where users see the root of the source's place.
+    """
 
     source: Location
+    source_seen_at: Path
     destination: Location
-    source_area: StorageArea
-    identity: Identity
-    ownership: Ownership
+    modes: Modes
     on_conflict: OnConflict
     expected: Expected
     last_copy: LastCopy | None
@@ -42,6 +47,8 @@ class Item:
 
 class StagingMethod(Protocol):
     """One way to bring an item to its destination, in four steps.
+
+    It works with the rights of the process that it runs in: the user's.
 
     The promises, which ``tests/methods`` holds every method to:
 
@@ -60,7 +67,7 @@ class StagingMethod(Protocol):
 
     name: ClassVar[str]
 
-    def sweep(self, parent: Location, *, uids: frozenset[int]) -> int:
+    def sweep(self, parent: Location) -> int:
         """Remove what killed runs left in a folder of destinations, and return how much that was.
 
         What a living run works on is not touched.
@@ -129,7 +136,7 @@ class StagingMethod(Protocol):
         """
 
     def set_read_only(self, item: Item, staged: Staged) -> None:
-        """Give what was transferred its owner and its read-only modes, out of sight still."""
+        """Give what was transferred its read-only modes, out of sight still."""
 
     def flush(self, staged: Iterable[Staged]) -> None:
         """Make what was transferred durable: after it, a power cut takes nothing away."""

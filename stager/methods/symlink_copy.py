@@ -14,15 +14,22 @@ from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
 from stager.methods.method import Item
 from stager.models import ManifestEntry
-from stager.privileges import Capability
 
 
 class SymlinkCopy(PublishedByRename):
-    """The user gets another name of the very same file, which stays unwritable to them."""
+    """The user gets another name of the very same file, which stays unwritable to them.
+
+    Parameters
+    ----------
+    link
+        What gives an open file a name. Where fs.protected_hardlinks is set, nobody
+        links what they neither own nor may write (proc_sys_fs(5)): then root does.
+    """
 
     name: ClassVar[str] = "symlink_copy"
-    # Where fs.protected_hardlinks is set, nobody links what they neither own nor may write (proc_sys_fs(5)).
-    privileges: ClassVar[frozenset[Capability]] = frozenset({Capability.CAP_FOWNER})
+
+    def __init__(self, link: engine.Link = engine.link_opened) -> None:
+        self._link = link
 
     def check_source(self, item: Item) -> engine.Survey:
         """Look at the source; a directory cannot have a second name."""
@@ -55,7 +62,4 @@ class SymlinkCopy(PublishedByRename):
         control: engine.Control,  # noqa: ARG002 - nothing takes time
     ) -> engine.Staged:
         """Link under a temporary name: same file system only, and never where the user could write."""
-        who = item.identity
-        return engine.stage_hard_link(
-            item.source, item.destination, uid=who.uid, gids=who.groups, ownership=item.ownership
-        )
+        return engine.stage_hard_link(item.source, item.destination, modes=item.modes, link=self._link)

@@ -42,14 +42,11 @@ class Unwritten(Exception):
 class Terms(NamedTuple):
     """What each file gets.
 
-    ``mode`` and owner (-1 changes nothing), whether its blocks are shared
-    with the source's, and whether its checksum is taken: always, but for
-    shared blocks of a known one.
+    ``mode``, whether its blocks are shared with the source's, and whether
+    its checksum is taken: always, but for shared blocks of a known one.
     """
 
     mode: int
-    uid: int
-    gid: int
     is_cloned: bool
     is_summed: bool
 
@@ -134,7 +131,7 @@ def copy_small(source: int, destination: int | None, size_bytes: int) -> int:
 
 
 def settle(destination: int, status: os.stat_result, terms: Terms) -> os.stat_result:
-    """Give an open copy its owner, mode and times, and return what it is then.
+    """Give an open copy its mode and times, and return what it is then.
 
     Raises
     ------
@@ -142,11 +139,9 @@ def settle(destination: int, status: os.stat_result, terms: Terms) -> os.stat_re
         As the file system says.
     """
     try:
-        if (terms.uid, terms.gid) != (-1, -1):
-            os.fchown(destination, terms.uid, terms.gid)
         os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
         arrived = os.fstat(destination)
-        if stat.S_IMODE(arrived.st_mode) != terms.mode:  # the process's umask, or who owns it now
+        if stat.S_IMODE(arrived.st_mode) != terms.mode:  # the process's umask
             os.fchmod(destination, terms.mode)
             arrived = os.fstat(destination)
     except OSError as error:

@@ -16,7 +16,7 @@ from stager import engine
 from stager.models import ManifestEntry
 from stager.paths import Location, locate
 
-MINE = engine.Ownership(uid=None, gid=None)
+MINE = engine.Modes()
 
 
 def nothing(*_: object) -> None:
@@ -47,7 +47,7 @@ class Areas:
             self.at(source),
             self.to(destination),
             survey=survey,
-            **{"ownership": MINE, "control": quiet(), "on_file": self.manifest.append, **options},
+            **{"modes": MINE, "control": quiet(), "on_file": self.manifest.append, **options},
         )
 
     def stage(

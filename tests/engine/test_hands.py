@@ -170,8 +170,8 @@ def report(_bytes, files):
         print("copying", flush=True)
         time.sleep(600)
 control = engine.Control(report, threading.Event(), 0.0)
-mine = engine.Ownership(uid=None, gid=None)
-engine.transfer(source, destination, survey=engine.survey(source), ownership=mine, control=control, helped_from=1)
+mine = engine.Modes()
+engine.transfer(source, destination, survey=engine.survey(source), modes=mine, control=control, helped_from=1)
 """
 
 
@@ -190,7 +190,7 @@ def test_a_hand_holds_the_lock_and_dies_with_its_owner(areas: Areas) -> None:
     wait_until(lambda: is_gone(hand))
     assert environment == b""
     assert [name for name in held if name.endswith(".lock")]
-    assert engine.sweep(areas.to("t").parent, uids=frozenset({os.geteuid()})) == 1
+    assert engine.sweep(areas.to("t").parent) == 1
     assert areas.leftovers() == []
 
 
@@ -199,17 +199,15 @@ import sys, threading
 from pathlib import Path
 from stager import engine
 from stager.paths import locate
-from stager.privileges import become
-class Nobody:
-    uid, gid, groups = 65534, 65534, ()
+from stager.privileges import Ids, become
 source, destination = locate(Path(sys.argv[1]), "t"), locate(Path(sys.argv[2]), "t")
 def report(_bytes, _files):
     print(*[(task / "children").read_text() for task in Path("/proc/self/task").iterdir()], flush=True)
 if sys.argv[3] == "become":
-    become(Nobody)
+    become(Ids(65534, 65534, ()))
 control = engine.Control(report, threading.Event(), 0.0)
-mine = engine.Ownership(uid=None, gid=None)
-engine.transfer(source, destination, survey=engine.survey(source), ownership=mine, control=control, helped_from=1)
+mine = engine.Modes()
+engine.transfer(source, destination, survey=engine.survey(source), modes=mine, control=control, helped_from=1)
 """
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager import engine
+from stager.engine.stage_link import refuse_writable
 from stager.errors import (
     DestinationDiffers,
     DestinationTampered,
@@ -24,7 +25,7 @@ from stager.paths import locate
 if TYPE_CHECKING:
     from conftest import Areas
 
-MINE = engine.Ownership(uid=None, gid=None)
+MINE = engine.Modes()
 
 
 def sealed(areas: Areas, source: str, destination: str) -> engine.Staged:
@@ -56,7 +57,7 @@ def test_a_tree_arrives_read_only_with_its_times(areas: Areas) -> None:
 
 def test_modes_are_those_that_the_site_wants(areas: Areas) -> None:
     make_tree(areas.source / "t")
-    areas.stage("t", "t", ownership=engine.Ownership(uid=None, gid=None, file_mode=0o440, directory_mode=0o550))
+    areas.stage("t", "t", modes=engine.Modes(file=0o440, directory=0o550))
     assert mode(areas.destination / "t/sub") == 0o550
 
 
@@ -156,17 +157,19 @@ def test_a_destination_inside_its_source_is_refused(areas: Areas) -> None:
 
 
 def test_a_symbolic_link_is_delivered_as_it_was_asked_for(areas: Areas) -> None:
-    staged = engine.stage_symlink(b"/seen/by/users", areas.to("deep/link"), ownership=MINE)
+    staged = engine.stage_symlink(b"/seen/by/users", areas.to("deep/link"), modes=MINE)
     engine.seal(staged)
     engine.flush([staged])
     assert engine.publish(staged, replace=False, confirm=lambda: None).kind == "symlink"
     assert (areas.destination / "deep/link").readlink() == Path("/seen/by/users")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a file of another account")
 def test_a_hard_link_leaves_the_shared_file_as_it_is(areas: Areas) -> None:
     (areas.source / "a").write_bytes(b"x")
     (areas.source / "a").chmod(0o444)
-    staged = engine.stage_hard_link(areas.at("a"), areas.to("a"), uid=os.geteuid() + 1, gids=(), ownership=MINE)
+    os.chown(areas.source / "a", 65534, 65534)
+    staged = engine.stage_hard_link(areas.at("a"), areas.to("a"), modes=MINE, link=engine.link_opened)
     engine.seal(staged)
     engine.publish(staged, replace=False, confirm=lambda: None)
     assert (areas.destination / "a").samefile(areas.source / "a")
@@ -180,15 +183,15 @@ def test_a_hard_link_through_which_the_user_could_write_is_refused(
 ) -> None:
     (areas.source / "a").write_bytes(b"x")
     (areas.source / "a").chmod(bits)
-    owner = (areas.source / "a").stat()
+    status = (areas.source / "a").stat()
     with pytest.raises(HardLinkImpossible):
-        engine.stage_hard_link(
-            areas.at("a"),
-            areas.to("a"),
-            uid=owner.st_uid + uid,
-            gids=[owner.st_gid + gid for gid in gids],
-            ownership=MINE,
-        )
+        refuse_writable(status, "a", uid=status.st_uid + uid, gids=[status.st_gid + gid for gid in gids])
+
+
+def test_a_hard_link_to_ones_own_file_is_refused_and_leaves_nothing(areas: Areas) -> None:
+    (areas.source / "a").write_bytes(b"x")
+    with pytest.raises(HardLinkImpossible):
+        engine.stage_hard_link(areas.at("a"), areas.to("a"), modes=MINE, link=engine.link_opened)
     assert areas.leftovers() == []
 
 

@@ -19,7 +19,7 @@ from stager import engine
 from stager.errors import StagingError
 from stager.paths import locate
 
-NOBODY = engine.Ownership(uid=65534, gid=65534)
+MODES = engine.Modes()
 
 
 def stage(
@@ -34,15 +34,13 @@ def stage(
     """Bring one product to its place, as often as it takes: like a run and its retry."""
     came_from, goes_to = locate(Path(source_area), source), locate(Path(destination_area), destination)
     survey = engine.survey(came_from)
-    engine.sweep(goes_to.parent, uids=NOBODY.uids)
+    engine.sweep(goes_to.parent)
     likeness = engine.compare(came_from, goes_to, survey=survey, checksum=None).likeness
     if likeness is engine.Likeness.IDENTICAL:
-        engine.repair(goes_to, NOBODY)
+        engine.repair(goes_to, MODES)
         return
     control = engine.Control(lambda _bytes, _files: None, threading.Event())
-    staged = engine.transfer(
-        came_from, goes_to, survey=survey, ownership=NOBODY, control=control, helped_from=helped_from
-    )
+    staged = engine.transfer(came_from, goes_to, survey=survey, modes=MODES, control=control, helped_from=helped_from)
     try:
         engine.seal(staged)
         engine.flush([staged])

@@ -70,7 +70,6 @@ def expected_class(error: str) -> str:
         ("tree", "mkdirat", "1"),
         ("tree", "mkdirat", "2"),
         ("tree", "mkdirat", "3"),
-        ("small", "fchown", "1"),
         ("tree", "fchmod", "1"),
         ("small", "utimensat", "1"),
         ("small", "flock", "1"),

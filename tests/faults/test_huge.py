@@ -16,7 +16,7 @@ from tests.loop_disks import make_disk, missing_for, mounted
 
 pytestmark = pytest.mark.skipif(bool(missing_for("xfs")), reason=missing_for("xfs") or "-")
 
-MINE = engine.Ownership(uid=None, gid=None)
+MINE = engine.Modes()
 INTERVAL = 0.3  # seconds between two reports at least
 
 
@@ -37,9 +37,7 @@ def transfer_until(reports: int, source: Path, destination: Path) -> tuple[list[
     survey = engine.survey(locate(source, "huge"))
     began = time.monotonic()
     with pytest.raises(Cancelled):
-        engine.transfer(
-            locate(source, "huge"), locate(destination, "huge"), survey=survey, ownership=MINE, control=control
-        )
+        engine.transfer(locate(source, "huge"), locate(destination, "huge"), survey=survey, modes=MINE, control=control)
     print(f"stopped {time.monotonic() - began - times[-1]:.2f} s after it was told to")  # noqa: T201 - the figure, with -s
     return times, control.bytes_done - at_cancel
 

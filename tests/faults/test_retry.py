@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import NOBODY, Facts, Stager, facts
+from tests.faults.conftest import Facts, Stager, facts
 
 # Neither changes a file nor waits: the interpreter's own, and never twice the same.
 _OF_THE_INTERPRETER = (
     "mmap,munmap,mremap,mprotect,brk,madvise,futex,rt_sigtimedwait,rt_sigaction,rt_sigprocmask,getrandom,exit_group"
 )
 _CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
-CHANGING = {"openat", "pwrite64", "fchown", "utimensat", "flock", "renameat2", "unlinkat", "close"}
+CHANGING = {"openat", "pwrite64", "utimensat", "flock", "renameat2", "unlinkat", "close"}
 
 Kill = tuple[str, int]
 
@@ -131,7 +131,7 @@ def test_killed_at_any_call_and_retried_it_ends_right(stager: Stager, folder: Pa
     undisturbed = Staging(folder / "undisturbed", case)
     kills = undisturbed.calls(stager, folder / "log")
     end = undisturbed.end()
-    assert {fact[1] for name, fact in end.items() if name != "."} == {NOBODY}
+    assert {fact[1] for name, fact in end.items() if name != "."} == {os.geteuid()}
     assert not [name for name in end if ".stager-" in name]
     assert {name for name, _ in kills} >= CHANGING
     with ThreadPoolExecutor(2) as pool:
@@ -145,7 +145,7 @@ STRIDE = 17  # calls from one kill to the next
 # How slowly the owner makes the first folder, in microseconds, so that a hand is there before there is work to hand
 # out: the first that lets it come.
 DELAYS = (500_000, 2_000_000, 8_000_000)
-WORK = {"openat", "pwrite64", "fchown", "utimensat"}
+WORK = {"openat", "pwrite64", "utimensat"}
 
 
 def slowly(delay: int) -> tuple[str, str]:

@@ -68,12 +68,18 @@ class Site:
         *items: tuple[str, str],
         method: str = "local_copy",
         username: str = "alice",
+        source_area: str = "source",
         to: str = "user",
         on_conflict: OnConflict = OnConflict.SKIP_IDENTICAL,
     ) -> str:
         wanted = tuple(StagingItem(source=source, destination=destination) for source, destination in items)
         request = StagingRequest(
-            method=method, username=username, items=wanted, destination_area=to, on_conflict=on_conflict
+            method=method,
+            username=username,
+            items=wanted,
+            source_area=source_area,
+            destination_area=to,
+            on_conflict=on_conflict,
         )
         return create_request(self.database, request).id
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from stager.models import Status
-from stager.paths import locate
-from stager.privileges import Capability
-from stager.records import acquire_leases, destination_key, get_request, release_leases
+from stager.records import get_request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Site
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")]
@@ -36,31 +39,94 @@ def shut(site: Site) -> Site:
     return site
 
 
-def seen_while_it_runs(site: Site, method: str = "local_copy") -> tuple[dict[str, str], str]:
-    """Return what the kernel says of a run's process before it writes anything, and the run's request."""
-    request_id = site.request(("a.fits", "b.fits"), method=method)
-    [held] = site.files(request_id)
-    held.destination_key = destination_key(locate(site.users, "alice/b.fits"))
-    held.request_id = "another"
-    acquire_leases(site.database, [held], holder="another run", seconds=600)
-    with site.running(method, request_id) as process:
-        site.eventually(lambda: site.statuses([request_id]) == [Status.STARTED])
-        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-        release_leases(site.database, holder="another run")
-        assert site.ended(process)[0].startswith("Completed")
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}, request_id
+def status_of(pid: int) -> dict[str, str]:
+    """Return what the kernel says of a process, proc_pid_status(5)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def test_a_run_becomes_its_user_for_good(shut: Site) -> None:
-    seen, request_id = seen_while_it_runs(shut)
-    assert seen["Uid"].split() == [str(UIDS["alice"])] * 4
-    assert seen["Gid"].split() == [str(GID)] * 4
-    assert seen["Groups"].split() == [str(GID), str(GROUP)]
-    assert {int(seen[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {0}
-    assert seen["NoNewPrivs"] == "1"
+def movers_of() -> list[psutil.Process]:
+    """Return the processes of our users."""
+    return [one for one in psutil.process_iter(["uids"]) if one.info["uids"] and one.info["uids"].real in UIDS.values()]
+
+
+@contextmanager
+def stopped_at_its_work(site: Site) -> Iterator[tuple[str, subprocess.Popen[str], psutil.Process]]:
+    """Give a request, its run, and the run's mover, which was stopped while it copied a tree."""
+    tree = site.folder / "storage/tree"
+    for number in range(20):
+        (tree / str(number)).mkdir(parents=True)
+        for name in range(1000):
+            (tree / str(number) / str(name)).write_bytes(b"x")
+    request_id = site.request(("tree", "tree"))
+    with site.running("local_copy", request_id) as process:
+        site.eventually(lambda: any((site.users / "alice").glob(".stager-*")))
+        (mover,) = movers_of()
+        mover.suspend()
+        yield request_id, process, mover
+
+
+def test_the_run_stays_the_services_and_its_mover_is_the_user_for_good(shut: Site) -> None:
+    with stopped_at_its_work(shut) as (request_id, process, mover):
+        of_run, of_mover = status_of(process.pid), status_of(mover.pid)
+        environment = Path(f"/proc/{mover.pid}/environ").read_bytes()
+        opened = [str(link.readlink()) for link in Path(f"/proc/{mover.pid}/fd").iterdir()]
+        mover.resume()
+        assert shut.ended(process)[0].startswith("Completed")
+    assert of_run["Uid"].split() == ["0"] * 4
+    assert of_mover["Uid"].split() == [str(UIDS["alice"])] * 4
+    assert of_mover["Gid"].split() == [str(GID)] * 4
+    assert of_mover["Groups"].split() == [str(GID), str(GROUP)]
+    assert {int(of_mover[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {0}
+    assert of_mover["NoNewPrivs"] == "1"
+    assert environment == b""
+    assert not [name for name in opened if "records" in name]
+    assert len([name for name in opened if name.startswith("socket:")]) == 1
     assert get_request(shut.database, request_id).acting_as == ALICE
     assert (shut.users / "alice").stat().st_uid == UIDS["alice"]
-    assert (shut.users / "alice/b.fits").stat().st_uid == UIDS["alice"]
+    assert (shut.users / "alice/tree/0/1").stat().st_uid == UIDS["alice"]
+
+
+def test_who_stops_their_mover_ends_their_item_and_holds_nobody_up(shut: Site) -> None:
+    shut.settings["STAGER_MOVER_SILENCE"] = "10"
+    with stopped_at_its_work(shut) as (request_id, process, mover):
+        others = shut.request(("a.fits", "b.fits"), username="bob")
+        shut.run("local_copy", others)
+        assert shut.statuses([others]) == [C]
+        assert shut.ended(process)[0].startswith("Failed")
+        assert not mover.is_running()
+    assert [file.error_type for file in shut.files(request_id)] == ["MoverLost"]
+    assert "said nothing for 10 s" in str(get_request(shut.database, request_id).error_reason)
+
+
+def test_who_kills_their_mover_ends_their_item_and_may_ask_again(shut: Site) -> None:
+    with stopped_at_its_work(shut) as (request_id, process, mover):
+        mover.kill()
+        assert shut.ended(process)[0].startswith("Failed")
+    assert [file.error_type for file in shut.files(request_id)] == ["MoverLost"]
+    again = shut.request(("tree", "tree"))
+    shut.run("local_copy", again)
+    assert shut.statuses([again]) == [C]
+    assert list(shut.users.rglob(".stager-*")) == []
+
+
+def test_a_run_that_is_killed_leaves_no_mover_and_nothing_half(shut: Site) -> None:
+    with stopped_at_its_work(shut) as (_, process, mover):
+        process.kill()
+        mover.resume()
+        mover.wait()
+    assert list((shut.users / "alice").iterdir()) == []
+
+
+def test_nobody_traces_a_mover_not_even_its_user(shut: Site) -> None:
+    with stopped_at_its_work(shut) as (_, process, mover):
+        as_alice = ["setpriv", f"--reuid={UIDS['alice']}", f"--regid={GID}", "--clear-groups"]
+        seen = subprocess.run(
+            [*as_alice, "cat", f"/proc/{mover.pid}/maps"], capture_output=True, text=True, check=False
+        )
+        mover.resume()
+        shut.ended(process)
+    assert "Permission denied" in seen.stderr
 
 
 def test_a_run_of_one_user_cannot_read_a_file_of_another(shut: Site) -> None:
@@ -76,35 +142,65 @@ def test_a_run_of_one_user_cannot_read_a_file_of_another(shut: Site) -> None:
     assert list((shut.users / "alice").iterdir()) == []
 
 
-def test_where_an_area_is_closed_to_users_a_run_keeps_reading_and_no_more(shut: Site) -> None:
+def test_a_closed_user_area_is_entered_by_the_users_own_folder_alone(shut: Site) -> None:
+    shut.users.chmod(0o700)
+    (shut.users / "bob").mkdir(mode=0o755)
+    (shut.users / "bob/secret").write_bytes(b"for Bob alone")
+    own = shut.request(("a.fits", "b.fits"))
+    shut.run("local_copy", own)
+    others = [shut.request(("secret", "c"), source_area="user"), shut.request(("l/secret", "d"), source_area="user")]
+    (shut.users / "alice/l").symlink_to("../bob")
+    for one in others:
+        shut.run("local_copy", one)
+    assert shut.statuses([own, *others]) == [C, F, F]
+    assert sorted(path.name for path in (shut.users / "alice").iterdir()) == ["b.fits", "l"]
+
+
+def test_a_closed_source_area_is_read_for_nobody(shut: Site) -> None:
     (shut.folder / "storage").chmod(0o700)
-    seen, request_id = seen_while_it_runs(shut)
-    assert int(seen["CapEff"], 16) == int(seen["CapPrm"], 16) == 1 << Capability.CAP_DAC_READ_SEARCH
-    assert seen["Uid"].split() == [str(UIDS["alice"])] * 4
-    assert get_request(shut.database, request_id).acting_as == f"{ALICE} with CAP_DAC_READ_SEARCH"
+    request_id = shut.request(("a.fits", "b.fits"))
+    shut.run("local_copy", request_id)
+    assert [file.error_type for file in shut.files(request_id)] == ["SourceUnreadable"]
 
 
-def test_a_hard_link_needs_one_privilege_and_keeps_no_other(shut: Site) -> None:
-    seen, request_id = seen_while_it_runs(shut, "symlink_copy")
-    assert int(seen["CapEff"], 16) == int(seen["CapPrm"], 16) == 1 << Capability.CAP_FOWNER
-    assert get_request(shut.database, request_id).acting_as == f"{ALICE} with CAP_FOWNER"
+def test_a_hard_link_is_made_by_root_to_what_the_user_opened(shut: Site) -> None:
+    (shut.folder / "storage/a.fits").chmod(0o644)
+    request_id = shut.request(("a.fits", "b.fits"), method="symlink_copy")
+    shut.run("symlink_copy", request_id)
+    assert shut.statuses([request_id]) == [C]
     assert (shut.users / "alice/b.fits").samefile(shut.folder / "storage/a.fits")
 
 
-def test_where_the_user_may_not_write_root_does_and_gives_it_to_them(shut: Site) -> None:
+def test_who_may_not_write_to_their_folder_is_told_so(shut: Site) -> None:
     (shut.users / "alice").mkdir(mode=0o755)
     request_id = shut.request(("a.fits", "b.fits"))
     shut.run("local_copy", request_id)
-    assert shut.statuses([request_id]) == [C]
-    assert get_request(shut.database, request_id).acting_as == f"root for {ALICE}, who may not write there"
-    assert (shut.users / "alice/b.fits").stat().st_uid == UIDS["alice"]
+    assert [file.error_type for file in shut.files(request_id)] == ["DestinationNotWritable"]
+    assert list((shut.users / "alice").iterdir()) == []
 
 
-def test_a_run_for_several_users_stays_root(shut: Site) -> None:
+def test_a_run_is_for_one_user_and_anothers_request_is_refused(shut: Site) -> None:
     ids = [shut.request(("a.fits", "b.fits"), username=name) for name in UIDS]
     shut.run("local_copy", *ids)
-    assert shut.statuses(ids) == [C, C]
-    assert {get_request(shut.database, one).acting_as for one in ids} == {f"root for {ALICE}"}
+    assert shut.statuses(ids) == [C, F]
+    assert not (shut.users / "bob").exists()
+
+
+# What root lacks on an NFS that squashes it: to get by modes, and to give files away.
+SQUASHED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-chown,-fowner", "--inh-caps=-all")
+
+
+def test_where_root_is_squashed_the_users_own_folder_does(shut: Site) -> None:
+    shut.users.chmod(0o755)
+    (shut.users / "alice").mkdir(mode=0o700)
+    os.chown(shut.users / "alice", UIDS["alice"], GID)
+    os.chown(shut.users, UIDS["bob"], GID)  # it is root's no more than any other
+    ids = [shut.request(("a.fits", "b.fits"), username=name) for name in UIDS]
+    for one in ids:
+        shut.run("local_copy", one, prefix=SQUASHED)
+    assert shut.statuses(ids) == [C, F]
+    assert (shut.users / "alice/b.fits").stat().st_uid == UIDS["alice"]
+    assert f"There is no folder {shut.users / 'bob'}" in str(get_request(shut.database, ids[1]).error_reason)
 
 
 def test_what_a_user_may_not_write_fails_alone(shut: Site) -> None:

@@ -3,83 +3,134 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import tempfile
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stager.engine import Control, Expected, Ownership, Published
+from stager.engine import Expected, Modes, Published, Survey
 from stager.errors import (
     DestinationDiffers,
+    DestinationError,
     DestinationExists,
     DestinationNotWritable,
     LeaseLost,
     PathOutsideArea,
+    SourceError,
     SourceMismatch,
     SourceNotFound,
+    StagingError,
 )
-from stager.identity import Identity
-from stager.methods import METHODS, Item, LastCopy, StagingMethod
-from stager.models import ManifestEntry, OnConflict, StorageArea
-from stager.paths import locate
+from stager.methods import METHODS, Item, LastCopy
+from stager.models import ManifestEntry, OnConflict
+from stager.mover import Done, Mover, Watch, start_mover
+from stager.paths import locate, make_home
+from stager.privileges import Ids
 
 CONTENT = b"SIMPLE  =                    T" * 1000
-NOBODY = 65534
+IS_ROOT = os.geteuid() == 0
+ALICE, BOB = Ids(70_001, 70_010, (70_010, 70_011)), Ids(70_002, 70_020, (70_020,))
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="needs root, to be several users")
 
 
 @dataclass(frozen=True)
 class Site:
-    """Two storage areas, and a method that stages between them."""
+    """Two storage areas, and the mover of a user that stages between them by a method."""
 
-    method: StagingMethod
+    method: str
     source: Path
     users: Path
+    mover: Mover
 
     def item(self, source: str = "a.fits", destination: str = "data/a.fits") -> Item:
-        is_root = os.geteuid() == 0
         return Item(
             source=locate(self.source, source, may_be_absolute=True),
-            destination=locate(self.users, destination, inside="alice"),
-            source_area=StorageArea(name="source", path=self.source),
-            identity=Identity(
-                username="alice", uid=NOBODY, gid=NOBODY, groups=(NOBODY,), acting_as="alice", owns_files=is_root
-            ),
-            ownership=Ownership(uid=NOBODY if is_root else None, gid=NOBODY if is_root else None),
+            source_seen_at=self.source,
+            destination=locate(self.users / "alice", destination),
+            modes=Modes(),
             on_conflict=OnConflict.SKIP_IDENTICAL,
             expected=Expected(),
             last_copy=None,
         )
 
-    def stage(self, item: Item, *, confirm: Callable[[], None] = lambda: None) -> Published | None:
+    def do(self, step: str, **watch: Any) -> Done:
+        """Have the mover do a step of the item that it was told; raise the error that came of it."""
+        [(_, outcome)] = self.mover.do(step, {1: Watch(stopped=threading.Event(), **watch)})
+        if isinstance(outcome, StagingError):
+            raise outcome
+        return outcome
+
+    def stage(self, item: Item, **watch: Any) -> Published | None:
         """Do all four steps, as a flow does them; return None for a duplicate."""
-        survey = self.method.check_source(item)
-        control = Control(lambda _bytes, _files: None, threading.Event())
-        if self.method.check_duplicate(item, survey, on_file=lambda _: None, control=control):
-            return None
-        staged = self.method.transfer(item, survey, known=None, on_file=lambda _: None, control=control)
+        self.mover.begin(self.method, {1: item})
         try:
-            self.method.set_read_only(item, staged)
-            self.method.flush([staged])
-            return self.method.publish(item, staged, confirm=confirm)
+            self.do("check source")
+            if self.do("check duplicate", **watch).is_duplicate:
+                return None
+            for step in ("transfer", "set read-only", "flush"):
+                self.do(step, **watch)
+            delivered = self.do("publish", **watch).delivered
+            assert delivered is not None
+            return delivered.published()
         finally:
-            self.method.discard(staged)
+            self.mover.end()
+
+    def survey(self, item: Item) -> Survey:
+        self.mover.begin(self.method, {1: item})
+        surveyed = self.do("check source").surveyed
+        assert surveyed is not None
+        return surveyed.survey()
 
     def seen_by_user(self) -> list[Path]:
         return sorted(path for path in self.users.rglob("*") if not path.is_dir())
 
+    def put(self, path: str, content: bytes = b"precious", *, uid: int | None = None) -> Path:
+        """Put a file into the user's folder, by default the user's."""
+        file = self.users / "alice" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        if IS_ROOT:
+            os.chown(file.parent, ALICE.uid, ALICE.gid)
+            os.chown(file, ALICE.uid if uid is None else uid, ALICE.gid)
+        return file
+
+
+@pytest.fixture(scope="module")
+def mover() -> Iterator[tuple[Path, Mover]]:
+    """A mover, and the folder of all areas: what is in the user's folder comes and goes."""
+    with tempfile.TemporaryDirectory() as name:  # a folder that everybody gets to
+        top = Path(name)
+        top.chmod(0o755)
+        (top / "users").mkdir()
+        ids = (ALICE.uid, ALICE.gid) if IS_ROOT else (-1, -1)
+        with make_home(top / "users", "alice", uid=ids[0], gid=ids[1], mode=0o700) as home:
+            roots, account = {top / "users/alice": home}, ALICE if IS_ROOT else None
+            made = start_mover("alice", account, roots=roots, linked_from=[top / "storage"], silence=600)
+        yield top, made
+        made.close()
+
 
 @pytest.fixture(params=sorted(METHODS))
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
-    source, users = tmp_path / "storage", tmp_path / "users"
+def site(request: pytest.FixtureRequest, mover: tuple[Path, Mover]) -> Iterator[Site]:
+    top, made = mover
+    source = top / "storage"
     source.mkdir()
-    users.mkdir()
+    source.chmod(0o755)
     (source / "a.fits").write_bytes(CONTENT)
     (source / "a.fits").chmod(0o644)
-    return Site(METHODS[request.param], source, users)
+    yield Site(request.param, source, top / "users", made)
+    made.end()
+    shutil.rmtree(source)
+    for path in (top / "users/alice").iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def facts(path: Path) -> tuple[bytes, int, int, int, int]:
@@ -98,13 +149,14 @@ def test_what_is_staged_reads_like_its_source_and_the_source_is_unchanged(site: 
 def test_the_user_cannot_write_to_what_is_staged(site: Site) -> None:
     site.stage(site.item())
     status = (site.users / "alice/data/a.fits").stat()
-    is_owner = status.st_uid == NOBODY
+    is_owner = status.st_uid == ALICE.uid
     assert not status.st_mode & (stat.S_IWUSR if is_owner else stat.S_IWOTH)
 
 
 def test_nothing_has_the_final_name_before_it_is_published(site: Site) -> None:
     seen: list[bool] = []
-    site.stage(site.item(), confirm=lambda: seen.append(os.path.lexists(site.users / "alice/data/a.fits")))
+    final = site.users / "alice/data/a.fits"
+    site.stage(site.item(), confirm=lambda: seen.append(os.path.lexists(final)))
     assert seen == [False]
     assert site.seen_by_user() == [site.users / "alice/data/a.fits"]
 
@@ -121,7 +173,7 @@ def test_a_writer_that_was_overtaken_publishes_nothing(site: Site) -> None:
 def test_missing_source_leaves_no_trace(site: Site) -> None:
     with pytest.raises(SourceNotFound, match="does not exist"):
         site.stage(site.item(source="missing.fits"))
-    assert list(site.users.iterdir()) == []
+    assert list((site.users / "alice").iterdir()) == []
 
 
 def test_what_is_there_already_is_skipped(site: Site) -> None:
@@ -134,17 +186,13 @@ def test_what_is_there_already_is_skipped(site: Site) -> None:
 def test_what_a_comparison_tells_of_is_as_in_the_source(site: Site) -> None:
     site.stage(site.item())
     told: list[ManifestEntry] = []
-    control = Control(lambda _bytes, _files: None, threading.Event())
-    survey = site.method.check_source(site.item())
-    assert site.method.check_duplicate(site.item(), survey, on_file=told.append, control=control)
+    assert site.stage(site.item(), on_file=told.append) is None
     whole = ManifestEntry(path="a.fits", size_bytes=len(CONTENT), checksum=f"{zlib.adler32(CONTENT):08x}")
     assert told in ([], [whole])  # a link is not read
 
 
 def test_something_else_at_the_destination_is_not_touched(site: Site) -> None:
-    other = site.users / "alice/data/a.fits"
-    other.parent.mkdir(parents=True)
-    other.write_bytes(b"precious")
+    other = site.put("data/a.fits")
     with pytest.raises(DestinationDiffers):
         site.stage(site.item())
     assert other.read_bytes() == b"precious"
@@ -157,9 +205,7 @@ def test_fail_refuses_even_what_is_identical(site: Site) -> None:
 
 
 def test_replace_exchanges_what_was_there(site: Site) -> None:
-    other = site.users / "alice/data/a.fits"
-    other.parent.mkdir(parents=True)
-    other.write_bytes(b"precious")
+    other = site.put("data/a.fits")
     site.stage(replace(site.item(), on_conflict=OnConflict.REPLACE))
     assert other.read_bytes() == CONTENT
     assert site.seen_by_user() == [other]
@@ -167,11 +213,10 @@ def test_replace_exchanges_what_was_there(site: Site) -> None:
 
 def test_a_staging_given_up_midway_leaves_nothing_and_may_be_done_again(site: Site) -> None:
     item = site.item()
-    control = Control(lambda _bytes, _files: None, threading.Event())
-    survey = site.method.check_source(item)
-    staged = site.method.transfer(item, survey, known=None, on_file=lambda _: None, control=control)
-    site.method.discard(staged)
-    site.method.discard(staged)
+    site.mover.begin(site.method, {1: item})
+    site.do("transfer")
+    site.mover.end()
+    site.mover.end()
     assert site.seen_by_user() == []
     assert site.stage(item) is not None
 
@@ -191,7 +236,7 @@ def test_a_source_that_is_not_as_requested_is_not_delivered(
     item = replace(site.item(), expected=expected, on_conflict=on_conflict)
     with pytest.raises(SourceMismatch, match=f"{site.source}/a.fits: .* requested"):
         site.stage(item)
-    assert list(site.users.iterdir()) == []
+    assert list((site.users / "alice").iterdir()) == []
     site.stage(site.item())
     with pytest.raises(SourceMismatch):
         site.stage(item)
@@ -209,7 +254,7 @@ def test_a_directory_that_is_not_as_requested_is_not_delivered(site: Site, expec
     (site.source / "tree/a").write_bytes(CONTENT)
     with pytest.raises(SourceMismatch):
         site.stage(replace(site.item(source="tree"), expected=expected))
-    assert list(site.users.iterdir()) == []
+    assert list((site.users / "alice").iterdir()) == []
 
 
 @pytest.mark.parametrize("checksum", ["1", None])
@@ -218,7 +263,7 @@ def test_our_own_receipt_counts_only_with_the_checksum_that_is_requested(site: S
     assert published is not None
     receipt = LastCopy(
         file_id=1,
-        source_fingerprint=site.method.check_source(site.item()).fingerprint,
+        source_fingerprint=site.survey(site.item()).fingerprint,
         destination_fingerprint=published.fingerprint,
         checksum=published.checksum,
     )
@@ -253,8 +298,70 @@ def test_a_link_in_the_source_area_that_leads_out_is_not_followed(site: Site, tm
 def test_a_link_on_the_way_to_the_destination_is_not_followed(site: Site, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    (site.users / "alice").mkdir()
     (site.users / "alice/data").symlink_to(outside)
     with pytest.raises(DestinationNotWritable, match="symbolic link"):
         site.stage(site.item())
     assert list(outside.iterdir()) == []
+
+
+# What the user may not read: whose it is, its mode, and that of its folder.
+NOT_THEIRS = {
+    "root's": (0, 0, 0o600, 0o755),
+    "another's": (BOB.uid, BOB.gid, 0o600, 0o755),
+    "another group's": (0, BOB.gid, 0o640, 0o2755),
+    "in a closed folder": (0, 0, 0o644, 0o700),
+    "in another group's folder": (0, BOB.gid, 0o644, 0o2750),
+}
+
+
+@needs_root
+@pytest.mark.parametrize("whose", NOT_THEIRS)
+@pytest.mark.parametrize("way", ["by its path", "by a link", "in a directory"])
+def test_a_method_reads_nothing_that_its_user_may_not_read(site: Site, whose: str, way: str) -> None:
+    uid, gid, mode, folder_mode = NOT_THEIRS[whose]
+    folder = site.source / "proprietary"
+    folder.mkdir()
+    (folder / "b.fits").write_bytes(b"not for alice")
+    os.chown(folder / "b.fits", uid, gid)
+    (folder / "b.fits").chmod(mode)
+    os.chown(folder, uid, gid)
+    folder.chmod(folder_mode)
+    (site.source / "link").symlink_to("proprietary/b.fits")
+    source = {"by its path": "proprietary/b.fits", "by a link": "link", "in a directory": "proprietary"}[way]
+    with suppress(StagingError) if way == "in a directory" else pytest.raises(SourceError):
+        site.stage(site.item(source=source, destination="b.fits"))
+    delivered = [path for path in (site.users / "alice").iterdir() if not path.is_symlink()]
+    assert delivered == []
+
+
+@needs_root
+@pytest.mark.parametrize("on_conflict", OnConflict)
+@pytest.mark.parametrize("kind", ["file", "tree"])
+@pytest.mark.parametrize("uid", [0, BOB.uid])
+def test_what_another_account_put_there_is_never_changed(
+    site: Site, on_conflict: OnConflict, kind: str, uid: int
+) -> None:
+    content = CONTENT if on_conflict is OnConflict.SKIP_IDENTICAL else b"precious"
+    theirs = site.put("b" if kind == "file" else "b/theirs", content, uid=uid)
+    theirs.chmod(0o644)
+    before = facts(theirs)
+    with (
+        pytest.raises(DestinationError)
+        if site.method != "local_copy" or kind == "tree" or content != CONTENT
+        else nullcontext()
+    ):
+        site.stage(replace(site.item(destination="b"), on_conflict=on_conflict))
+    assert facts(theirs) == before
+    assert site.seen_by_user() == [theirs]
+
+
+@needs_root
+def test_who_may_not_write_to_their_folder_is_told_so_and_nothing_is_read_for_them(site: Site) -> None:
+    home = site.users / "alice"
+    home.chmod(0o500)
+    try:
+        with pytest.raises(DestinationNotWritable):
+            site.stage(site.item(destination="a.fits"))
+        assert list(home.iterdir()) == []
+    finally:
+        home.chmod(0o700)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stager.errors import InvalidPath, PathOutsideArea, StagingError
-from stager.paths import Descriptor, Symlinks, locate, open_location
+from stager.paths import Descriptor, Symlinks, locate, open_location, user_folder
 from stager.paths.beneath import Opener, open_by_openat2, open_by_walk
 
 
@@ -119,4 +119,4 @@ def test_one_place_has_one_location(path: str) -> None:
 @pytest.mark.parametrize("user", ["..", ".", "a/b", "", "a\0"])
 def test_a_user_is_one_folder(user: str) -> None:
     with pytest.raises(InvalidPath):
-        locate(Path("/areas"), "a", inside=user)
+        user_folder(Path("/areas"), user)

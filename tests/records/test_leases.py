@@ -10,7 +10,7 @@ import pytest
 
 from stager.errors import LeaseLost
 from stager.models import StagingItem, StagingRequest
-from stager.paths import locate
+from stager.paths import locate, user_folder
 from stager.records import (
     Database,
     StagedFile,
@@ -33,8 +33,8 @@ def submit(database: Database, *paths: str, username: str = "alice", area: Path 
     """Record a request whose run has found its destinations."""
     items = tuple(StagingItem(source=path, destination=path) for path in paths)
     row = create_request(database, StagingRequest(method="local_copy", username=username, items=items))
-    inside = username if area == USERS else None
-    places = {file.id: locate(area, file.relative_path, inside=inside) for file in files_of(database, row.id)}
+    root = user_folder(area, username) if area == USERS else area
+    places = {file.id: locate(root, file.relative_path) for file in files_of(database, row.id)}
     save_files(database, [{"id": i, "destination_key": destination_key(place)} for i, place in places.items()])
     return list(files_of(database, row.id))
 
@@ -127,7 +127,9 @@ def test_one_place_has_one_key_through_whichever_area(
 ) -> None:
     (tmp_path / "users").mkdir()
     (tmp_path / "mounted").symlink_to("users")
-    keys = {destination_key(locate(tmp_path / area, path, inside=user)) for area, path, user in (first, second)}
+    (tmp_path / "users/alice").mkdir()
+    roots = [user_folder(tmp_path / area, user) if user else tmp_path / area for area, _, user in (first, second)]
+    keys = {destination_key(locate(root, path)) for root, (_, path, _) in zip(roots, (first, second), strict=True)}
     assert len(keys) == 1
 
 

@@ -1,0 +1,18 @@
+"""The mover: the process that is the user, and does all that touches their files.
+
+What runs the flow stays the service's account, with the records, Prefect and
+the secrets. It starts a mover (``start``), tells it which items there are and
+what to do with them (``Mover``), and believes what it says for these items
+alone. The mover (``process``) has no password, no database, no Prefect; it
+was forked, before it had a thread, from a process that never had any
+(``starter``), became its user for good, and imports nothing late. Whoever
+stops, kills or traces it harms nobody else: the other side waits with a limit
+and holds no lock meanwhile.
+"""
+
+from stager.mover.handle import Mover, Watch
+from stager.mover.replies import Done
+from stager.mover.start import start_mover
+from stager.mover.starter import keep_starter
+
+__all__ = ["Done", "Mover", "Watch", "keep_starter", "start_mover"]

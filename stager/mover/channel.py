@@ -1,0 +1,145 @@
+"""Messages between the service and a mover: JSON, a line each, with descriptors, over a socket that only the two hold.
+
+Neither side believes the other's lines to be well formed: the mover is its
+user's. What is no message ends the connection.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from stager.paths import Descriptor
+
+Message = dict[str, Any]
+
+_READ_BYTES = 1 << 16
+_LONGEST_BYTES = 16 << 20  # of a line: 256 items of the longest paths, escaped
+_POSTED_BYTES = 1 << 16  # what is put by before it is sent
+_MOST_DESCRIPTORS = 64  # that come with one line
+
+
+class Gone(Exception):
+    """The other side is no more, or what it says is no message; the text, if there is one, says what it did."""
+
+
+NO_MESSAGE = "says what nobody understands"
+
+
+class Channel:
+    """One end.
+
+    Parameters
+    ----------
+    end
+        A connected socket of the kernel's own (unix(7), SOCK_STREAM).
+    patience
+        How long a message may take to be taken by the other side, in seconds; None for ever.
+    """
+
+    def __init__(self, end: socket.socket, *, patience: float | None = None) -> None:
+        self._socket = end
+        self._socket.settimeout(patience)
+        self._poll = select.poll()
+        self._poll.register(end, select.POLLIN)
+        self._sending = threading.Lock()
+        self._posted = bytearray()
+        self._read = bytearray()
+        self._descriptors: deque[Descriptor] = deque()
+        self.sent_at = time.monotonic()
+
+    def post(self, message: Message) -> None:
+        """Put a message by; it goes with the next that is sent, or once there are many."""
+        with self._sending:
+            self._posted += _line(message)
+            if len(self._posted) >= _POSTED_BYTES:
+                self._flush()
+
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Send a message, after what was put by.
+
+        Raises
+        ------
+        Gone
+            Nobody takes it.
+        """
+        with self._sending:
+            if descriptors:
+                self._flush()
+            self._posted += _line(message)
+            self._flush(descriptors)
+
+    def _flush(self, descriptors: Sequence[int] = ()) -> None:
+        data, self._posted = self._posted, bytearray()
+        self.sent_at = time.monotonic()
+        try:
+            sent = socket.send_fds(self._socket, [data], list(descriptors)) if descriptors else 0
+            self._socket.sendall(memoryview(data)[sent:])
+        except OSError as error:
+            raise Gone from error
+
+    def receive(self, seconds: float | None) -> Message | None:
+        """Return the next message; None when there is none within some seconds.
+
+        Raises
+        ------
+        Gone
+            There will be none any more.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while (end := self._read.find(b"\n")) < 0:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not self._poll.poll(None if left is None else left * 1000):
+                return None
+            self._take()
+        line = bytes(self._read[:end])
+        del self._read[: end + 1]
+        return _message(line)
+
+    def _take(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._socket, _READ_BYTES, _MOST_DESCRIPTORS)
+        except OSError as error:
+            raise Gone from error
+        self._descriptors += [Descriptor(one) for one in descriptors]
+        self._read += data
+        if not data:
+            raise Gone
+        if len(self._read) > _LONGEST_BYTES or len(self._descriptors) > _MOST_DESCRIPTORS:
+            raise Gone(NO_MESSAGE)
+
+    def descriptors(self, count: int) -> list[Descriptor]:
+        """Return the descriptors that came with a message.
+
+        Raises
+        ------
+        Gone
+            There are not as many.
+        """
+        if count > len(self._descriptors):
+            raise Gone(NO_MESSAGE)
+        return [self._descriptors.popleft() for _ in range(count)]
+
+    def close(self) -> None:
+        """Be gone for the other side."""
+        self._socket.close()
+
+
+def _line(message: Message) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _message(line: bytes) -> Message:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Gone(NO_MESSAGE) from error
+    if not isinstance(message, dict):
+        raise Gone(NO_MESSAGE)
+    return message

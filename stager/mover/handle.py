@@ -1,0 +1,249 @@
+"""A mover as the service has it: told what to do, answered, listened to with a limit, ended."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from stager.engine import Link
+from stager.errors import MoverLost, StagingError
+from stager.methods import Item
+from stager.models import ManifestEntry
+from stager.mover.channel import Channel, Gone, Message
+from stager.mover.dialogue import FILES_IN_A_MESSAGE
+from stager.mover.items import told, told_place
+from stager.mover.replies import Alive, Asks, Done, Failure, Files, Over, Progress, Reply, reply_of
+from stager.paths import Descriptor, Location
+
+logger = logging.getLogger(__name__)
+
+# From one look at what is to be stopped to the next, in seconds.
+LOOK_EVERY = 0.2
+UNFINISHED = "does not say what became of its items"
+# How long a mover that nobody asks any more has to discard what it was at, in seconds.
+GRACE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What the service does while a step of one item is under way; what it raises ends the item.
+
+    Attributes
+    ----------
+    stopped
+        Set when the item is to be left.
+    on_progress
+        Called with the bytes and files done so far.
+    on_file
+        Called with each file of the product, in the walk's order.
+    known
+        Gives the checksums of the very same source that are on record.
+    confirm
+        Called right before the destination gets its name.
+    """
+
+    stopped: threading.Event
+    on_progress: Callable[[int, int], None] = lambda _bytes, _files: None
+    on_file: Callable[[ManifestEntry], None] = lambda _: None
+    known: Callable[[], Iterable[ManifestEntry]] = tuple
+    confirm: Callable[[], None] = lambda: None
+
+
+@dataclass
+class _Watched:
+    watch: Watch
+    error: StagingError | None = None
+    is_told: bool = False
+    known: Iterator[ManifestEntry] | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class Mover:
+    """The process that is the user.
+
+    Parameters
+    ----------
+    name
+        Whom it acts for, for messages.
+    life
+        Its pidfd.
+    silence
+        How long it may say nothing, in seconds.
+    link
+        Gives an open file a name for it; raises OSError.
+    """
+
+    name: str
+    channel: Channel
+    life: Descriptor
+    silence: float
+    link: Link
+    is_lost: bool = False
+    _is_busy: bool = False
+    _next_look: float = 0.0
+
+    def begin(self, method: str, items: Mapping[int, Item]) -> None:
+        """Tell which items there are, by ids of the caller's; those told before are forgotten."""
+        said = {str(item_id): told(item) for item_id, item in items.items()}
+        list(self._carried_out({"do": "begin", "method": method, "items": said}, {}))
+
+    def do(self, step: str, watches: Mapping[int, Watch]) -> Iterator[tuple[int, Done | StagingError]]:
+        """Do a step for some items, and yield for each what came of it, in no order that counts.
+
+        It is done only once all was taken. When the mover is lost, that is the error of all that are left.
+        """
+        return self._carried_out({"do": step, "items": list(watches)}, watches)
+
+    def sweep(self, method: str, folders: Sequence[Location]) -> list[int | StagingError]:
+        """Return how many leftovers of the dead were removed in each folder, or why they could not be looked for."""
+        never = Watch(stopped=threading.Event())
+        order = {"do": "sweep", "method": method, "places": [told_place(folder) for folder in folders]}
+        swept = dict(self._carried_out(order, dict.fromkeys(range(len(folders)), never)))
+        return [one.swept if isinstance(one, Done) else one for _, one in sorted(swept.items())]
+
+    def end(self) -> None:
+        """Have it discard what is not published, and forget the items."""
+        if self._is_busy:
+            self.close()
+        elif not self.is_lost:
+            with suppress(MoverLost):  # then nothing is held any more
+                list(self._carried_out({"do": "end"}, {}))
+
+    def close(self) -> None:
+        """Have it discard what is not published, and end; it is killed if that takes too long. Repeatable."""
+        self.channel.close()
+        if self.life.fd >= 0:
+            _has_ended(self.life, GRACE)
+        self._kill()
+
+    def _carried_out(self, order: Message, watches: Mapping[int, Watch]) -> Iterator[tuple[int, Done | StagingError]]:
+        waiting = {item_id: _Watched(watch) for item_id, watch in watches.items()}
+        self._is_busy = True
+        try:
+            self.channel.send(order)
+            while not isinstance(reply := self._reply(waiting), Over):
+                yield from self._taken(reply, waiting)
+        except Gone as gone:
+            self._kill()
+            error = MoverLost(self.name, str(gone) or "has ended")
+            yield from ((item_id, one.error or error) for item_id, one in waiting.items())
+            if not watches:
+                raise error from gone
+        self._is_busy = False
+
+    def _reply(self, waiting: Mapping[int, _Watched]) -> Reply:
+        """Return the next thing that it says; meanwhile, tell it what is to be stopped."""
+        silent = 0.0
+        while True:
+            message = self.channel.receive(LOOK_EVERY)
+            if time.monotonic() >= self._next_look:
+                self._next_look = time.monotonic() + LOOK_EVERY
+                self._tell_of_stops(waiting)
+            if message is not None:
+                return _expected(reply_of(message), waiting)
+            silent += LOOK_EVERY  # by our own waiting: that we were not running is not its silence
+            if silent > self.silence:
+                silence = f"has said nothing for {self.silence:.0f} s: somebody stopped it, or the machine did"
+                raise Gone(silence)
+
+    def _tell_of_stops(self, waiting: Mapping[int, _Watched]) -> None:
+        for item_id, one in waiting.items():
+            if one.watch.stopped.is_set():
+                self._stop(item_id, one)
+
+    def _stop(self, item_id: int, one: _Watched) -> None:
+        if not one.is_told:
+            one.is_told = True
+            self.channel.send({"stop": item_id})
+
+    def _taken(self, reply: Reply, waiting: dict[int, _Watched]) -> Iterator[tuple[int, Done | StagingError]]:
+        """Take what it says of an item; yield the item once the step is done."""
+        if isinstance(reply, Alive | Over):
+            return
+        one = waiting[reply.id]
+        if isinstance(reply, Done):
+            del waiting[reply.id]
+            yield reply.id, one.error or reply
+        elif isinstance(reply, Failure):
+            del waiting[reply.id]
+            if reply.trace:
+                logger.error("Unforeseen error of the mover of %s: %s", self.name, reply.trace)
+            yield reply.id, one.error or reply.error()
+        elif isinstance(reply, Asks):
+            self._answer(reply, one)
+        else:
+            self._note(reply, one)
+
+    def _note(self, reply: Progress | Files, one: _Watched) -> None:
+        if one.error is not None:
+            return
+        try:
+            if isinstance(reply, Progress):
+                one.watch.on_progress(reply.bytes_done, reply.files_done)
+            else:
+                for file in reply.entries():
+                    one.watch.on_file(file)
+        except StagingError as error:
+            one.error = error
+            self._stop(reply.id, one)
+
+    def _answer(self, asks: Asks, one: _Watched) -> None:
+        answer: Any = None
+        number = None
+        try:
+            if one.error is not None:
+                raise one.error
+            if asks.says == "known":
+                answer = self._more_known(one)
+            elif asks.says == "confirm":
+                one.watch.confirm()
+            else:
+                self._link(asks)
+        except StagingError as error:
+            one.error = error
+        except OSError as error:
+            number = error.errno or errno.EIO
+        self.channel.send({"errno": number, "is_refused": one.error is not None, "answer": answer})
+
+    @staticmethod
+    def _more_known(one: _Watched) -> list[tuple[str, int, str]]:
+        one.known = one.known or iter(one.watch.known())
+        return [(file.path, file.size_bytes, file.checksum) for file in islice(one.known, FILES_IN_A_MESSAGE)]
+
+    def _link(self, asks: Asks) -> None:
+        source, folder = self.channel.descriptors(2)
+        with source, folder:
+            self.link(source.fd, folder.fd, os.fsencode(asks.name))
+
+    def _kill(self) -> None:
+        """End it at once, also one that was stopped."""
+        self.is_lost = True
+        self.channel.close()
+        if self.life.fd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.life.fd, signal.SIGKILL)
+            _has_ended(self.life, GRACE)
+        self.life.close()
+
+
+def _expected(reply: Reply, waiting: Collection[int]) -> Reply:
+    """Return what a mover says; raise `Gone` where that is of no item of its order, or the order is not carried out."""
+    is_over = isinstance(reply, Over)
+    if (is_over and waiting) or (not isinstance(reply, Over | Alive) and reply.id not in waiting):
+        raise Gone(UNFINISHED)
+    return reply
+
+
+def _has_ended(life: Descriptor, seconds: float) -> bool:
+    """Wait until a process has ended, pidfd_open(2)."""
+    return bool(select.select([life.fd], [], [], seconds)[0])

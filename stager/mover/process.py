@@ -1,0 +1,177 @@
+"""What a mover does: it becomes its user, then carries out what it is told, item by item.
+
+All that it needs is imported before it changes its user: Python's own folder
+may be closed to them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
+from stager.methods import METHODS, StagingMethod, SymlinkCopy
+from stager.mover.batch import STEPS, Batch
+from stager.mover.channel import Channel, Gone, Message
+from stager.mover.dialogue import Dialogue
+from stager.mover.items import place, understood
+from stager.mover.replies import failure
+from stager.paths import Descriptor
+from stager.privileges import Ids, become
+
+# A sign of life where nothing else was said, in seconds.
+ALIVE_EVERY = 1.0
+
+readable("\xa0")  # the codec of an escape is imported by its first use
+
+
+def serve(end: socket.socket) -> None:
+    """Carry out orders until the service closes its end; what was not published by then is discarded."""
+    channel = Channel(end)
+    try:
+        worker = _introduced(channel)
+        if worker is not None:
+            threading.Thread(target=_say_that_it_lives, args=(channel,), daemon=True).start()
+            worker.work()
+    except Gone:
+        """Nobody is there to be told."""
+
+
+def _introduced(channel: Channel) -> Worker | None:
+    """Become who is asked for, and say so; return None where that is not possible."""
+    hello = channel.receive(None) or {}
+    roots = [Path(root) for root in hello["roots"]]
+    held = dict(zip(roots, channel.descriptors(len(roots)), strict=True))
+    with Descriptor(os.pidfd_open(os.getpid())) as life:
+        try:
+            if hello["account"] is not None:
+                become(Ids(*hello["account"]))
+        except OSError as error:
+            channel.send(failure(0, MoverNotStarted(hello["name"], error.strerror or str(error))))
+            return None
+        os.umask(0)  # each mode is given as it is to be
+        channel.send({"says": "done", "id": 0}, [life.fd])
+    return Worker(channel, held, is_user=hello["account"] is not None)
+
+
+def _say_that_it_lives(channel: Channel) -> None:
+    while True:
+        time.sleep(ALIVE_EVERY)
+        if time.monotonic() - channel.sent_at >= ALIVE_EVERY:
+            try:
+                channel.send({"says": "alive"})
+            except Gone:
+                return
+
+
+class Worker:
+    """Carries out orders, one after the other.
+
+    Parameters
+    ----------
+    roots
+        Those that are open already.
+    is_user
+        Whether it became somebody else: then it cannot link what it may not write, and the service does.
+    """
+
+    def __init__(self, channel: Channel, roots: dict[Path, Descriptor], *, is_user: bool) -> None:
+        self._channel = channel
+        self._roots = roots
+        self._methods: dict[str, StagingMethod] = METHODS
+        if is_user:
+            self._methods = {**METHODS, SymlinkCopy.name: SymlinkCopy(link=self._link)}
+        self._batch: Batch | None = None
+        self._dialogue: Dialogue | None = None
+        self._stopped: set[int] = set()
+
+    def work(self) -> None:
+        """Serve until the service is gone."""
+        try:
+            while (order := self._channel.receive(None)) is not None:
+                self._do(order)
+        finally:
+            self._end()
+
+    def _do(self, order: Message) -> None:
+        if "stop" in order:
+            self._stopped.add(order["stop"])
+            return
+        match order["do"]:
+            case "begin":
+                self._begin(order)
+            case "end":
+                self._end()
+            case "sweep":
+                for number, said in enumerate(order["places"]):
+                    self._tell(number, partial(self._sweep, order["method"], said))
+            case "flush":
+                self._flush(order["items"])
+            case step:
+                for item_id in order["items"]:
+                    self._step(step, item_id)
+        self._channel.send({"says": "over"})
+
+    def _begin(self, order: Message) -> None:
+        self._end()
+        items = {int(one): understood(said, self._roots) for one, said in order["items"].items()}
+        self._batch = Batch(self._methods[order["method"]], items)
+        self._stopped.clear()
+
+    def _end(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.discard()
+
+    def _sweep(self, method: str, said: list[str]) -> dict[str, Any]:
+        return {"swept": self._methods[method].sweep(place(said, self._roots))}
+
+    def _flush(self, item_ids: list[int]) -> None:
+        """Flush all, and tell it of each: what has failed has failed for all."""
+        error: StagingError | None = None
+        try:
+            self._current().flush(item_ids)
+        except StagingError as raised:
+            error = raised
+        for item_id in item_ids:
+            self._channel.post(failure(item_id, error) if error else {"says": "done", "id": item_id})
+
+    def _step(self, step: str, item_id: int) -> None:
+        self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stopped)
+
+        def work() -> dict[str, Any]:
+            done = STEPS[step](self._current(), item_id, dialogue)
+            dialogue.finish()
+            return done
+
+        self._tell(item_id, work)
+
+    def _tell(self, item_id: int, work: Callable[[], dict[str, Any]]) -> None:
+        """Do something for an item, and tell what came of it."""
+        try:
+            done = work()
+        except StagingError as error:
+            self._channel.post(failure(item_id, error))
+        except Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's alone
+            self._channel.post(failure(item_id, UnforeseenError(error), traceback.format_exc()))
+        else:
+            self._channel.post({"says": "done", "id": item_id, **done})
+
+    def _current(self) -> Batch:
+        if self._batch is None:
+            raise Gone
+        return self._batch
+
+    def _link(self, source: int, folder: int, name: bytes) -> None:
+        if self._dialogue is None:
+            raise Gone
+        self._dialogue.link(source, folder, name)

@@ -1,0 +1,144 @@
+"""What a mover says of its items, and how much of it is believed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from stager import errors
+from stager.engine import Published, Survey
+from stager.errors import StagingError, UnforeseenError, readable
+from stager.models import MAX_SIZE_BYTES, Frozen, ManifestEntry
+from stager.mover.channel import NO_MESSAGE, Gone, Message
+
+# As many characters of an error as a record keeps.
+LONGEST_ERROR = 8000
+
+Count = Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES, strict=True)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")]
+
+
+class Progress(Frozen):
+    """How far an item is."""
+
+    says: Literal["progress"]
+    id: int
+    bytes_done: Count
+    files_done: Count
+
+
+class Files(Frozen):
+    """Some files of an item, in the walk's order: path, size and checksum."""
+
+    says: Literal["files"]
+    id: int
+    files: list[tuple[str, Count, Digest]]
+
+    def entries(self) -> list[ManifestEntry]:
+        """Return them as a manifest has them."""
+        return [ManifestEntry(path=path, size_bytes=size, checksum=checksum) for path, size, checksum in self.files]
+
+
+class Asks(Frozen):
+    """It needs something before it can go on: that the lease be confirmed, checksums that are known, a hard link."""
+
+    says: Literal["confirm", "known", "link"]
+    id: int
+    name: str = ""
+    descriptors: Annotated[int, Field(ge=0, le=2)] = 0
+
+
+class Surveyed(Frozen):
+    """What is at a source."""
+
+    kind: Literal["file", "directory"]
+    size_bytes: Count
+    file_count: Count
+    fingerprint: Digest
+    allocated_bytes: Count
+
+    def survey(self) -> Survey:
+        """Return it as the engine has it."""
+        return Survey(**self.model_dump())
+
+
+class Delivered(Frozen):
+    """What is at a destination now."""
+
+    kind: Literal["file", "directory", "symlink"]
+    size_bytes: Count
+    file_count: Count
+    checksum: Digest | None
+    checksum_algorithm: Literal["adler32", "sha256"] | None
+    fingerprint: Digest
+
+    def published(self) -> Published:
+        """Return it as the engine has it."""
+        return Published(**self.model_dump())
+
+
+class Done(Frozen):
+    """A step is done for an item."""
+
+    says: Literal["done"]
+    id: int
+    surveyed: Surveyed | None = None
+    is_duplicate: bool = False
+    is_small: bool = False
+    delivered: Delivered | None = None
+    swept: Count = 0
+
+
+class Failure(Frozen):
+    """A step has failed for an item."""
+
+    says: Literal["failed"]
+    id: int
+    type: str
+    message: str
+    trace: str = ""
+
+    def error(self) -> StagingError:
+        """Return the error of that name; one that there is not is unforeseen."""
+        kind = getattr(errors, self.type, None)
+        if not isinstance(kind, type) or not issubclass(kind, StagingError):
+            kind = UnforeseenError
+        error: StagingError = kind.__new__(kind)
+        StagingError.__init__(error, readable(self.message)[:LONGEST_ERROR])
+        return error
+
+
+class Over(Frozen):
+    """An order is carried out."""
+
+    says: Literal["over"]
+
+
+class Alive(Frozen):
+    """It lives."""
+
+    says: Literal["alive"]
+
+
+Reply = Progress | Files | Asks | Done | Failure | Over | Alive
+_reply: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="says")])
+
+
+def reply_of(message: Message) -> Reply:
+    """Return what a message says.
+
+    Raises
+    ------
+    Gone
+        It is none that a mover sends.
+    """
+    try:
+        return _reply.validate_python(message)
+    except (ValidationError, UnicodeError) as error:
+        raise Gone(NO_MESSAGE) from error
+
+
+def failure(item_id: int, error: StagingError, trace: str = "") -> dict[str, Any]:
+    """Return the message for an item that has failed."""
+    return {"says": "failed", "id": item_id, "type": type(error).__name__, "message": error.message, "trace": trace}

@@ -1,0 +1,119 @@
+"""Where movers come from: a process of the service's account that was started clean and forks them.
+
+It has one thread, no environment, no password, no connection and none of
+Prefect; so have its forks, and a fork takes a millisecond. It ends when
+nobody holds the other end of its socket any more, and ends its movers with it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from stager.mover import starter; starter.main(int(sys.argv[2]))"
+# How long movers have to discard what they were at when the service is gone, in seconds.
+GRACE = 10
+
+
+class Starter:
+    """The service's end; it may be inherited by fork."""
+
+    def __init__(self) -> None:
+        self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            theirs.set_inheritable(True)
+            root = str(Path(__file__).parents[2])
+            command = [sys.executable, "-I", "-c", _START, root, str(theirs.fileno())]
+            os.posix_spawn(sys.executable, command, {}, setpgroup=0)
+
+    def mover(self) -> socket.socket:
+        """Return a connection to a mover that is just being born.
+
+        Raises
+        ------
+        OSError
+            The starter is no more.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._end, [b"m"], [theirs.fileno()])
+        return ours
+
+    def close(self) -> None:
+        """Let it end."""
+        self._end.close()
+
+
+_kept: Starter | None = None
+
+
+def keep_starter() -> None:
+    """Start a starter for this process and all that it will fork."""
+    global _kept  # noqa: PLW0603 - one for the process, as its descriptors are
+    if _kept is None:
+        _kept = Starter()
+
+
+def born() -> socket.socket:
+    """Return a connection to a mover that is just being born, from a starter that lives."""
+    global _kept  # noqa: PLW0603 - likewise
+    keep_starter()
+    assert _kept is not None  # noqa: S101 - for mypy
+    try:
+        return _kept.mover()
+    except OSError:  # it was killed
+        _kept.close()
+        _kept = Starter()
+        return _kept.mover()
+
+
+def main(control: int) -> None:
+    """Fork a mover for each connection that comes, until nobody is there to ask for one."""
+    from stager.mover.process import serve  # noqa: PLC0415 - the service itself needs none of it
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a mover ended: its socket tells
+    _be_quiet()
+    gc.freeze()  # what is here now stays shared with the movers; gc.freeze, Python's manual
+    with socket.socket(fileno=control) as asked:
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(asked, 1, 1)
+            if not data:
+                break
+            with socket.socket(fileno=descriptors[0]) as end:
+                if os.fork() == 0:
+                    asked.close()
+                    _be_a_mover(serve, end)
+    _wait_for_movers()
+
+
+def _be_a_mover(serve: Callable[[socket.socket], None], end: socket.socket) -> None:
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        serve(end)
+    finally:
+        os._exit(0)
+
+
+def _be_quiet() -> None:
+    """Have no input and no output: what a mover has to say goes over its socket."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _wait_for_movers() -> None:
+    def end_them(_: int, __: FrameType | None) -> None:
+        os.killpg(0, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, end_them)
+    signal.alarm(GRACE)
+    with suppress(ChildProcessError):
+        os.wait()  # with SIGCHLD ignored, it returns when all are gone: wait(2), NOTES
