@@ -80,6 +80,7 @@ class Resolver:
         seen_at = area.path_for_users or area.path
         return Item(
             source=place_in(area, username, file.local_path_on_storage, may_be_absolute=True),
+            read_as=area.read_as,
             source_seen_at=user_folder(seen_at, username) if area.per_user else seen_at,
             destination=self._destination(file),
             modes=self._modes,

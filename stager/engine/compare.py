@@ -105,7 +105,7 @@ def _status(directory: Descriptor, name: bytes) -> os.stat_result:
 def _compare(source: Source, place: _Place, checksum: str | None, comparing: _Comparing) -> Comparison:
     try:
         _refuse_other_kind(source.status, place.status, "")
-        found = comparing.compare_opened(source.content.fd, place)
+        found = comparing.compare_opened(source.content, place)
     except _Differs as difference:
         return Comparison(Likeness.DIFFERENT, str(difference))
     if found is not None:
@@ -130,7 +130,7 @@ class _Comparing:
         self._control = control
         self._buffers = memoryview(bytearray(BLOCK_BYTES)), memoryview(bytearray(BLOCK_BYTES))
 
-    def compare_opened(self, source: int, place: _Place, path: str = "") -> str | None:
+    def compare_opened(self, source: Descriptor, place: _Place, path: str = "") -> str | None:
         """Return the checksum of two equal files, None of two equal directories."""
         with Descriptor(os.open(place.name, READ, dir_fd=place.directory)) as there:
             if inode(os.fstat(there.fd)) != inode(place.status):
@@ -138,7 +138,7 @@ class _Comparing:
             if stat.S_ISDIR(place.status.st_mode):
                 self._compare_directories(source, there.fd, path)
                 return None
-            return self._compare_files(source, there.fd, path)
+            return self._compare_files(source.fd, there.fd, path)
 
     def _compare_files(self, source: int, destination: int, path: str) -> str:
         size, position, checksum = os.fstat(source).st_size, 0, checksums.EMPTY
@@ -158,8 +158,8 @@ class _Comparing:
         self._on_file(ManifestEntry(path=path or self._name, size_bytes=size, checksum=found_checksum))
         return found_checksum
 
-    def _compare_directories(self, source: int, destination: int, path: str) -> None:
-        names = self._names(source, path)
+    def _compare_directories(self, source: Descriptor, destination: int, path: str) -> None:
+        names = self._names(source.fd, path)
         theirs = sorted(os.listdir(destination))
         if names != theirs:
             first = min(set(names) ^ set(theirs))
@@ -169,18 +169,18 @@ class _Comparing:
             self._compare_entry(source, destination, name, _below(path, name))
             self._control.advance(0)
 
-    def _compare_entry(self, source: int, destination: int, name: str, path: str) -> None:
+    def _compare_entry(self, source: Descriptor, destination: int, name: str, path: str) -> None:
         try:
-            ours = os.stat(name, dir_fd=source, follow_symlinks=False)
-            target = os.readlink(name, dir_fd=source) if stat.S_ISLNK(ours.st_mode) else None
-            opened_source = Descriptor(-1 if target else os.open(name, READ, dir_fd=source))
+            ours = source.status(name)
+            target = source.link_text(name) if stat.S_ISLNK(ours.st_mode) else None
+            opened_source = Descriptor(-1) if target else source.opened(name, READ)
         except OSError as error:
             raise unread(error, self._path(path)) from error
         with opened_source:
             theirs = os.stat(name, dir_fd=destination, follow_symlinks=False)
             _refuse_other_kind(ours, theirs, path)
             if target is None:
-                self.compare_opened(opened_source.fd, _Place(destination, os.fsencode(name), theirs), path)
+                self.compare_opened(opened_source, _Place(destination, os.fsencode(name), theirs), path)
             elif os.readlink(name, dir_fd=destination) != target:
                 raise _Differs(path, "is a link to elsewhere than the source's")
 

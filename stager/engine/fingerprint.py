@@ -91,7 +91,7 @@ class Look(Walk):
         target = ""
         if stat.S_ISLNK(status.st_mode):
             try:
-                target = os.readlink(name, dir_fd=folder.source.fd)
+                target = folder.source.link_text(name)
             except OSError as error:
                 raise self._failed(error, f"{self.display}/{path}") from error
         if stat.S_ISREG(status.st_mode):
@@ -103,7 +103,7 @@ class Look(Walk):
     def _enter(self, folder: Folder, name: str) -> None:
         path = folder.path + name
         try:
-            inner = Descriptor(os.open(name, READ_DIRECTORY, dir_fd=folder.source.fd))
+            inner = folder.source.opened(name, READ_DIRECTORY)
         except OSError as error:
             raise self._failed(error, f"{self.display}/{path}") from error
         self.walk(Folder(path=path + "/", source=inner))

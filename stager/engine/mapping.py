@@ -29,7 +29,7 @@ def opening_source(source: Location) -> Iterator[None]:
         if error.errno == errno.EXDEV:
             raise PathOutsideArea(source.display, str(source.root)) from error
         if error.errno == errno.ELOOP:
-            raise SourceUnreadable(source.display, "too many symbolic links") from error
+            raise SourceUnreadable(source.display, "a symbolic link on the way is not followed here") from error
         raise source_error(error, source.display) from error
 
 

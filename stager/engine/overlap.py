@@ -7,14 +7,17 @@ import os
 from stager.engine.mapping import writing
 from stager.engine.source import Inode, Source, inode
 from stager.errors import OverlappingPaths
-from stager.paths import Location
+from stager.paths import Lent, Location
 
 
 def refuse_overlap(source: Source, *, parent: int, destination: Location) -> None:
     """Raise `OverlappingPaths` when one holds the other, or both are one place.
 
-    Another hard link of the source is another place.
+    Another hard link of the source is another place. What is lent lies where
+    its user cannot enter, and so no destination of theirs.
     """
+    if isinstance(source.parent, Lent):
+        return
     with writing(destination.display):
         above_destination = _upwards(parent)
         try:

@@ -48,7 +48,7 @@ def flush(staged: Iterable[Staged]) -> None:
     for together in systems.values():
         first = together[0]
         with writing(first.destination.display):
-            if len(together) == 1 and first.kind == "file":
+            if len(together) == 1 and first.kind == "file" and not first.is_shared:
                 with Descriptor(os.open(first.name, READ, dir_fd=first.parent.fd)) as content:
                     os.fsync(content.fd)
             else:

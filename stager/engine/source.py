@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stager.engine.mapping import opening_source
 from stager.errors import PathOutsideArea, SourceUnreadable, UnsupportedFileType
-from stager.paths import Descriptor, Location, Symlinks, open_area, open_beneath
+from stager.paths import Descriptor, Lent, Location, Symlinks, open_beneath, open_root
 from stager.slices import copying
 
 READ = copying.READ
@@ -57,9 +57,9 @@ def opened(source: Location) -> Iterator[Source]:
         parent, name = _parent(source)
     with parent:
         with opening_source(source):
-            status = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+            status = parent.status(name)
             refuse_special(status, source.display)
-            content = Descriptor(os.open(name, READ, dir_fd=parent.fd))
+            content = parent.opened(name, READ)
         with content:
             yield Source(source.display, parent, name, content, os.fstat(content.fd))
 
@@ -87,8 +87,10 @@ def kind_in_words(mode: int) -> str:
 
 def _parent(source: Location) -> tuple[Descriptor, bytes]:
     """Return the folder that the source really is in and its name there."""
+    if isinstance(source.held, Lent):
+        return source.held.lent_again(), source.name
     parts = list(source.parts)
-    with open_area(source.root) as area:
+    with open_root(source) as area:
         for _ in range(_MAX_LINKS):
             if not parts or parts[-1] == b"..":
                 # Only a link's text has dots: they lead to a folder with no name of its own here.

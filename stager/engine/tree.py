@@ -91,7 +91,7 @@ class TreeCopy(Walk):
 
     def _opened(self, folder: Folder, name: str, flags: int = READ) -> Descriptor:
         try:
-            return Descriptor(os.open(name, flags, dir_fd=folder.source.fd))
+            return folder.source.opened(name, flags)
         except OSError as error:
             raise unread(error, f"{self.display}/{folder.path}{name}") from error
 
@@ -176,7 +176,7 @@ class TreeCopy(Walk):
         """Copy a symbolic link as it is; the survey saw where it leads, and sees again whether it changed."""
         path, into = folder.path + name, self._into(folder)
         try:
-            target = os.readlink(name, dir_fd=folder.source.fd)
+            target = folder.source.link_text(name)
         except OSError as error:
             raise unread(error, f"{self.display}/{path}") from error
         try:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from stager.errors import InvalidPath, StagingError
-from stager.paths import Descriptor
+from stager.paths import Descriptor, Lent
 from stager.slices.crew import Crew
 from stager.slices.work import Slice, runs
 
@@ -53,7 +53,7 @@ class Walk(ABC):
         except OSError as error:
             raise self._failed(error, f"{self.display}/{folder.path}") from error
         for names, are_files in found:
-            if are_files:
+            if are_files and not isinstance(folder.source, Lent):
                 self._crew.put(self._slice(folder, names), partial(self._take, folder))
             else:
                 for name in names:
@@ -67,7 +67,7 @@ class Walk(ABC):
 
     def _status(self, folder: Folder, name: str) -> os.stat_result:
         try:
-            return os.stat(name, dir_fd=folder.source.fd, follow_symlinks=False)
+            return folder.source.status(name)
         except OSError as error:
             raise self._failed(error, f"{self.display}/{folder.path}{name}") from error
 

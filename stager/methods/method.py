@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from stager.engine import Control, Expected, Modes, Published, Staged, Survey
 from stager.models import ManifestEntry, OnConflict
@@ -34,10 +34,13 @@ class Item:
     ----------
     source_seen_at
         Where users see the root of the source's place.
+    read_as
+        Whose rights the source is read with: ``service`` where users cannot enter its area.
     """
 
     source: Location
     source_seen_at: Path
+    read_as: Literal["user", "service"] = "user"
     destination: Location
     modes: Modes
     on_conflict: OnConflict

@@ -10,7 +10,8 @@ stops, kills or traces it harms nobody else: the other side waits with a limit
 and holds no lock meanwhile.
 """
 
-from stager.mover.handle import Mover, Watch
+from stager.mover.answers import Watch
+from stager.mover.handle import Mover
 from stager.mover.replies import Done
 from stager.mover.start import start_mover
 from stager.mover.starter import keep_starter

@@ -72,8 +72,29 @@ class Dialogue(threading.Event):
         """Let the service give an open file a name in an open folder; raises OSError as linkat(2)."""
         self._ask("link", source, folder, name=os.fsdecode(name))
 
-    def _ask(self, what: str, *descriptors: int, name: str = "") -> Any:  # noqa: ANN401 - whatever is answered
-        asks = {"says": what, "id": self._id, "name": name, "descriptors": len(descriptors)}
+    def status(self, folder: int, name: str) -> os.stat_result:
+        """Return what has a name in a lent folder."""
+        values, named = self._ask("status", name=name, folder=folder)
+        return os.stat_result(values, named)
+
+    def link_text(self, folder: int, name: str) -> str:
+        """Return the text of a symbolic link in a lent folder."""
+        text: str = self._ask("link text", name=name, folder=folder)
+        return text
+
+    def opened(self, folder: int, name: str) -> tuple[int, int]:
+        """Open a file or a directory in a lent folder; return its descriptor, and its number with the service."""
+        number = self._ask("open", name=name, folder=folder)
+        (found,) = self._channel.descriptors(1)
+        fd, found.fd = found.fd, -1
+        return fd, number
+
+    def returned(self, folder: int) -> None:
+        """Give a folder back."""
+        self._ask("return", folder=folder)
+
+    def _ask(self, what: str, *descriptors: int, name: str = "", folder: int = 0) -> Any:  # noqa: ANN401 - whatever is answered
+        asks = {"says": what, "id": self._id, "name": name, "folder": folder, "descriptors": len(descriptors)}
         self._channel.send(asks, descriptors)
         while (message := self._channel.receive(None)) is not None:
             if "stop" in message:

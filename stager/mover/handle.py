@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
-from stager.engine import Link
 from stager.errors import MoverLost, StagingError
 from stager.methods import Item
-from stager.models import ManifestEntry
+from stager.mover.answers import Answers, Watch, Watched
 from stager.mover.channel import Channel, Gone, Message
-from stager.mover.dialogue import FILES_IN_A_MESSAGE
 from stager.mover.items import told, told_place
 from stager.mover.replies import Alive, Asks, Done, Failure, Files, Over, Progress, Reply, reply_of
 from stager.paths import Descriptor, Location
@@ -32,39 +26,6 @@ LOOK_EVERY = 0.2
 UNFINISHED = "does not say what became of its items"
 # How long a mover that nobody asks any more has to discard what it was at, in seconds.
 GRACE = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watch:
-    """What the service does while a step of one item is under way; what it raises ends the item.
-
-    Attributes
-    ----------
-    stopped
-        Set when the item is to be left.
-    on_progress
-        Called with the bytes and files done so far.
-    on_file
-        Called with each file of the product, in the walk's order.
-    known
-        Gives the checksums of the very same source that are on record.
-    confirm
-        Called right before the destination gets its name.
-    """
-
-    stopped: threading.Event
-    on_progress: Callable[[int, int], None] = lambda _bytes, _files: None
-    on_file: Callable[[ManifestEntry], None] = lambda _: None
-    known: Callable[[], Iterable[ManifestEntry]] = tuple
-    confirm: Callable[[], None] = lambda: None
-
-
-@dataclass
-class _Watched:
-    watch: Watch
-    error: StagingError | None = None
-    is_told: bool = False
-    known: Iterator[ManifestEntry] | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -79,21 +40,20 @@ class Mover:
         Its pidfd.
     silence
         How long it may say nothing, in seconds.
-    link
-        Gives an open file a name for it; raises OSError.
     """
 
     name: str
     channel: Channel
     life: Descriptor
     silence: float
-    link: Link
+    answers: Answers
     is_lost: bool = False
     _is_busy: bool = False
     _next_look: float = 0.0
 
     def begin(self, method: str, items: Mapping[int, Item]) -> None:
         """Tell which items there are, by ids of the caller's; those told before are forgotten."""
+        self.answers.begin(items)
         said = {str(item_id): told(item) for item_id, item in items.items()}
         list(self._carried_out({"do": "begin", "method": method, "items": said}, {}))
 
@@ -127,7 +87,7 @@ class Mover:
         self._kill()
 
     def _carried_out(self, order: Message, watches: Mapping[int, Watch]) -> Iterator[tuple[int, Done | StagingError]]:
-        waiting = {item_id: _Watched(watch) for item_id, watch in watches.items()}
+        waiting = {item_id: Watched(watch) for item_id, watch in watches.items()}
         self._is_busy = True
         try:
             self.channel.send(order)
@@ -141,7 +101,7 @@ class Mover:
                 raise error from gone
         self._is_busy = False
 
-    def _reply(self, waiting: Mapping[int, _Watched]) -> Reply:
+    def _reply(self, waiting: Mapping[int, Watched]) -> Reply:
         """Return the next thing that it says; meanwhile, tell it what is to be stopped."""
         silent = 0.0
         while True:
@@ -156,17 +116,17 @@ class Mover:
                 silence = f"has said nothing for {self.silence:.0f} s: somebody stopped it, or the machine did"
                 raise Gone(silence)
 
-    def _tell_of_stops(self, waiting: Mapping[int, _Watched]) -> None:
+    def _tell_of_stops(self, waiting: Mapping[int, Watched]) -> None:
         for item_id, one in waiting.items():
             if one.watch.stopped.is_set():
                 self._stop(item_id, one)
 
-    def _stop(self, item_id: int, one: _Watched) -> None:
+    def _stop(self, item_id: int, one: Watched) -> None:
         if not one.is_told:
             one.is_told = True
             self.channel.send({"stop": item_id})
 
-    def _taken(self, reply: Reply, waiting: dict[int, _Watched]) -> Iterator[tuple[int, Done | StagingError]]:
+    def _taken(self, reply: Reply, waiting: dict[int, Watched]) -> Iterator[tuple[int, Done | StagingError]]:
         """Take what it says of an item; yield the item once the step is done."""
         if isinstance(reply, Alive | Over):
             return
@@ -180,11 +140,11 @@ class Mover:
                 logger.error("Unforeseen error of the mover of %s: %s", self.name, reply.trace)
             yield reply.id, one.error or reply.error()
         elif isinstance(reply, Asks):
-            self._answer(reply, one)
+            self.answers.answer(reply, one)
         else:
             self._note(reply, one)
 
-    def _note(self, reply: Progress | Files, one: _Watched) -> None:
+    def _note(self, reply: Progress | Files, one: Watched) -> None:
         if one.error is not None:
             return
         try:
@@ -196,34 +156,6 @@ class Mover:
         except StagingError as error:
             one.error = error
             self._stop(reply.id, one)
-
-    def _answer(self, asks: Asks, one: _Watched) -> None:
-        answer: Any = None
-        number = None
-        try:
-            if one.error is not None:
-                raise one.error
-            if asks.says == "known":
-                answer = self._more_known(one)
-            elif asks.says == "confirm":
-                one.watch.confirm()
-            else:
-                self._link(asks)
-        except StagingError as error:
-            one.error = error
-        except OSError as error:
-            number = error.errno or errno.EIO
-        self.channel.send({"errno": number, "is_refused": one.error is not None, "answer": answer})
-
-    @staticmethod
-    def _more_known(one: _Watched) -> list[tuple[str, int, str]]:
-        one.known = one.known or iter(one.watch.known())
-        return [(file.path, file.size_bytes, file.checksum) for file in islice(one.known, FILES_IN_A_MESSAGE)]
-
-    def _link(self, asks: Asks) -> None:
-        source, folder = self.channel.descriptors(2)
-        with source, folder:
-            self.link(source.fd, folder.fd, os.fsencode(asks.name))
 
     def _kill(self) -> None:
         """End it at once, also one that was stopped."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stager.engine import Expected, Modes
 from stager.methods import Item, LastCopy
 from stager.models import OnConflict
-from stager.paths import Descriptor, Location
+from stager.paths import Descriptor, Lender, Lent, Location
+
+# The number of the folder that an item's source is in, where it is lent.
+SOURCE = 0
 
 
 def told(item: Item) -> dict[str, Any]:
@@ -19,6 +23,7 @@ def told(item: Item) -> dict[str, Any]:
     return {
         "source": told_place(item.source),
         "source_seen_at": os.fspath(item.source_seen_at),
+        "read_as": item.read_as,
         "destination": told_place(item.destination),
         "modes": [modes.file, modes.directory, modes.folder],
         "on_conflict": item.on_conflict.value,
@@ -27,19 +32,25 @@ def told(item: Item) -> dict[str, Any]:
     }
 
 
-def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor]) -> Item:
+def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, lender: Lender) -> Item:
     """Return the item that was told.
 
     Parameters
     ----------
     roots
         Those that are open already.
+    lender
+        Lends the source where it is read with the service's rights.
     """
+    source = place(said["source"], roots)
+    if said["read_as"] == "service":
+        source = replace(source, held=Lent(-1, lender, SOURCE))
     checksum, size_bytes = said["expected"]
     file_mode, directory_mode, folder_mode = said["modes"]
     return Item(
-        source=place(said["source"], roots),
+        source=source,
         source_seen_at=Path(said["source_seen_at"]),
+        read_as=said["read_as"],
         destination=place(said["destination"], roots),
         modes=Modes(file=file_mode, directory=directory_mode, folder=folder_mode),
         on_conflict=OnConflict(said["on_conflict"]),

@@ -121,7 +121,7 @@ class Worker:
 
     def _begin(self, order: Message) -> None:
         self._end()
-        items = {int(one): understood(said, self._roots) for one, said in order["items"].items()}
+        items = {int(one): understood(said, self._roots, lender=self) for one, said in order["items"].items()}
         self._batch = Batch(self._methods[order["method"]], items)
         self._stopped.clear()
 
@@ -172,6 +172,27 @@ class Worker:
         return self._batch
 
     def _link(self, source: int, folder: int, name: bytes) -> None:
+        self._item.link(source, folder, name)
+
+    @property
+    def _item(self) -> Dialogue:
+        """The item that is under way."""
         if self._dialogue is None:
             raise Gone
-        self._dialogue.link(source, folder, name)
+        return self._dialogue
+
+    def status(self, folder: int, name: str) -> os.stat_result:
+        """Return what has a name in a folder that is lent."""
+        return self._item.status(folder, name)
+
+    def link_text(self, folder: int, name: str) -> str:
+        """Return the text of a symbolic link in a folder that is lent."""
+        return self._item.link_text(folder, name)
+
+    def opened(self, folder: int, name: str) -> tuple[int, int]:
+        """Open what is in a folder that is lent."""
+        return self._item.opened(folder, name)
+
+    def returned(self, folder: int) -> None:
+        """Give a folder back."""
+        self._item.returned(folder)

@@ -41,11 +41,16 @@ class Files(Frozen):
 
 
 class Asks(Frozen):
-    """It needs something before it can go on: that the lease be confirmed, checksums that are known, a hard link."""
+    """It needs something before it can go on.
 
-    says: Literal["confirm", "known", "link"]
+    That the lease be confirmed, checksums that are known, a hard link, or
+    what is in a folder that is lent.
+    """
+
+    says: Literal["confirm", "known", "link", "status", "link text", "open", "return"]
     id: int
     name: str = ""
+    folder: int = 0
     descriptors: Annotated[int, Field(ge=0, le=2)] = 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from stager.errors import MoverNotStarted
+from stager.mover.answers import Answers
 from stager.mover.channel import Channel, Gone
 from stager.mover.handle import Mover
 from stager.mover.linking import linking_for
@@ -57,5 +58,5 @@ def start_mover(
         (life,) = channel.descriptors(1)
     except (OSError, Gone) as error:
         raise MoverNotStarted(name, str(error) or "it ended") from error
-    link = linking_for(account, linked_from)
-    return Mover(name=name, channel=channel, life=life, silence=silence, link=link)
+    answers = Answers(channel, linking_for(account, linked_from))
+    return Mover(name=name, channel=channel, life=life, silence=silence, answers=answers)

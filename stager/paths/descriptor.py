@@ -20,6 +20,18 @@ class Descriptor:
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
+    def status(self, name: str | bytes) -> os.stat_result:
+        """Return what has a name in this directory, stat(2); a link is not followed."""
+        return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+
+    def link_text(self, name: str | bytes) -> str:
+        """Return a symbolic link's text, readlink(2)."""
+        return os.readlink(os.fsdecode(name), dir_fd=self.fd)
+
+    def opened(self, name: str | bytes, flags: int) -> Descriptor:
+        """Open what has a name in this directory, open(2)."""
+        return Descriptor(os.open(name, flags, dir_fd=self.fd))
+
     def close(self) -> None:
         """Close it; a second time does nothing."""
         fd, self.fd = self.fd, -1

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import QueuePool
 
 from stager.errors import DatabaseUnavailable
 from stager.records.columns import is_mysql
@@ -107,13 +106,6 @@ class Database:
             The patience ended.
         """
         return self._run(work, self.engine.execution_options(**{READS: True}))
-
-    def hold(self) -> None:
-        """Open the connections that the pool keeps, while this process still may open the database's file."""
-        if isinstance(self.engine.pool, QueuePool) and self.engine.dialect.name == "sqlite":
-            with ExitStack() as stack:
-                for _ in range(self.engine.pool.size()):
-                    stack.enter_context(self.engine.connect())
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:

@@ -1,0 +1,119 @@
+"""What a mover asks for while a step is under way, and the service answers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from stager.engine import Link
+from stager.errors import StagingError
+from stager.methods import Item
+from stager.models import ManifestEntry
+from stager.mover.channel import Channel
+from stager.mover.dialogue import FILES_IN_A_MESSAGE
+from stager.mover.lending import Lending
+from stager.mover.replies import Asks
+from stager.paths import Descriptor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What the service does while a step of one item is under way; what it raises ends the item.
+
+    Attributes
+    ----------
+    stopped
+        Set when the item is to be left.
+    on_progress
+        Called with the bytes and files done so far.
+    on_file
+        Called with each file of the product, in the walk's order.
+    known
+        Gives the checksums of the very same source that are on record.
+    confirm
+        Called right before the destination gets its name.
+    """
+
+    stopped: threading.Event
+    on_progress: Callable[[int, int], None] = lambda _bytes, _files: None
+    on_file: Callable[[ManifestEntry], None] = lambda _: None
+    known: Callable[[], Iterable[ManifestEntry]] = tuple
+    confirm: Callable[[], None] = lambda: None
+
+
+@dataclass
+class Watched:
+    """An item that a step is under way for, and how far it is."""
+
+    watch: Watch
+    error: StagingError | None = None
+    is_told: bool = False
+    known: Iterator[ManifestEntry] | None = None
+
+
+class Answers:
+    """Answers one mover.
+
+    Parameters
+    ----------
+    link
+        Gives an open file a name; raises OSError.
+    """
+
+    def __init__(self, channel: Channel, link: Link) -> None:
+        self._channel = channel
+        self._give_name = link
+        self._lending = Lending()
+
+    def begin(self, items: Mapping[int, Item]) -> None:
+        """Take back what was lent; from now on these are the items."""
+        self._lending.begin(items)
+
+    def answer(self, asks: Asks, one: Watched) -> None:
+        """Answer, or keep why not: it is the error of the item."""
+        answer: Any = None
+        number, opened = None, Descriptor(-1)
+        try:
+            if one.error is not None:
+                raise one.error
+            if asks.says == "open":
+                opened, answer = self._lending.opened(asks.id, asks.folder, asks.name)
+            else:
+                answer = self._answer_to(asks, one)
+        except StagingError as error:
+            one.error = error
+        except OSError as error:
+            number = error.errno or errno.EIO
+        with opened:
+            said = {"errno": number, "is_refused": one.error is not None, "answer": answer}
+            self._channel.send(said, [opened.fd] if opened.fd >= 0 else ())
+
+    def _answer_to(self, asks: Asks, one: Watched) -> Any:  # noqa: ANN401 - whatever was asked for
+        match asks.says:
+            case "known":
+                return self._more_known(one)
+            case "confirm":
+                return one.watch.confirm()
+            case "link":
+                return self._link(asks)
+            case "status":
+                return self._lending.status(asks.id, asks.folder, asks.name)
+            case "link text":
+                return self._lending.link_text(asks.id, asks.folder, asks.name)
+            case _:
+                return self._lending.returned(asks.id, asks.folder)
+
+    @staticmethod
+    def _more_known(one: Watched) -> list[tuple[str, int, str]]:
+        one.known = one.known or iter(one.watch.known())
+        return [(file.path, file.size_bytes, file.checksum) for file in islice(one.known, FILES_IN_A_MESSAGE)]
+
+    def _link(self, asks: Asks) -> None:
+        source, folder = self._channel.descriptors(2)
+        with source, folder:
+            self._give_name(source.fd, folder.fd, os.fsencode(asks.name))

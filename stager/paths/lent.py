@@ -1,0 +1,65 @@
+"""A directory that another process lends: what is in it is looked at and opened by that process."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from stager.paths.descriptor import Descriptor
+
+
+class Lender(Protocol):
+    """Who looks and opens; each call raises OSError as the system call would."""
+
+    def status(self, folder: int, name: str) -> os.stat_result:
+        """Return what has a name in a folder; a link is not followed."""
+
+    def link_text(self, folder: int, name: str) -> str:
+        """Return a symbolic link's text."""
+
+    def opened(self, folder: int, name: str) -> tuple[int, int]:
+        """Open a file or a directory for reading; return its descriptor, and a directory's number there, else 0."""
+
+    def returned(self, folder: int) -> None:
+        """Take back a directory that is not needed any more."""
+
+
+class Lent(Descriptor):
+    """A directory of an area that this process may not enter: its names can be read, and nothing else by itself.
+
+    Parameters
+    ----------
+    number
+        Its number with the lender.
+    """
+
+    __slots__ = ("_lender", "_number")
+
+    def __init__(self, fd: int, lender: Lender, number: int) -> None:
+        super().__init__(fd)
+        self._lender = lender
+        self._number = number
+
+    def lent_again(self) -> Lent:
+        """Return the same directory for another who closes it."""
+        return Lent(-1, self._lender, self._number)
+
+    def status(self, name: str | bytes) -> os.stat_result:
+        """Return what has a name in this directory."""
+        return self._lender.status(self._number, os.fsdecode(name))
+
+    def link_text(self, name: str | bytes) -> str:
+        """Return a symbolic link's text."""
+        return self._lender.link_text(self._number, os.fsdecode(name))
+
+    def opened(self, name: str | bytes, flags: int) -> Descriptor:  # noqa: ARG002 - it is opened for reading alone
+        """Open what has a name in this directory."""
+        fd, number = self._lender.opened(self._number, os.fsdecode(name))
+        return Lent(fd, self._lender, number) if number else Descriptor(fd)
+
+    def close(self) -> None:
+        """Close it, and give it back."""
+        is_open = self.fd >= 0
+        super().close()
+        if is_open:
+            self._lender.returned(self._number)

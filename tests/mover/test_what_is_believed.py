@@ -1,0 +1,99 @@
+"""A mover is its user's: what it says counts for its own items alone, and what is no message ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from stager.engine import link_opened
+from stager.errors import DestinationDiffers, MoverLost, StagingError, UnforeseenError
+from stager.mover import Done, Mover, Watch
+from stager.mover.answers import Answers
+from stager.mover.channel import Channel
+from stager.paths import Descriptor
+
+
+class Liar:
+    """The other end: a process that lives, and whatever it is made to say."""
+
+    def __init__(self) -> None:
+        ours, self.end = socket.socketpair()
+        self.pid = os.fork()
+        if not self.pid:
+            signal.pause()
+            os._exit(0)
+        channel = Channel(ours, patience=600)
+        life = Descriptor(os.pidfd_open(self.pid))
+        self.mover = Mover(name="alice", channel=channel, life=life, silence=600, answers=Answers(channel, link_opened))
+
+    def says(self, *messages: Any, raw: bytes = b"") -> list[tuple[int, Done | StagingError]]:
+        """Have it answer an order for the items 1 and 2, and return what is believed."""
+        for message in messages:
+            self.end.sendall(json.dumps(message).encode() + b"\n")
+        if raw:
+            self.end.sendall(raw)
+        watch = Watch(stopped=threading.Event())
+        return list(self.mover.do("check source", {1: watch, 2: watch}))
+
+
+@pytest.fixture
+def liar() -> Iterator[Liar]:
+    made = Liar()
+    yield made
+    made.mover.close()
+    made.end.close()
+    os.waitpid(made.pid, 0)
+
+
+DONE = {"says": "done", "id": 1}
+SURVEYED = {"kind": "file", "size_bytes": 1, "file_count": 1, "fingerprint": "ab", "allocated_bytes": 1}
+NONSENSE: dict[str, Any] = {
+    "another's item": {"says": "done", "id": 3},
+    "a negative size": {**DONE, "surveyed": {**SURVEYED, "size_bytes": -1}},
+    "a size beyond any": {**DONE, "surveyed": {**SURVEYED, "size_bytes": 2**64}},
+    "true for a number": {**DONE, "surveyed": {**SURVEYED, "file_count": True}},
+    "a fingerprint that no column takes": {**DONE, "surveyed": {**SURVEYED, "fingerprint": "a" * 65}},
+    "an unknown kind": {**DONE, "surveyed": {**SURVEYED, "kind": "device"}},
+    "more than there is": {**DONE, "more": 1},
+    "an order": {"do": "begin"},
+    "a list": [1],
+    "over too early": {"says": "over"},
+    "a link without its descriptors": {"says": "link", "id": 1, "descriptors": 2},
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+def test_what_is_no_answer_to_the_order_ends_the_mover_and_its_items_alone(liar: Liar, what: str) -> None:
+    outcomes = liar.says(NONSENSE[what])
+    assert [(item_id, type(error)) for item_id, error in outcomes] == [(1, MoverLost), (2, MoverLost)]
+    assert liar.mover.is_lost
+
+
+@pytest.mark.parametrize("raw", [b"\n", b"nonsense\n", b"[" * 100_000 + b"\n", b'{"says": "done", "id": 1e999}\n'])
+def test_what_is_no_message_ends_the_mover(liar: Liar, raw: bytes) -> None:
+    assert {type(error) for _, error in liar.says(raw=raw)} == {MoverLost}
+
+
+def test_an_error_keeps_its_class_and_is_one_printable_line(liar: Liar) -> None:
+    forged = {"says": "failed", "id": 1, "type": "DestinationDiffers", "message": "a\n\x1b[2Jb" + "x" * 100_000}
+    strange = {"says": "failed", "id": 2, "type": "os", "message": "x"}
+    outcomes = dict(liar.says(forged, strange, {"says": "over"}))
+    assert [type(outcomes[1]), type(outcomes[2])] == [DestinationDiffers, UnforeseenError]
+    assert str(outcomes[1]).isprintable()
+    assert len(str(outcomes[1])) < 10_000
+
+
+def test_what_it_found_of_its_items_is_taken(liar: Liar) -> None:
+    outcomes = dict(liar.says({**DONE, "surveyed": SURVEYED}, {"says": "done", "id": 2}, {"says": "over"}))
+    first = outcomes[1]
+    assert isinstance(first, Done)
+    assert first.surveyed is not None
+    assert first.surveyed.survey().size_bytes == 1
+    assert not liar.mover.is_lost
