@@ -163,6 +163,16 @@ def test_a_closed_source_area_is_read_for_nobody(shut: Site) -> None:
     assert [file.error_type for file in shut.files(request_id)] == ["SourceUnreadable"]
 
 
+def test_a_closed_source_area_is_read_where_the_operator_says_so(shut: Site) -> None:
+    (shut.folder / "storage").chmod(0o700)
+    (shut.folder / "storage/a.fits").chmod(0o600)
+    shut.settings["STAGER_SOURCE_READ_AS"] = "service"
+    request_id = shut.request(("a.fits", "b.fits"))
+    shut.run("local_copy", request_id)
+    assert shut.statuses([request_id]) == [C]
+    assert (shut.users / "alice/b.fits").read_bytes() == (shut.folder / "storage/a.fits").read_bytes()
+
+
 def test_a_hard_link_is_made_by_root_to_what_the_user_opened(shut: Site) -> None:
     (shut.folder / "storage/a.fits").chmod(0o644)
     request_id = shut.request(("a.fits", "b.fits"), method="symlink_copy")
