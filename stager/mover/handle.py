@@ -47,9 +47,14 @@ class Mover:
     life: Descriptor
     silence: float
     answers: Answers
-    is_lost: bool = False
+    _is_closed: bool = False
     _is_busy: bool = False
     _next_look: float = 0.0
+
+    @property
+    def is_lost(self) -> bool:
+        """It has ended, or was ended."""
+        return self._is_closed or _has_ended(self.life, 0)
 
     def begin(self, method: str, items: Mapping[int, Item]) -> None:
         """Tell which items there are, by ids of the caller's; those told before are forgotten."""
@@ -75,7 +80,7 @@ class Mover:
         """Have it discard what is not published, and forget the items."""
         if self._is_busy:
             self.close()
-        elif not self.is_lost:
+        elif not self._is_closed:
             with suppress(MoverLost):  # then nothing is held any more
                 list(self._carried_out({"do": "end"}, {}))
 
@@ -159,7 +164,7 @@ class Mover:
 
     def _kill(self) -> None:
         """End it at once, also one that was stopped."""
-        self.is_lost = True
+        self._is_closed = True
         self.channel.close()
         if self.life.fd >= 0:
             with suppress(ProcessLookupError):

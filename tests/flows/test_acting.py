@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from stager.models import Status
-from stager.records import get_request
+from stager.paths import locate
+from stager.records import acquire_leases, destination_key, get_request, release_leases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,27 +52,30 @@ def movers_of() -> list[psutil.Process]:
 
 
 @contextmanager
-def stopped_at_its_work(site: Site) -> Iterator[tuple[str, subprocess.Popen[str], psutil.Process]]:
-    """Give a request, its run, and the run's mover, which was stopped while it copied a tree."""
-    tree = site.folder / "storage/tree"
-    for number in range(20):
-        (tree / str(number)).mkdir(parents=True)
-        for name in range(1000):
-            (tree / str(number) / str(name)).write_bytes(b"x")
-    request_id = site.request(("tree", "tree"))
-    with site.running("local_copy", request_id) as process:
-        site.eventually(lambda: any((site.users / "alice").glob(".stager-*")))
+def waiting(site: Site) -> Iterator[tuple[list[str], subprocess.Popen[str], psutil.Process]]:
+    """Give two requests, their run, which waits for a destination until the leases are released, and its mover."""
+    ids = [site.request(("a.fits", name)) for name in ("b.fits", "c.fits")]
+    [held] = site.files(ids[0])
+    held.destination_key = destination_key(locate(site.users / "alice", "b.fits"))
+    held.request_id = "another"
+    acquire_leases(site.database, [held], holder="another run", seconds=600)
+    with site.running("local_copy", *ids) as process:
+        site.eventually(lambda: bool(movers_of()))
         (mover,) = movers_of()
-        mover.suspend()
-        yield request_id, process, mover
+        yield ids, process, mover
+
+
+def go_on(site: Site) -> None:
+    """Let a run that waits have its destination."""
+    release_leases(site.database, holder="another run")
 
 
 def test_the_run_stays_the_services_and_its_mover_is_the_user_for_good(shut: Site) -> None:
-    with stopped_at_its_work(shut) as (request_id, process, mover):
+    with waiting(shut) as (ids, process, mover):
         of_run, of_mover = status_of(process.pid), status_of(mover.pid)
         environment = Path(f"/proc/{mover.pid}/environ").read_bytes()
         opened = [str(link.readlink()) for link in Path(f"/proc/{mover.pid}/fd").iterdir()]
-        mover.resume()
+        go_on(shut)
         assert shut.ended(process)[0].startswith("Completed")
     assert of_run["Uid"].split() == ["0"] * 4
     assert of_mover["Uid"].split() == [str(UIDS["alice"])] * 4
@@ -82,49 +86,47 @@ def test_the_run_stays_the_services_and_its_mover_is_the_user_for_good(shut: Sit
     assert environment == b""
     assert not [name for name in opened if "records" in name]
     assert len([name for name in opened if name.startswith("socket:")]) == 1
-    assert get_request(shut.database, request_id).acting_as == ALICE
+    assert get_request(shut.database, ids[0]).acting_as == ALICE
     assert (shut.users / "alice").stat().st_uid == UIDS["alice"]
-    assert (shut.users / "alice/tree/0/1").stat().st_uid == UIDS["alice"]
+    assert (shut.users / "alice/b.fits").stat().st_uid == UIDS["alice"]
 
 
-def test_who_stops_their_mover_ends_their_item_and_holds_nobody_up(shut: Site) -> None:
+def test_who_stops_their_mover_ends_their_items_and_holds_nobody_up(shut: Site) -> None:
     shut.settings["STAGER_MOVER_SILENCE"] = "10"
-    with stopped_at_its_work(shut) as (request_id, process, mover):
+    with waiting(shut) as (ids, process, mover):
+        mover.suspend()
         others = shut.request(("a.fits", "b.fits"), username="bob")
         shut.run("local_copy", others)
         assert shut.statuses([others]) == [C]
+        go_on(shut)
         assert shut.ended(process)[0].startswith("Failed")
         assert not mover.is_running()
-    assert [file.error_type for file in shut.files(request_id)] == ["MoverLost"]
-    assert "said nothing for 10 s" in str(get_request(shut.database, request_id).error_reason)
+    assert shut.statuses(ids) == [F, F]
+    assert "said nothing for 10 s" in str(get_request(shut.database, ids[0]).error_reason)
 
 
-def test_who_kills_their_mover_ends_their_item_and_may_ask_again(shut: Site) -> None:
-    with stopped_at_its_work(shut) as (request_id, process, mover):
+def test_a_mover_that_was_killed_between_two_batches_is_another(shut: Site) -> None:
+    with waiting(shut) as (ids, process, mover):
         mover.kill()
-        assert shut.ended(process)[0].startswith("Failed")
-    assert [file.error_type for file in shut.files(request_id)] == ["MoverLost"]
-    again = shut.request(("tree", "tree"))
-    shut.run("local_copy", again)
-    assert shut.statuses([again]) == [C]
-    assert list(shut.users.rglob(".stager-*")) == []
-
-
-def test_a_run_that_is_killed_leaves_no_mover_and_nothing_half(shut: Site) -> None:
-    with stopped_at_its_work(shut) as (_, process, mover):
-        process.kill()
-        mover.resume()
         mover.wait()
-    assert list((shut.users / "alice").iterdir()) == []
+        go_on(shut)
+        assert shut.ended(process)[0].startswith("Completed")
+    assert shut.statuses(ids) == [C, C]
+
+
+def test_a_run_that_is_killed_leaves_no_mover(shut: Site) -> None:
+    with waiting(shut) as (_, process, mover):
+        process.kill()
+        mover.wait()
 
 
 def test_nobody_traces_a_mover_not_even_its_user(shut: Site) -> None:
-    with stopped_at_its_work(shut) as (_, process, mover):
+    with waiting(shut) as (_, process, mover):
         as_alice = ["setpriv", f"--reuid={UIDS['alice']}", f"--regid={GID}", "--clear-groups"]
         seen = subprocess.run(
             [*as_alice, "cat", f"/proc/{mover.pid}/maps"], capture_output=True, text=True, check=False
         )
-        mover.resume()
+        go_on(shut)
         shut.ended(process)
     assert "Permission denied" in seen.stderr
 
