@@ -7,10 +7,12 @@ from contextlib import suppress
 
 from stager.errors import DestinationExists, destination_error
 from stager.models import StorageArea
-from stager.paths import Location, locate, make_directories, open_area
+from stager.paths import Location, Symlinks, locate, make_directories, open_area, open_location
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-_MODE = 0o644  # the process's umask applies
+# For whoever stages, whatever the process's umask is.
+_FILE_MODE = 0o644
+_DIRECTORY_MODE = 0o755
 
 
 def make_file(area: StorageArea, path: str, content: bytes) -> Location:
@@ -37,14 +39,26 @@ def make_file(area: StorageArea, path: str, content: bytes) -> Location:
 
 def _make(location: Location, content: bytes) -> None:
     is_in_root = not location.parent.parts
+    made: list[Location] = []
     with (
-        open_area(location.root) if is_in_root else make_directories(location.parent, uid=-1, gid=-1, made=[]) as folder
+        open_area(location.root)
+        if is_in_root
+        else make_directories(location.parent, uid=-1, gid=-1, made=made) as folder
     ):
-        fd = os.open(location.name, _FLAGS, _MODE, dir_fd=folder.fd)
+        for place in made:
+            _let_enter(place)
+        fd = os.open(location.name, _FLAGS, _FILE_MODE, dir_fd=folder.fd)
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(content)
+                os.fchmod(fd, _FILE_MODE)
         except OSError:
             with suppress(OSError):
                 os.unlink(location.name, dir_fd=folder.fd)
             raise
+
+
+def _let_enter(place: Location) -> None:
+    with open_location(place, os.O_RDONLY | os.O_DIRECTORY, Symlinks.REFUSED) as directory:
+        if os.fstat(directory.fd).st_uid == os.geteuid():  # else somebody has exchanged it since
+            os.fchmod(directory.fd, _DIRECTORY_MODE)

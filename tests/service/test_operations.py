@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -141,6 +142,18 @@ def test_a_small_file_is_made_where_the_operator_allows_it(making_door: ServedDo
     assert make(making_door, "try/File1.txt", "other").status_code == 409
     assert making_door.source.joinpath("try/File1.txt").read_text() == "Hello"
     assert make(making_door, "large", "x" * 101).status_code == 413
+
+
+def test_a_file_that_is_made_is_for_whoever_stages_whatever_the_services_umask(serve: Serve, tmp_path: Path) -> None:
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NO_PREFECT}
+    before = os.umask(0o077)
+    try:
+        with serve(tmp_path, **where, STAGER_CREATE_FILE_BYTES="100") as door:
+            assert make(door, "try/deeper/File1.txt").status_code == 201
+    finally:
+        os.umask(before)
+    made = [tmp_path / "storage/try", tmp_path / "storage/try/deeper", tmp_path / "storage/try/deeper/File1.txt"]
+    assert [path.stat().st_mode & 0o7777 for path in made] == [0o755, 0o755, 0o644]
 
 
 def test_no_file_is_made_where_the_operator_says_nothing(lone_door: ServedDoor) -> None:
