@@ -25,6 +25,7 @@ from stager.records import Database, StagingRequestRow, get_request, list_reques
 WORKERS = {"warm": ("-m", "workers"), "process": ("-m", "prefect")}
 USERS = 20
 FILE_BYTES = 4096
+PASSWORD = "benchmark:of-prefect"  # noqa: S105 - of a server that lives for minutes
 T = TypeVar("T")
 
 
@@ -45,11 +46,12 @@ class Stack:
             prefect_port=_free_port(),
             source_storage_path=self.folder / "storage",
             target_storage_path=self.folder / "user_areas",
-            database_url=f"sqlite:///{self.folder / 'records.db'}",
+            database_url=f"sqlite:///{self.folder / 'state/records.db'}",
         )
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
-        for name in ("storage", "user_areas", "logs"):
-            (self.folder / name).mkdir()
+        self.settings.state.mkdir(mode=0o700)
+        for folder in (self.settings.storage, self.settings.user_areas, self.settings.logs):
+            folder.mkdir()
         (self.folder / "storage/small.bin").write_bytes(os.urandom(FILE_BYTES))
         users = "".join(f"[users.user{number}]\nuid = {70_000 + number}\ngid = 70000\n" for number in range(USERS))
         (self.folder / "users.toml").write_text(users)
@@ -66,10 +68,16 @@ class Stack:
         return f"{self.settings.prefect_url}/api"
 
     @property
+    def auth(self) -> tuple[str, str]:
+        """What Prefect asks for."""
+        user, _, password = PASSWORD.partition(":")
+        return user, password
+
+    @property
     def environment(self) -> dict[str, str]:
         """What `make up` sets, and what a benchmark wants otherwise."""
         return {
-            **stack_environment(self.settings),
+            **stack_environment(self.settings, PASSWORD),
             "PREFECT_SERVER_UI_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "5" if self.worker_type == "warm" else "1",
             "STAGER_USERS_FILE": str(self.folder / "users.toml"),
@@ -96,7 +104,7 @@ class Stack:
 
     def start_server(self) -> None:
         """Start Prefect's server."""
-        self._part("server", "-m", "deployments.local.prefect_server")
+        self._part("server", "-m", "deployments.prefect_server")
         _wait_for(f"{self.prefect}/health")
 
     def start_worker(self) -> None:
@@ -108,20 +116,20 @@ class Stack:
 
     def run(self, *arguments: str) -> None:
         """Run a program to its end."""
-        with (self.folder / "logs/setup.log").open("ab") as log:
+        with (self.settings.logs / "setup.log").open("ab") as log:
             subprocess.run(
                 [sys.executable, *arguments], env=self.environment, cwd=CHECKOUT, check=True, stdout=log, stderr=log
             )
 
     def _part(self, name: str, *arguments: str) -> None:
         how = () if name == "http" else BEHIND
-        with (self.folder / f"logs/{name}.log").open("ab") as log:
+        with (self.settings.logs / f"{name}.log").open("ab") as log:
             self.parts[name] = subprocess.Popen(
                 [*how, sys.executable, *arguments], env=self.environment, cwd=CHECKOUT, stdout=log, stderr=log
             )
 
     def _log(self, name: str) -> str:
-        path = self.folder / f"logs/{name}.log"
+        path = self.settings.logs / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def locked(self) -> int:
@@ -162,10 +170,12 @@ class Stack:
 
     def start_in_prefect(self, client: httpx.Client, user: int, destination: str) -> str:
         """Start a run as Prefect's form does, and return its id."""
-        deployment = client.get(f"{self.prefect}/deployments/name/local-copy/local-copy").json()["id"]
+        deployment = client.get(f"{self.prefect}/deployments/name/local-copy/local-copy", auth=self.auth).json()["id"]
         form = {"username": f"user{user}", "items": [{"source": "small.bin", "destination": destination}]}
         answer = client.post(
-            f"{self.prefect}/deployments/{deployment}/create_flow_run", json={"parameters": {"request": form}}
+            f"{self.prefect}/deployments/{deployment}/create_flow_run",
+            json={"parameters": {"request": form}},
+            auth=self.auth,
         )
         answer.raise_for_status()
         return str(answer.json()["id"])

@@ -89,7 +89,7 @@ def _closed(made: Stack, request_id: str) -> StagingRequestRow | None:
 
 def _run_states(made: Stack, runs: list[str]) -> dict[str, int]:
     wanted = {"flow_runs": {"id": {"any_": runs}}, "limit": 200}
-    found = httpx.post(f"{made.prefect}/flow_runs/filter", json=wanted, timeout=60).json()
+    found = httpx.post(f"{made.prefect}/flow_runs/filter", json=wanted, auth=made.auth, timeout=60).json()
     return dict(Counter(run["state_type"].lower() for run in found))
 
 

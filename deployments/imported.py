@@ -25,7 +25,7 @@ PROGRAMS = (
     "prefect_kubernetes.worker",
     "prefect_kubernetes.observer",
     "deployments.register",
-    "deployments.local.prefect_server",
+    "deployments.prefect_server.__main__",
     "deployments.local.when_ready",
 )
 

@@ -23,6 +23,7 @@ from deployments.pods import base_job_template, read_pods
 from stager.errors import ConfigurationError
 from stager.settings import Settings, get_settings
 from workers import WarmWorker
+from workers.password import check_password
 
 PROJECT = Path("prefect.yaml")
 
@@ -66,6 +67,7 @@ def _deployments(*, with_pods: bool) -> list[str]:
 def main() -> None:
     """Register everything that prefect.yaml and the settings name."""
     settings = get_settings()
+    check_password()
     asyncio.run(_prepare(settings))
     sys.argv = ["prefect", "--no-prompt", "deploy", *_deployments(with_pods=settings.pods_namespace is not None)]
     app()

@@ -24,6 +24,13 @@ def _read_only(mode: int) -> int:
     return mode
 
 
+# What an operator must know who sets no access_file.
+AUTHENTICATION_IS_OFF = (
+    "Authentication is off: whoever reaches this service, any account of this machine included, "
+    "stages, reads and cancels as any user. That is for one person's machine."
+)
+
+
 def _for_its_owner(mode: int) -> int:
     if mode & 0o700 != 0o700 or mode & ~0o2777 or mode & 0o002:
         message = f"{mode:04o} is no mode of a folder that its owner uses and not everybody writes"
@@ -72,6 +79,16 @@ class Settings(BaseSettings):
         "http://127.0.0.1:4200/api",
         validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url"),
         description="Prefect's API.",
+    )
+    prefect_api_auth_string: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_api_auth_string"),
+        description="Prefect's password, as USER:PASSWORD; its server has the same in PREFECT_SERVER_API_AUTH_STRING.",
+    )
+    prefect_hosts: tuple[str, ...] = Field(
+        (),
+        description="Names that Prefect's server answers to, as a JSON list; "
+        "beside the loopback's and those in PREFECT_API_URL, PREFECT_UI_URL and PREFECT_SERVER_API_HOST.",
     )
     prefect_ui_url: str | None = Field(
         None,
@@ -166,6 +183,14 @@ class Settings(BaseSettings):
         description="The service has its areas mounted read-only on purpose: others stage, as in the chart.",
     )
     log_file: Path = Field(Path("staging_service.log"), description="Where the log is written beside the console.")
+
+    @property
+    def prefect_auth(self) -> tuple[str, str] | None:
+        """The user and the password that Prefect's API is asked with, None where it has none."""
+        if self.prefect_api_auth_string is None:
+            return None
+        user, _, password = self.prefect_api_auth_string.get_secret_value().partition(":")
+        return user, password
 
 
 @cache

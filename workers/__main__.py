@@ -13,6 +13,7 @@ import signal
 import workers.preloaded  # noqa: F401 - shared by the worker and all children
 from stager.mover import keep_starter
 from workers.fork_server import fork_the_fork_server
+from workers.password import check_password
 from workers.prefect_internals import load_no_other_collection
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     load_no_other_collection()
     keep_starter()
     fork_the_fork_server()
+    check_password()
     from prefect.cli import app  # noqa: PLC0415 - what only the worker needs
 
     app()

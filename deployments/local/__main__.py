@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -9,10 +10,13 @@ from types import FrameType
 from typing import NoReturn
 
 from deployments.local.banner import banner
-from deployments.local.checks import CannotStart, check
+from deployments.local.cannot_start import CannotStart
+from deployments.local.checks import prepare
+from deployments.local.password import prefect_password
 from deployments.local.products import FOLDER, MEASUREMENT_SET, make_products
 from deployments.local.settings import LocalSettings
 from deployments.local.stack import started
+from deployments.local.state import enterable
 from stager.records.schema import migrate
 
 
@@ -20,6 +24,7 @@ def main() -> int:
     """Run the stack until it is told to stop, and return the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with SIGINT ignored
         signal.signal(number, _interrupt)
+    os.umask(0o077)  # of every part, too: databases, logs and passwords are for no other account
     try:
         _run(LocalSettings())
     except CannotStart as problem:
@@ -31,13 +36,15 @@ def main() -> int:
 
 
 def _run(settings: LocalSettings) -> None:
-    check(settings)
+    for sentence in prepare(settings):
+        print(sentence, flush=True)
+    password = prefect_password(settings)
     migrate(settings.records_url)
-    with started(settings) as stack:
+    with started(settings, password.auth_string) as stack:
         print(f"Starting Prefect, a worker and the HTTP service; their logs are in {settings.logs}", flush=True)
         product = _product(settings.storage)
         stack.wait_until_ready()
-        print(banner(settings, product=product), flush=True)
+        print(banner(settings, product=product, password=password), flush=True)
         stack.wait()
 
 
@@ -46,7 +53,8 @@ def _product(storage: Path) -> Path:
     own = sorted(path for path in storage.iterdir() if not path.name.startswith("."))
     if own and not (storage / FOLDER).exists():
         return own[0]
-    return make_products(storage) / MEASUREMENT_SET
+    with enterable():
+        return make_products(storage) / MEASUREMENT_SET
 
 
 def _interrupt(_: int, __: FrameType | None) -> NoReturn:

@@ -6,19 +6,25 @@ import json
 import os
 import pwd
 import shlex
+import textwrap
 from pathlib import Path
 from urllib.parse import quote
 
+from deployments.local.password import Password
 from deployments.local.settings import LocalSettings
+from stager.settings import AUTHENTICATION_IS_OFF
+
+WIDTH = 100
 
 
-def banner(settings: LocalSettings, *, product: Path) -> str:
+def banner(settings: LocalSettings, *, product: Path, password: Password) -> str:
     """Return where everything is, and the command that stages a product."""
     return f"""
 The staging service is ready.
 
     HTTP service    {settings.service_url}    (its calls: {settings.service_url}/docs)
     Prefect         {settings.prefect_url}
+    its password    {_told(password)}
     storage area    {settings.storage}
     user areas      {settings.user_areas}
     records         {_without_password(settings.records_url)}
@@ -27,9 +33,19 @@ The staging service is ready.
 Stage a product, and wait for the result:
 
     {curl(settings, product=product)}
-
+{_warning(settings)}
 Ctrl-C stops everything.
 """
+
+
+def _told(password: Password) -> str:
+    return f"{password.auth_string}    (kept in {password.place})" if password.is_new else f"in {password.place}"
+
+
+def _warning(settings: LocalSettings) -> str:
+    if settings.access_file:
+        return ""
+    return "\n" + textwrap.fill(f"{AUTHENTICATION_IS_OFF} See docs/authentication.md.", WIDTH) + "\n"
 
 
 def curl(settings: LocalSettings, *, product: Path) -> str:

@@ -9,39 +9,41 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from deployments.local.cannot_start import CannotStart
 from deployments.local.port_holder import port_holder
 from deployments.local.settings import LocalSettings
+from deployments.local.state import close_state, enterable, take_over
 
 NEEDED_BYTES = 512 * 1024 * 1024
 
 
-class CannotStart(Exception):
-    """Says in one sentence why the stack does not start, and what to do."""
-
-
-def check(settings: LocalSettings) -> None:
-    """Make the stack's folders, and check that it can start.
+def prepare(settings: LocalSettings) -> list[str]:
+    """Check that the stack can start, and make its folders; return what was done to those of an older installation.
 
     Raises
     ------
     CannotStart
-        A folder cannot be written, the disk is nearly full or a port is in use.
+        A port is in use, a folder cannot be written or is not ours alone, or
+        the disk is nearly full.
     """
+    _check_port("127.0.0.1", settings.prefect_port, "PREFECT_SERVER_API_PORT")
+    _check_port(settings.host, settings.port, "STAGER_PORT")
     folders = {
-        settings.state: "STAGER_STATE_DIR",
+        settings.folder: "STAGER_STATE_DIR",
         settings.storage: "SOURCE_STORAGE_PATH",
         settings.user_areas: "TARGET_STORAGE_PATH",
     }
     for folder, variable in folders.items():
         _check_folder(folder, variable)
+    done = [*close_state(settings), *take_over(settings)]
     settings.logs.mkdir(exist_ok=True)
-    _check_port("127.0.0.1", settings.prefect_port, "PREFECT_SERVER_API_PORT")
-    _check_port(settings.host, settings.port, "STAGER_PORT")
+    return done
 
 
 def _check_folder(folder: Path, variable: str) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with enterable():
+            folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

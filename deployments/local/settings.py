@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -16,7 +17,11 @@ class LocalSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STAGER_", frozen=True, populate_by_name=True)
 
-    state_dir: Path = Field(CHECKOUT / ".run", description="Folder of all state: databases, logs, demo storage.")
+    state_dir: Path = Field(
+        CHECKOUT / ".run",
+        description="Folder of the installation: `state` in it is closed to other accounts, "
+        "the demo's storage and user areas lie beside that.",
+    )
     host: str = Field("127.0.0.1", description="Address that the HTTP service listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port of the HTTP service.")
     prefect_port: int = Field(
@@ -29,19 +34,40 @@ class LocalSettings(BaseSettings):
     source_storage_path: Path | None = Field(
         None,
         validation_alias=AliasChoices("SOURCE_STORAGE_PATH", "source_storage_path"),
-        description="The storage area; by default a demo area within the state folder.",
+        description="The storage area; by default a demo area, `storage` in the installation's folder.",
     )
     target_storage_path: Path | None = Field(
         None,
         validation_alias=AliasChoices("TARGET_STORAGE_PATH", "target_storage_path"),
-        description="The users' areas; by default within the state folder.",
+        description="The users' areas; by default `user_areas` in the installation's folder.",
     )
     database_url: str | None = Field(None, description="Records database; by default SQLite in the state folder.")
+    prefect_server_auth_string: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("PREFECT_SERVER_API_AUTH_STRING", "prefect_server_auth_string"),
+        description="Prefect's password, as USER:PASSWORD; by default a random one, in the state folder.",
+    )
+    prefect_auth_string: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_auth_string"),
+        description="The same; one of the two is enough.",
+    )
+    access_file: Path | None = Field(None, description="Who may do what; without it, authentication is off.")
+
+    @property
+    def folder(self) -> Path:
+        """The installation's folder as an absolute path; others may enter it."""
+        return self.state_dir.absolute()
 
     @property
     def state(self) -> Path:
-        """The state folder as an absolute path."""
-        return self.state_dir.absolute()
+        """The folder of databases, logs and passwords, which no other account can enter."""
+        return self.folder / "state"
+
+    @property
+    def password_file(self) -> Path:
+        """Where Prefect's password is kept when the operator gives none."""
+        return self.state / "prefect-password"
 
     @property
     def logs(self) -> Path:
@@ -51,12 +77,12 @@ class LocalSettings(BaseSettings):
     @property
     def storage(self) -> Path:
         """The storage area that products are staged from."""
-        return (self.source_storage_path or self.state / "storage").absolute()
+        return (self.source_storage_path or self.folder / "storage").absolute()
 
     @property
     def user_areas(self) -> Path:
         """The folder that holds a folder for each user."""
-        return (self.target_storage_path or self.state / "user_areas").absolute()
+        return (self.target_storage_path or self.folder / "user_areas").absolute()
 
     @property
     def records_url(self) -> str:
@@ -101,6 +127,7 @@ def prefect_environment(settings: LocalSettings) -> dict[str, str]:
         "PREFECT_UI_URL": settings.prefect_url,
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(settings.prefect_port),
+        "PREFECT_SERVER_UI_API_URL": "/api",  # by whichever name a browser came
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(settings.state / "prefect" / "ui"),
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -112,13 +139,27 @@ def prefect_environment(settings: LocalSettings) -> dict[str, str]:
     }
 
 
-def stack_environment(settings: LocalSettings) -> dict[str, str]:
+def stack_environment(settings: LocalSettings, auth_string: str) -> dict[str, str]:
     """Return the environment of every part: the caller's, and on top what makes the stack one.
 
     A caller's own Prefect (profile, account, address) never leaks in.
+
+    Parameters
+    ----------
+    auth_string
+        Prefect's password, for its server and for whoever asks it.
     """
-    foreign = {"PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_API_DATABASE_CONNECTION_URL"}
+    foreign = {"PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_DATABASE_CONNECTION_URL"}
     inherited = {name: value for name, value in os.environ.items() if name not in foreign}
-    python_path = os.pathsep.join(filter(None, [str(CHECKOUT), inherited.get("PYTHONPATH")]))
-    ours = {"PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
-    return {**inherited, **ours, **service_environment(settings), **prefect_environment(settings)}
+    password = {"PREFECT_SERVER_API_AUTH_STRING": auth_string, "PREFECT_API_AUTH_STRING": auth_string}
+    ours = {
+        "PATH": _path(str(Path(sys.executable).parent), inherited.get("PATH")),
+        "PWD": str(CHECKOUT),
+        "PYTHONPATH": _path(str(CHECKOUT), inherited.get("PYTHONPATH")),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**inherited, **ours, **password, **service_environment(settings), **prefect_environment(settings)}
+
+
+def _path(*parts: str | None) -> str:
+    return os.pathsep.join(filter(None, parts))

@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from deployments import WORK_POOL
-from deployments.local.checks import CannotStart
+from deployments.local.cannot_start import CannotStart
 from deployments.local.orphans import adopt_orphans, end_orphans, end_with_parent
-from deployments.local.programs import Program, log_of, programs, socket_of, write_configuration
+from deployments.local.programs import SOCKET, Program, log_of, programs, write_configuration
 from deployments.local.settings import LocalSettings, stack_environment
 from deployments.local.supervisor_client import Report, reports
 from deployments.local.when_ready import answers
@@ -30,9 +32,11 @@ LOG_LINES = 15
 class Stack:
     """A supervisor with the service's parts under it."""
 
-    def __init__(self, settings: LocalSettings, supervisor: subprocess.Popen[bytes]) -> None:
+    def __init__(self, settings: LocalSettings, auth_string: str, supervisor: subprocess.Popen[bytes]) -> None:
         self._settings = settings
+        self._auth_string = auth_string
         self._supervisor = supervisor
+        self._socket = Path(f"/proc/{supervisor.pid}/cwd") / SOCKET
         self._started_at = time.time()
         self._pids: dict[str, int] = {}
 
@@ -47,7 +51,7 @@ class Stack:
         deadline = time.monotonic() + PATIENCE
         waiting = list(programs(self._settings))
         while waiting:
-            seen = reports(socket_of(self._settings))
+            seen = reports(self._socket)
             for program in programs(self._settings):
                 self._check(program, seen.get(program.name), is_late=time.monotonic() > deadline)
             waiting = [program for program in waiting if not self._is_ready(program, seen.get(program.name))]
@@ -83,7 +87,9 @@ class Stack:
     def _is_worker_online(self) -> bool:
         """Whether a worker has polled since we started; one of a former start may still be shown."""
         url = f"{self._settings.prefect_url}/api/work_pools/{WORK_POOL}/workers/filter"
-        request = Request(url, data=b"{}", headers={"Content-Type": "application/json"})  # noqa: S310 - our own address
+        token = b64encode(self._auth_string.encode()).decode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
+        request = Request(url, data=b"{}", headers=headers)  # noqa: S310 - our own address
         with suppress(URLError, OSError), urlopen(request, timeout=5) as response:  # noqa: S310 - likewise
             return any(_seconds(worker["last_heartbeat_time"]) > self._started_at for worker in json.load(response))
         return False
@@ -91,7 +97,7 @@ class Stack:
     def wait(self) -> None:
         """Return when the supervisor has ended; tell of parts that it had to start again."""
         while self._supervisor.poll() is None:
-            for report in reports(socket_of(self._settings)).values():
+            for report in reports(self._socket).values():
                 self._tell_of_restart(report)
             with suppress(subprocess.TimeoutExpired):
                 self._supervisor.wait(2)
@@ -113,20 +119,21 @@ def _with_log(settings: LocalSettings, program: str, sentence: str) -> str:
 
 
 @contextmanager
-def started(settings: LocalSettings) -> Iterator[Stack]:
+def started(settings: LocalSettings, auth_string: str) -> Iterator[Stack]:
     """Start all parts and give the stack; at the end all of it is stopped, in reverse order."""
     configuration = write_configuration(settings)
-    command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(configuration)]
+    command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", configuration]
     adopt_orphans()
     supervisor = subprocess.Popen(  # noqa: S603 - our own Python
         command,
-        env=stack_environment(settings),
+        cwd=settings.state,
+        env=stack_environment(settings, auth_string),
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches us only, and we stop it in order
         preexec_fn=end_with_parent,  # noqa: PLW1509 - no thread runs yet
     )
     try:
-        yield Stack(settings, supervisor)
+        yield Stack(settings, auth_string, supervisor)
     finally:
         _stop(supervisor)
 

@@ -1,75 +1,70 @@
-"""Prefect's server with a SQLite that never says "database is locked".
+"""Serve Prefect's API and pages where its settings say, as ``prefect server start`` does, but behind a lock.
 
-Prefect begins its transactions DEFERRED: one that has read and then writes,
-while another has written in between, fails at once with SQLITE_BUSY; no time
-to wait is granted, since waiting could not help it. Begun IMMEDIATE, a
-transaction waits for its turn (up to Prefect's busy_timeout of 60 s) before it
-has read anything. Prefect uses this mode itself, but only where its code asks
-for ``with_for_update``; there is no setting.
-
-So this module starts the server as ``prefect server start`` does, with a
-database configuration of its own put where Prefect takes it from
-(``MODELS_DEPENDENCIES``, the seam that its tests use). With PostgreSQL,
-nothing of this is needed: use ``prefect server start``.
-
-Notes
------
-SQLite, "Transactions", https://www.sqlite.org/lang_transaction.html
+A password is asked for (``PREFECT_SERVER_API_AUTH_STRING``), other sites'
+pages are refused (`gate`), and SQLite's transactions wait for one another
+(`immediate_sqlite`). Whoever gets at Prefect's API can have its workers run
+any command.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import sys
+from urllib.parse import urlsplit
 
 import uvicorn
 from prefect.server.api.server import create_app
-from prefect.server.database.configurations import SQLITE_BEGIN_MODE, AioSqliteConfiguration
 from prefect.server.database.dependencies import MODELS_DEPENDENCIES
-from prefect.settings import get_current_settings
-from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
+from prefect.settings import (
+    PREFECT_SERVER_CORS_ALLOWED_ORIGINS,
+    Settings,
+    get_current_settings,
+    temporary_settings,
+)
+from sqlalchemy import make_url
 
+from deployments.prefect_server.gate import Gate
+from deployments.prefect_server.immediate_sqlite import ImmediateSqlite
+from stager.settings import get_settings
 
-class ImmediateSqlite(AioSqliteConfiguration):
-    """Prefect's SQLite configuration in which every transaction takes its turn before it reads."""
-
-    @asynccontextmanager
-    async def begin_transaction(
-        self,
-        session: AsyncSession,
-        with_for_update: bool = True,  # noqa: FBT001, FBT002 - Prefect's signature
-    ) -> AsyncGenerator[AsyncSessionTransaction, None]:
-        """Enter a transaction that may write at any time without failing.
-
-        It is begun at once, and only it: another session that is opened in the
-        body (as where a queue is paused) would wait for this one for good.
-        """
-        del with_for_update
-        async with super().begin_transaction(session, with_for_update=True) as transaction:
-            await session.connection()
-            mode = SQLITE_BEGIN_MODE.set(None)
-            try:
-                yield transaction
-            finally:
-                SQLITE_BEGIN_MODE.reset(mode)
+UNLOCKED = (
+    "Prefect's server does not start without a password: whoever reaches it runs commands as its workers' account. "
+    "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD, and PREFECT_API_AUTH_STRING alike where Prefect is asked."
+)
 
 
 def main() -> None:
-    """Serve Prefect's API and pages where its settings say."""
-    server = get_current_settings().server
-    database_url = server.database.connection_url
-    if database_url is None:
-        message = "Prefect names no database"
-        raise RuntimeError(message)
-    MODELS_DEPENDENCIES["database_config"] = ImmediateSqlite(connection_url=database_url.get_secret_value())
+    """Serve until a signal comes."""
+    with temporary_settings({PREFECT_SERVER_CORS_ALLOWED_ORIGINS: ""}):
+        _serve(get_current_settings())
+
+
+def _serve(settings: Settings) -> None:
+    server = settings.server
+    if server.api.auth_string is None or not server.api.auth_string.get_secret_value():
+        sys.exit(UNLOCKED)
+    _take_turns(settings)
     uvicorn.run(
-        create_app(final=True),
+        Gate(create_app(final=True), _hosts(settings)),
         host=server.api.host,
         port=server.api.port,
         timeout_keep_alive=server.api.keepalive_timeout,
         timeout_graceful_shutdown=2,
         log_level=server.logging_level.lower(),
     )
+
+
+def _take_turns(settings: Settings) -> None:
+    """Put our configuration of SQLite where Prefect takes its own from: ``MODELS_DEPENDENCIES``, as its tests do."""
+    url = settings.server.database.connection_url
+    if url is not None and make_url(url.get_secret_value()).get_backend_name() == "sqlite":
+        MODELS_DEPENDENCIES["database_config"] = ImmediateSqlite(connection_url=url.get_secret_value())
+
+
+def _hosts(settings: Settings) -> set[str]:
+    """Return the names that the server is known by: those of its addresses in Prefect's settings, and the site's."""
+    addresses = (settings.api.url, settings.ui_url, settings.server.ui.api_url, f"//{settings.server.api.host}")
+    names = {urlsplit(address).hostname for address in addresses if address}
+    return {name for name in names if name} - {"0.0.0.0", "::"} | set(get_settings().prefect_hosts)  # noqa: S104
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from stager.service.callers.rules import read_rules
 from stager.service.long_calls import LongCalls
 from stager.service.prefect import PrefectClient
 from stager.service.together import Together
-from stager.settings import Settings
+from stager.settings import AUTHENTICATION_IS_OFF, Settings
 
 if TYPE_CHECKING:
     from stager.service.pods import Pods
@@ -89,7 +89,7 @@ async def open_door(settings: Settings) -> AsyncIterator[Door]:
     database = Database(settings.database_url.get_secret_value(), patience=PATIENCE)
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="door")
     async with (
-        PrefectClient(settings.prefect_api_url) as prefect,
+        PrefectClient(settings.prefect_api_url, settings.prefect_auth) as prefect,
         _authenticator(settings) as authenticator,
         _pods(settings) as pods,
     ):
@@ -102,7 +102,7 @@ async def open_door(settings: Settings) -> AsyncIterator[Door]:
 async def _authenticator(settings: Settings) -> AsyncIterator[Authenticator | None]:
     """Give what checks tokens, or nothing where the operator asks for none."""
     if settings.access_file is None:
-        logger.warning("Authentication is off: whoever reaches this service acts for any user")
+        logger.warning(AUTHENTICATION_IS_OFF)
         yield None
         return
     rules = read_rules(settings.access_file)

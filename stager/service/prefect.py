@@ -15,6 +15,11 @@ from stager.service.place import Line, Place, Worker
 
 # Answers that say nothing of the call itself: asked again later, it may succeed.
 _NOT_NOW = frozenset({401, 403, 408, 425, 429})
+# What an operator has to set then.
+_HINTS = {
+    401: ": PREFECT_API_AUTH_STRING is not its password",
+    403: ": PREFECT_API_URL names it otherwise than its STAGER_PREFECT_HOSTS",
+}
 # What Prefect says of a run whose process ended without saying how.
 CRASHED = "CRASHED"
 CANCELLED = "CANCELLED"
@@ -50,10 +55,15 @@ class PrefectClient:
 
     Every method raises ``PrefectUnavailable`` when Prefect does not answer, or
     answers that it cannot just now.
+
+    Parameters
+    ----------
+    auth
+        The user and the password that Prefect wants, None where it wants none.
     """
 
-    def __init__(self, api_url: str, *, timeout: float = 10.0) -> None:
-        self._http = httpx.AsyncClient(base_url=api_url.rstrip("/"), timeout=timeout)
+    def __init__(self, api_url: str, auth: tuple[str, str] | None, *, timeout: float = 10.0) -> None:
+        self._http = httpx.AsyncClient(base_url=api_url.rstrip("/"), auth=auth, timeout=timeout)
         self._deployments: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -64,8 +74,9 @@ class PrefectClient:
         await self._http.aclose()
 
     async def check(self) -> None:
-        """Return when Prefect's API and its database answer."""
-        await self._ask("GET", "/ready")
+        """Return when Prefect's API and its database answer, and take our password."""
+        await self._ask("GET", "/ready")  # which asks for none
+        await self._ask("GET", "/version")
 
     async def create_flow_run(self, ride: Ride, *, pod: dict[str, Any] | None = None) -> str:
         """Ask for a run that serves recorded requests, and return the run's id.
@@ -180,7 +191,8 @@ class PrefectClient:
         except httpx.HTTPError as error:
             raise PrefectUnavailable(str(error) or type(error).__name__) from error
         if answer.is_server_error or answer.status_code in _NOT_NOW:
-            reason = f"it answers {answer.status_code} {answer.reason_phrase}"
+            hint = _HINTS.get(answer.status_code, "")
+            reason = f"it answers {answer.status_code} {answer.reason_phrase}{hint}"
             raise PrefectUnavailable(reason)
         return answer
 

@@ -34,6 +34,7 @@ from stager.records import (
 )
 from stager.records.database import now
 from stager.records.schema import migrate
+from tests import prefect_password
 from tests.ports import NO_PREFECT, free_port
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
@@ -147,6 +148,7 @@ def _environment(folder: Path, database_url: str, prefect_api: str, settings: di
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": prefect_api,
+        "PREFECT_API_AUTH_STRING": prefect_password.AUTH_STRING,
         "DO_NOT_TRACK": "1",
         "ALLOWED_METHODS": json.dumps(METHODS),
         "SOURCE_STORAGE_PATH": str(folder / "storage"),
@@ -294,13 +296,17 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        **prefect_password.VARIABLES,
         "DO_NOT_TRACK": "1",
     }
-    command = [sys.executable, "-m", "deployments.local.prefect_server"]
+    command = [sys.executable, "-m", "deployments.prefect_server"]
     log = home / "server.log"
     # No connection is kept: the server may close it just when it is used again.
     fresh = httpx.Limits(max_keepalive_connections=0)
-    with running(command, env=env, log=log) as process, httpx.Client(base_url=api, timeout=60, limits=fresh) as client:
+    with (
+        running(command, env=env, log=log) as process,
+        httpx.Client(base_url=api, auth=prefect_password.AUTH, timeout=60, limits=fresh) as client,
+    ):
         wait_for(f"{api}/ready", process, log)
         gate = Gate(port)
         server = PrefectServer(api, gate, client, home)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stager.settings import AUTHENTICATION_IS_OFF
+
 if TYPE_CHECKING:
     from conftest import ServedDoor
 
@@ -98,6 +100,7 @@ def test_the_sites_settings_are_shown_as_in_the_demo(lone_door: ServedDoor, slas
         "target_storage_path": str(lone_door.user_areas),
         "allowed_methods": methods,
         "authentication": "off",
+        "warning": AUTHENTICATION_IS_OFF,
     }
     assert lone_door.client.get(f"/config/allowed-methods{slash}").json() == {"allowed_methods": methods}
 

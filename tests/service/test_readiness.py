@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import prefect_password
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -86,11 +87,34 @@ def test_each_part_that_is_away_is_named_with_its_reason(serve: Serve, tmp_path:
     assert found["prefect"]["reason"].startswith("Prefect does not answer: ")
 
 
+def test_a_wrong_password_of_prefects_is_named_and_what_is_asked_for_meanwhile_is_recorded(
+    serve: Serve, prefect: PrefectServer, tmp_path: Path
+) -> None:
+    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": prefect.api}
+    with serve(tmp_path, **where, PREFECT_API_AUTH_STRING="tests:wrong", STAGER_WAIT="0") as door:
+        _, word, found = parts(door)
+        taken = door.stage().status_code
+        until_logged(door, "PREFECT_API_AUTH_STRING is not its password")
+
+    assert word == "degraded"
+    reason = "it answers 401 Unauthorized: PREFECT_API_AUTH_STRING is not its password"
+    assert found["prefect"]["reason"] == f"Prefect does not answer: {reason}"
+    assert taken == 202
+
+
+def until_logged(door: ServedDoor, words: str) -> None:
+    deadline = time.monotonic() + 60
+    while words not in door.log_file.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def lost_area(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A storage area that Prefect alone knows, of a folder that is nowhere."""
     monkeypatch.setenv("PREFECT_HOME", str(prefect.home))
     monkeypatch.setenv("PREFECT_API_URL", prefect.api)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", prefect_password.AUTH_STRING)
     program = (
         "from pathlib import Path; from blocks.storage_area import StorageAreaBlock;"
         "StorageAreaBlock(path=Path('/nowhere')).save('lost', overwrite=True)"

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from base64 import b64encode
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,11 @@ class Stack:
     prefect: str
     launcher: subprocess.Popen[bytes]
     client: httpx.Client
+
+    @property
+    def closed(self) -> Path:
+        """The folder that no other account can enter."""
+        return self.folder / "state"
 
     @property
     def storage(self) -> Path:
@@ -72,7 +78,7 @@ class Stack:
         return state
 
 
-def launch(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], int, int]:
+def launch(folder: Path, log: Path, **variables: str) -> tuple[subprocess.Popen[bytes], int, int]:
     """Start the stack as `make up` does."""
     ports = free_port(), free_port()
     environment = {
@@ -80,6 +86,7 @@ def launch(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], int, int]:
         "STAGER_STATE_DIR": str(folder),
         "STAGER_PORT": str(ports[0]),
         "PREFECT_SERVER_API_PORT": str(ports[1]),
+        **variables,
     }
     with log.open("wb") as out:
         launcher = subprocess.Popen(
@@ -118,6 +125,19 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
+class OnlyPrefect(httpx.Auth):
+    """Tells Prefect its password, and nobody else."""
+
+    def __init__(self, port: int, password_file: Path) -> None:
+        self._port, self._file = port, password_file
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if request.url.port == self._port:
+            token = b64encode(self._file.read_text().strip().encode()).decode()
+            request.headers["Authorization"] = f"Basic {token}"
+        yield request
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running stack of the session."""
@@ -126,7 +146,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     log = folder / "console.log"
     launcher, port, prefect_port = launch(folder, log)
     # No connection is kept: a server may close it just when it is used again.
-    client = httpx.Client(timeout=90, limits=httpx.Limits(max_keepalive_connections=0))
+    auth = OnlyPrefect(prefect_port, folder / "state/prefect-password")
+    client = httpx.Client(timeout=90, auth=auth, limits=httpx.Limits(max_keepalive_connections=0))
     try:
         wait_until_ready(launcher, log)
         with client:

@@ -23,7 +23,7 @@ def test_ctrl_c_stops_the_parts_in_reverse_order_and_leaves_nothing(tmp_path: Pa
         wait_until_ready(launcher, console)
     finally:
         status = end(launcher)
-    log = (tmp_path / "logs/supervisord.log").read_text()
+    log = (tmp_path / "state/logs/supervisord.log").read_text()
     assert re.findall(r"stopped: ([\w-]+)", log) == STARTED[::-1]
     assert (status, processes_of(tmp_path)) == (0, [])
 
@@ -33,7 +33,7 @@ def test_twenty_runs_at_once_lock_no_database(stack: Stack) -> None:
     runs = [stack.run("local-copy", {"request": form}) for form in forms]
     states = [stack.wait_for(run, "COMPLETED", "FAILED", "CRASHED", patience=300)["type"] for run in runs]
     assert states == ["COMPLETED"] * 20
-    logs = [*stack.folder.glob("*.log"), *(stack.folder / "logs").iterdir()]
+    logs = [*stack.folder.glob("*.log"), *(stack.closed / "logs").iterdir()]
     assert {"http-service.log", "prefect-server.log", "worker.log"} <= {log.name for log in logs}
     lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
     # What is tried at a worker's start waits for no lock, and need not succeed.

@@ -37,7 +37,9 @@ def tls(stack: Stack, gfal: Gfal, tmp_path: Path) -> Iterator[str]:
     """The name of a second HTTP service of the stack, by TLS, as grid clients want it."""
     settings = LocalSettings(state_dir=stack.folder, port=free_port(), prefect_port=httpx.URL(stack.prefect).port)
     name = f"localhost:{settings.port}"
-    environment = stack_environment(settings) | {"STAGER_PUBLIC_URL": f"https://{name}"}
+    environment = stack_environment(settings, (stack.closed / "prefect-password").read_text().strip()) | {
+        "STAGER_PUBLIC_URL": f"https://{name}"
+    }
     [command] = [program.command for program in programs(settings) if program.name == "http-service"]
     by_tls = ["--ssl-certificate", str(gfal.trusted), "--ssl-keyfile", str(gfal.trusted.with_suffix(".key"))]
     trusted, log = ssl.create_default_context(cafile=gfal.trusted), tmp_path / "console.log"

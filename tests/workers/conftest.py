@@ -20,6 +20,7 @@ import httpx
 import psutil
 import pytest
 
+from tests import prefect_password
 from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
@@ -58,12 +59,13 @@ class Prefect:
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_WORKER_PREFETCH_SECONDS": "0",
             "DO_NOT_TRACK": "1",
+            **prefect_password.VARIABLES,
             "STAGER_READY_PROCESSES": "2",
             **self.options,
         }
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "deployments.local.prefect_server"]
+        command = [sys.executable, "-m", "deployments.prefect_server"]
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         eventually(self._is_up, patience=120)
@@ -80,7 +82,7 @@ class Prefect:
             self.process.wait(30)
 
     def ask(self, verb: str, path: str, **body: object) -> Any:
-        answer = httpx.request(verb, f"{self.url}/api{path}", json=body or None, timeout=30)
+        answer = httpx.request(verb, f"{self.url}/api{path}", json=body or None, auth=prefect_password.AUTH, timeout=30)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from stager.service.door import OpenDoor
+from stager.settings import AUTHENTICATION_IS_OFF
 
 router = APIRouter(prefix="/config", tags=["site"])
 
@@ -31,6 +32,7 @@ class Config(BaseModel):
     authentication: Literal["on", "off"] = Field(
         description="Whether calls need a bearer token; when off, whoever reaches the service acts for any user."
     )
+    warning: str | None = Field(description="What it means that authentication is off, where it is.")
 
 
 @router.get("/allowed-methods/", summary="The staging methods that may be asked for")
@@ -44,10 +46,11 @@ async def show_allowed_methods(door: OpenDoor) -> AllowedMethods:
 @router.get("", include_in_schema=False)
 async def show_config(door: OpenDoor) -> Config:
     """Return where the storages are mounted, and the methods."""
-    settings = door.settings
+    settings, is_open = door.settings, door.authenticator is None
     return Config(
         source_storage_path=str(settings.source_storage_path),
         target_storage_path=str(settings.target_storage_path),
         allowed_methods=settings.allowed_methods,
-        authentication="off" if door.authenticator is None else "on",
+        authentication="off" if is_open else "on",
+        warning=AUTHENTICATION_IS_OFF if is_open else None,
     )

@@ -1,0 +1,71 @@
+"""Prefect's password: the operator's own, or one that each installation makes for itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deployments.local.cannot_start import CannotStart
+from deployments.local.settings import LocalSettings
+
+FORM = re.compile(r"[!-9;-~]+:[!-~]+")
+VARIABLES = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
+
+
+@dataclass(frozen=True)
+class Password:
+    """What Prefect asks for.
+
+    Attributes
+    ----------
+    auth_string
+        ``"USER:PASSWORD"``, as a whole what Prefect's pages call the password.
+    place
+        Where it lies: a file, or the operator's variable.
+    is_new
+        Whether nobody has been told of it.
+    """
+
+    auth_string: str = field(repr=False)
+    place: str
+    is_new: bool = False
+
+
+def prefect_password(settings: LocalSettings) -> Password:
+    """Return Prefect's password, made at the first start where the operator gives none.
+
+    Raises
+    ------
+    CannotStart
+        It is not of Prefect's form, or the operator gives two.
+    """
+    given = (settings.prefect_server_auth_string, settings.prefect_auth_string)
+    own = {value.get_secret_value(): name for name, value in zip(VARIABLES, given, strict=True) if value}
+    if len(own) > 1:
+        message = f"{' and '.join(VARIABLES)} say different passwords: Prefect has one, so set one of them"
+        raise CannotStart(message)
+    for auth_string, name in own.items():
+        return _checked(Password(auth_string, name))
+    return _checked(_kept(settings.password_file))
+
+
+def _kept(file: Path) -> Password:
+    if file.exists():
+        return Password(file.read_text().strip(), str(file))
+    auth_string = f"stager:{secrets.token_urlsafe(24)}"
+    unfinished = file.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(f"{auth_string}\n")
+    unfinished.rename(file)
+    return Password(auth_string, str(file), is_new=True)
+
+
+def _checked(password: Password) -> Password:
+    if not FORM.fullmatch(password.auth_string):
+        message = f"Prefect's password in {password.place} is not USER:PASSWORD in ASCII without spaces: change it"
+        raise CannotStart(message)
+    return password

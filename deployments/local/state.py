@@ -1,0 +1,114 @@
+"""The state folder: closed to every other account, and given what an older installation kept in the open."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deployments.local.cannot_start import CannotStart
+from deployments.local.settings import CHECKOUT, LocalSettings
+from deployments.local.supervisor_client import reports
+
+ELSEWHERE = "or choose another folder with STAGER_STATE_DIR=..."
+# Where no closed folder was yet, the configuration lay beside the storage areas: the sign of such an installation.
+SIGN = "supervisord.conf"
+# What is moved from there, the log of the last transactions before what it belongs to.
+KEPT = ("records.db-wal", "records.db", "prefect", "logs")
+# What is made anew: a stranger may hold a lock on the second.
+MADE_ANEW = ("supervisor.sock", "records.db-shm", "supervisord.pid", SIGN)
+
+
+@contextmanager
+def enterable() -> Iterator[None]:
+    """Let other accounts enter and read what is made in the body, whatever the umask is."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def close_state(settings: LocalSettings) -> list[str]:
+    """Have a state folder that no other account can enter; return what was done to one that others could.
+
+    Raises
+    ------
+    CannotStart
+        Somebody else's folder or a symbolic link is in its place, or
+        somebody else could exchange it.
+    """
+    _keep_others_from_exchanging(settings.folder)
+    fd = _opened(settings.state)
+    try:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid():
+            owner, us = _account(status.st_uid), _account(os.geteuid())
+            message = f"{settings.state} belongs to {owner}: give it to {us} (chown -R), {ELSEWHERE}"
+            raise CannotStart(message)
+        os.fchmod(fd, 0o700)
+    finally:
+        os.close(fd)
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        return [f"Other accounts could enter {settings.state}: it is closed now. Change Prefect's password."]
+    return []
+
+
+def _opened(state: Path) -> int:
+    try:
+        state.mkdir(mode=0o700, exist_ok=True)
+        return os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        message = f"{state} cannot be opened as a folder of its own ({error.strerror}): remove it, {ELSEWHERE}"
+        raise CannotStart(message) from error
+
+
+def _keep_others_from_exchanging(folder: Path) -> None:
+    """See that what is in a folder is exchanged by nobody but whom we trust: us, root, and whose code this is."""
+    status = folder.stat()
+    if status.st_uid not in {os.geteuid(), 0, CHECKOUT.stat().st_uid}:
+        message = f"{folder} belongs to {_account(status.st_uid)}, who could exchange what is in it: {ELSEWHERE[3:]}"
+        raise CannotStart(message)
+    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+        try:
+            folder.chmod(stat.S_IMODE(status.st_mode) & ~0o022)
+        except OSError as error:
+            message = f"Other accounts may write to {folder}: have that ended (chmod go-w), {ELSEWHERE}"
+            raise CannotStart(message) from error
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def take_over(settings: LocalSettings) -> list[str]:
+    """Move what an older installation kept where others can read into the state folder; return what was done.
+
+    Interrupted, it goes on at the next start.
+
+    Raises
+    ------
+    CannotStart
+        That installation still runs, or the state folder has such things already.
+    """
+    folder, state = settings.folder, settings.state
+    if not (folder / SIGN).exists():
+        return []
+    if reports(folder / "supervisor.sock"):
+        message = f"An older version of the service still runs in {folder}: stop it first"
+        raise CannotStart(message)
+    there = [name for name in KEPT if (folder / name).exists()]
+    if twice := [name for name in there if (state / name).exists()]:
+        message = f"{folder / twice[0]} and {state / twice[0]} are both there: move away the one that does not count"
+        raise CannotStart(message)
+    for name in there:
+        (folder / name).rename(state / name)
+    for name in MADE_ANEW:
+        (folder / name).unlink(missing_ok=True)
+    return [f"Records, Prefect's data and logs are now in {state}, which no other account can enter."]

@@ -1,0 +1,66 @@
+"""Who is let through to Prefect: whoever calls it by its own name, and no web page but its own.
+
+A page that a browser shows may send requests anywhere, also to the loopback
+of the machine that it runs on. It cannot choose two headers: ``Origin`` says
+which site the page is of, and ``Host`` by which name it reached us, also where
+that name was made to lead here after the page was loaded (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+# Asked by address, by what watches over the server: a kubelet, a Prometheus. The last needs the password.
+PROBES = frozenset({"/api/health", "/api/ready", "/api/metrics"})
+
+
+class Gate:
+    """Lets through what names one of the server's hosts and comes from no other site.
+
+    Parameters
+    ----------
+    hosts
+        Names and addresses of the server beside those of the loopback, without a port.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
+        self._app = app
+        self._hosts = LOOPBACK | {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a call on, or refuse it: 400 without one host, 403 by another's name or from another site."""
+        app = self._app
+        if scope["type"] in {"http", "websocket"} and (refused := self._refused(scope)):
+            status, reason = refused
+            app = PlainTextResponse(f"{reason}\n", status) if scope["type"] == "http" else WebSocketClose()
+        await app(scope, receive, send)
+
+    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+        headers = Headers(scope=scope)
+        match headers.getlist("host"):
+            case [host] if _is_probe(scope) or _hostname(host) in self._hosts:
+                own = [origin.lower().partition("://")[2] == host.lower() for origin in headers.getlist("origin")]
+                return None if all(own) else (403, "Prefect answers no other site's pages")
+            case [_]:
+                return 403, "Prefect does not answer by this name: STAGER_PREFECT_HOSTS says by which it does"
+            case _:
+                return 400, "A call names one host"
+
+
+def _is_probe(scope: Scope) -> bool:
+    return scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in PROBES
+
+
+def _hostname(authority: str) -> str | None:
+    """Return the host of an authority without its port, in lower case; None where it is none."""
+    try:
+        return urlsplit(f"//{authority}").hostname
+    except ValueError:
+        return None

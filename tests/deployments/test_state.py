@@ -1,0 +1,224 @@
+"""What `make up` keeps is for no other account, wherever it lay before."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deployments.local.cannot_start import CannotStart
+from deployments.local.password import prefect_password
+from deployments.local.settings import LocalSettings
+from deployments.local.state import close_state, enterable, take_over
+
+SOMEBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two accounts")
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalSettings]:
+    """An installation where others may enter its folder, as they may a checkout's."""
+    for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING", "STAGER_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    umask = os.umask(0o077)
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield LocalSettings(state_dir=Path(name) / "run")
+    os.umask(umask)
+
+
+def opened(settings: LocalSettings) -> list[str]:
+    """Do what a start does with the folders."""
+    with enterable():
+        settings.folder.mkdir(exist_ok=True)
+    return [*close_state(settings), *take_over(settings)]
+
+
+def as_somebody(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as another account of the machine."""
+    who = {"user": SOMEBODY, "group": SOMEBODY, "extra_groups": []}
+    return subprocess.run(command, capture_output=True, text=True, check=False, **who)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.fixture
+def older(settings: LocalSettings) -> LocalSettings:
+    """An installation as the version before left it, its last transactions in the database's log only."""
+    with enterable():
+        for folder in (settings.folder / "logs", settings.folder / "prefect", settings.storage):
+            folder.mkdir(parents=True)
+        (settings.folder / "logs/worker.log").write_text("a line")
+        (settings.folder / "prefect/prefect.db").write_text("history")
+        (settings.folder / "supervisord.conf").write_text("[supervisord]")
+        pid = os.fork()
+        if pid == 0:  # killed, so that it closes nothing
+            connection = sqlite3.connect(settings.folder / "records.db")
+            connection.executescript("PRAGMA journal_mode=WAL; CREATE TABLE r (id); INSERT INTO r VALUES (42);")
+            os._exit(0)
+        os.waitpid(pid, 0)
+    assert (settings.folder / "records.db-wal").stat().st_size > 0
+    return settings
+
+
+def records(path: Path) -> list[tuple[int]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT id FROM r").fetchall()
+
+
+def test_the_state_folder_is_closed_and_what_users_need_is_not(settings: LocalSettings) -> None:
+    assert opened(settings) == []
+    (settings.state / "file").touch()
+
+    assert settings.state.stat().st_mode & 0o7777 == 0o700
+    assert (settings.state / "file").stat().st_mode & 0o077 == 0
+    assert settings.folder.stat().st_mode & 0o7777 == 0o755
+    assert settings.state not in (*settings.storage.parents, *settings.user_areas.parents)
+
+
+@needs_root
+def test_another_account_reads_no_records_and_takes_no_lock_on_them(older: LocalSettings) -> None:
+    before = as_somebody("flock", "--shared", older.folder / "records.db", "true")
+    opened(older)
+    after = [as_somebody("flock", "--shared", path, "true") for path in older.state.iterdir()]
+
+    assert before.returncode == 0
+    assert after
+    assert all("Permission denied" in tried.stderr for tried in after)
+    assert as_somebody("ls", older.state).returncode != 0
+
+
+def test_an_older_installation_is_moved_whole_into_the_closed_folder_and_told_once(older: LocalSettings) -> None:
+    told = opened(older)
+
+    assert told == [f"Records, Prefect's data and logs are now in {older.state}, which no other account can enter."]
+    assert records(older.state / "records.db") == [(42,)]
+    assert (older.state / "logs/worker.log").read_text() == "a line"
+    assert (older.state / "prefect/prefect.db").read_text() == "history"
+    assert sorted(path.name for path in older.folder.iterdir()) == ["state", "storage"]
+    assert opened(older) == []
+
+
+@pytest.mark.parametrize("moved", [["records.db-wal"], ["records.db-wal", "records.db"]])
+def test_a_move_that_was_interrupted_goes_on(older: LocalSettings, moved: list[str]) -> None:
+    close_state(older)
+    for name in moved:
+        (older.folder / name).rename(older.state / name)
+    opened(older)
+
+    assert records(older.state / "records.db") == [(42,)]
+    assert (older.state / "prefect/prefect.db").exists()
+
+
+def test_a_lock_that_somebody_holds_on_the_index_of_the_log_is_not_moved(older: LocalSettings) -> None:
+    held = (older.folder / "records.db-shm").stat().st_ino
+    opened(older)
+    records(older.state / "records.db")
+
+    assert not any(path.stat().st_ino == held for path in older.state.iterdir())
+
+
+def test_records_that_are_there_twice_are_told_and_none_is_lost(older: LocalSettings) -> None:
+    close_state(older)
+    (older.state / "records.db").write_text("newer")
+    with pytest.raises(CannotStart, match="are both there: move away the one that does not count"):
+        take_over(older)
+
+    assert (older.state / "records.db").read_text() == "newer"
+    assert records(older.folder / "records.db") == [(42,)]
+
+
+def test_a_folder_of_somebody_elses_things_is_left_alone(settings: LocalSettings) -> None:
+    with enterable():
+        (settings.folder / "logs").mkdir(parents=True)
+    opened(settings)
+
+    assert (settings.folder / "logs").exists()
+
+
+def test_a_state_folder_that_others_could_enter_is_closed_and_told(settings: LocalSettings) -> None:
+    with enterable():
+        settings.state.mkdir(parents=True)
+
+    assert opened(settings) == [
+        f"Other accounts could enter {settings.state}: it is closed now. Change Prefect's password."
+    ]
+    assert settings.state.stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_in_place_of_the_state_folder_is_refused_with_what_to_do(settings: LocalSettings, target: str) -> None:
+    (settings.folder / "elsewhere").mkdir(parents=True)
+    settings.state.symlink_to(settings.folder / target)
+    with pytest.raises(CannotStart, match=r"remove it, or choose another folder with STAGER_STATE_DIR=\.\.\."):
+        close_state(settings)
+
+    assert list((settings.folder / "elsewhere").iterdir()) == []
+
+
+@needs_root
+def test_a_state_folder_of_somebody_else_is_refused_with_what_to_do(settings: LocalSettings) -> None:
+    settings.state.mkdir(parents=True)
+    os.chown(settings.state, SOMEBODY, SOMEBODY)
+    with pytest.raises(CannotStart, match=r"belongs to nobody: give it to root \(chown -R\), or choose another"):
+        close_state(settings)
+
+
+@needs_root
+def test_a_folder_whose_owner_could_exchange_the_state_is_refused(settings: LocalSettings) -> None:
+    settings.folder.mkdir(parents=True)
+    os.chown(settings.folder, SOMEBODY, SOMEBODY)
+    with pytest.raises(CannotStart, match="belongs to nobody, who could exchange what is in it: choose another folder"):
+        close_state(settings)
+
+
+def test_nobody_else_may_write_to_the_installations_folder(settings: LocalSettings) -> None:
+    settings.folder.mkdir(parents=True)
+    settings.folder.chmod(0o777)
+    opened(settings)
+
+    assert settings.folder.stat().st_mode & 0o7777 == 0o755
+
+
+def test_the_password_is_told_at_the_first_start_only_and_stays(settings: LocalSettings) -> None:
+    opened(settings)
+    first, second = prefect_password(settings), prefect_password(settings)
+
+    assert (first.is_new, second.is_new) == (True, False)
+    assert first.auth_string == second.auth_string == settings.password_file.read_text().strip()
+    assert len(first.auth_string) > 32
+    assert first.auth_string not in repr(first)
+    assert settings.password_file.stat().st_mode & 0o7777 == 0o600
+
+
+def test_each_installation_has_a_password_of_its_own(settings: LocalSettings) -> None:
+    other = LocalSettings(state_dir=settings.folder.parent / "other")
+    opened(settings)
+    opened(other)
+
+    assert prefect_password(settings).auth_string != prefect_password(other).auth_string
+
+
+@pytest.mark.parametrize("name", ["PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"])
+def test_an_operators_own_password_counts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "me:own")
+    password = prefect_password(LocalSettings())
+
+    assert (password.auth_string, password.place, password.is_new) == ("me:own", name, False)
+
+
+def test_two_passwords_are_one_too_many() -> None:
+    with pytest.raises(CannotStart, match="say different passwords"):
+        prefect_password(LocalSettings(prefect_server_auth_string="a:b", prefect_auth_string="a:c"))
+
+
+@pytest.mark.parametrize("wrong", ["secret", ":secret", "secret:", "se cret:b", "sécret:b"])
+def test_what_is_no_password_of_prefects_is_refused_without_repeating_it(wrong: str) -> None:
+    with pytest.raises(CannotStart, match="PREFECT_API_AUTH_STRING is not USER:PASSWORD") as refused:
+        prefect_password(LocalSettings(prefect_auth_string=wrong))
+
+    assert wrong not in str(refused.value)
