@@ -23,11 +23,9 @@ def prepare(settings: LocalSettings) -> list[str]:
     Raises
     ------
     CannotStart
-        A port is in use, a folder cannot be written or is not ours alone, or
-        the disk is nearly full.
+        A folder cannot be written or is not ours alone, the disk is nearly
+        full or a port is in use.
     """
-    _check_port("127.0.0.1", settings.prefect_port, "PREFECT_SERVER_API_PORT")
-    _check_port(settings.host, settings.port, "STAGER_PORT")
     folders = {
         settings.folder: "STAGER_STATE_DIR",
         settings.storage: "SOURCE_STORAGE_PATH",
@@ -35,6 +33,8 @@ def prepare(settings: LocalSettings) -> list[str]:
     }
     for folder, variable in folders.items():
         _check_folder(folder, variable)
+    _check_port("127.0.0.1", settings.prefect_port, "PREFECT_SERVER_API_PORT")
+    _check_port(settings.host, settings.port, "STAGER_PORT")
     done = [*close_state(settings), *take_over(settings)]
     settings.logs.mkdir(exist_ok=True)
     return done

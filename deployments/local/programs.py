@@ -73,7 +73,6 @@ def write_configuration(settings: LocalSettings) -> str:
     config["supervisord"] = {
         "nodaemon": "true",
         "silent": "true",
-        "umask": "077",
         "logfile": _log("supervisord"),
         "childlogdir": "logs",
         "pidfile": "supervisord.pid",

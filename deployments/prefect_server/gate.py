@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # Asked by address, by what watches over the server: a kubelet, a Prometheus. The last needs the password.
 PROBES = frozenset({"/api/health", "/api/ready", "/api/metrics"})
+
+# No other site shows our pages in its own, and has a person click there.
+OWN_FRAMES = "frame-ancestors 'self'"
 
 
 class Gate:
@@ -36,11 +39,17 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a call on, or refuse it: 400 without one host, 403 by another's name or from another site."""
+
+        async def send_unframed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Content-Security-Policy"] = OWN_FRAMES
+            await send(message)
+
         app = self._app
         if scope["type"] in {"http", "websocket"} and (refused := self._refused(scope)):
             status, reason = refused
             app = PlainTextResponse(f"{reason}\n", status) if scope["type"] == "http" else WebSocketClose()
-        await app(scope, receive, send)
+        await app(scope, receive, send_unframed)
 
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
