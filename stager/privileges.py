@@ -1,4 +1,4 @@
-"""Root's privileges: given up for good but for what is named, or by one thread for a while."""
+"""Root's privileges: given up for good, or by one thread for a while."""
 
 from __future__ import annotations
 
@@ -9,25 +9,17 @@ import platform
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import IntEnum
-from pathlib import Path
 from typing import Protocol
 
 _PR_GET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 3, 38
 _CAPABILITY_VERSION = 0x20080522  # the third, since Linux 2.6.26
 # The C library's setgroups changes all threads; the system call changes one.
 _SETGROUPS = {"x86_64": 116, "aarch64": 159}.get(platform.machine())
+_CAP_FOWNER = 3  # linux/capability.h
 _ASK = 2**32 - 1  # no ID: setfsuid(2) changes nothing, and says what is
 
 # It keeps the interpreter's lock: none of these calls waits, and to get the lock back takes longer than they do.
 _libc = ctypes.PyDLL(None, use_errno=True)
-
-
-class Capability(IntEnum):
-    """What of root's a process may keep, by the numbers of linux/capability.h."""
-
-    CAP_DAC_READ_SEARCH = 2
-    CAP_FOWNER = 3
 
 
 class Account(Protocol):
@@ -91,14 +83,10 @@ def is_kept_from_its_user() -> bool:
 
 
 @contextmanager
-def reading_as(account: Account, *, roots: Collection[Path] = ()) -> Iterator[None]:
+def reading_as(account: Account) -> Iterator[None]:
     """Let the kernel judge what this thread opens by a user's rights while the body runs; other threads keep theirs.
 
-    Parameters
-    ----------
-    roots
-        Areas: where the user may not enter them, the thread may read and
-        search everything, as far as this process may.
+    No capability is effective in the thread meanwhile.
 
     Raises
     ------
@@ -107,20 +95,19 @@ def reading_as(account: Account, *, roots: Collection[Path] = ()) -> Iterator[No
 
     Notes
     -----
-    setfsuid(2), capabilities(7): what root may do with any file leaves the
-    thread with the user ID, and comes back with it. Where it does not come
-    back, the process ends: the thread must not serve somebody else.
+    setfsuid(2), capabilities(7). Where what the thread was does not come
+    back, the process ends: it must not serve somebody else.
     """
-    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
+    uid, gid, groups, effective = os.geteuid(), os.getegid(), os.getgroups(), _effective()
     try:
         _set_groups(account.groups)
         _set_file_id(_libc.setfsgid, account.gid)
         _set_file_id(_libc.setfsuid, account.uid)
-        if needed_to_reach(roots):
-            _raise(Capability.CAP_DAC_READ_SEARCH)
+        _set_effective([0, 0])
         yield
     finally:
         try:
+            _set_effective(effective)
             _set_file_id(_libc.setfsuid, uid)
             _set_file_id(_libc.setfsgid, gid)
             if os.getgroups() != groups:
@@ -133,18 +120,8 @@ def reading_as(account: Account, *, roots: Collection[Path] = ()) -> Iterator[No
 def linking_as(account: Account) -> Iterator[None]:
     """Let this thread link files while the body runs, with a user's rights but for whose the file is (CAP_FOWNER)."""
     with reading_as(account):
-        _raise(Capability.CAP_FOWNER)
+        _set_effective([1 << _CAP_FOWNER, 0])
         yield
-
-
-def needed_to_reach(roots: Collection[Path]) -> set[Capability]:
-    """Return what of root's it takes to enter areas, by whom the kernel sees this thread as."""
-    try:
-        for root in roots:
-            os.stat(f"{root}/.")  # noqa: PTH116 - a Path drops the dot, which is what asks whether one may enter
-    except OSError:
-        return {Capability.CAP_DAC_READ_SEARCH}
-    return set()
 
 
 def _set_groups(groups: Collection[int]) -> None:
@@ -159,12 +136,22 @@ def _set_file_id(call: Callable[[ctypes.c_uint32], int], wanted: int) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
-def _raise(capability: Capability) -> None:
-    """Make a capability effective in this thread, if it is permitted."""
-    header, sets = _Header(_CAPABILITY_VERSION, 0), (_Sets * 2)()
-    _check(_libc.capget(ctypes.byref(header), sets))
-    sets[0].effective |= sets[0].permitted & (1 << capability)
-    _check(_libc.capset(ctypes.byref(header), sets))
+def _sets() -> ctypes.Array[_Sets]:
+    """Return what this thread may do of root's."""
+    sets = (_Sets * 2)()
+    _check(_libc.capget(ctypes.byref(_Header(_CAPABILITY_VERSION, 0)), sets))
+    return sets
+
+
+def _effective() -> list[int]:
+    return [half.effective for half in _sets()]
+
+
+def _set_effective(wanted: list[int]) -> None:
+    sets = _sets()
+    for half, effective in zip(sets, wanted, strict=True):
+        half.effective = effective
+    _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION, 0)), sets))
 
 
 def _check(result: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from threading import Thread
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -16,6 +17,7 @@ from stager.service.beside import beside
 from stager.service.dispatcher import Dispatcher
 from stager.service.door import open_door
 from stager.service.downloads import open_desk
+from stager.service.downloads.access import warn_of_areas
 from stager.service.limits import Limits
 from stager.service.live.feed import Feed
 from stager.service.logging import set_up_logging
@@ -78,7 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.door, app.state.desk, app.state.recorded = door, desk, Recorded()
             app.state.feed = feed = Feed(door)
             async with (
-                beside(_warm_up(), name="areas"),
+                beside(_warm_up(settings), name="areas"),
                 beside(Dispatcher(door).run(), name="dispatcher"),
                 beside(Reconciler(door).run(), name="reconciler"),
                 beside(feed.run(), name="feed"),
@@ -109,9 +111,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-async def _warm_up() -> None:
+async def _warm_up(settings: Settings) -> None:
     """Import Prefect's package while nobody waits, and then keep the storage areas at hand, until cancelled."""
     await asyncio.to_thread(_import_prefect)
+    # A mount that hangs holds it up, and nobody else.
+    Thread(target=warn_of_areas, args=(settings,), name="warnings of areas", daemon=True).start()
     await keep_areas_known()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 
+from stager.areas import place_in
 from stager.errors import DestinationNotWritable, StorageFault
 from stager.models import StorageArea
-from stager.paths import locate, open_area
+from stager.paths import open_area
 from stager.records import StagingRequestRow
 
 
@@ -73,4 +74,4 @@ def known_areas() -> tuple[StorageArea, ...]:
 async def destination_path(row: StagingRequestRow, relative_path: str) -> str:
     """Return where a request's destination is here, as one path."""
     area = await asyncio.to_thread(resolve_area, row.destination_area)
-    return locate(area.path, relative_path, inside=row.username if area.per_user else None).display
+    return place_in(area, row.username, relative_path).display

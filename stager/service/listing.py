@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stager.engine.source import kind_in_words
-from stager.errors import InvalidPath, PathOutsideArea, SourceError
-from stager.paths import Descriptor, Location, Symlinks, locate, open_location
+from stager.errors import InvalidPath, SourceError
+from stager.paths import Descriptor, Location, open_location
 from stager.service.downloads.access import Access
-from stager.service.downloads.source import in_words, is_settled
+from stager.service.downloads.source import is_settled
 
 # Folders whose names are kept between two pages: how many, and of how many names.
 KEPT_FOLDERS, LARGE, LARGEST_KEPT = 4, 1000, 200_000
@@ -42,11 +42,13 @@ class Listing:
     next_cursor: str | None
 
 
-def list_folder(access: Access, path: str, *, cursor: str | None, limit: int) -> Listing:
+def list_folder(access: Access, root: Descriptor, path: str, *, cursor: str | None, limit: int) -> Listing:
     """Return a page of what is in a folder; only the entries on it are looked at, with the rights that the thread has.
 
     Parameters
     ----------
+    root
+        What the paths are beneath, open.
     path
         The folder; empty for the area itself, or the user's folder.
     cursor
@@ -55,40 +57,32 @@ def list_folder(access: Access, path: str, *, cursor: str | None, limit: int) ->
     Raises
     ------
     InvalidPath, PathOutsideArea
-        The path says nothing, or leads out of the area; or the cursor is none.
+        The path says nothing, or leads out of a shared area; or the cursor is none.
     SourceNotFound, SourceUnreadable, SourceError
         There is no such folder, it may not be read, or it is no folder.
     """
     after = _name_of(cursor) if cursor else b""
-    location = _locate(access, path)
-    with _open(location) as folder:
+    names_root = not path.strip("/.") and ".." not in path.split("/")
+    location = Location(access.root, (), root) if names_root else access.locate(path, root)
+    with _open(access, location) as folder:
         try:
             names = _sorted_names(folder.fd)
             start = bisect_right(names, after)
             page = names[start : start + limit]
             entries = [listed for name in page for listed in _look(folder.fd, name)]
         except OSError as error:
-            raise in_words(error, location) from error
+            raise access.error(error, location) from error
     return Listing(entries, _cursor_of(page[-1]) if start + limit < len(names) else None)
 
 
-def _locate(access: Access, path: str) -> Location:
-    root, inside = access.area.path, access.inside
-    if path.strip("/."):
-        return locate(root, path, inside=inside, may_be_absolute=inside is None)
-    if ".." in path.split("/"):
-        raise PathOutsideArea(path, str(root))
-    return Location(root, () if inside is None else (os.fsencode(inside),))
-
-
-def _open(location: Location) -> Descriptor:
+def _open(access: Access, location: Location) -> Descriptor:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
     try:
-        return open_location(location, flags, Symlinks.FOLLOWED_BENEATH)
+        return open_location(location, flags, access.symlinks)
     except NotADirectoryError as error:
         raise SourceError(location.display, "it is not a directory") from error
     except OSError as error:
-        raise in_words(error, location) from error
+        raise access.error(error, location) from error
 
 
 def _sorted_names(folder: int) -> list[bytes]:

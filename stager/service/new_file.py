@@ -7,16 +7,16 @@ from contextlib import suppress
 
 from stager.errors import DestinationExists, destination_error
 from stager.models import StorageArea
-from stager.paths import Location, Symlinks, locate, make_directories, open_area, open_location
+from stager.paths import Location, Symlinks, locate, make_directories, open_location
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-# For whoever stages, whatever the process's umask is.
-_FILE_MODE = 0o644
-_DIRECTORY_MODE = 0o755
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+# Everybody is to read it, whatever the process's umask keeps for itself.
+_FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 
 
 def make_file(area: StorageArea, path: str, content: bytes) -> Location:
-    """Make a file, and the folders that it lies in where they are missing, and return where it is.
+    """Make a file that everybody may read, and the folders that it lies in where they are missing; return where it is.
 
     Raises
     ------
@@ -38,27 +38,17 @@ def make_file(area: StorageArea, path: str, content: bytes) -> Location:
 
 
 def _make(location: Location, content: bytes) -> None:
-    is_in_root = not location.parent.parts
     made: list[Location] = []
-    with (
-        open_area(location.root)
-        if is_in_root
-        else make_directories(location.parent, uid=-1, gid=-1, made=made) as folder
-    ):
+    with make_directories(location.parent, mode=_FOLDER_MODE, made=made) as folder:
         for place in made:
-            _let_enter(place)
+            with open_location(place, _DIRECTORY, Symlinks.REFUSED) as new:
+                os.fchmod(new.fd, _FOLDER_MODE)
         fd = os.open(location.name, _FLAGS, _FILE_MODE, dir_fd=folder.fd)
         try:
             with os.fdopen(fd, "wb") as file:
-                file.write(content)
                 os.fchmod(fd, _FILE_MODE)
+                file.write(content)
         except OSError:
             with suppress(OSError):
                 os.unlink(location.name, dir_fd=folder.fd)
             raise
-
-
-def _let_enter(place: Location) -> None:
-    with open_location(place, os.O_RDONLY | os.O_DIRECTORY, Symlinks.REFUSED) as directory:
-        if os.fstat(directory.fd).st_uid == os.geteuid():  # else somebody has exchanged it since
-            os.fchmod(directory.fd, _DIRECTORY_MODE)

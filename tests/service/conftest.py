@@ -9,9 +9,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -163,16 +164,34 @@ def _environment(folder: Path, database_url: str, prefect_api: str, settings: di
 
 @contextmanager
 def served_door(
-    folder: Path, *, database_url: str, prefect_api: str, certificate: Path | None = None, **settings: str
+    folder: Path,
+    *,
+    database_url: str,
+    prefect_api: str,
+    certificate: Path | None = None,
+    prefix: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[ServedDoor]:
-    """Serve a door as it is served in earnest; with a certificate and its key beside it, by TLS."""
+    """Serve a door as it is served in earnest; with a certificate and its key beside it, by TLS.
+
+    A prefix is a command that starts it: with other rights, say.
+    """
     (folder / "storage").mkdir(exist_ok=True)
     (folder / "user_areas").mkdir(exist_ok=True)
     migrate(database_url)
     port = free_port()
     url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
     trusted = ssl.create_default_context(cafile=certificate) if certificate else None
-    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "stager.service.app:create_app"]
+    command = [
+        *prefix,
+        sys.executable,
+        "-m",
+        "granian",
+        "--interface",
+        "asgi",
+        "--factory",
+        "stager.service.app:create_app",
+    ]
     options = ["--http", "1", "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
     options += ["--workers-kill-timeout", "10"]
     if certificate:
@@ -324,21 +343,45 @@ def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     return lambda: str(server.create_database())
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Give a folder that every user may enter: pytest's are closed to all but its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder for a door whose areas users may enter."""
+    with open_folder() as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def lone_door(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
+def new_open_folder() -> Callable[[], AbstractContextManager[Path]]:
+    """What gives such folders."""
+    return open_folder
+
+
+@pytest.fixture(scope="session")
+def lone_door(new_database: Callable[[], str]) -> Iterator[ServedDoor]:
     """A door without Prefect that keeps nobody waiting."""
-    folder = tmp_path_factory.mktemp("lone-door")
-    with served_door(folder, database_url=new_database(), prefect_api=NO_PREFECT, STAGER_WAIT="0.2") as door:
+    with (
+        open_folder() as folder,
+        served_door(folder, database_url=new_database(), prefect_api=NO_PREFECT, STAGER_WAIT="0.2") as door,
+    ):
         yield door
 
 
 @pytest.fixture(scope="session")
-def door_behind_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
+def door_behind_nginx() -> Iterator[ServedDoor]:
     """A door that leaves large files to an nginx in front."""
-    folder = tmp_path_factory.mktemp("door-behind-nginx")
-    url = f"sqlite:///{folder}/records.db"
-    with served_door(folder, database_url=url, prefect_api=NO_PREFECT, STAGER_NGINX_FILES="/stager-files") as served:
-        yield served
+    with open_folder() as folder:
+        url, more = f"sqlite:///{folder}/records.db", {"STAGER_NGINX_FILES": "/stager-files"}
+        with served_door(folder, database_url=url, prefect_api=NO_PREFECT, **more) as served:
+            yield served
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
         return Download(sending)
     await check_open_requests(desk.door, sending.begun.username)
     prefix = desk.door.settings.nginx_files
-    if prefix and (path := path_for_nginx(whole, request.headers)):
+    if prefix and (path := await desk.do(path_for_nginx, whole, request)):
         await desk.ledger.begin(sending.begun)
         desk.ledger.leave(sending.ended(None))
         return sent_by_nginx(sending, path, prefix=prefix)
@@ -127,9 +127,9 @@ async def look_at(desk: Desk, wanted: Wanted) -> Representation:
 
 
 def _look(desk: Desk, wanted: Wanted) -> Representation:
-    access = access_to(wanted.area, wanted.username, users_file=desk.door.settings.users_file)
-    with access.reading():
-        source = open_source(access, wanted.path)
+    access = access_to(wanted.area, wanted.username, settings=desk.door.settings)
+    with access.entered() as root:
+        source = open_source(access, root, wanted.path)
         try:
             return _representation(desk, source, wanted.archive)
         except BaseException:

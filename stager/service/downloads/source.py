@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
 from dataclasses import dataclass
 
 from stager.engine import fingerprint_of_file
-from stager.errors import PathOutsideArea, StagingError, UnsupportedFileType, source_error
-from stager.paths import Descriptor, Location, Symlinks, locate, open_location
+from stager.errors import UnsupportedFileType
+from stager.paths import Descriptor, Location, open_location
 from stager.service.downloads.access import Access
 
 # A FIFO must not hold us up, nor a terminal become ours.
@@ -55,39 +54,32 @@ def is_settled(status: os.stat_result) -> bool:
     return time.time() - max(status.st_mtime, status.st_ctime) >= SETTLED
 
 
-def open_source(access: Access, path: str) -> OpenSource:
+def open_source(access: Access, root: Descriptor, path: str) -> OpenSource:
     """Open a file or a directory of an area, with the rights that the thread has.
 
     Parameters
     ----------
+    root
+        What the paths are beneath, open.
     path
-        Relative to the area, or absolute inside it.
+        Relative to it, or absolute inside an area that users share.
 
     Raises
     ------
     InvalidPath, PathOutsideArea
-        The path says nothing, or leads out of the area by itself or by a symbolic link.
+        The path says nothing, or leads out of a shared area by itself or by a symbolic link.
     SourceNotFound
         Nothing is there.
     SourceUnreadable, UnsupportedFileType
         It may not be read, or is neither a file nor a directory.
     """
-    location = locate(access.area.path, path, inside=access.inside, may_be_absolute=access.inside is None)
+    location = access.locate(path, root)
     try:
-        descriptor = open_location(location, _FLAGS, Symlinks.FOLLOWED_BENEATH)
+        descriptor = open_location(location, _FLAGS, access.symlinks)
     except OSError as error:
-        raise in_words(error, location) from error
+        raise access.error(error, location) from error
     status = os.fstat(descriptor.fd)
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         descriptor.close()
         raise UnsupportedFileType(location.display, "a FIFO, a socket or a device")
-    return OpenSource(access, location, descriptor, status)
-
-
-def in_words(error: OSError, location: Location) -> StagingError:
-    """Return the error for a place that could not be opened."""
-    if error.errno in (errno.EXDEV, errno.ELOOP):
-        return PathOutsideArea(location.display, str(location.root))
-    if error.errno == errno.ENXIO:
-        return UnsupportedFileType(location.display, "a socket or a device")
-    return source_error(error, location.display)
+    return OpenSource(access, Location(location.root, location.parts), descriptor, status)

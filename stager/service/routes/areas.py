@@ -94,9 +94,9 @@ async def show_entries(
 
 
 def _list(desk: Desk, name: str, path: str, *, username: str | None, cursor: str | None, limit: int) -> Listing:
-    access = access_to(name, username, users_file=desk.door.settings.users_file)
-    with access.reading():
-        return list_folder(access, path, cursor=cursor, limit=limit)
+    access = access_to(name, username, settings=desk.door.settings)
+    with access.entered() as root:
+        return list_folder(access, root, path, cursor=cursor, limit=limit)
 
 
 def _path_in(request: Request) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -51,6 +50,7 @@ from stager.service.tape.answers import (
 )
 from stager.service.tape.asked import ArchiveBody, PathsBody, StageBody, malformed, staging_of
 from stager.service.tape.localities import archive_info
+from stager.settings import Settings
 
 ORIGIN = "tape"
 # A change that is being written now bears the time at which its writing began.
@@ -196,8 +196,8 @@ async def show_archive_info(
 ) -> tuple[ArchiveInfo, ...]:
     """Return where each file is, or why that is not known; of too many, the first."""
     some = body.paths[: door.settings.max_items_in_body]
-    return await desk.do(_archive_infos, caller, some, door.settings.users_file)
+    return await desk.do(_archive_infos, caller, some, door.settings)
 
 
-def _archive_infos(caller: Caller, paths: tuple[str, ...], users_file: Path | None) -> tuple[ArchiveInfo, ...]:
-    return tuple(archive_info(caller, path, users_file=users_file) for path in paths)
+def _archive_infos(caller: Caller, paths: tuple[str, ...], settings: Settings) -> tuple[ArchiveInfo, ...]:
+    return tuple(archive_info(caller, path, settings=settings) for path in paths)

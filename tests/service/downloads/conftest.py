@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -115,18 +114,18 @@ def shelf_content() -> Callable[[int], bytes]:
 
 @pytest.fixture(scope="module", params=["", "/stager-files"], ids=["alone", "behind nginx"])
 def open_shelf(
-    request: pytest.FixtureRequest, serve: Callable[..., AbstractContextManager[ServedDoor]]
+    request: pytest.FixtureRequest,
+    serve: Callable[..., AbstractContextManager[ServedDoor]],
+    new_open_folder: Callable[[], AbstractContextManager[Path]],
 ) -> Iterator[Shelf]:
     """A shelf in an area that users may enter: Alice and Bob, who share a group."""
     users = "".join(
         f"[users.{name}]\nuid = {uid}\ngid = 70010\ngroups = [70011]\n"
         for name, uid in (("alice", 70_001), ("bob", 70_002))
     )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        more = {"STAGER_NGINX_FILES": request.param} if request.param else {}
-        database_url = f"sqlite:///{folder}/records.db"
-        with serve(folder, database_url=database_url, prefect_api=NO_PREFECT, **more) as door:
+    more = {"STAGER_NGINX_FILES": request.param} if request.param else {}
+    with new_open_folder() as folder:
+        url = f"sqlite:///{folder}/records.db"
+        with serve(folder, database_url=url, prefect_api=NO_PREFECT, **more) as door:
             (folder / "users.toml").write_text(users)
             yield Shelf(door)

@@ -126,16 +126,21 @@ def test_those_who_ask_at_once_get_each_their_own(shared: Shelf) -> None:
     assert answers == [403, 200] * 100
 
 
-def test_where_an_area_is_closed_to_users_the_service_is_the_way_in(shared: Shelf) -> None:
+@pytest.mark.parametrize("path", [f"/files/source/own-{SMALL}?", "/files/source/missing?", "/areas/source/entries?"])
+def test_what_is_in_an_area_that_is_closed_to_users_is_refused_with_what_to_do(shared: Shelf, path: str) -> None:
     root = shared.door.source
     before = stat.S_IMODE(root.stat().st_mode)
     root.chmod(0o700)
     try:
-        answers = [ask(shared, f"own-{SMALL}", name).status_code for name in UIDS]
+        answers = [shared.door.client.get(f"{path}&username={name}") for name in UIDS]
+        [told] = shared.door.client.post("/api/v1/archiveinfo", json={"paths": [f"/own-{SMALL}"]}).json()
     finally:
         root.chmod(before)
 
-    assert answers == [200, 200]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    said = {*(answer.json()["detail"] for answer in answers), told["error"]}
+    why = "users may not enter this area; the operator may set read_as: service for source"
+    assert said == {f"Source cannot be read: {root}: {why}"}
 
 
 def test_a_tape_client_is_not_told_what_is_in_a_closed_folder(shared: Shelf) -> None:
