@@ -206,6 +206,8 @@ def figures(memory: Path) -> Iterator[str]:
     )
     with tempfile.TemporaryDirectory(dir=memory) as name, tempfile.TemporaryDirectory() as folder:
         storage = Path(name)
+        for one in (name, folder):
+            Path(one).chmod(0o755)  # as a site's areas are: users may enter
         _fill(storage)
         with rivals(Path(folder), storage) as contenders:
             yield from compared("1 GiB, whole", whole, contenders, as_rate=False)

@@ -395,10 +395,10 @@ def door(
 
 
 @pytest.fixture
-def brief_door(prefect: PrefectServer, database_url: str, tmp_path: Path) -> Iterator[ServedDoor]:
+def brief_door(prefect: PrefectServer, database_url: str, open_path: Path) -> Iterator[ServedDoor]:
     """A door with records of its own, which takes a writer for dead after a second's silence."""
     settings = {"STAGER_LEASE": "0.5", "STAGER_WAIT": "0"}
-    with served_door(tmp_path, database_url=database_url, prefect_api=prefect.gated_api, **settings) as served:
+    with served_door(open_path, database_url=database_url, prefect_api=prefect.gated_api, **settings) as served:
         yield served
 
 

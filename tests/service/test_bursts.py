@@ -127,7 +127,7 @@ def test_a_database_that_restarts_in_mid_burst_has_each_call_on_record_once(
 
 
 def test_a_service_that_is_killed_while_it_sends_small_files_has_each_on_record(
-    serve: Serve, database_url: str, tmp_path: Path
+    serve: Serve, database_url: str, open_path: Path
 ) -> None:
     sent: list[int] = []
 
@@ -137,7 +137,7 @@ def test_a_service_that_is_killed_while_it_sends_small_files_has_each_on_record(
                 sent.append(client.get(url).raise_for_status().status_code)
 
     with (
-        serve(tmp_path, database_url=database_url, prefect_api=NO_PREFECT) as door,
+        serve(open_path, database_url=database_url, prefect_api=NO_PREFECT) as door,
         ThreadPoolExecutor(CLIENTS) as threads,
     ):
         (door.source / "small").write_bytes(b"data")

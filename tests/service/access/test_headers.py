@@ -36,14 +36,14 @@ def test_another_sites_page_is_allowed_nothing(lone_door: ServedDoor) -> None:
 
 
 def test_a_site_that_the_operator_names_may_call_and_others_not(
-    serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path
+    serve: Callable[..., AbstractContextManager[ServedDoor]], open_path: Path
 ) -> None:
     settings = {
         "STAGER_CORS_ORIGINS": '["https://page.example.org"]',
         "STAGER_PUBLIC_URL": "https://staging.example.org",
     }
-    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NO_PREFECT}
-    with serve(tmp_path, **where, **settings) as door:
+    where = {"database_url": f"sqlite:///{open_path}/records.db", "prefect_api": NO_PREFECT}
+    with serve(open_path, **where, **settings) as door:
         allowed = door.client.options("/stage_data", headers=PAGE)
         refused = door.client.options("/stage_data", headers={**PAGE, "Origin": "https://other.example.org"})
         (door.source / "a").write_bytes(b"data")

@@ -46,10 +46,10 @@ def test_a_thousand_clients_that_do_not_read_hold_neither_threads_nor_memory(she
 
 
 def test_who_has_too_many_downloads_open_is_told_to_wait(
-    serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path
+    serve: Callable[..., AbstractContextManager[ServedDoor]], open_path: Path
 ) -> None:
-    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NO_PREFECT}
-    with serve(tmp_path, **where, STAGER_MAX_OPEN_REQUESTS="2") as door, ExitStack() as stack:
+    where = {"database_url": f"sqlite:///{open_path}/records.db", "prefect_api": NO_PREFECT}
+    with serve(open_path, **where, STAGER_MAX_OPEN_REQUESTS="2") as door, ExitStack() as stack:
         for name, size in (("large", SIZE), ("small", 10)):
             with (door.source / name).open("wb") as stream:
                 stream.truncate(size)

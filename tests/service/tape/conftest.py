@@ -33,9 +33,11 @@ def tls_door(
     serve: Callable[..., AbstractContextManager[ServedDoor]],
     certificate: Path,
     new_database: Callable[[], str],
-    tmp_path_factory: pytest.TempPathFactory,
+    new_open_folder: Callable[[], AbstractContextManager[Path]],
 ) -> Iterator[ServedDoor]:
     """A door by TLS, without Prefect: the tests do what a run does."""
-    folder = tmp_path_factory.mktemp("tls-door")
-    with serve(folder, database_url=new_database(), prefect_api=NO_PREFECT, certificate=certificate) as door:
+    with (
+        new_open_folder() as folder,
+        serve(folder, database_url=new_database(), prefect_api=NO_PREFECT, certificate=certificate) as door,
+    ):
         yield door

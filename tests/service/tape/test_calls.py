@@ -274,8 +274,8 @@ def test_what_is_too_much_for_one_call_is_refused_or_answered_in_part(narrow_tap
 
 
 @pytest.fixture
-def narrow_tape(serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path) -> Iterator[ServedDoor]:
+def narrow_tape(serve: Callable[..., AbstractContextManager[ServedDoor]], open_path: Path) -> Iterator[ServedDoor]:
     """A door that takes two files at a time."""
-    where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NO_PREFECT}
-    with serve(tmp_path, **where, STAGER_MAX_ITEMS_IN_BODY="2") as door:
+    where = {"database_url": f"sqlite:///{open_path}/records.db", "prefect_api": NO_PREFECT}
+    with serve(open_path, **where, STAGER_MAX_ITEMS_IN_BODY="2") as door:
         yield door
