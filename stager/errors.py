@@ -15,7 +15,7 @@
     │   ├── DownloadNotRetried       RequestNotEnded        RequestArriving (retryable)
     │   ├── InvalidManifest          SharedDestination      MalformedCall
     │   ├── MixedStage               FileNotInRequest       ForeignPage
-    │   ├── ForeignRequest
+    │   ├── ForeignRequest           LinkNotFound
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -152,6 +152,15 @@ class RequestNotFound(RequestError):
     def __init__(self, request_id: str) -> None:
         super().__init__(f"No staging request has the id {readable(request_id)[:64]}")
         self.request_id = request_id
+
+
+class LinkNotFound(RequestError):
+    """No download link has that secret, or it was used, or its time is over: nobody learns which."""
+
+    http_status = 404
+
+    def __init__(self) -> None:
+        super().__init__("No such link: each leads to one download, within its time; ask for a new one")
 
 
 class WrongAccount(RequestError):

@@ -17,6 +17,7 @@ from stager.records.database import Database
 from stager.records.deadlines import stop_overdue_requests
 from stager.records.destination import destination_key
 from stager.records.digest import Digest
+from stager.records.download_links import LinkedObject, add_link, take_link
 from stager.records.downloads import (
     DIRECT_DOWNLOAD,
     DOWNLOAD_AREA,
@@ -88,6 +89,7 @@ __all__ = [
     "Ending",
     "Event",
     "FileChange",
+    "LinkedObject",
     "LiveEvent",
     "ManifestWriter",
     "Page",
@@ -105,6 +107,7 @@ __all__ = [
     "abandoned_arrivals",
     "acquire_leases",
     "add_items",
+    "add_link",
     "backlogs",
     "begin_arrival",
     "cancel_items",
@@ -167,6 +170,7 @@ __all__ = [
     "start_requests",
     "started_requests",
     "stop_overdue_requests",
+    "take_link",
     "together",
     "told_by",
     "turns",

@@ -171,6 +171,22 @@ class ManifestPart(SQLModel, table=True):
     entries: bytes = Field(sa_type=Blob)
 
 
+class DownloadLink(SQLModel, table=True):
+    """An address that counts once, by the digest of its secret."""
+
+    __tablename__ = "download_link"
+    __table_args__ = (Index("ix_download_link_expires", "expires_at"), EXACT)
+
+    digest: str = Field(primary_key=True, max_length=64)
+    username: str | None = Field(None, max_length=255)
+    area: str = Field(max_length=255)
+    path: str = Field(sa_type=PathBytes)
+    archive: str = Field(max_length=8)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    # Who got it, a name for the one asking; none while it counts.
+    taken_by: str | None = Field(None, max_length=32)
+
+
 # The classes' tables: rows written by them, not by the classes, cost half the time.
 REQUEST, FILE, EVENT = (SQLModel.metadata.tables[name] for name in ("staging_request", "staged_file", "event"))
-TABLES = frozenset({"staging_request", "staged_file", "destination_lease", "event", "manifest_part"})
+TABLES = frozenset({"staging_request", "staged_file", "destination_lease", "event", "manifest_part", "download_link"})

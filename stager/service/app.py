@@ -40,6 +40,7 @@ from stager.service.routes import (
     internal,
     items,
     limits,
+    links,
     logs,
     manifests,
     metrics,
@@ -103,7 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
     of_site = (health, limits, metrics, logs, config, create_file, problems, docs)
     # In this order they are tried: first what is asked for many times a second.
-    for routes in (files, staging, *of_requests, areas, tape, *of_site):
+    for routes in (files, links, staging, *of_requests, areas, tape, *of_site):
         app.include_router(routes.router)
     if settings.nginx_files:
         app.include_router(internal.router)

@@ -49,6 +49,8 @@ MEMBERS: dict[str, object] = {
     "items_by_status": {"completed": 1},
     "items_in_body": 10_000,
     "items_to_cancel": 10_000,
+    "Link.expires_at": ENDED,
+    "Link.url": "https://staging.example.org/links?token=0123456789abcdef",
     "long_calls": 200,
     "manifest_bytes": 512 << 20,
     "manifest_url": f"/requests/{REQUEST_ID}/manifest",
@@ -107,6 +109,7 @@ PARAMETERS: dict[str, object] = MEMBERS | {
     "name": "source-not-found",
     "note": "survey",
     "path": "night-1/a.fits",
+    "token": "0123456789abcdef",
     "x-jupyter-token": "0123456789abcdef",
 }
 OF_TYPES = {"string": "text", "integer": 1, "number": 1.0, "boolean": False, "null": None}

@@ -65,7 +65,7 @@ def test_records_of_the_first_tables_are_brought_up_to_date(database_url: str) -
     database = Database(database_url)
     request = create_request(database, StagingRequest(method="local_copy", username="alice", items=ITEMS))
     save_files(database, [FileChange(id=files_of(database, request.id)[0].id, bytes_done=5, files_done=1)])
-    migrate(database_url, revision="-3")
+    migrate(database_url, revision="-4")
 
     migrate(database_url)
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.requests import Request
 
-from stager.errors import SourceNotFound, UnknownArea
 from stager.models import PathText
 from stager.service.areas import known_areas
 from stager.service.callers.current import CurrentCaller
@@ -21,6 +19,7 @@ from stager.service.downloads import Desk, OpenDesk
 from stager.service.downloads.access import access_to
 from stager.service.listing import Listing, list_folder
 from stager.service.problems import documented
+from stager.service.routes.files import not_found
 from stager.service.views import View
 
 router = APIRouter(prefix="/areas", tags=["downloads"])
@@ -85,10 +84,8 @@ async def show_entries(
     """Return a page of a folder's entries; a link is shown, not followed."""
     caller.check_area(area)
     username = caller.username if username is None else caller.user(username)
-    try:
+    with not_found():
         page = await desk.do(_list, desk, area, _path_in(request), username=username, cursor=cursor, limit=limit)
-    except (SourceNotFound, UnknownArea) as error:
-        raise HTTPException(HTTPStatus.NOT_FOUND, error.message) from None  # as in the files' routes
     entries = tuple(EntryView.model_validate(vars(entry)) for entry in page.entries)
     return EntryPage(entries=entries, next_cursor=page.next_cursor)
 

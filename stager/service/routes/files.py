@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
@@ -15,6 +17,7 @@ from starlette.responses import Response
 
 from stager.errors import SourceNotFound, UnknownArea
 from stager.records import DIRECT_DOWNLOAD
+from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller
 from stager.service.downloads import OpenDesk
 from stager.service.downloads.hand_out import Archive, Wanted, hand_out
@@ -49,7 +52,7 @@ FILE_HEADERS = {
 }
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _BYTES = dict.fromkeys(("application/octet-stream", "application/x-tar", "application/zip"), BINARY)
-_RESPONSES: dict[int | str, dict[str, Any]] = {
+FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file, or the directory as an archive.", "content": _BYTES, "headers": FILE_HEADERS},
     206: {
         "description": "The parts that Range asks for; of several, multipart/byteranges.",
@@ -85,14 +88,14 @@ _ASKED = {
     "/{area}/{path:any}",
     summary="A file, a part of it, or a directory as an archive",
     response_class=Response,
-    responses=_RESPONSES,
+    responses=FILE_RESPONSES,
     openapi_extra=_ASKED,
 )
 @router.head(
     "/{area}/{path:any}",
     summary="What a GET would say, without the bytes",
     response_class=Response,
-    responses=_RESPONSES,
+    responses=FILE_RESPONSES,
     openapi_extra=_ASKED,
 )
 async def show_file(
@@ -106,13 +109,31 @@ async def show_file(
     archive: Annotated[Archive, Query(description="What a directory is sent as.")] = Archive.TAR,
 ) -> Response:
     """Send a file as it is; parts, conditions and checksums as in RFC 9110 and RFC 9530."""
+    wanted = wanted_by(caller, area, path_in(request), username=username, archive=archive)
+    with not_found():
+        return await hand_out(desk, request, wanted)
+
+
+def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, archive: Archive) -> Wanted:
+    """Return what a caller wants to download, if they may ask for it.
+
+    Raises
+    ------
+    NotAllowed
+        Downloads, the area or the user are not the caller's.
+    """
     caller.check_method(DIRECT_DOWNLOAD)
     caller.check_area(area)
     username = caller.username if username is None else caller.user(username)
-    wanted = Wanted(area=area, path=path_in(request), username=username, archive=archive)
-    structlog.contextvars.bind_contextvars(area=area, source=wanted.path, username=username)
+    structlog.contextvars.bind_contextvars(area=area, source=path, username=username)
+    return Wanted(area=area, path=path, username=username, archive=archive)
+
+
+@contextmanager
+def not_found() -> Iterator[None]:
+    """Answer 404 where nothing is at a path, or there is no such area."""
     try:
-        return await hand_out(desk, request, wanted)
+        yield
     except (SourceNotFound, UnknownArea) as error:
         # Not "from error": the handler would answer with that, as the demo does to its own call.
         raise HTTPException(HTTPStatus.NOT_FOUND, error.message) from None

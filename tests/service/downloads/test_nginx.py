@@ -101,13 +101,13 @@ def test_nginx_sends_a_large_file_with_our_headers_and_the_record_closes(
 
 @pytest.mark.parametrize("span", [None, "bytes=5-14"])
 def test_a_large_file_has_the_headers_of_any_other_answer(
-    serve: Callable[..., AbstractContextManager[ServedDoor]], tmp_path: Path, span: str | None
+    serve: Callable[..., AbstractContextManager[ServedDoor]], open_path: Path, span: str | None
 ) -> None:
     origin = "https://portal.example.org"
     asked = {"Origin": origin, **({"Range": span} if span else {})}
     said: dict[str, dict[str, str]] = {}
     for how, more in {"alone": {}, "behind-nginx": {"STAGER_NGINX_FILES": "/stager-files"}}.items():
-        (folder := tmp_path / how).mkdir()
+        (folder := open_path / how).mkdir()
         settings = {"STAGER_CORS_ORIGINS": f'["{origin}"]', "STAGER_PUBLIC_URL": "https://staging.example.org", **more}
         url = f"sqlite:///{folder}/records.db"
         with serve(folder, database_url=url, prefect_api=NO_PREFECT, **settings) as door:
@@ -130,13 +130,23 @@ def test_a_token_in_the_query_reaches_no_log_of_nginx(tmp_path: Path) -> None:
         statuses = [
             client.post("/stage_data", params={**terms, "jupyter_token": SECRET}, json=body).status_code,
             client.get("/files/source/a.fits", params={"jupyter_token": SECRET}).status_code,
+            client.get("/links", params={"token": SECRET}).status_code,
             client.post("/stage_data", params=terms, json=body).status_code,
         ]
     log = (tmp_path / "log").read_text()
 
-    assert statuses == [502] * 3
+    assert statuses == [502] * 4
     assert 'request: "POST /stage_data?method=local_copy&username=alice HTTP' in log
     assert SECRET not in log
+
+
+def test_what_a_link_leads_to_is_not_left_to_nginx_whose_log_has_addresses(door_behind_nginx: ServedDoor) -> None:
+    Shelf(door_behind_nginx).sparse("linked", LARGE)
+    address = door_behind_nginx.client.post("/files/source/linked/link").json()["url"]
+    answer = door_behind_nginx.client.get("/links", params=httpx.URL(address).params)
+
+    assert (answer.status_code, len(answer.content)) == (200, LARGE)
+    assert "x-accel-redirect" not in answer.headers
 
 
 def test_nothing_but_a_download_is_closed_by_what_nginx_says(

@@ -1,0 +1,77 @@
+"""Addresses that count once: what a browser, which carries no token, may download, and until when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.records.database import Database, now
+from stager.records.drafts import new_id
+from stager.records.tables import DownloadLink
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkedObject:
+    """What a link leads to, and for whom it is read."""
+
+    username: str | None
+    area: str
+    path: str
+    archive: str
+
+
+def add_link(database: Database, digest: str, linked: LinkedObject, *, seconds: float) -> datetime:
+    """Write a link down, and return when it ends; those that have ended are forgotten.
+
+    Parameters
+    ----------
+    digest
+        The SHA-256 of the link's secret, in hexadecimal: the secret itself is kept nowhere.
+    seconds
+        How long it counts.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        It is not written down.
+    """
+    row = DownloadLink
+
+    def work(session: Session) -> datetime:
+        moment = now(session)
+        if known := session.get(row, digest):  # an earlier try, whose answer was lost
+            return known.expires_at
+        session.execute(delete(row).where(col(row.expires_at) < moment))
+        expires_at = moment + timedelta(seconds=seconds)
+        session.add(DownloadLink(digest=digest, expires_at=expires_at, **vars(linked)))
+        return expires_at
+
+    return database.write(work)
+
+
+def take_link(database: Database, digest: str) -> LinkedObject | None:
+    """Return what a link leads to, once: None where there is none, or it was taken, or it has ended.
+
+    Of those who ask at the same time, by whichever service, one gets it.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        Nobody knows; it may have been taken.
+    """
+    row, taken_by = DownloadLink, new_id()
+
+    def work(session: Session) -> LinkedObject | None:
+        is_free = (col(row.digest) == digest, col(row.taken_by).is_(None), col(row.expires_at) > now(session))
+        session.execute(update(row).where(*is_free).values(taken_by=taken_by))
+        mine = select(row).where(col(row.digest) == digest, col(row.taken_by) == taken_by)
+        link = session.scalars(mine).first()
+        if link is None:
+            return None
+        return LinkedObject(username=link.username, area=link.area, path=link.path, archive=link.archive)
+
+    return database.write(work)
