@@ -17,7 +17,7 @@ from stager.service.beside import beside
 from stager.service.dispatcher import Dispatcher
 from stager.service.door import open_door
 from stager.service.downloads import open_desk
-from stager.service.downloads.access import warn_of_areas
+from stager.service.downloads.access import tell_of_areas
 from stager.service.limits import Limits
 from stager.service.live.feed import Feed
 from stager.service.logging import set_up_logging
@@ -116,7 +116,7 @@ async def _warm_up(settings: Settings) -> None:
     """Import Prefect's package while nobody waits, and then keep the storage areas at hand, until cancelled."""
     await asyncio.to_thread(_import_prefect)
     # A mount that hangs holds it up, and nobody else.
-    Thread(target=warn_of_areas, args=(settings,), name="warnings of areas", daemon=True).start()
+    Thread(target=tell_of_areas, args=(settings,), name="areas to tell of", daemon=True).start()
     await keep_areas_known()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -120,12 +121,15 @@ def test_a_log_is_followed_also_when_it_is_turned_over(serve: Serve, tmp_path: P
     assert (here, there) == ('{"event": "4711 here"}\n', '{"event": "4711 there"}\n')
 
 
+# A service whose own files are nobody else's.
+KEEPS_TO_ITSELF = ["sh", "-c", 'umask 077; exec "$@"', "--"]
+
+
 @pytest.fixture(scope="module")
 def making_door(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDoor]:
     folder = tmp_path_factory.mktemp("making-door")
-    with serve(
-        folder, database_url=f"sqlite:///{folder}/records.db", prefect_api=NO_PREFECT, STAGER_CREATE_FILE_BYTES="100"
-    ) as door:
+    where = {"database_url": f"sqlite:///{folder}/records.db", "prefect_api": NO_PREFECT}
+    with serve(folder, **where, prefix=KEEPS_TO_ITSELF, STAGER_CREATE_FILE_BYTES="100") as door:
         folder.joinpath("outside").mkdir()
         door.source.joinpath("out").symlink_to(folder / "outside")
         yield door
@@ -154,6 +158,10 @@ def test_a_file_that_is_made_is_for_whoever_stages_whatever_the_services_umask(s
         os.umask(before)
     made = [tmp_path / "storage/try", tmp_path / "storage/try/deeper", tmp_path / "storage/try/deeper/File1.txt"]
     assert [path.stat().st_mode & 0o7777 for path in made] == [0o755, 0o755, 0o644]
+
+
+def test_the_log_is_the_services_alone(making_door: ServedDoor) -> None:
+    assert stat.S_IMODE(making_door.log_file.stat().st_mode) == 0o600
 
 
 def test_no_file_is_made_where_the_operator_says_nothing(lone_door: ServedDoor) -> None:

@@ -179,10 +179,15 @@ def access_to(name: str, username: str | None, *, settings: Settings) -> Access:
     raise SourceUnreadable(str(area.path), reason)
 
 
-def warn_of_areas(settings: Settings) -> None:
-    """Log which areas users cannot read through this service as it was started; may block as `known_areas` does."""
+def tell_of_areas(settings: Settings) -> None:
+    """Log which areas users cannot read through this service as it was started, and in which no modes count.
+
+    It may block as `known_areas` does.
+    """
     for area in known_areas():
-        if area.read_as == "user" and (reason := _why_closed(area, settings)):
+        if area.read_as == "service":
+            logger.info("The service reads an area with its own rights; the modes in it do not count", area=area.name)
+        elif reason := _why_closed(area, settings):
             logger.warning(
                 "Users cannot read an area through this service; the operator may set read_as: service for it",
                 area=area.name,

@@ -32,6 +32,9 @@ class AreaView(View):
 
     name: str
     per_user: bool = Field(description="Each user has a folder of their own in it.")
+    read_as: Literal["user", "service"] = Field(
+        description="Whose rights it is read with; where it is the service's, the modes in it do not count."
+    )
 
 
 class Areas(View):
@@ -61,9 +64,8 @@ class EntryPage(View):
 async def show_areas(caller: CurrentCaller) -> Areas:
     """Return the areas that the caller may use."""
     areas = await asyncio.to_thread(known_areas)
-    return Areas(
-        areas=tuple(AreaView(name=area.name, per_user=area.per_user) for area in areas if caller.may_use(area.name))
-    )
+    seen = (area for area in areas if caller.may_use(area.name))
+    return Areas(areas=tuple(AreaView(name=one.name, per_user=one.per_user, read_as=one.read_as) for one in seen))
 
 
 @router.get(
