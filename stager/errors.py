@@ -60,7 +60,8 @@ MendedBy = Literal["you", "operator", "nobody"]
 def readable(path: str | bytes) -> str:
     r"""Return a path as one printable line: what is not, as ``\x..`` escapes."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    # By no codec: one that is looked up late, where Python's own folder is closed to a reader, is unknown for good.
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class StagingError(Exception):
