@@ -15,6 +15,7 @@ PROGRAMS = (
     "stager.service.app",
     "workers.preloaded",
     "workers.__main__",
+    "workers.pods",
     "prefect.engine",
     "prefect.flow_engine",
     "prefect.cli.deploy",

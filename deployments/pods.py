@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from prefect.utilities.templating import apply_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stager.errors import ConfigurationError
@@ -27,7 +28,8 @@ class Pods(BaseModel):
         ``user`` where the storage lets users write into their own folders;
         ``root`` where it takes root to make a folder or to give a file away.
     defaults
-        Other defaults for the job variables of job_template.yaml, by name.
+        What job_template.yaml has as the site's, and other defaults for its
+        job variables, by name.
     env, env_from, volumes, volume_mounts, image_pull_secrets
         The container's and the pod's, as Kubernetes writes them: settings,
         the secrets by reference, the storage areas. No run can change them.
@@ -58,21 +60,43 @@ def read_pods(file: Path) -> Pods:
         raise ConfigurationError(file, str(error)) from error
 
 
-def base_job_template(pods: Pods, *, namespace: str) -> dict[str, Any]:
+def base_job_template(pods: Pods, *, namespace: str, least_id: int = 1000) -> dict[str, Any]:
     """Return the base job template of the work pool, with what the site says.
+
+    Parameters
+    ----------
+    least_id
+        The least user and group id that a run may ask for.
 
     Raises
     ------
     ConfigurationError
-        The site sets the default of a job variable that there is not.
+        The site names no image, or says what the template has no name for.
     """
     template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
-    variables = template["variables"]["properties"]
-    if unknown := sorted(pods.defaults.keys() - variables.keys()):
-        raise ConfigurationError(TEMPLATE, f"it has no job variable {', '.join(unknown)}")
-    for name, value in {**pods.defaults, "namespace": namespace}.items():
-        variables[name]["default"] = value
-    pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    fixed, variables = template.pop("site"), template["variables"]["properties"]
+    if unknown := sorted(pods.defaults.keys() - variables.keys() - fixed.keys()):
+        raise ConfigurationError(TEMPLATE, f"it has no {', '.join(unknown)}")
+    for name in pods.defaults.keys() & variables.keys():
+        variables[name]["default"] = pods.defaults[name]
+    fixed |= {name: value for name, value in pods.defaults.items() if name in fixed} | {"namespace": namespace}
+    if fixed["image"] is None:
+        raise ConfigurationError(TEMPLATE, "the site names no image")
+    _keep_out(variables, least_id)
+    template["job_configuration"] = apply_values(template["job_configuration"], fixed, remove_notset=False)
+    _add(pods, template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"])
+    return template
+
+
+def _keep_out(variables: dict[str, Any], least_id: int) -> None:
+    """Let no run ask for an account that is the system's."""
+    user, group, groups = (variables[name] for name in ("run_as_user", "run_as_group", "supplemental_groups"))
+    for schema in (user["anyOf"][0], group["anyOf"][0], groups["items"]):
+        schema["minimum"] = least_id
+
+
+def _add(pods: Pods, pod: Manifest) -> None:
+    """Add to a pod what the site says of it."""
     pod["volumes"] += pods.volumes
     pod["imagePullSecrets"] = pods.image_pull_secrets
     (container,) = pod["containers"]
@@ -82,4 +106,3 @@ def base_job_template(pods: Pods, *, namespace: str) -> dict[str, Any]:
     if pods.acts_as == "root":
         pod["securityContext"] |= {"runAsUser": 0, "runAsGroup": 0, "supplementalGroups": [], "runAsNonRoot": False}
         container["securityContext"]["capabilities"]["add"] = ROOT_MAY
-    return template

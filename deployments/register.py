@@ -30,30 +30,26 @@ PROJECT = Path("prefect.yaml")
 
 async def _prepare(settings: Settings) -> None:
     async with get_client() as client:
-        with suppress(ObjectAlreadyExists):
-            await client.create_work_pool(
-                _work_pool(WORK_POOL, WarmWorker.type, WarmWorker.get_default_base_job_template())
-            )
+        await _prepare_pool(client, WORK_POOL, WarmWorker.type, template=WarmWorker.get_default_base_job_template())
         if settings.pods_namespace is not None:
-            await _prepare_pods(client, settings, settings.pods_namespace)
+            await _prepare_pool(client, POD_POOL, "kubernetes", template=_pods(settings, settings.pods_namespace))
     for name in await seed_areas(settings):
         print(f"storage area {name!r} written")
 
 
-async def _prepare_pods(client: PrefectClient, settings: Settings, namespace: str) -> None:
-    """Make the pool of pods, or give it the template as it is now; an operator's edits in Prefect's pages go."""
+async def _prepare_pool(client: PrefectClient, name: str, kind: str, *, template: dict[str, Any]) -> None:
+    """Make a pool, or give it the template as it is now; an operator's edits in Prefect's pages go."""
+    with suppress(ObjectAlreadyExists):
+        await client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=template))
+    if (await client.read_work_pool(name)).base_job_template != template:
+        await client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
+        print(f"job template of {name!r} written")
+
+
+def _pods(settings: Settings, namespace: str) -> dict[str, Any]:
     if settings.pods_file is None:
         raise ConfigurationError("STAGER_PODS_FILE", "it is not set, and STAGER_PODS_NAMESPACE is")
-    template = base_job_template(read_pods(settings.pods_file), namespace=namespace)
-    with suppress(ObjectAlreadyExists):
-        await client.create_work_pool(_work_pool(POD_POOL, "kubernetes", template))
-    if (await client.read_work_pool(POD_POOL)).base_job_template != template:
-        await client.update_work_pool(POD_POOL, WorkPoolUpdate(base_job_template=template))
-        print(f"job template of {POD_POOL!r} written")
-
-
-def _work_pool(name: str, kind: str, template: dict[str, Any]) -> WorkPoolCreate:
-    return WorkPoolCreate(name=name, type=kind, base_job_template=template)
+    return base_job_template(read_pods(settings.pods_file), namespace=namespace)
 
 
 def _deployments(*, with_pods: bool) -> list[str]:

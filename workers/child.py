@@ -21,13 +21,12 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 @dataclass(frozen=True)
 class Order:
-    """A flow run as Prefect's API gives it, what is known of the storage areas, and the job's surroundings."""
+    """A flow run as Prefect's API gives it, what is known of the storage areas, and the run's surroundings."""
 
     flow_run: str
     areas: str
     environment: dict[str, str]
     working_directory: str
-    stream_output: bool
 
     def to_json(self) -> bytes:
         """Return it as it goes through a pipe."""
@@ -56,20 +55,11 @@ def live(connection: Connection) -> None:
     except EOFError:
         return
     connection.close()
-    _surround(order)
-    readiness.adopt_settings()
-    adopt_areas(order.areas)
-    execute(order.flow_run)
-
-
-def _surround(order: Order) -> None:
     os.environ.clear()
     os.environ.update(order.environment)
     os.chdir(order.working_directory)
-    if not order.stream_output:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+    adopt_areas(order.areas)
+    execute(order.flow_run)
 
 
 def _end_with_worker() -> None:

@@ -7,12 +7,10 @@ Prefect breaks it.
 from __future__ import annotations
 
 import contextvars
-import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
@@ -30,25 +28,22 @@ from prefect._internal.control_listener import configure_from_env
 from prefect._internal.metrics import RunMetrics
 from prefect.client.schemas import actions, objects, responses
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import SyncClientContext, root_settings_context
+from prefect.context import SyncClientContext
 from prefect.engine import _drive_run_flow_result, handle_engine_signals
 from prefect.flow_engine import load_flow, run_flow
-from prefect.flows import load_flow_from_flow_run
-from prefect.logging.configuration import setup_logging
 from prefect.logging.loggers import flow_run_logger
 from prefect.runner._control_channel import ControlChannel
 from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext, ProcessStarter
 from prefect.runner._process_manager import ProcessHandle
-from prefect.runner._starter_engine import EngineCommandStarter
-from prefect.settings import get_current_settings
 from prefect.states import Pending
-from prefect.workers.process import ProcessJobConfiguration
 from pydantic import BaseModel
 
 __all__ = ["ControlChannel", "ProcessHandle", "ProcessStarter"]
 
 # Where the models are that a run sends and receives.
 MODELS = (prefect.artifacts, actions, objects, responses, prefect.events.filters, prefect.events.schemas.events)
+# Names the flow of a run to its process, which then asks no deployment for it and does no pull steps.
+ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
 # How long a run goes on before it listens for its suspension, in seconds.
 UNWATCHED = 1.0
 
@@ -57,7 +52,17 @@ UNWATCHED = 1.0
 
 
 class Executions(FlowRunExecutorContext):
-    """The flow runs of a worker: watched, cancelled and reported by Prefect's own code, one for all of them."""
+    """The flow runs of a worker: watched, cancelled and reported by Prefect's own code, one for all of them.
+
+    Parameters
+    ----------
+    flow_of
+        Returns the flow of a run, whose hooks are run when it is cancelled or
+        has crashed. Prefect's own way there executes what the deployment says.
+    """
+
+    def __init__(self, flow_of: Callable[[FlowRun], Awaitable[Flow[..., Any]]]) -> None:
+        self._flow_of = flow_of
 
     async def __aenter__(self) -> Self:
         """Connect to Prefect, and hear of cancellations."""
@@ -74,9 +79,7 @@ class Executions(FlowRunExecutorContext):
         RuntimeError
             It could not be started.
         """
-        executor = self.create_executor(
-            flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False
-        )
+        executor = self.create_executor(flow_run, starter, resolve_flow=self._flow_of, propose_submitting=False)
         result: FlowRunExecutionResult | None = None
 
         async def submit(*, task_status: TaskStatus[ProcessHandle]) -> None:
@@ -93,31 +96,17 @@ class Executions(FlowRunExecutorContext):
         return result
 
 
-def command_starter(
-    configuration: ProcessJobConfiguration, directory: Path, channel: ControlChannel
-) -> ProcessStarter | None:
-    """Return Prefect's own starter where an operator has set a command, which no ready process can be."""
-    if not configuration._command_configured:  # noqa: SLF001
-        return None
-    return EngineCommandStarter(
-        command=configuration.command,
-        cwd=directory,
-        env=configuration.env,
-        stream_output=configuration.stream_output,
-        control_channel=channel,
-    )
-
-
 def pending(flow_run: FlowRun) -> str:
     """Return a run that is taken up, as a process may execute it without asking for it again, as JSON."""
     return flow_run.model_copy(update={"state": Pending()}).model_dump_json()
 
 
-def run_variables(channel: ControlChannel, flow_run_id: UUID) -> dict[str, str]:
-    """Return the variables by which a run's process knows its run, and hears of a cancellation."""
+def run_variables(channel: ControlChannel, flow_run_id: UUID, *, entrypoint: str) -> dict[str, str]:
+    """Return the variables by which a run's process knows its run and its flow, and hears of a cancellation."""
     port, token = channel.register(flow_run_id)
     return {
         "PREFECT__FLOW_RUN_ID": str(flow_run_id),
+        ENTRYPOINT: entrypoint,
         "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",  # the worker runs them
         "PREFECT__CONTROL_PORT": str(port),
         "PREFECT__CONTROL_TOKEN": token,
@@ -143,33 +132,16 @@ def complete_models() -> None:
 class Readiness:
     """What a child has ready before it knows its flow run.
 
-    Made before the fork: Prefect's settings, and a client that has read the
-    certificates of a whole world but not yet a connection.
+    Made before the fork: a client that has read the certificates of a whole
+    world but not yet a connection.
     """
 
     def __init__(self) -> None:
-        settings = get_current_settings().to_environment_variables(exclude_unset=True)
-        self._known = _prefect_variables({**os.environ, **settings})
         self._client = SyncClientContext()
 
     def connect(self) -> None:
         """Connect to Prefect's API, for the process's life."""
         self._client.__enter__()
-
-    def adopt_settings(self) -> None:
-        """Take Prefect's settings from the environment anew, where it says something else than before the fork."""
-        if _prefect_variables(os.environ) != self._known:
-            root_settings_context().__enter__()
-            setup_logging()
-            SyncClientContext().__enter__()
-
-
-def _prefect_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith("PREFECT_") and not name.startswith("PREFECT__")
-    }
 
 
 def execute(flow_run_as_json: str) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import gc
 import io
 import logging
-import pkgutil
+from contextlib import suppress
 from importlib import import_module
-from types import ModuleType
 
 from prefect.logging.handlers import PrefectConsoleHandler
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +19,7 @@ from blocks.areas import adopt_areas
 from stager.errors import DatabaseUnavailable
 from stager.records import rehearse
 from tasks.database import records_database
+from workers.installed import FLOWS, flows_of
 from workers.prefect_internals import Readiness, complete_models
 
 __all__ = ["adopt_areas", "readiness"]
@@ -34,18 +34,8 @@ LATE = (
     "sqlalchemy.dialects.sqlite",
     "websockets.asyncio.client",
 )
-# The doors meet by name, at Prefect's API: no import ties this worker to a flow.
-FLOWS = "flows"
 
 logger = logging.getLogger(__name__)
-
-
-def _import(name: str) -> ModuleType | None:
-    try:
-        return import_module(name)
-    except Exception:  # the run that needs it says so where its user looks
-        logger.exception("%s cannot be imported", name)
-        return None
 
 
 def _rehearse() -> None:
@@ -56,10 +46,9 @@ def _rehearse() -> None:
 
 
 for _name in LATE:
-    _import(_name)
-if _flows := _import(FLOWS):
-    for _module in pkgutil.iter_modules(_flows.__path__, f"{FLOWS}."):
-        _import(_module.name)
+    with suppress(ImportError):  # then nothing will ask for it
+        import_module(_name)
+flows_of(FLOWS)
 configure_mappers()
 complete_models()
 PrefectConsoleHandler(stream=io.StringIO()).handle(logging.makeLogRecord({"msg": "What a first line needs is there"}))

@@ -23,7 +23,7 @@ class WarmStarter:
     nursery: Nursery
     configuration: ProcessJobConfiguration
     directory: Path
-    entrypoint: str | None
+    entrypoint: str
     channel: ControlChannel
 
     async def start(
@@ -41,12 +41,9 @@ class WarmStarter:
 
     def _order(self, flow_run: FlowRun) -> Order:
         variables = {name: value for name, value in self.configuration.env.items() if value is not None}
-        if self.entrypoint is not None:
-            variables["PREFECT__FLOW_ENTRYPOINT"] = self.entrypoint
         return Order(
             flow_run=pending(flow_run),
             areas=areas_as_known(),
-            environment={**variables, **run_variables(self.channel, flow_run.id)},
+            environment={**variables, **run_variables(self.channel, flow_run.id, entrypoint=self.entrypoint)},
             working_directory=str(self.directory),
-            stream_output=self.configuration.stream_output,
         )

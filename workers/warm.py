@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
-from prefect.workers.base import BaseWorker, BaseWorkerResult
-from prefect.workers.process import ProcessJobConfiguration, ProcessVariables
+from prefect.workers.base import BaseVariables, BaseWorker, BaseWorkerResult
+from prefect.workers.process import ProcessJobConfiguration
 
 from blocks.areas import keep_areas_known
 from stager.settings import get_settings
+from workers.installed import FLOWS, entrypoint_of, flows_of
 from workers.ledger import Ledger
 from workers.nursery import Nursery
-from workers.prefect_internals import Executions, ProcessStarter, command_starter
+from workers.prefect_internals import Executions
 from workers.recall import RecallingClient
 from workers.starter import WarmStarter
 from workers.wake import Alarm, ring_when_scheduled
@@ -39,23 +43,51 @@ AGAIN = 5.0
 ENDING = {StateType.PENDING: Crashed, StateType.RUNNING: Crashed, StateType.CANCELLING: Cancelled}
 
 
+class WarmConfiguration(ProcessJobConfiguration):
+    """The surroundings of a run: the worker's own environment, and a folder that goes with the run."""
+
+    @classmethod
+    async def from_template_and_values(
+        cls,
+        base_job_template: dict[str, Any],  # noqa: ARG003 - does not count
+        values: dict[str, Any],  # noqa: ARG003 - nor do these
+        client: PrefectClient | None = None,  # noqa: ARG003 - nothing is asked for
+    ) -> Self:
+        """Return it, whatever a pool's template and the job variables of a deployment or a run say."""
+        return cls()
+
+
 class WarmWorkerResult(BaseWorkerResult):
     """How a flow run's process ended."""
 
 
-class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorkerResult]):
+class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult]):
     """Executes flow runs in processes that were forked and awake before the run existed.
 
-    Whatever Prefect's process worker promises holds: the job configuration is
-    the same, and a run's process is watched, cancelled and reported by the
-    same code of Prefect's.
+    A run's process is watched, cancelled and reported by the same code of
+    Prefect's as in its process worker. What it executes is one of the flows
+    that are installed here, whoever made the deployment: nothing in Prefect
+    says more of it than which.
+
+    Attributes
+    ----------
+    package
+        What the flows are in.
     """
 
     type = "warm"
-    job_configuration = ProcessJobConfiguration
-    job_configuration_variables = ProcessVariables
+    package = FLOWS
+    job_configuration = WarmConfiguration
     _display_name = "Warm"
     _description = "Execute flow runs in processes that are awake already: a run begins within a fraction of a second."
+
+    @classmethod
+    def get_default_base_job_template(cls) -> dict[str, Any]:
+        """Return the template of a pool: there are no job variables, and Prefect refuses those that are given."""
+        return {
+            "job_configuration": {"labels": {}},  # Prefect takes none that is empty
+            "variables": {"type": "object", "properties": {}, "additionalProperties": False},
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - BaseWorker's
         super().__init__(*args, **kwargs)
@@ -72,7 +104,8 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
             self._nursery = Nursery(size=get_settings().ready_processes, preload=[PRELOADED])
             base.callback(self._nursery.close)
             self._beside.start_soon(self._nursery.keep_full)
-            self._executions = await base.enter_async_context(Executions())
+            self._flows = await to_thread.run_sync(flows_of, self.package)
+            self._executions = await base.enter_async_context(Executions(self._flow_of))
             await super().__aenter__()
             self._base = base.pop_all()
         self._beside.start_soon(keep_areas_known)
@@ -102,43 +135,35 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, WarmWorke
     async def run(
         self,
         flow_run: FlowRun,
-        configuration: ProcessJobConfiguration,
+        configuration: WarmConfiguration,
         task_status: TaskStatus[int] | None = None,
     ) -> WarmWorkerResult:
         """Execute a flow run and return how its process ended.
 
         Raises
         ------
+        ForeignFlow
+            It is none of the flows that are installed here; nothing was executed.
         RuntimeError
             No process took it up.
         """
+        entrypoint = await entrypoint_of(flow_run, self._flows, self.client)
         try:
-            with _directory(configuration) as directory:
-                starter = await self._starter(flow_run, configuration, directory)
+            with tempfile.TemporaryDirectory(suffix="prefect") as directory:
+                starter = WarmStarter(
+                    nursery=self._nursery,
+                    configuration=configuration,
+                    directory=Path(directory),
+                    entrypoint=entrypoint,
+                    channel=self._executions.control_channel,
+                )
                 execution = await self._executions.execute(flow_run, starter, task_status)
         finally:
             self._alarm.ring()  # a place is free
         return WarmWorkerResult(status_code=execution.status_code or 0, identifier=str(execution.handle.pid))
 
-    async def _starter(
-        self, flow_run: FlowRun, configuration: ProcessJobConfiguration, directory: Path
-    ) -> ProcessStarter:
-        channel = self._executions.control_channel
-        return command_starter(configuration, directory, channel) or WarmStarter(
-            nursery=self._nursery,
-            configuration=configuration,
-            directory=directory,
-            entrypoint=await self._entrypoint(flow_run),
-            channel=channel,
-        )
-
-    async def _entrypoint(self, flow_run: FlowRun) -> str | None:
-        """Return the module path of a flow that is installed here: it is loaded without asking Prefect again."""
-        if flow_run.deployment_id is None:
-            return None
-        deployment = await self.client.read_deployment(flow_run.deployment_id)
-        is_installed = deployment.entrypoint and ":" not in deployment.entrypoint and not deployment.pull_steps
-        return deployment.entrypoint if is_installed else None
+    async def _flow_of(self, flow_run: FlowRun) -> Flow[..., Any]:
+        return self._flows[await entrypoint_of(flow_run, self._flows, self.client)]
 
     async def _report_orphans(self) -> None:
         """Tell Prefect of the runs that an earlier worker of this machine had when it was killed."""
@@ -203,13 +228,3 @@ async def _beside() -> AsyncIterator[TaskGroup]:
             yield tasks
         finally:
             tasks.cancel_scope.cancel()
-
-
-@contextmanager
-def _directory(configuration: ProcessJobConfiguration) -> Iterator[Path]:
-    """Give the working directory of a run: as configured, or one that goes with it."""
-    if configuration.working_dir is not None:
-        yield configuration.working_dir
-    else:
-        with tempfile.TemporaryDirectory(suffix="prefect") as path:
-            yield Path(path).resolve()

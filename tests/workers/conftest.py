@@ -96,29 +96,19 @@ class Pool:
     name: str
     eventually = staticmethod(eventually)
 
-    def deploy(self, flow: str, *, queue: str = "default", **variables: object) -> str:
-        """Return the id of a deployment of one of the sample flows."""
+    def deploy(self, flow: str, *, queue: str = "default", **said: object) -> str:
+        """Return the id of a deployment of one of the sample flows, or of whatever else is said of it."""
         flow_id = self.prefect.ask("POST", "/flows/", name=flow.replace("_", "-"))["id"]
-        return str(
-            self.prefect.ask(
-                "POST",
-                "/deployments/",
-                name=f"{self.name}-{queue}",
-                flow_id=flow_id,
-                entrypoint=f"sample_flows.{flow}",
-                pull_steps=[],
-                work_pool_name=self.name,
-                work_queue_name=queue,
-                job_variables=variables,
-            )["id"]
-        )
+        ours = {"name": f"{self.name}-{queue}", "entrypoint": f"sample_flows.{flow}", "pull_steps": []}
+        pool = {"work_pool_name": self.name, "work_queue_name": queue}
+        return str(self.prefect.ask("POST", "/deployments/", flow_id=flow_id, **pool, **(ours | said))["id"])
 
     def queue(self, name: str, **options: object) -> None:
         self.prefect.ask("POST", f"/work_pools/{self.name}/queues", name=name, **options)
 
-    def run(self, deployment: str) -> str:
-        parameters = {"folder": str(self.folder)}
-        return str(self.prefect.ask("POST", f"/deployments/{deployment}/create_flow_run", parameters=parameters)["id"])
+    def run(self, deployment: str, **options: object) -> str:
+        body = {"parameters": {"folder": str(self.folder)}, **options}
+        return str(self.prefect.ask("POST", f"/deployments/{deployment}/create_flow_run", **body)["id"])
 
     def state(self, run: str) -> dict[str, Any]:
         state: dict[str, Any] = self.prefect.ask("GET", f"/flow_runs/{run}")["state"]
@@ -143,10 +133,10 @@ class Pool:
 
     @contextmanager
     def worker(
-        self, *options: str, command: tuple[str, ...] = ("-m", "workers"), **environment: str
+        self, *options: str, command: tuple[str, ...] = ("-m", "sample_worker"), kind: str = "warm", **environment: str
     ) -> Iterator[Worker]:
         """Run a worker until the end of the block; whatever it has left behind is ended too."""
-        arguments = [*command, "worker", "start", "--pool", self.name, "--type", "warm", "--name", "w", *options]
+        arguments = [*command, "worker", "start", "--pool", self.name, "--type", kind, "--name", "w", *options]
         with tempfile.TemporaryDirectory() as temporary:  # what is killed leaves its own temporary folders
             with (self.folder / "worker.log").open("ab") as log:
                 process = subprocess.Popen(
@@ -226,7 +216,8 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
         server.stop()
 
 
-def _pool(server: Prefect, folder: Path) -> Pool:
+def new_pool(server: Prefect, folder: Path) -> Pool:
+    """Make a work pool with the template that its first worker gives it."""
     pool = Pool(server, folder, f"pool-{uuid.uuid4().hex[:8]}")
     server.ask("POST", "/work_pools/", name=pool.name, type="warm")
     return pool
@@ -235,7 +226,7 @@ def _pool(server: Prefect, folder: Path) -> Pool:
 @pytest.fixture
 def pool(prefect_server: Prefect, tmp_path: Path) -> Pool:
     """A work pool of the test's own."""
-    return _pool(prefect_server, tmp_path)
+    return new_pool(prefect_server, tmp_path)
 
 
 @pytest.fixture
@@ -245,6 +236,6 @@ def pool_without_events(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
     server.options["PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED"] = "false"
     try:
         server.start()
-        yield _pool(server, tmp_path)
+        yield new_pool(server, tmp_path)
     finally:
         server.stop()

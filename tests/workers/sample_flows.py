@@ -44,9 +44,14 @@ def look(folder: str) -> None:
         born=born(),
         scheduled=expected.timestamp(),
         cwd=str(Path.cwd()),
-        home=os.environ.get("GREETING"),
-        heartbeat=os.environ.get("PREFECT_FLOWS_HEARTBEAT_FREQUENCY"),
+        greeting=os.environ.get("GREETING"),
+        workers_own=os.environ.get("OF_THE_WORKER"),
     )
+
+
+def no_flow(folder: str) -> None:
+    """Note that it was called: a function of the module, which Prefect would make a flow of."""
+    note(folder, "executed")
 
 
 @flow

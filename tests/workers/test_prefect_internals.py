@@ -15,14 +15,13 @@ from prefect.plugins import load_prefect_collections
 from prefect.runner._control_channel import ControlChannel
 from prefect.runner._flow_run_executor import FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle
-from prefect.runner._starter_engine import EngineCommandStarter
 from prefect.states import Scheduled
-from prefect.workers.base import BaseWorker
-from prefect.workers.process import ProcessJobConfiguration
+from prefect.workers.base import BaseJobConfiguration, BaseWorker
 
 import workers
 from workers import WarmWorker
-from workers.prefect_internals import complete_models, pending
+from workers.prefect_internals import ENTRYPOINT, complete_models, pending
+from workers.warm import WarmConfiguration
 
 
 def parameters(function: object) -> list[str]:
@@ -68,9 +67,15 @@ def test_the_executions_are_made_of_a_flow_run_a_starter_and_a_way_to_the_flow()
     assert {"register", "unregister"} <= set(dir(ControlChannel))
 
 
-def test_a_configured_command_is_known_and_started_by_prefects_own_starter() -> None:
-    assert "_command_configured" in ProcessJobConfiguration.__private_attributes__
-    assert {"command", "cwd", "env", "stream_output", "control_channel"} <= set(parameters(EngineCommandStarter))
+def test_whatever_a_template_says_it_comes_by_the_one_method_that_we_replace() -> None:
+    assert "from_template_and_values" in inspect.getsource(BaseJobConfiguration.resolve_for_flow_run)
+    assert parameters(BaseJobConfiguration.from_template_and_values) == parameters(
+        WarmConfiguration.from_template_and_values
+    )
+
+
+def test_a_process_is_told_its_flow_by_the_variable_that_prefects_engine_reads() -> None:
+    assert f'"{ENTRYPOINT}"' in inspect.getsource(prefect.flow_engine.load_flow)
 
 
 def test_a_run_that_was_taken_up_reaches_its_process_whole() -> None:

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from operator import le
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
 import pytest
 
 from tests.ports import free_port
+from workers.recall import FRESH_FOR
 
 if TYPE_CHECKING:
-    from conftest import Pool
+    from conftest import Pool, Worker
 
 pytestmark = pytest.mark.stack
 
 MIB = 1 << 20
 NEVER = "3600"
+OURS = ("-m", "sample_worker")
+PREFECTS = ("-c", "import sample_worker; from prefect.cli import app; app()")
+# Whatever Prefect's process worker, or a pool's template, has a name for.
+VARIABLES = {
+    "command": "touch executed",
+    "env": {"GREETING": "hello", "PYTHONPATH": "/nowhere", "PREFECT__FLOW_ENTRYPOINT": "sample_flows.no_flow"},
+    "working_dir": "/",
+    "stream_output": False,
+}
+TEMPLATE = {
+    "job_configuration": {name: f"{{{{ {name} }}}}" for name in VARIABLES},
+    "variables": {"type": "object", "properties": {name: {"title": name} for name in VARIABLES}},
+}
 
 
-@pytest.mark.parametrize("command", [("-m", "workers"), ("-m", "prefect")], ids=["python -m workers", "prefect"])
+@pytest.mark.parametrize("command", [OURS, PREFECTS], ids=["python -m workers", "prefect"])
 def test_a_run_is_served_by_a_process_that_was_ready_before_the_run_existed(
     pool: Pool, command: tuple[str, ...]
 ) -> None:
@@ -38,7 +52,7 @@ def test_a_run_is_served_by_a_process_that_was_ready_before_the_run_existed(
     assert seen["born"] < seen["scheduled"]
 
 
-@pytest.mark.parametrize("command", [("-m", "workers"), ("-m", "prefect")], ids=["python -m workers", "prefect"])
+@pytest.mark.parametrize("command", [OURS, PREFECTS], ids=["python -m workers", "prefect"])
 def test_its_processes_have_its_priority_and_not_its_ctrl_c(pool: Pool, command: tuple[str, ...]) -> None:
     with pool.worker(command=command) as worker:
         ready = {process.pid for process in worker.ready(2)}
@@ -108,28 +122,111 @@ def test_only_the_named_queue_is_served_and_the_first_priority_first(pool: Pool)
     assert pool.state(elsewhere)["type"] == "SCHEDULED"
 
 
-def test_environment_and_working_directory_are_those_of_the_job_configuration(pool: Pool) -> None:
-    (pool.folder / "here").mkdir()
-    variables = {"GREETING": "hello", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-    look = pool.deploy("look", env=variables, working_dir=str(pool.folder / "here"))
+def surroundings(pool: Pool, worker: Worker) -> None:
+    """Check that each run so far ran as its worker has it: in a folder of its own, with the worker's environment."""
+    for seen in pool.log("ran"):
+        assert (seen["greeting"], seen["workers_own"]) == (None, "yes")
+        assert Path(seen["cwd"]).name.endswith("prefect")
+    assert not pool.log("executed")
+    assert "looking around" in worker.output
+    assert not list(pool.folder.rglob("executed"))
+
+
+def test_no_job_variable_changes_what_a_run_executes_whatever_the_pools_template_says(pool: Pool) -> None:
+    pool.prefect.ask("PATCH", f"/work_pools/{pool.name}", base_job_template=TEMPLATE)
+    runs = [
+        pool.run(pool.deploy("look"), job_variables=VARIABLES),
+        pool.run(pool.deploy("look", name="of the deployment", job_variables=VARIABLES)),
+    ]
+    edited = TEMPLATE | {"job_configuration": VARIABLES}
+    with pool.worker(OF_THE_WORKER="yes", PREFECT_WORKER_HEARTBEAT_SECONDS="1") as worker:
+        assert {pool.ended(run)["type"] for run in runs} == {"COMPLETED"}
+        pool.prefect.ask("PATCH", f"/work_pools/{pool.name}", base_job_template=edited)
+        time.sleep(3)  # the worker takes the pool's template as it is now
+        assert pool.ended(pool.run(pool.deploy("look")))["type"] == "COMPLETED"
+        surroundings(pool, worker)
+
+
+def test_prefect_refuses_job_variables_of_a_pool_as_its_worker_makes_it(pool: Pool) -> None:
+    look = pool.deploy("look")
     with pool.worker():
-        assert pool.ended(pool.run(look))["type"] == "COMPLETED"
-    (seen,) = pool.log("ran")
-    assert (seen["home"], seen["heartbeat"], seen["cwd"]) == ("hello", "30", str(pool.folder / "here"))
+        pool.eventually(lambda: pool.prefect.ask("GET", f"/work_pools/{pool.name}")["base_job_template"])
+        for name, value in VARIABLES.items():
+            with pytest.raises(httpx.HTTPStatusError, match="422"):
+                pool.run(look, job_variables={name: value})
+            with pytest.raises(httpx.HTTPStatusError, match="422"):
+                pool.deploy("hold", job_variables={name: value})
 
 
-def test_an_edit_of_the_pool_counts_for_the_runs_after_it(pool: Pool) -> None:
-    look, address = pool.deploy("look"), f"/work_pools/{pool.name}"
-    with pool.worker(PREFECT_WORKER_HEARTBEAT_SECONDS="1"):
-        assert pool.ended(pool.run(look))["type"] == "COMPLETED"
-        template = pool.prefect.ask("GET", address)["base_job_template"]  # the worker has given it
-        template["variables"]["properties"]["env"]["default"] = {"GREETING": "edited"}
-        pool.prefect.ask("PATCH", address, base_job_template=template)
-        pool.eventually(lambda: pool.ended(pool.run(look)) and pool.log("ran")[-1]["home"] == "edited")
-    assert pool.log("ran")[0]["home"] is None
+PULLS = {"prefect.deployments.steps.run_shell_script": {"script": "touch {folder}/executed"}}
+NONE = "none of the flows installed here"
+FOREIGN: dict[str, tuple[dict[str, Any], str]] = {
+    "another file": ({"entrypoint": "{folder}/theirs.py:theirs"}, NONE),
+    "another module": ({"entrypoint": "theirs.theirs"}, NONE),
+    "a function of our module that is no flow": ({"entrypoint": "sample_flows.no_flow"}, NONE),
+    "no entrypoint": ({"entrypoint": " "}, NONE),
+    "pull steps": ({"pull_steps": [PULLS]}, "has pull steps"),
+}
+THEIRS = """
+from pathlib import Path
+from prefect import flow
+
+(Path(__file__).parent / "executed").touch()
 
 
-def test_without_a_working_directory_each_run_has_one_that_goes_with_it(pool: Pool) -> None:
+@flow
+def theirs(folder: str) -> None:
+    pass
+"""
+
+
+@pytest.mark.parametrize(("foreign", "why"), FOREIGN.values(), ids=FOREIGN)
+def test_a_deployment_that_is_not_of_a_flow_installed_here_is_not_run(
+    pool: Pool, foreign: dict[str, Any], why: str
+) -> None:
+    (pool.folder / "theirs.py").write_text(THEIRS)
+    said = json.loads(json.dumps(foreign).replace("{folder}", str(pool.folder)))
+    run = pool.run(pool.deploy("look", **said))
+    with pool.worker():  # which is started in that folder: what is there could be imported
+        state = pool.ended(run)
+        assert (state["type"], why in state["message"]) == ("CRASHED", True), state
+    assert not (pool.folder / "executed").exists()
+    assert not pool.log("executed") + pool.log("ran")
+
+
+def test_a_run_without_a_deployment_is_not_run(pool: Pool) -> None:
+    flow_id = pool.prefect.ask("POST", "/flows/", name="look")["id"]
+    parameters = {"folder": str(pool.folder)}
+    run = pool.prefect.ask(
+        "POST",
+        "/flow_runs/",
+        flow_id=flow_id,
+        parameters=parameters,
+        work_pool_name=pool.name,
+        state={"type": "SCHEDULED"},
+    )["id"]
+    with pool.worker():
+        state = pool.ended(run)
+    assert (state["type"], "has no deployment" in state["message"]) == ("CRASHED", True), state
+    assert not pool.log("ran")
+
+
+def test_hooks_are_those_of_the_flow_that_was_run_and_not_of_its_deployment_as_it_is_now(pool: Pool) -> None:
+    (pool.folder / "theirs.py").write_text(THEIRS)
+    hold = pool.deploy("hold")
+    with pool.worker() as worker:
+        run = pool.run(hold)
+        (seen,) = pool.started()
+        pool.prefect.ask("PATCH", f"/deployments/{hold}", entrypoint="theirs.theirs", pull_steps=[PULLS])
+        time.sleep(FRESH_FOR + 1)  # the worker has forgotten how it was
+        os.kill(seen["pid"], signal.SIGKILL)
+        assert pool.ended(run)["type"] == "CRASHED"
+        worker.ready(2)
+        worker.stop()
+    assert not (pool.folder / "executed").exists()
+
+
+def test_each_run_has_a_working_directory_that_goes_with_it(pool: Pool) -> None:
     look = pool.deploy("look")
     with pool.worker():
         for run in [pool.run(look), pool.run(look)]:
@@ -137,14 +234,6 @@ def test_without_a_working_directory_each_run_has_one_that_goes_with_it(pool: Po
         directories = {seen["cwd"] for seen in pool.log("ran")}
         assert len(directories) == 2
         pool.eventually(lambda: not any(Path(path).exists() for path in directories))
-
-
-def test_a_command_of_the_operator_is_run_instead(pool: Pool) -> None:
-    look = pool.deploy("look", command=f"env GREETING=commanded {sys.executable} -m prefect.engine")
-    with pool.worker():
-        assert pool.ended(pool.run(look))["type"] == "COMPLETED"
-    (seen,) = pool.log("ran")
-    assert seen["home"] == "commanded"
 
 
 def test_the_log_of_a_run_is_in_the_pages(pool: Pool) -> None:
