@@ -15,7 +15,7 @@
     │   ├── DownloadNotRetried       RequestNotEnded        RequestArriving (retryable)
     │   ├── InvalidManifest          SharedDestination      MalformedCall
     │   ├── MixedStage               FileNotInRequest       ForeignPage
-    │   ├── ForeignRequest           LinkNotFound
+    │   ├── TypedRunNotAllowed       AnotherUsersRun        LinkNotFound
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -175,13 +175,26 @@ class WrongAccount(RequestError):
         self.uid = uid
 
 
-class ForeignRequest(RequestError):
-    """A run was given a request of another user than its own."""
+class TypedRunNotAllowed(RequestError):
+    """A person typed a run in at Prefect's pages, or a schedule there made it, where that does not count."""
 
     http_status = 403
 
-    def __init__(self, request_id: str, username: str) -> None:
-        super().__init__(f"Request {readable(request_id)} is another user's: its run is for {readable(username)} alone")
+    def __init__(self) -> None:
+        super().__init__(
+            "Runs that are typed in or scheduled in Prefect's pages do not count here (STAGER_PREFECT_FORM): nothing"
+            " was staged, ask by API instead"
+        )
+
+
+class AnotherUsersRun(RequestError):
+    """A run names requests of several users; it is for one."""
+
+    http_status = 403
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"A run is for one user, and this one is for {readable(username)}")
+        self.username = username
 
 
 class IdempotencyConflict(RequestError):

@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     access_file: Path | None = Field(
         None, description="TOML file of token issuers and of what groups may do; without it, authentication is off."
     )
+    prefect_form: bool | None = Field(
+        None,
+        description="Whether runs from Prefect's form and schedules count; by default where authentication is off.",
+    )
     file_mode: ReadOnlyMode = Field(0o400, description="Permission bits of a staged file, in octal.")
     directory_mode: ReadOnlyMode = Field(0o500, description="Permission bits of a staged directory, in octal.")
     folder_mode: FolderMode = Field(
@@ -191,6 +195,11 @@ class Settings(BaseSettings):
             return None
         user, _, password = self.prefect_api_auth_string.get_secret_value().partition(":")
         return user, password
+
+    @property
+    def takes_typed_runs(self) -> bool:
+        """Whether a run counts that a person typed in, or that a schedule made, in Prefect's pages."""
+        return self.access_file is None if self.prefect_form is None else self.prefect_form
 
 
 @cache

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -15,7 +16,14 @@ from prefect.states import Cancelled as CancelledState
 from prefect.states import Completed, Failed
 
 from blocks.staging_form import StagingForm
-from stager.errors import Cancelled, ForeignRequest, InvalidMethod, StagingError, UnforeseenError
+from stager.errors import (
+    AnotherUsersRun,
+    Cancelled,
+    InvalidMethod,
+    StagingError,
+    TypedRunNotAllowed,
+    UnforeseenError,
+)
 from stager.methods import StagingMethod
 from stager.models import Status
 from stager.records import (
@@ -53,24 +61,46 @@ class Record:
         self._method = method
         self._database = database
         self._flow_run_id: str = flow_run.get_id() or uuid.uuid4().hex
+        self._run_key = _run_key()
         self._holder = f"{self._flow_run_id}/{uuid.uuid4().hex[:8]}"
         self._lease = get_settings().lease
         self._logger = get_run_logger()
         self._requests: list[StagingRequestRow] = []
+        self._not_ours: list[str] = []
         self._stops = Stops(())
         # The user's, once their first request is resolved.
         self._acting: Acting | None = None
 
     def open(self, form: StagingForm | None, request_ids: Sequence[str]) -> None:
-        """Find the requests, or record the one that was typed in."""
+        """Find the requests that this run was asked for, and record the one that was typed in."""
+        found = get_requests(self._database, request_ids)
         if form is not None:
-            run = self._flow_run_id
-            row = create_request(self._database, form.request(), idempotency_key=run, flow_run_id=run, origin="prefect")
-            request_ids = (row.id, *request_ids)
-        self._requests = get_requests(self._database, request_ids)
+            found.append(self._typed(form))
+        self._requests = [request for request in found if self._is_ours(request)]
+        self._not_ours = [request.id for request in found if not self._is_ours(request)]
+        if self._not_ours:
+            self._logger.warning("Not handed to this run, so left alone: %s", ", ".join(self._not_ours))
         if unknown := [request.id for request in self._requests if request.flow_run_id is None]:
             note_flow_run(self._database, unknown, self._flow_run_id)
         self._stops = Stops(request.id for request in self._requests)
+
+    def _typed(self, form: StagingForm) -> StagingRequestRow:
+        """Record what was typed in; where that does not count, as failed."""
+        run = self._flow_run_id
+        row = create_request(self._database, form.request(), idempotency_key=run, flow_run_id=run, origin="prefect")
+        if get_settings().takes_typed_runs:
+            return row
+        return fail_request(self._database, row.id, TypedRunNotAllowed(), flow_run_id=run)
+
+    def _is_ours(self, request: StagingRequestRow) -> bool:
+        """Return whether the record names this run: by its id, or by the key that it was claimed for.
+
+        The key, which Prefect keeps with the run, is on record before Prefect
+        is asked; the id comes with its answer, which may be late or lost.
+        """
+        if request.flow_run_id is None:
+            return request.run_key is not None and request.run_key == self._run_key
+        return request.flow_run_id == self._flow_run_id
 
     def alive(self) -> AbstractContextManager[None]:
         """Say that the run lives while the body runs, and listen for cancellation."""
@@ -117,13 +147,15 @@ class Record:
     def _resolved(self) -> Iterator[tuple[str, Resolver]]:
         """Resolve what each request names; close those that cannot be begun."""
         for request in self._requests:
+            if request.status.is_final:
+                continue
             try:
+                if request.username != self._requests[0].username:
+                    raise AnotherUsersRun(self._requests[0].username)
                 if request.method != self._method.name or request.method not in get_settings().allowed_methods:
                     raise InvalidMethod(request.method)
                 resolver = Resolver(request)
                 self._acting = self._acting or Acting(resolver.identity)
-                if resolver.identity != self._acting.identity:
-                    raise ForeignRequest(request.id, self._acting.identity.username)
                 resolver.enter(self._acting)
                 yield request.id, resolver
             except StagingError as error:
@@ -190,6 +222,8 @@ class Record:
     def conclusion(self) -> State[Any]:
         """Return the run's final state, with a sentence that says how it went."""
         rows = get_requests(self._database, [request.id for request in self._requests])
+        if self._not_ours and not rows:
+            return Failed(message="Nothing was staged: what it names was not handed to this run.")
         if not rows:
             return Failed(message="Nothing was asked for: fill in the request.")
         report(self._database, rows)
@@ -199,6 +233,12 @@ class Record:
         if any(row.status in (Status.FAILED, Status.CANCELLED) for row in rows):
             return Failed(message=in_words(rows))
         return Completed(message=in_words(rows))
+
+
+def _run_key() -> str | None:
+    """Return the key under which Prefect was asked for the current run."""
+    context = FlowRunContext.get()
+    return context.flow_run.idempotency_key if context and context.flow_run else None
 
 
 @contextmanager

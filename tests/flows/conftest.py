@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,22 +19,17 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_SERVER_ANALYTICS_ENABLED, get_current_settings, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
+from sqlalchemy import update
+from sqlmodel import col
 
 from stager.models import OnConflict, StagingItem, StagingRequest, Status
-from stager.records import Database, StagedFile, create_request, files_of, get_request
+from stager.records import Database, StagedFile, StagingRequestRow, create_request, files_of, get_request
 from stager.records.schema import migrate
 
 CHECKOUT = Path(__file__).parents[2]
 STEPS = ["check source", "check duplicate", "transfer", "set read-only"]
-RUN = """
-import importlib, sys
-name, *request_ids = sys.argv[1:]
-flow = getattr(importlib.import_module(f"flows.{name}"), name)
-state = flow(**({"request_ids": request_ids} if request_ids else {}), return_state=True)
-print(state.name, state.message, sep=": ")
-"""
 # What a worker's process does with the flow run that it is given.
-RUN_GIVEN = """
+RUN = """
 import importlib, sys
 from uuid import UUID
 from prefect.client.orchestration import get_client
@@ -106,7 +102,7 @@ class Site:
 
     def run(self, flow: str, *request_ids: str, prefix: Sequence[str] = (), before: str = "") -> tuple[str, str]:
         """Return a run's final state in words, and its log; something may be done in its process before."""
-        with self.running(flow, *request_ids, prefix=prefix, program=before + RUN) as process:
+        with self.running(flow, *request_ids, prefix=prefix, before=before) as process:
             return self.ended(process)
 
     @staticmethod
@@ -124,9 +120,16 @@ class Site:
 
     @contextmanager
     def running(
-        self, flow: str, *arguments: str, prefix: Sequence[str] = (), program: str = RUN
+        self, flow: str, *request_ids: str, prefix: Sequence[str] = (), before: str = ""
     ) -> Iterator[subprocess.Popen[str]]:
-        with self.python(program, flow, *arguments, prefix=prefix) as process:
+        """Execute a flow run that was asked for as the dispatcher does."""
+        with self.executing(before + RUN, flow, self.flow_run(flow, *request_ids), prefix=prefix) as process:
+            yield process
+
+    @contextmanager
+    def executing(self, program: str, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
+        """Run a program until the end of the block."""
+        with self.python(program, *arguments, prefix=prefix) as process:
             try:
                 yield process
             finally:
@@ -145,9 +148,16 @@ class Site:
             time.sleep(0.2)
 
     def flow_run(self, flow: str, *request_ids: str) -> str:
-        """Make a flow run that nobody executes yet, and return its id."""
+        """Claim requests for a flow run that nobody executes yet, ask Prefect for it, and return its id."""
+        key = uuid.uuid4().hex
+        claim = update(StagingRequestRow).where(col(StagingRequestRow.id).in_(request_ids)).values(run_key=key)
+        self.database.write(lambda session: session.execute(claim))
+        return self.asked_for(flow, {"request_ids": request_ids} if request_ids else {}, idempotency_key=key)
+
+    def asked_for(self, flow: str, parameters: dict[str, Any], **more: Any) -> str:
+        """Return the id of a flow run that anybody could ask Prefect for."""
         flow_id = self.ask("flows/", {"name": flow.replace("_", "-")})["id"]
-        return str(self.ask("flow_runs/", {"flow_id": flow_id, "parameters": {"request_ids": request_ids}})["id"])
+        return str(self.ask("flow_runs/", {"flow_id": flow_id, "parameters": parameters, **more})["id"])
 
     def task_runs(self, request_id: str, count: int) -> list[tuple[str, int]]:
         """Return the steps that the run of a request made, and how often each was tried, once so many have ended.

@@ -228,7 +228,7 @@ def test_while_prefect_is_asked_and_silent_the_last_known_area_counts(tmp_path: 
         with site.python("from blocks.areas import *; refresh_areas(); print(areas_as_known())") as teller:
             told = site.ended(teller)[0]
         site.settings["PREFECT_API_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
-        with site.running(told, program=textwrap.dedent(program)) as process:
+        with site.executing(textwrap.dedent(program), told) as process:
             assert site.ended(process)[0] == "/from the operator"
 
 

@@ -72,7 +72,7 @@ def test_while_a_run_waits_to_try_again_its_explanation_says_after_which_error_a
             return httpx.get(f"{url}{path}", timeout=60).is_success
         return False
 
-    with site.running("-", str(port), program=DOOR):
+    with site.executing(DOOR, "-", str(port)):
         site.eventually(lambda: answers("/config/"))
         request_id = site.request(("a.fits", "a.fits"))
         with site.running("local_copy", request_id, prefix=failing("renameat2", "EIO", "1..2")) as run:

@@ -208,8 +208,8 @@ def test_two_users_of_a_shared_area_contend_for_one_destination(site: Site) -> N
         [site.request(("a.fits", "sky/a.fits"), username=name, to=to) for name in ("alice", "bob")]
         for to in ("projects", "user")
     )
-    for request_id in [*shared, *own]:
-        site.run("local_copy", request_id)
+    for requests_of_a_user in zip(shared, own, strict=True):
+        site.run("local_copy", *requests_of_a_user)
     assert site.statuses([*shared, *own]) == [C, S, C, C]
     keys = [file.destination_key for request_id in [*shared, *own] for file in site.files(request_id)]
     assert keys[0] == keys[1]

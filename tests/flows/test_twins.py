@@ -13,7 +13,7 @@ import pytest
 from stager.models import Status
 from stager.paths import locate
 from stager.records import acquire_leases, destination_key, events_of
-from tests.flows.conftest import RUN_GIVEN, site_of
+from tests.flows.conftest import RUN, site_of
 
 if TYPE_CHECKING:
     from conftest import Site
@@ -46,8 +46,8 @@ def test_two_workers_with_one_flow_run_leave_one_result(site: Site) -> None:
     request_id = site.request(*(("a.fits", name) for name in names))
     flow_run_id = site.flow_run("local_copy", request_id)
     with (
-        site.running("local_copy", flow_run_id, program=RUN_GIVEN) as one,
-        site.running("local_copy", flow_run_id, program=RUN_GIVEN) as other,
+        site.executing(RUN, "local_copy", flow_run_id) as one,
+        site.executing(RUN, "local_copy", flow_run_id) as other,
     ):
         ends = [process.communicate(timeout=120) for process in (one, other)]
     assert any(out.startswith("Completed") for out, _ in ends), ends
@@ -60,10 +60,10 @@ def test_a_worker_that_stalls_is_overtaken_and_publishes_nothing_when_it_wakes(s
     site.settings["STAGER_LEASE"] = "5"  # longer than a loaded machine takes from the lease to the copy
     request_id = site.request(("a.fits", "b.fits"))
     flow_run_id = site.flow_run("local_copy", request_id)
-    with site.running("local_copy", flow_run_id, program=STALLING + RUN_GIVEN) as stalled:
+    with site.executing(STALLING + RUN, "local_copy", flow_run_id) as stalled:
         site.eventually(lambda: stalled.poll() is not None or any(site.users.glob("alice/.stager-*")))
         assert stalled.poll() is None, stalled.communicate()
-        with site.running("local_copy", flow_run_id, program=RUN_GIVEN) as other:
+        with site.executing(RUN, "local_copy", flow_run_id) as other:
             assert other.communicate(timeout=120)[0].startswith("Completed")
         published = (site.users / "alice/b.fits").stat()
         stalled.send_signal(signal.SIGCONT)

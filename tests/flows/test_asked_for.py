@@ -1,0 +1,158 @@
+"""Which runs count: those that the service asked for, and from Prefect's pages those that the site lets count."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stager.models import Status
+from stager.records import Turn, claim_ride, get_request, list_requests, note_flow_run
+from tests.flows.conftest import RUN, site_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Site
+
+pytestmark = pytest.mark.stack
+
+FORM: dict[str, Any] = {"request": {"username": "alice", "items": [{"source": "a.fits", "destination": "typed.fits"}]}}
+NOT_HANDED = "Failed: Nothing was staged: what it names was not handed to this run."
+TURN = Turn(username="alice", method="local_copy", is_next=True)
+
+SiteWith = Callable[..., "Site"]
+
+
+@pytest.fixture
+def site_with(prefect_api: str, tmp_path: Path) -> Iterator[SiteWith]:
+    """A site with some settings."""
+    made = []
+
+    def make(**settings: str) -> Site:
+        context = site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api, **settings)
+        made.append(context)
+        return context.__enter__()
+
+    yield make
+    for context in made:
+        context.__exit__(None, None, None)
+
+
+def ended(site: Site, flow_run_id: str) -> str:
+    """Execute a flow run, and return its final state in words."""
+    with site.executing(RUN, "local_copy", flow_run_id) as process:
+        return site.ended(process)[0]
+
+
+AUTHENTICATED = {"STAGER_ACCESS_FILE": "/etc/access.toml"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [AUTHENTICATED, {"STAGER_PREFECT_FORM": "false"}],
+    ids=["with authentication", "where the site says so"],
+)
+def test_a_run_that_is_typed_in_where_it_does_not_count_is_a_failed_record_that_says_so(
+    site_with: SiteWith, settings: dict[str, str]
+) -> None:
+    site = site_with(**settings)
+    said = ended(site, site.asked_for("local_copy", FORM))
+    assert said.startswith("Failed: Runs that are typed in or scheduled in Prefect's pages do not count here")
+    (row,) = list_requests(site.database).requests
+    assert (row.status, row.username, row.origin) == (Status.FAILED, "alice", "prefect")
+    (file,) = site.files(row.id)
+    assert (file.status, file.error_type) == (Status.FAILED, "TypedRunNotAllowed")
+    assert list(site.users.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, AUTHENTICATED | {"STAGER_PREFECT_FORM": "true"}], ids=["without", "where the site says so"]
+)
+def test_a_run_that_is_typed_in_counts_without_authentication_or_where_the_site_says_so(
+    site_with: SiteWith, settings: dict[str, str]
+) -> None:
+    site = site_with(**settings)
+    assert ended(site, site.asked_for("local_copy", FORM)).startswith("Completed")
+    (row,) = list_requests(site.database).requests
+    assert row.status is Status.COMPLETED
+    assert (site.users / "alice/typed.fits").exists()
+
+
+def test_prefects_retry_of_a_run_that_is_over_stages_nothing(site_with: SiteWith) -> None:
+    site = site_with()
+    flow_run_id = site.asked_for("local_copy", FORM)
+    first = ended(site, flow_run_id)
+    (site.users / "alice/typed.fits").unlink()
+    retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    site.ask(f"flow_runs/{flow_run_id}/set_state", {"state": retry, "force": True})
+    assert ended(site, flow_run_id) == first
+    assert list((site.users / "alice").iterdir()) == []
+    assert len(list_requests(site.database).requests) == 1
+
+
+def test_prefects_retry_of_a_run_that_did_not_count_counts_no_more(site_with: SiteWith) -> None:
+    site = site_with(**AUTHENTICATED)
+    flow_run_id = site.asked_for("local_copy", FORM)
+    first = ended(site, flow_run_id)
+    retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    site.ask(f"flow_runs/{flow_run_id}/set_state", {"state": retry, "force": True})
+    assert ended(site, flow_run_id) == first
+    assert list(site.users.iterdir()) == []
+
+
+def is_claimed(site: Site) -> None:
+    """Claim what waits for a run that Prefect has not been asked for."""
+    assert claim_ride(site.database, TURN, limit=1)
+
+
+def is_handed_over(site: Site) -> None:
+    """Hand what waits to another run."""
+    note_flow_run(site.database, [row.id for row in list_requests(site.database).requests], str(uuid.uuid4()))
+
+
+@pytest.mark.parametrize("before", [None, is_claimed, is_handed_over])
+@pytest.mark.parametrize("key", [None, "forged"])
+def test_a_run_that_names_a_request_which_the_service_did_not_hand_to_it_leaves_it_alone(
+    site_with: SiteWith, before: Callable[[Site], None] | None, key: str | None
+) -> None:
+    site = site_with()
+    request_id = site.request(("a.fits", "b.fits"))
+    if before:
+        before(site)
+    told = get_request(site.database, request_id)
+    forged = {"idempotency_key": f"{key}-{uuid.uuid4()}"} if key else {}
+    assert ended(site, site.asked_for("local_copy", {"request_ids": [request_id]}, **forged)) == NOT_HANDED
+    assert get_request(site.database, request_id) == told
+    assert list(site.users.iterdir()) == []
+
+
+def test_a_run_whose_id_is_not_yet_on_record_does_what_its_key_was_claimed_for(site_with: SiteWith) -> None:
+    site = site_with()
+    request_id = site.request(("a.fits", "b.fits"))
+    ride = claim_ride(site.database, TURN, limit=1)
+    assert ride is not None
+    asked = site.asked_for("local_copy", {"request_ids": ride.request_ids}, idempotency_key=ride.key)
+    assert ended(site, asked).startswith("Completed")
+    assert get_request(site.database, request_id).flow_run_id == asked
+
+
+def test_a_request_of_another_user_is_refused_in_a_run_and_the_run_goes_on(site_with: SiteWith) -> None:
+    site = site_with()
+    alices, bobs = (site.request(("a.fits", "b.fits"), username=name) for name in ("alice", "bob"))
+    said, _ = site.run("local_copy", alices, bobs)
+    assert said.startswith("Failed: 2 requests of alice: 1 completed, 1 failed"), said
+    (file,) = site.files(bobs)
+    assert (file.status, file.error_type) == (Status.FAILED, "AnotherUsersRun")
+    assert [path.name for path in site.users.iterdir()] == ["alice"]
+
+
+def test_what_is_typed_in_beside_the_requests_of_a_run_is_for_its_user_only(site_with: SiteWith) -> None:
+    site = site_with()
+    bobs = site.request(("a.fits", "b.fits"), username="bob")
+    flow_run_id = site.asked_for("local_copy", FORM | {"request_ids": [bobs]})
+    note_flow_run(site.database, [bobs], flow_run_id)
+    ended(site, flow_run_id)
+    assert [path.name for path in site.users.iterdir()] == ["bob"]
