@@ -60,13 +60,13 @@ def read_pods(file: Path) -> Pods:
         raise ConfigurationError(file, str(error)) from error
 
 
-def base_job_template(pods: Pods, *, namespace: str, least_id: int = 1000) -> dict[str, Any]:
+def base_job_template(pods: Pods, *, namespace: str, least_id: int = 0) -> dict[str, Any]:
     """Return the base job template of the work pool, with what the site says.
 
     Parameters
     ----------
     least_id
-        The least user and group id that a run may ask for.
+        The least user and group id that a run may ask for; no run asks for root.
 
     Raises
     ------
@@ -90,9 +90,9 @@ def base_job_template(pods: Pods, *, namespace: str, least_id: int = 1000) -> di
 
 def _keep_out(variables: dict[str, Any], least_id: int) -> None:
     """Let no run ask for an account that is the system's."""
-    user, group, groups = (variables[name] for name in ("run_as_user", "run_as_group", "supplemental_groups"))
-    for schema in (user["anyOf"][0], group["anyOf"][0], groups["items"]):
-        schema["minimum"] = least_id
+    variables["run_as_user"]["anyOf"][0]["minimum"] = max(1, least_id)
+    variables["run_as_group"]["anyOf"][0]["minimum"] = least_id
+    variables["supplemental_groups"]["items"]["minimum"] = least_id
 
 
 def _add(pods: Pods, pod: Manifest) -> None:

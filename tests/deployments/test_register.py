@@ -89,8 +89,9 @@ def test_what_the_site_says_is_in_the_template() -> None:
     template = base_job_template(Pods.model_validate(SITE), namespace="staging")
     variables = template["variables"]["properties"]
     pod, container = job(template)
-    assert {name: variables[name]["default"] for name in SITE["defaults"]} == SITE["defaults"]
-    assert variables["namespace"]["default"] == "staging"
+    asked_for = {name: variables[name]["default"] for name in ("memory_limit", "node_selector")}
+    assert asked_for == {name: SITE["defaults"][name] for name in asked_for}
+    assert (container["image"], template["job_configuration"]["namespace"]) == (SITE["defaults"]["image"], "staging")
     assert SITE["env"][0] in container["env"]
     assert SITE["volumes"][0] in pod["volumes"]
     assert SITE["volume_mounts"][0] in container["volumeMounts"]
@@ -157,6 +158,25 @@ def test_no_worker_waits_for_the_start_of_a_pod() -> None:
     assert ".pod_watch_timeout_seconds" not in inspect.getsource(prefect_kubernetes.worker)
 
 
+@pytest.mark.parametrize(("least_id", "least"), [(0, [1, 0, 0]), (500, [500, 500, 500])])
+def test_no_run_may_ask_for_the_account_of_root_or_for_one_of_the_systems(least_id: int, least: list[int]) -> None:
+    template = base_job_template(Pods.model_validate(SITE), namespace="staging", least_id=least_id)
+    said = template["variables"]["properties"]
+    schemas = [said["run_as_user"]["anyOf"][0], said["run_as_group"]["anyOf"][0], said["supplemental_groups"]["items"]]
+    assert [schema["minimum"] for schema in schemas] == least
+
+
+def test_a_run_may_say_only_which_resources_and_place_it_needs_and_whose_account() -> None:
+    variables = base_job_template(Pods.model_validate(SITE), namespace="staging")["variables"]
+    assert variables["additionalProperties"] is False
+    assert variables["properties"].keys() == ASKED_FOR.keys() | {
+        "cpu_request",
+        "cpu_limit",
+        "memory_request",
+        "memory_limit",
+    }
+
+
 @pytest.mark.parametrize("acts_as", ["user", "root"])
 def test_a_pod_may_do_no_more_than_it_needs(acts_as: str) -> None:
     pod, container = job(base_job_template(Pods.model_validate({**SITE, "acts_as": acts_as}), namespace="staging"))
@@ -170,7 +190,8 @@ def test_a_pod_may_do_no_more_than_it_needs(acts_as: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"volumes": []}, {"defaults": {"image": "x"}, "privileged": True}, {"defaults": {"imgae": "x"}}]
+    "wrong",
+    [{"volumes": []}, {"defaults": {"image": "x"}, "privileged": True}, {"defaults": {"imgae": "x"}}, {"defaults": {}}],
 )
 def test_a_file_that_says_what_is_not_known_is_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "pods.yaml"
