@@ -59,17 +59,24 @@ MendedBy = Literal["you", "operator", "nobody"]
 
 def readable(path: str | bytes) -> str:
     r"""Return a path as one printable line: what is not, as ``\x..`` escapes."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def printable(text: str) -> str:
+    r"""Return a text as one printable line: what is not (line breaks, terminal codes), as ``\n`` and ``\x..``."""
     # By no codec: one that is looked up late, where Python's own folder is closed to a reader, is unknown for good.
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class StagingError(Exception):
-    """Anything that this service reports in words of its own."""
+    """Anything that this service reports in words of its own; what others wrote in them is one printable line."""
 
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
     mended_by: ClassVar[MendedBy] = "operator"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
     @property
     def message(self) -> str:

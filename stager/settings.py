@@ -5,6 +5,7 @@ The demo's variables keep their names; what is new begins with ``STAGER_``.
 
 from __future__ import annotations
 
+import stat
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,7 +33,7 @@ AUTHENTICATION_IS_OFF = (
 
 
 def _for_its_owner(mode: int) -> int:
-    if mode & 0o700 != 0o700 or mode & ~0o2777 or mode & 0o002:
+    if mode & stat.S_IRWXU != stat.S_IRWXU or mode & ~(stat.S_ISGID | 0o775):
         message = f"{mode:04o} is no mode of a folder that its owner uses and not everybody writes"
         raise ValueError(message)
     return mode

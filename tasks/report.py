@@ -9,11 +9,11 @@ from typing import Any
 from humanize import naturalsize
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from stager.errors import readable
+from stager.errors import printable, readable
 from stager.models import Status
 from stager.records import Database, StagedFile, StagingRequestRow, files_of
 from stager.settings import get_settings
-from tasks.shown import shown_if_possible
+from tasks.shown import as_text, shown_if_possible
 
 # Rows of a table that a person still reads; the record has them all.
 MAX_ROWS = 200
@@ -25,13 +25,13 @@ def in_words(requests: Sequence[StagingRequestRow]) -> str:
     """Return how the requests of a run went, in a sentence."""
     first = requests[0]
     if len(requests) == 1:
-        return first.error_reason or f"{first.status} for {first.username} ({first.id})"
+        return printable(first.error_reason or f"{first.status} for {first.username} ({first.id})")
     counts = Counter(str(request.status) for request in requests)
     said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     reasons = list(dict.fromkeys(request.error_reason for request in requests if request.error_reason))
     more = "; ..." if len(reasons) > NAMED else ""
     why = ": " + "; ".join(reasons[:NAMED]) + more if reasons else ""
-    return f"{len(requests)} requests of {first.username}: {said}{why}"
+    return printable(f"{len(requests)} requests of {first.username}: {said}{why}")
 
 
 def report(database: Database, requests: Sequence[StagingRequestRow]) -> None:
@@ -39,10 +39,10 @@ def report(database: Database, requests: Sequence[StagingRequestRow]) -> None:
     with shown_if_possible():
         create_markdown_artifact(
             "\n".join(f"- {request.status}: [record {request.id}]({_address(request)})" for request in requests),
-            description=f"Records of {requests[0].username}",
+            description=f"Records of {as_text(requests[0].username)}",
         )
         some = [file for request in requests for file in files_of(database, request.id, limit=MAX_ROWS)]
-        create_table_artifact(_table(some), description=f"**{in_words(requests)}**")
+        create_table_artifact(_table(some), description=f"**{as_text(in_words(requests))}**")
 
 
 def _address(request: StagingRequestRow) -> str:
@@ -56,11 +56,11 @@ def _table(files: Sequence[StagedFile]) -> list[dict[str, Any]]:
 
 def _row(file: StagedFile) -> dict[str, Any]:
     return {
-        "Source": readable(file.local_path_on_storage),
-        "Destination": readable(file.relative_path),
+        "Source": as_text(readable(file.local_path_on_storage)),
+        "Destination": as_text(readable(file.relative_path)),
         "Status": str(file.status),
         "Size": "" if file.size_bytes is None else naturalsize(file.size_bytes),
         "Files": "" if file.file_count is None else str(file.file_count),
         "Checksum": f"{file.checksum_algorithm}:{file.checksum}" if file.checksum else "",
-        "Reason": file.error_reason or "",
+        "Reason": as_text(file.error_reason or ""),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
@@ -13,6 +13,8 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.types import Processor
 
+from stager.errors import printable
+from stager.log_records import indented
 from stager.settings import Settings
 
 # The file is turned at this size, and that many old ones are kept.
@@ -97,8 +99,10 @@ class _OnceFormatted(ProcessorFormatter):
         return line
 
 
-def _formatter(renderer: Processor, kind: type[ProcessorFormatter] = ProcessorFormatter) -> ProcessorFormatter:
-    return kind(foreign_pre_chain=_shared(), processors=[ProcessorFormatter.remove_processors_meta, renderer])
+def _formatter(
+    renderer: Processor, kind: type[ProcessorFormatter] = ProcessorFormatter, *, before: Sequence[Processor] = ()
+) -> ProcessorFormatter:
+    return kind(foreign_pre_chain=_shared(), processors=[ProcessorFormatter.remove_processors_meta, *before, renderer])
 
 
 def _json() -> ProcessorFormatter:
@@ -108,8 +112,24 @@ def _json() -> ProcessorFormatter:
 def _console() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)  # which escapes what the terminal cannot show
     is_for_a_person = sys.stderr.isatty()
-    handler.setFormatter(_formatter(structlog.dev.ConsoleRenderer()) if is_for_a_person else _json())
+    handler.setFormatter(in_words() if is_for_a_person else _json())
     return handler
+
+
+def in_words(*, colors: bool = True) -> ProcessorFormatter:
+    """Return what makes lines for a person at a terminal."""
+    return _formatter(structlog.dev.ConsoleRenderer(colors=colors), before=[keep_to_lines])
+
+
+def keep_to_lines(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what would begin a line or command a terminal; JSON has its own escapes."""
+    return {key: _printable(key, value) for key, value in event.items()}
+
+
+def _printable(key: str, value: object) -> object:
+    if key in ("exception", "stack"):
+        return indented(str(value))
+    return value if value is None or isinstance(value, (bool, int, float)) else printable(str(value))
 
 
 def _file(settings: Settings) -> logging.Handler:

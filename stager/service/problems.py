@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.routing import Match
 
 from stager import errors
-from stager.errors import StagingError, TokenInvalid, TokenMissing
+from stager.errors import StagingError, TokenInvalid, TokenMissing, printable
 from stager.service.responses import EscapedJSON
 
 MEDIA_TYPE = "application/problem+json"
@@ -145,9 +146,15 @@ async def _invalid(request: Request, error: Exception) -> ProblemAnswer:
     """
     if not isinstance(error, RequestValidationError):
         raise error
-    found = [{name: about[name] for name in ("type", "loc", "msg")} for about in error.errors()[:MAX_FINDINGS]]
+    found = [_finding(about) for about in error.errors()[:MAX_FINDINGS]]
     members = {"title": "The call is not as the API wants it", "detail": found}
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, members)
+
+
+def _finding(about: Mapping[str, Any]) -> dict[str, object]:
+    """Return where what is wrong; a name that was sent, of a field that there is not, as one printable line."""
+    place = [printable(part) if isinstance(part, str) else part for part in about["loc"]]
+    return {"type": about["type"], "loc": place, "msg": printable(about["msg"])}
 
 
 def answer_errors(app: FastAPI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stager.service.logging import hide_secrets
+from stager.log_records import MARGIN
+from stager.service.logging import hide_secrets, in_words
 
 if TYPE_CHECKING:
     from conftest import ServedDoor
@@ -50,6 +52,22 @@ def wait_for_line(log: Path, *words: str) -> None:
 )
 def test_secrets_are_hidden_wherever_they_stand_and_nothing_else(said: object, kept: object) -> None:
     assert hide_secrets(None, "", {"event": said}) == {"event": kept}
+
+
+def test_what_others_wrote_is_one_line_for_a_person_at_a_terminal_too() -> None:
+    forged = "a\n12:00:00 [error] forged\x1b[2J\x9b2J\u2028"
+    formatter = in_words(colors=False)
+    record = logging.LogRecord("theirs", logging.ERROR, "", 0, f"Source {forged}", (), None)
+    record.__dict__["more"] = forged
+    error = RuntimeError(forged)
+    failed = logging.LogRecord("theirs", logging.ERROR, "", 0, "It failed", (), (RuntimeError, error, None))
+    structured = logging.LogRecord("ours", logging.ERROR, "", 0, {"event": "Refused", "path": forged}, (), None)  # type: ignore[arg-type] # structlog's
+    structured.__dict__.update(_logger=None, _name="error", _from_structlog=True)
+    assert formatter.format(record).isprintable()
+    assert formatter.format(structured).isprintable()
+    lines = formatter.format(failed).splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert [line for line in lines[1:] if not line.startswith(MARGIN)] == []
 
 
 def test_at_debug_only_our_own_lines_are_more(tmp_path: Path) -> None:

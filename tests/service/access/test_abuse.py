@@ -229,3 +229,33 @@ def test_what_is_refused_is_one_line_of_the_log_whatever_it_says(lone_door: Serv
 
     lines = [json.loads(line) for line in Path(lone_door.log_file).read_text().splitlines()]
     assert "forged" not in {line["event"] for line in lines}
+
+
+FORGED = "a\n[error] forged\x1b[2J\x9b2J\u2028\u202e"
+ORDER = {"method": "local_copy", "username": "alice", "items": [{"source": "a.fits", "destination": "a.fits"}]}
+FORGERIES: dict[str, dict[str, object]] = {
+    "method": ORDER | {"method": FORGED},
+    "user": ORDER | {"username": FORGED},
+    "source": ORDER | {"items": [{"source": f"{FORGED}\0", "destination": "a.fits"}]},
+    "destination": ORDER | {"items": [{"source": "a.fits", "destination": f"{FORGED}\0"}]},
+    "what is to be done with what is there": ORDER | {"on_conflict": FORGED},
+    "a field that there is not": ORDER | {FORGED: FORGED},
+}
+
+
+@pytest.mark.parametrize("body", FORGERIES.values(), ids=FORGERIES)
+def test_what_a_refusal_repeats_is_one_printable_line(lone_door: ServedDoor, body: dict[str, object]) -> None:
+    answer = lone_door.client.post("/requests", json=body)
+    assert answer.status_code in {400, 403, 422}
+    detail = answer.json()["detail"]
+    said = [detail] if isinstance(detail, str) else [str(part) for one in detail for part in (*one["loc"], one["msg"])]
+    assert [line for line in said if not line.isprintable()] == []
+
+
+def test_no_answer_is_a_file_that_a_spreadsheet_opens(lone_door: ServedDoor) -> None:
+    operations = [
+        one for verbs in lone_door.client.get("/openapi.json").json()["paths"].values() for one in verbs.values()
+    ]
+    kinds = {kind for one in operations for answer in one["responses"].values() for kind in answer.get("content", {})}
+    assert kinds
+    assert [kind for kind in kinds if "csv" in kind or "sheet" in kind or "tab-sep" in kind] == []

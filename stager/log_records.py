@@ -1,0 +1,34 @@
+"""What is logged is one line a record: names that others chose begin no second one, and command no terminal."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+from stager.errors import printable
+
+# Before each line of a traceback: no line of the log begins so.
+MARGIN = "    "
+
+
+class OneLine(logging.LogRecord):
+    """A record whose message is one printable line; the lines of its traceback stand behind a margin."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type] # LogRecord's
+        if self.exc_info and self.exc_info[0]:
+            self.exc_text = indented("".join(traceback.format_exception(*self.exc_info)))
+
+    def getMessage(self) -> str:  # noqa: N802 - LogRecord's
+        """Return the message with what is not printable as escapes."""
+        return printable(super().getMessage())
+
+
+def log_one_line_a_record() -> None:
+    """Make the records of all loggers of this process so, whoever handles and formats them."""
+    logging.setLogRecordFactory(OneLine)
+
+
+def indented(text: str) -> str:
+    """Return a text of several lines, each printable and behind a margin."""
+    return "\n".join(MARGIN + printable(line) for line in text.splitlines())
