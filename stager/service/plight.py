@@ -13,6 +13,8 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from stager.errors import printable
+
 if TYPE_CHECKING:  # on one machine it is not installed
     from kubernetes_asyncio.client import CoreV1Event, V1ContainerStatus, V1Job, V1Pod
 
@@ -152,5 +154,5 @@ def _containers(pod: V1Pod) -> Sequence[V1ContainerStatus]:
 
 
 def _line(text: str | None) -> str:
-    """Return a message as one line that ends like part of a sentence."""
-    return " ".join((text or "no reason was given").split()).rstrip(". ")
+    """Return a message as one printable line that ends like part of a sentence."""
+    return printable(" ".join((text or "no reason was given").split()).rstrip(". "))

@@ -157,7 +157,9 @@ def test_a_request_that_is_refused_as_a_whole_keeps_the_kind_of_error(site: Site
         ),
     }
     other = site.request(("a.fits", "c.fits"))
-    site.run("local_copy", *refused, other)
+    carols, *alices = refused
+    site.run("local_copy", carols)
+    site.run("local_copy", *alices, other)
     for request_id, reason in refused.items():
         [file] = site.files(request_id)
         assert (file.status, file.error_type, file.error_reason, file.method) == (F, *reason, None)
