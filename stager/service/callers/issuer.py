@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import structlog
-from cachetools import TTLCache
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from pydantic import BaseModel, ValidationError
 
-from stager.errors import IssuerUnavailable, TokenInvalid
+from stager.errors import IssuerUnavailable
+from stager.service.callers.issuer_answers import get_json
 from stager.service.callers.rules import IssuerRules
+from stager.service.callers.userinfo import Userinfo
 
 # How long keys are used before they are asked for again, and how long they
 # serve while the issuer does not answer, in seconds.
 FRESH_FOR, LAST_FOR = 300.0, 3600.0
-# Seconds between two questions because of a key that nobody knows, or after a
-# failure: tokens of strangers must not make us flood the issuer.
+# Seconds from an answer, or from none, to the next question: tokens of strangers
+# must not make us flood the issuer.
 PAUSE = 5.0
-# How long, and of how many tokens, an issuer's word on a user is kept.
-USERINFO_FOR, USERINFO_TOKENS = 300.0, 10_000
 
 logger = structlog.get_logger(__name__)
 
@@ -46,24 +45,39 @@ class Published:
     keys: KeySet
     at: float
 
+    @property
+    def age(self) -> float:
+        """Seconds since it was asked for."""
+        return time.monotonic() - self.at
+
     def has(self, key_id: str | None) -> bool:
         """Return whether a key is among them; a token may leave out which it is of."""
         return key_id is None or any(key.kid == key_id for key in self.keys)
 
 
 class Issuer:
-    """One issuer, asked over HTTP as seldom as can be."""
+    """One issuer, asked over HTTP as seldom as can be, and never by two at once."""
 
     def __init__(self, rules: IssuerRules, http: httpx.AsyncClient) -> None:
         self.rules = rules
         self._http = http
         self._published: Published | None = None
-        self._asked = -PAUSE
-        self._lock = asyncio.Lock()
-        self._userinfo: TTLCache[str, dict[str, Any]] = TTLCache(USERINFO_TOKENS, USERINFO_FOR)
+        self._paused_until = -math.inf
+        self._asking: asyncio.Task[None] | None = None
+        self._userinfo = Userinfo(http)
+
+    def close(self) -> None:
+        """Stop asking."""
+        self._userinfo.close()
+        if self._asking is not None:
+            self._asking.cancel()
 
     async def keys(self, key_id: str | None) -> KeySet:
-        """Return the issuer's keys, asked for anew when they are old or the one that is meant is not among them.
+        """Return the issuer's keys.
+
+        While those that are known serve, nobody waits: they are asked for anew
+        in the background. Whose key is not among them waits for that question,
+        all together, or not at all shortly after the last one.
 
         Raises
         ------
@@ -74,80 +88,50 @@ class Issuer:
         return published.keys
 
     async def userinfo(self, token: str, *, subject: str) -> dict[str, Any]:
-        """Return what the issuer says of a token's user (OpenID Connect Core 1.0, section 5.3).
-
-        Raises
-        ------
-        IssuerUnavailable
-            It does not answer.
-        TokenInvalid
-            It does not know the token, or speaks of another user.
-        """
-        key = hashlib.sha256(token.encode()).hexdigest()
-        if key not in self._userinfo:
-            endpoint = (await self._current(None)).metadata.userinfo_endpoint
-            said = await self._get(endpoint, token=token) if endpoint else {}
-            if endpoint and said.get("sub") != subject:
-                reason = "its issuer speaks of another user"
-                raise TokenInvalid(reason)
-            self._userinfo[key] = said
-        return self._userinfo[key]
+        """Return what the issuer says of a token's user, as `Userinfo.of` does; nothing where it does not tell."""
+        endpoint = (await self._current(None)).metadata.userinfo_endpoint
+        return await self._userinfo.of(token, endpoint, subject=subject) if endpoint else {}
 
     async def _current(self, key_id: str | None) -> Published:
-        if (published := self._published) and published.has(key_id) and _age(published) < FRESH_FOR:
-            return published
-        async with self._lock:
-            await self._renew(key_id)
-        if self._published is None or _age(self._published) > LAST_FOR:
+        published = self._usable()
+        if published is None or not published.has(key_id):
+            if task := self._ask_anew():
+                await asyncio.wait([task])  # whoever hangs up leaves it to the others
+            published = self._usable()
+        elif published.age >= FRESH_FOR:
+            self._ask_anew()
+        if published is None:
             reason = f"{self.rules.url} has not given its keys"
             raise IssuerUnavailable(reason)
-        return self._published
+        return published
 
-    async def _renew(self, key_id: str | None) -> None:
-        """Ask again, unless somebody just did."""
-        published = self._published
-        is_wanted = published is None or not published.has(key_id) or _age(published) >= FRESH_FOR
-        if not is_wanted or time.monotonic() - self._asked < PAUSE:
-            return
-        self._asked = time.monotonic()
+    def _usable(self) -> Published | None:
+        return self._published if self._published and self._published.age <= LAST_FOR else None
+
+    def _ask_anew(self) -> asyncio.Task[None] | None:
+        """Return the task that asks for the keys, which begins now or has begun; None shortly after the last one."""
+        if self._asking is None and time.monotonic() >= self._paused_until:
+            self._asking = asyncio.create_task(self._renew(), name=f"keys of {self.rules.url}")
+        return self._asking
+
+    async def _renew(self) -> None:
         try:
             self._published = await self._ask()
         except IssuerUnavailable as error:
             logger.warning("Issuer does not give its keys", issuer=self.rules.url, reason=error.message)
+        finally:
+            self._paused_until = time.monotonic() + PAUSE
+            self._asking = None
 
     async def _ask(self) -> Published:
         address = self.rules.url.rstrip("/") + "/.well-known/openid-configuration"
         try:
-            metadata = Metadata.model_validate(await self._get(address))
+            metadata = Metadata.model_validate(await get_json(self._http, address))
             if metadata.issuer != self.rules.url:  # OpenID Connect Discovery 1.0, section 4.3
                 reason = f"{address} speaks for {metadata.issuer}"
                 raise IssuerUnavailable(reason)
-            keys = KeySet.import_key_set(await self._get(metadata.jwks_uri))  # type: ignore[arg-type] # looked at there
+            keys = KeySet.import_key_set(await get_json(self._http, metadata.jwks_uri))  # type: ignore[arg-type] # looked at there
         except (ValidationError, JoseError, KeyError, TypeError, ValueError) as error:
             reason = f"{address} leads to no keys: {error}"
             raise IssuerUnavailable(reason) from error
         return Published(metadata, keys, time.monotonic())
-
-    async def _get(self, address: str, *, token: str | None = None) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        try:
-            answer = await self._http.get(address, headers=headers)
-        except httpx.HTTPError as error:
-            reason = f"{address}: {str(error) or type(error).__name__}"
-            raise IssuerUnavailable(reason) from error
-        if token and answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            reason = "its issuer does not take it"
-            raise TokenInvalid(reason)
-        if not answer.is_success:
-            reason = f"{address} answers {answer.status_code}"
-            raise IssuerUnavailable(reason)
-        try:
-            said = answer.json()
-        except ValueError as error:
-            reason = f"{address} does not answer in JSON"
-            raise IssuerUnavailable(reason) from error
-        return said if isinstance(said, dict) else {}
-
-
-def _age(published: Published) -> float:
-    return time.monotonic() - published.at
