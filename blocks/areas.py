@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from blocks.storage_area import StorageAreaBlock
-from stager.errors import UnknownArea
+from stager.errors import AreaNotWritable, UnknownArea
 from stager.models import StorageArea
 from stager.settings import Settings, get_settings
 
@@ -57,7 +57,13 @@ def areas_of(settings: Settings) -> tuple[StorageArea, ...]:
     source = StorageArea(
         name="source", path=settings.source_storage_path, path_for_users=seen_at, read_as=settings.source_read_as
     )
-    user = StorageArea(name="user", path=settings.target_storage_path, per_user=True, read_as=settings.target_read_as)
+    user = StorageArea(
+        name="user",
+        path=settings.target_storage_path,
+        per_user=True,
+        read_as=settings.target_read_as,
+        is_destination=True,
+    )
     return (source, user)
 
 
@@ -79,6 +85,22 @@ def resolve_area(name: str) -> StorageArea:
     if found is None:
         found = _know(_from_settings(name))
     return found.area
+
+
+def resolve_destination(name: str) -> StorageArea:
+    """Return the storage area of that name, which data may be staged to.
+
+    Raises
+    ------
+    UnknownArea
+        As `resolve_area` does.
+    AreaNotWritable
+        It does not say that it is a destination.
+    """
+    area = resolve_area(name)
+    if not area.is_destination:
+        raise AreaNotWritable(name)
+    return area
 
 
 def known_areas() -> tuple[StorageArea, ...]:
@@ -206,7 +228,8 @@ async def seed_areas(settings: Settings) -> list[str]:
 
 
 async def _seed(area: StorageArea) -> bool:
-    said = area.model_dump_json()
+    # Without what only this code says of the two: an edit of before it did stays.
+    said = area.model_dump_json(exclude={"is_destination"})
     block = await _block(area.name)
     if block is not None and block.seeded_from == said:
         return False

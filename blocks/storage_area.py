@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from prefect.blocks.core import Block
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stager.models import StorageArea
 
 
 class StorageAreaBlock(Block):
-    """A folder of a mounted storage that data are staged from or to."""
+    """A folder of a mounted storage that data are staged from, and to where it says so."""
 
     _block_type_name = "Storage area"
     _block_type_slug = "storage-area"
-    _description = "A folder of a mounted storage to stage from or to. Requests name it by this block's name."
+    _description = "A folder of a mounted storage to stage from, or to. Requests name it by this block's name."
     _code_example = """
 ```python
 from blocks.areas import resolve_area
@@ -30,9 +30,18 @@ area = resolve_area("source")
     read_as: Literal["user", "service"] = Field(
         "user", description="Whose rights it is read with: service where users cannot enter it; its modes do not count."
     )
+    is_destination: bool = Field(default=False, description="Data may be staged to it; else only from it.")
     seeded_from: str | None = Field(
         None, description="What the site's settings said when they last wrote this block. Leave it as it is."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _users_areas_are_destinations(cls, said: Any) -> Any:  # noqa: ANN401 - whatever was saved
+        """Read a block that was saved before areas had a direction: users' folders were staged to."""
+        if isinstance(said, dict) and "is_destination" not in said:
+            return {**said, "is_destination": bool(said.get("per_user"))}
+        return said
 
     @field_validator("path")
     @classmethod

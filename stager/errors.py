@@ -16,6 +16,8 @@
     │   ├── InvalidManifest          SharedDestination      MalformedCall
     │   ├── MixedStage               FileNotInRequest       ForeignPage
     │   ├── TypedRunNotAllowed       AnotherUsersRun        LinkNotFound
+    │   ├── SystemAccount            AreaNotWritable        BodyTooComplex
+    │   ├── AmbiguousHost
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -87,7 +89,7 @@ class StagingError(Exception):
 class RequestError(StagingError):
     """The request asks for something that can never be done as it stands."""
 
-    mended_by = "you"
+    mended_by: ClassVar[MendedBy] = "you"
     http_status = 400
 
 
@@ -133,6 +135,32 @@ class UserDoesNotExist(RequestError):
     def __init__(self, username: str) -> None:
         super().__init__(f"User {username} does not exist")
         self.username = username
+
+
+class SystemAccount(RequestError):
+    """The user's account is one of the system's own, for which nothing is done."""
+
+    mended_by = "operator"
+    http_status = 403
+
+    def __init__(self, username: str, what: str, *, found: int, least: int) -> None:
+        super().__init__(
+            f"User {username} has an account of the system's own: its {what} is {found}, and a user's is"
+            f" {least} or more (STAGER_LEAST_ID)"
+        )
+        self.username = username
+        self.found = found
+        self.least = least
+
+
+class AreaNotWritable(RequestError):
+    """The storage area is no destination: data are only staged from it."""
+
+    http_status = 403
+
+    def __init__(self, area: str) -> None:
+        super().__init__(f"Nothing is staged to the storage area {readable(area)[:200]}: it is no destination")
+        self.area = area
 
 
 class UnknownArea(RequestError):
@@ -266,6 +294,16 @@ class BodyTooLarge(RequestError):
         self.limit = limit
 
 
+class BodyTooComplex(RequestError):
+    """The body has more values than the site takes."""
+
+    http_status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body may have {limit} values at most: numbers, words, lists and objects")
+        self.limit = limit
+
+
 class BodyTooSlow(RequestError):
     """The body stopped on its way in."""
 
@@ -299,6 +337,14 @@ class TooManyLongCalls(RequestError):
         super().__init__(f"{username} has {limit} streams, uploads or waiting calls already: end some of them")
         self.username = username
         self.limit = limit
+
+
+class AmbiguousHost(RequestError):
+    """The call names no host, or several."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"The call has {count} Host headers, and HTTP/1.1 wants one")
+        self.count = count
 
 
 class HeadersTooLarge(RequestError):

@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from stager.errors import ConfigurationError, InvalidUserName, UserDoesNotExist
+from stager.errors import ConfigurationError, InvalidUserName, SystemAccount, UserDoesNotExist
 
 # useradd(8), with the upper-case letters, digits in front, dots and realms
 # (user@SITE) that directories hand out. Never what a path or an option could
@@ -35,7 +35,7 @@ class Identity:
     Attributes
     ----------
     groups
-        All the user's groups, the first one too.
+        All the user's groups, the first one too; none of the system's own.
     acting_as
         The account in words, for receipts and logs.
     owns_files
@@ -51,7 +51,7 @@ class Identity:
     owns_files: bool
 
 
-def resolve(username: str, *, users_file: Path | None = None) -> Identity:
+def resolve(username: str, *, users_file: Path | None = None, least_id: int = 0) -> Identity:
     """Return the account of a user.
 
     Parameters
@@ -61,6 +61,9 @@ def resolve(username: str, *, users_file: Path | None = None) -> Identity:
     users_file
         A TOML file of users; without it, the system's accounts count. It is
         read again whenever it changed.
+    least_id
+        The least uid and gid of a user. Further groups below it are left out:
+        what they open (disks, logs, containers) is the system's own business.
 
     Raises
     ------
@@ -68,17 +71,22 @@ def resolve(username: str, *, users_file: Path | None = None) -> Identity:
         No account can have that name.
     UserDoesNotExist
         Nobody has that name.
+    SystemAccount
+        The account's uid or first gid is below the least.
     ConfigurationError
         The users file is missing or broken.
     """
     if not NAME.fullmatch(username):
         raise InvalidUserName(username)
     account = _from_system(username) if users_file is None else _from_file(username, users_file)
+    for what, found in (("uid", account.uid), ("gid", account.gid)):
+        if found < least_id:
+            raise SystemAccount(username, what, found=found, least=least_id)
     return Identity(
         username=username,
         uid=account.uid,
         gid=account.gid,
-        groups=tuple(sorted({account.gid, *account.groups})),
+        groups=tuple(sorted({account.gid, *(group for group in account.groups if group >= least_id)})),
         acting_as=_in_words(username, account),
         owns_files=_is_or_serves(account),
     )

@@ -118,7 +118,7 @@ class OnConflict(StrEnum):
 
 
 class StorageArea(Frozen):
-    """A folder of a mounted storage that data are staged from or to."""
+    """A folder of a mounted storage that data are staged from, and to where it says so."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Its name in requests.")
     path: Path = Field(description="Where it is mounted here: an absolute path.")
@@ -128,6 +128,7 @@ class StorageArea(Frozen):
         "user",
         description="Whose rights it is read with; `service` where users cannot enter it: its modes do not count.",
     )
+    is_destination: bool = Field(default=False, description="Data may be staged to it; else only from it.")
 
 
 class StagingItem(Frozen):

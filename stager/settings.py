@@ -107,6 +107,11 @@ class Settings(BaseSettings):
         None,
         description="Whether runs from Prefect's form and schedules count; by default where authentication is off.",
     )
+    least_id: int = Field(
+        1000,
+        ge=0,
+        description="Least uid and gid of a user, where authentication is on: accounts below it are the system's own.",
+    )
     file_mode: ReadOnlyMode = Field(0o400, description="Permission bits of a staged file, in octal.")
     directory_mode: ReadOnlyMode = Field(0o500, description="Permission bits of a staged directory, in octal.")
     folder_mode: FolderMode = Field(
@@ -201,6 +206,11 @@ class Settings(BaseSettings):
     def takes_typed_runs(self) -> bool:
         """Whether a run counts that a person typed in, or that a schedule made, in Prefect's pages."""
         return self.access_file is None if self.prefect_form is None else self.prefect_form
+
+    @property
+    def least_user_id(self) -> int:
+        """Least uid and gid of a user; 0 where authentication is off: who runs the service stages for itself."""
+        return self.least_id if self.access_file else 0
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from blocks.areas import resolve_area
+from blocks.areas import resolve_area, resolve_destination
 from stager.areas import place_in
 from stager.engine import Expected, Modes
 from stager.errors import Cancelled, StagingError, WrongAccount
@@ -37,17 +37,19 @@ class Resolver:
     ------
     UnknownArea, InvalidUserName, UserDoesNotExist
         The request names what is not here.
+    AreaNotWritable, SystemAccount
+        The destination's area is none, or the account one of the system's own.
     WrongAccount
         The process must be the user, and is not.
     """
 
     def __init__(self, request: StagingRequestRow) -> None:
         settings = get_settings()
-        self.identity = resolve(request.username, users_file=settings.users_file)
+        self.identity = resolve(request.username, users_file=settings.users_file, least_id=settings.least_user_id)
         if settings.must_own and not self.identity.owns_files:
             raise WrongAccount(request.username, os.geteuid())
         self._source_area = resolve_area(request.source_area)
-        self._destination_area = resolve_area(request.destination_area)
+        self._destination_area = resolve_destination(request.destination_area)
         self._on_conflict = OnConflict(request.on_conflict)
         self._modes = Modes(file=settings.file_mode, directory=settings.directory_mode, folder=settings.folder_mode)
 

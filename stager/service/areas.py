@@ -6,10 +6,12 @@ import asyncio
 import os
 
 from stager.areas import place_in
-from stager.errors import DestinationNotWritable, StorageFault
+from stager.errors import AreaNotWritable, DestinationNotWritable, StorageFault
 from stager.models import StorageArea
 from stager.paths import open_area
 from stager.records import StagingRequestRow
+from stager.service.callers.caller import Caller
+from stager.service.callers.rules import Direction
 
 
 def resolve_area(name: str) -> StorageArea:
@@ -24,6 +26,25 @@ async def keep_areas_known() -> None:
     from blocks.areas import keep_areas_known as keep  # noqa: PLC0415 - likewise
 
     await keep()
+
+
+async def check_direction(caller: Caller, area: str, direction: Direction) -> None:
+    """Return when a caller may read a storage area, or stage to it; every door asks here.
+
+    Of an area that is not known the run decides: only Prefect may know it, and be away.
+
+    Raises
+    ------
+    NotAllowed
+        The caller is not granted that.
+    AreaNotWritable
+        It is no destination, for nobody.
+    """
+    caller.check_area(area, direction)
+    if direction == "write":
+        known = await asyncio.to_thread(areas_at_hand)
+        if any(one.name == area and not one.is_destination for one in known):
+            raise AreaNotWritable(area)
 
 
 def check_area(area: StorageArea) -> None:

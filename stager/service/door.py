@@ -17,8 +17,10 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from stager.records import Database, Draft, StagingRequestRow, create_requests
+from stager.service.beside import beside
+from stager.service.callers.access_file import AccessFile
 from stager.service.callers.authenticator import Authenticator
-from stager.service.callers.rules import read_rules
+from stager.service.callers.issuer_answers import ISSUER_LIMIT
 from stager.service.long_calls import LongCalls
 from stager.service.prefect import PrefectClient
 from stager.service.together import Together
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 THREADS = 5
 # How long a handler lets a caller wait for a database that is away, in seconds.
 PATIENCE = 3.0
-
-# How long an issuer of tokens may take to answer, in seconds.
-ISSUER_LIMIT = 5.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,10 +104,13 @@ async def _authenticator(settings: Settings) -> AsyncIterator[Authenticator | No
         logger.warning(AUTHENTICATION_IS_OFF)
         yield None
         return
-    rules = read_rules(settings.access_file)
     async with httpx.AsyncClient(timeout=ISSUER_LIMIT) as http:
-        logger.info("Authentication is on", issuers=[issuer.url for issuer in rules.issuers])
-        yield Authenticator(rules, http)
+        authenticator = Authenticator(AccessFile(settings.access_file), http)
+        try:
+            async with beside(authenticator.follow_file(), name="access file"):
+                yield authenticator
+        finally:
+            authenticator.close()
 
 
 @asynccontextmanager

@@ -28,12 +28,15 @@ async def pod_of(ride: Ride, settings: Settings) -> dict[str, Any] | None:
 
     Raises
     ------
-    InvalidUserName, UserDoesNotExist, ConfigurationError
-        The user's account, which the pod runs as, is not known.
+    InvalidUserName, UserDoesNotExist, SystemAccount, ConfigurationError
+        The user's account, which the pod runs as, is not known, or one of the system's own.
     """
     if not needs_pod(ride.weight, settings):
         return None
-    return _account(await asyncio.to_thread(resolve, ride.username, users_file=settings.users_file))
+    identity = await asyncio.to_thread(
+        resolve, ride.username, users_file=settings.users_file, least_id=settings.least_user_id
+    )
+    return _account(identity)
 
 
 def _account(identity: Identity) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
 from stager.models import StagingItem, StagingTerms, Status
 from stager.records import DIRECT_DOWNLOAD, StagedFile, StagingRequestRow, files_of
-from stager.service.acceptance import check
+from stager.service.acceptance import check_terms
 from stager.service.arrival import Arrival, Pages
 from stager.service.callers.caller import Caller
 from stager.service.door import Door
@@ -34,8 +34,7 @@ async def retry(
         raise DownloadNotRetried(row.id)
     if not row.status.is_final:
         raise RequestNotEnded(row.id, row.status)
-    areas = (row.source_area, row.destination_area)
-    await check(door, caller, method=row.method, username=row.username, areas=areas)
+    await check_terms(door, caller, row)
     await check_open_requests(door, row.username, idempotency_key=idempotency_key)
     if not await door.ask(files_of, row.id, limit=1, statuses=statuses):
         raise NothingToRetry(row.id)

@@ -37,7 +37,7 @@ SHARE = """
 import sys
 from pathlib import Path
 from blocks.storage_area import StorageAreaBlock
-StorageAreaBlock(path=Path(sys.argv[1])).save("projects", overwrite=True)
+StorageAreaBlock(path=Path(sys.argv[1]), is_destination=True).save("projects", overwrite=True)
 """
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stager.errors import ConfigurationError, InvalidUserName, UserDoesNotExist
+from stager.errors import ConfigurationError, InvalidUserName, SystemAccount, UserDoesNotExist
 from stager.identity import resolve
 
 ALICE = "[users.alice]\nuid = 70001\ngid = 70002\ngroups = [70003]\n"
@@ -135,3 +135,19 @@ def test_the_account_is_told_in_words(uid: int, said: str) -> None:
     )
     outcome = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert outcome.stdout.strip() == said
+
+
+@pytest.mark.parametrize(("ids", "what"), [("uid = 999\ngid = 1000", "uid"), ("uid = 1000\ngid = 999", "gid")])
+def test_an_account_below_the_least_id_is_no_users(users_file: Path, ids: str, what: str) -> None:
+    users_file.write_text(f"[users.alice]\n{ids}\n")
+
+    with pytest.raises(SystemAccount, match=rf"^User alice has .*: its {what} is 999, .* 1000 or more \(STAGER_LEAST"):
+        resolve("alice", users_file=users_file, least_id=1000)
+    assert resolve("alice", users_file=users_file).username == "alice"
+    assert resolve("alice", users_file=users_file, least_id=999).username == "alice"
+
+
+def test_no_user_has_a_group_of_the_systems(users_file: Path) -> None:
+    users_file.write_text("[users.alice]\nuid = 70001\ngid = 70002\ngroups = [0, 6, 27, 999, 1000, 70003]\n")
+
+    assert resolve("alice", users_file=users_file, least_id=1000).groups == (1000, 70002, 70003)

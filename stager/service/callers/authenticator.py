@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
+import structlog
 
-from stager.errors import NotAllowed, TokenInvalid
+from stager.errors import ConfigurationError, NotAllowed, TokenInvalid
+from stager.service.callers.access_file import AccessFile
 from stager.service.callers.caller import Caller
 from stager.service.callers.issuer import Issuer
 from stager.service.callers.rules import Rules
 from stager.service.callers.token import UncheckedToken, check_token, read_token
 
+# How often the access file is looked at, in seconds: within that time an edit counts.
+LOOK_EVERY = 1.0
+
+logger = structlog.get_logger(__name__)
+
 
 class Authenticator:
-    """Knows the issuers and what the access file grants."""
+    """Knows the issuers and what the access file grants.
 
-    def __init__(self, rules: Rules, http: httpx.AsyncClient) -> None:
+    Raises
+    ------
+    ConfigurationError
+        The file is missing or broken.
+    """
+
+    def __init__(self, file: AccessFile, http: httpx.AsyncClient) -> None:
+        self._file = file
+        self._http = http
+        self._issuers: dict[str, Issuer] = {}
+        self._take(file.read())
+
+    async def follow_file(self) -> None:
+        """Take over what the access file says whenever it changed, until cancelled; a mistake in it changes nothing."""
+        told = ""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                if rules := await asyncio.to_thread(self._file.read_if_changed):
+                    self._take(rules)
+                told = ""
+            except ConfigurationError as error:
+                if error.message != told:
+                    logger.error("Access file is not usable; what it said before counts", reason=error.message)  # noqa: TRY400 - the reason says it all
+                told = error.message
+
+    def _take(self, rules: Rules) -> None:
+        """Let these rules count, and keep what is known of each issuer that stays as it was."""
+        known = {url: issuer for url, issuer in self._issuers.items() if issuer.rules in rules.issuers}
+        for url in self._issuers.keys() - known.keys():
+            self._issuers[url].close()
+        self._issuers = {rule.url: known.get(rule.url) or Issuer(rule, self._http) for rule in rules.issuers}
         self._rules = rules
-        self._issuers = {issuer.url: Issuer(issuer, http) for issuer in rules.issuers}
+        logger.info("Authentication is on", issuers=list(self._issuers))
+        for upgrade in rules.upgrades():
+            logger.warning("Access file from an earlier version", upgrade=upgrade)
+
+    def close(self) -> None:
+        """Stop asking issuers."""
+        for issuer in self._issuers.values():
+            issuer.close()
 
     async def authenticate(self, text: str) -> Caller:
         """Return who holds a token.
@@ -52,13 +98,12 @@ async def _completed(claims: dict[str, Any], issuer: Issuer, token: UncheckedTok
 
 
 def _username(claims: dict[str, Any], issuer: Issuer) -> str:
-    rules = issuer.rules
+    rules, subject = issuer.rules, claims["sub"]
     said = claims.get(rules.username_claim)
-    for value in (said, claims["sub"]):
-        if isinstance(value, str) and value in rules.names:
-            return rules.names[value]
-    if rules.names:
-        reason = f"the operator's file has no user for {said or claims['sub']}"
+    if found := rules.user_of(subject, said):
+        return found
+    if rules.has_tables:
+        reason = f"the operator's file has no user for {said or subject}"
         raise NotAllowed(reason)
     if not isinstance(said, str) or not said:
         reason = f"it has no claim {rules.username_claim}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stager.errors import NotAllowed
-from stager.service.callers.rules import EVERY, Grant
+from stager.service.callers.rules import EVERY, Direction, Grant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +58,20 @@ class Caller:
 
     def check_method(self, method: str) -> None:
         """Return when they may use a staging method; else raise NotAllowed."""
-        self._check(method, "the method", *(grant.methods for grant in self.grants))
+        if all(grant.methods.isdisjoint((method, EVERY)) for grant in self.grants):
+            reason = f"{self.username} may not use the method {method}"
+            raise NotAllowed(reason)
 
-    def check_area(self, area: str) -> None:
-        """Return when they may stage from or to a storage area; else raise NotAllowed."""
-        self._check(area, "the storage area", *(grant.areas for grant in self.grants))
+    def check_area(self, area: str, direction: Direction) -> None:
+        """Return when they may read a storage area, or stage to it; else raise NotAllowed."""
+        if not self.may_use(area, direction):
+            what = "read" if direction == "read" else "stage to"
+            reason = f"{self.username} may not {what} the storage area {area}"
+            raise NotAllowed(reason)
 
-    def may_use(self, area: str) -> bool:
-        """Return whether they may stage from or to a storage area."""
-        return any(EVERY in grant.areas or area in grant.areas for grant in self.grants)
+    def may_use(self, area: str, direction: Direction) -> bool:
+        """Return whether they are granted to read a storage area, or to stage to it."""
+        return any(grant.may_use(area, direction) for grant in self.grants)
 
     def check_admin(self) -> None:
         """Return when they are an administrator; else raise NotAllowed."""
@@ -74,11 +79,7 @@ class Caller:
             reason = "this is for administrators"
             raise NotAllowed(reason)
 
-    def _check(self, name: str, kind: str, *granted: frozenset[str]) -> None:
-        if not any(EVERY in names or name in names for names in granted):
-            reason = f"{self.username} may not use {kind} {name}"
-            raise NotAllowed(reason)
-
 
 # Where authentication is off, whoever reaches the service.
-ANYBODY = Caller(username=None, grants=(Grant(methods=frozenset({EVERY}), areas=frozenset({EVERY}), role="admin"),))
+_ALL = frozenset({EVERY})
+ANYBODY = Caller(username=None, grants=(Grant(methods=_ALL, read=_ALL, write=_ALL, role="admin"),))

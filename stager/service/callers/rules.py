@@ -1,19 +1,22 @@
-"""The operator's access file: whose tokens count, and what groups and users may do."""
+"""What the operator's access file says: whose tokens count, and what groups and users may do."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from stager.errors import ConfigurationError
 from stager.models import Frozen
 
+UserName = Annotated[str, Field(min_length=1)]
 # In a list of names: all of them.
 EVERY = "*"
+# Read: staged or downloaded from. Write: staged to.
+Direction = Literal["read", "write"]
 # Signatures by a key that the issuer alone has. Neither "none" nor a shared
 # secret (HS256) is ever taken: RFC 8725, sections 3.1 and 3.2.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -23,8 +26,18 @@ class Grant(Frozen):
     """What somebody may do; whoever has several may do all of it."""
 
     methods: frozenset[str] = frozenset()
-    areas: frozenset[str] = frozenset()
+    read: frozenset[str] = frozenset()
+    write: frozenset[str] = frozenset()
+    areas: frozenset[str] = Field(
+        frozenset(),
+        description="As before areas had a direction: to read, and `user`, where it is named, to write too.",
+    )
     role: Literal["service", "admin"] | None = None
+
+    def may_use(self, area: str, direction: Direction) -> bool:
+        """Return whether a storage area is granted in a direction."""
+        granted = self.read | self.areas if direction == "read" else self.write | self.areas & {"user"}
+        return not granted.isdisjoint((area, EVERY))
 
 
 class IssuerRules(Frozen):
@@ -36,10 +49,21 @@ class IssuerRules(Frozen):
     algorithms: tuple[Algorithm, ...] = Field(("RS256", "ES256"), min_length=1)
     leeway: int = Field(30, ge=0, le=300, description="How far clocks may differ, in seconds.")
     username_claim: str = "sub"
-    names: dict[str, str] = Field(
-        default_factory=dict, description="User names by that claim's value, or by the token's sub."
+    names: dict[str, UserName] = Field(default_factory=dict, description="User names by that claim's value.")
+    subjects: dict[str, UserName] | None = Field(
+        None, description="User names by the token's sub, which is looked up first and never changes hands."
     )
     userinfo: bool = Field(default=False, description="Ask the issuer for claims that the token does not have.")
+
+    def user_of(self, subject: str, name: object) -> str | None:
+        """Return the user name that the operator wrote down for a token's sub, or else for its claim; None without."""
+        found = (self.subjects or {}).get(subject)
+        return found if found or not isinstance(name, str) else self.names.get(name)
+
+    @property
+    def has_tables(self) -> bool:
+        """Only who is written down is a user."""
+        return bool(self.names or self.subjects)
 
     @property
     def groups_claim(self) -> str:
@@ -73,6 +97,20 @@ class Rules(Frozen):
         by_group = (self.groups[group] for group in groups if group in self.groups)
         by_name = (self.users[username],) if username in self.users else ()
         return (self.everyone, *by_group, *by_name)
+
+    def upgrades(self) -> Iterator[str]:
+        """Give, in words, what a file from before says that does not mean any more what it did."""
+        for issuer in self.issuers:
+            if issuer.names and issuer.subjects is None and issuer.username_claim != "sub":
+                yield (
+                    f"names of {issuer.url} counts for values of {issuer.username_claim} alone: move what is a token's"
+                    " sub to [issuers.subjects], or write an empty one if there is none"
+                )
+        tables = {"groups": self.groups, "users": self.users}
+        named = {f"{table}.{name}": grant for table, some in tables.items() for name, grant in some.items()}
+        for place, grant in {"everyone": self.everyone, **named}.items():
+            if EVERY in grant.areas and not grant.write and "user" not in grant.areas:
+                yield f'areas = ["*"] of [{place}] lets nobody stage to any area: say write = ["user"] too'
 
 
 def read_rules(file: Path) -> Rules:

@@ -61,6 +61,9 @@ def check_token(token: UncheckedToken, *, keys: KeySet, rules: IssuerRules) -> d
         _registry(rules).validate(checked.claims)
     except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise TokenInvalid(str(error)) from error
+    if not isinstance(checked.claims["sub"], str):  # RFC 7519, section 4.1.2
+        reason = "its sub is no text"
+        raise TokenInvalid(reason)
     kind = str(checked.header.get("typ") or "").lower()
     if kind not in rules.token_types:
         reason = f"its type is {kind or 'not given'}, not at+jwt"

@@ -155,12 +155,14 @@ def access_to(name: str, username: str | None, *, settings: Settings) -> Access:
 
     Raises
     ------
-    InvalidUserName, UserDoesNotExist, UnknownArea
+    InvalidUserName, UserDoesNotExist, SystemAccount, UnknownArea
         There is no such user or area, or the area asks for a user.
     SourceUnreadable
         This service cannot read as the user.
     """
-    identity = NOBODY if username is None else resolve(username, users_file=settings.users_file)
+    identity = NOBODY
+    if username is not None:
+        identity = resolve(username, users_file=settings.users_file, least_id=settings.least_user_id)
     area = resolve_area(name)
     if area.per_user and username is None:
         raise InvalidUserName("")

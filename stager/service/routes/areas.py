@@ -1,4 +1,4 @@
-"""Storage areas, and what is in them."""
+"""Storage areas, what each is for, and what is in them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.requests import Request
 
-from stager.models import PathText
-from stager.service.areas import known_areas
+from stager.models import PathText, StorageArea
+from stager.service.areas import check_direction, known_areas
+from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller
 from stager.service.downloads import Desk, OpenDesk
 from stager.service.downloads.access import access_to
@@ -35,6 +36,8 @@ class AreaView(View):
     read_as: Literal["user", "service"] = Field(
         description="Whose rights it is read with; where it is the service's, the modes in it do not count."
     )
+    is_source: bool = Field(description="The caller may stage and download from it, and list it.")
+    is_destination: bool = Field(description="The caller may stage to it.")
 
 
 class Areas(View):
@@ -63,9 +66,18 @@ class EntryPage(View):
 @router.get("/", include_in_schema=False)
 async def show_areas(caller: CurrentCaller) -> Areas:
     """Return the areas that the caller may use."""
-    areas = await asyncio.to_thread(known_areas)
-    seen = (area for area in areas if caller.may_use(area.name))
-    return Areas(areas=tuple(AreaView(name=one.name, per_user=one.per_user, read_as=one.read_as) for one in seen))
+    views = [_view(area, caller) for area in await asyncio.to_thread(known_areas)]
+    return Areas(areas=tuple(view for view in views if view.is_source or view.is_destination))
+
+
+def _view(area: StorageArea, caller: Caller) -> AreaView:
+    return AreaView(
+        name=area.name,
+        per_user=area.per_user,
+        read_as=area.read_as,
+        is_source=caller.may_use(area.name, "read"),
+        is_destination=area.is_destination and caller.may_use(area.name, "write"),
+    )
 
 
 @router.get(
@@ -84,7 +96,7 @@ async def show_entries(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")] = 100,
 ) -> EntryPage:
     """Return a page of a folder's entries; a link is shown, not followed."""
-    caller.check_area(area)
+    await check_direction(caller, area, "read")
     username = caller.username if username is None else caller.user(username)
     with not_found():
         page = await desk.do(_list, desk, area, _path_in(request), username=username, cursor=cursor, limit=limit)

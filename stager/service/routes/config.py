@@ -26,8 +26,12 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    source_storage_path: str = Field(description="Where the storage with the data products is mounted.")
-    target_storage_path: str = Field(description="Where the users' areas are mounted.")
+    source_storage_path: str = Field(
+        description="Where the storage with the data products is mounted: data are staged from it, never to it."
+    )
+    target_storage_path: str = Field(
+        description="Where the users' areas are mounted: data are staged to the user's own folder in it."
+    )
     allowed_methods: tuple[str, ...] = Field(description="The staging methods that may be asked for.")
     authentication: Literal["on", "off"] = Field(
         description="Whether calls need a bearer token; when off, whoever reaches the service acts for any user."

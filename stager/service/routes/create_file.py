@@ -41,6 +41,7 @@ class NewFile(Frozen):
 async def create_file(door: OpenDoor, caller: CurrentCaller, wanted: NewFile) -> Staged:
     """Make a file where nothing is; for administrators, where the operator allows it."""
     caller.check_admin()
+    caller.check_area("source", "write")
     limit = door.settings.create_file_bytes
     if limit == 0:
         reason = "this site makes no files (STAGER_CREATE_FILE_BYTES)"

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from stager.errors import SourceNotFound, UnknownArea
 from stager.records import DIRECT_DOWNLOAD
+from stager.service.areas import check_direction
 from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller
 from stager.service.downloads import OpenDesk
@@ -109,12 +110,12 @@ async def show_file(
     archive: Annotated[Archive, Query(description="What a directory is sent as.")] = Archive.TAR,
 ) -> Response:
     """Send a file as it is; parts, conditions and checksums as in RFC 9110 and RFC 9530."""
-    wanted = wanted_by(caller, area, path_in(request), username=username, archive=archive)
+    wanted = await wanted_by(caller, area, path_in(request), username=username, archive=archive)
     with not_found():
         return await hand_out(desk, request, wanted)
 
 
-def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, archive: Archive) -> Wanted:
+async def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, archive: Archive) -> Wanted:
     """Return what a caller wants to download, if they may ask for it.
 
     Raises
@@ -123,7 +124,7 @@ def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, arc
         Downloads, the area or the user are not the caller's.
     """
     caller.check_method(DIRECT_DOWNLOAD)
-    caller.check_area(area)
+    await check_direction(caller, area, "read")
     username = caller.username if username is None else caller.user(username)
     structlog.contextvars.bind_contextvars(area=area, source=path, username=username)
     return Wanted(area=area, path=path, username=username, archive=archive)
@@ -135,7 +136,7 @@ def not_found() -> Iterator[None]:
     try:
         yield
     except (SourceNotFound, UnknownArea) as error:
-        # Not "from error": the handler would answer with that, as the demo does to its own call.
+        # In the demo's own call it is a 400.
         raise HTTPException(HTTPStatus.NOT_FOUND, error.message) from None
 
 

@@ -58,7 +58,7 @@ async def make_link(
     archive: Annotated[Archive, Query(description="What a directory is sent as.")] = Archive.TAR,
 ) -> Link:
     """Return an address for what the caller may download now; it is read in the same user's name later."""
-    wanted = wanted_by(caller, area, path_in(request).removesuffix("/link"), username=username, archive=archive)
+    wanted = await wanted_by(caller, area, path_in(request).removesuffix("/link"), username=username, archive=archive)
     with not_found():
         whole = await look_at(desk, wanted)
     whole.source.descriptor.close()

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stager.models import StagingTerms
-from stager.service.acceptance import check
+from stager.service.acceptance import check_terms
 from stager.service.arrival import Arrival
 from stager.service.callers.asked import AskedTerms, named
 from stager.service.callers.current import CurrentCaller
@@ -62,8 +62,7 @@ async def ask_by_manifest(
     """Take the items in as they come, and show the request when all of them are written down."""
     parse = _parser(request)
     terms: StagingTerms = named(asked, caller, place="query")
-    areas = (terms.source_area, terms.destination_area)
-    await check(door, caller, method=terms.method, username=terms.username, areas=areas)
+    await check_terms(door, caller, terms)
     await check_open_requests(door, terms.username, idempotency_key=idempotency_key)
     with door.long_calls.one_more(terms.username), spool() as file:
         await spooled(request.stream(), file)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from stager.errors import TooManyItems
 from stager.models import Moment, StagingRequest, Status
 from stager.records import StagingRequestRow, files_of, last_events, list_requests
-from stager.service.acceptance import check, record
+from stager.service.acceptance import check_terms, record
 from stager.service.callers.asked import AskedRequest, named
 from stager.service.callers.current import CurrentCaller, SeenRequest, seen_request
 from stager.service.door import Door, OpenDoor
@@ -58,8 +58,7 @@ async def ask_for_staging(
     if len(asked.items) > door.settings.max_items_in_body:
         raise TooManyItems(door.settings.max_items_in_body, INSTEAD)
     wanted: StagingRequest = named(asked, caller, place="body")
-    areas = (wanted.source_area, wanted.destination_area)
-    await check(door, caller, method=wanted.method, username=wanted.username, areas=areas)
+    await check_terms(door, caller, wanted)
     row = await record(door, wanted, origin="api", idempotency_key=idempotency_key)
     return await accepted(door, row, prefer=prefer)
 

@@ -95,9 +95,15 @@ async def stage_data(
     paths = body.data
     structlog.contextvars.bind_contextvars(source=paths.local_path_on_storage, destination=paths.relative_path)
     username = name_of(username, caller, place="query")
-    areas = (SOURCE_AREA,) if method == DIRECT_DOWNLOAD else (SOURCE_AREA, USER_AREA)
-    more = frozenset({DIRECT_DOWNLOAD})
-    await check(door, caller, method=method, username=username, areas=areas, more=more)
+    await check(
+        door,
+        caller,
+        method=method,
+        username=username,
+        source_area=SOURCE_AREA,
+        destination_area=None if method == DIRECT_DOWNLOAD else USER_AREA,
+        more=frozenset({DIRECT_DOWNLOAD}),
+    )
     if method == DIRECT_DOWNLOAD:
         # Each download is one of its own, of the file as it is by then: a key stands for none.
         await check_open_requests(door, username)

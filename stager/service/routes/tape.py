@@ -29,7 +29,7 @@ from stager.records import (
     positions_of,
     release_files,
 )
-from stager.service.acceptance import check, record
+from stager.service.acceptance import check_terms, record
 from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller, SeenRequest
 from stager.service.door import OpenDoor
@@ -120,8 +120,7 @@ async def stage(door: OpenDoor, caller: CurrentCaller, body: StageBody) -> Respo
     if len(body.files) > door.settings.max_items_in_body:
         raise TooManyItems(door.settings.max_items_in_body, "ask for them in several requests")
     wanted, wishes = staging_of(body, caller, door.settings)
-    areas = (wanted.source_area, wanted.destination_area)
-    await check(door, caller, method=wanted.method, username=wanted.username, areas=areas)
+    await check_terms(door, caller, wanted)
     row = await record(door, wanted, origin=ORIGIN, wishes=wishes)
     headers = {"Location": address(door.settings, f"/stage/{row.id}")}
     return EscapedJSON({"requestId": row.id}, status_code=HTTPStatus.CREATED, headers=headers)

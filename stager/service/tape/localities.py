@@ -28,9 +28,10 @@ def archive_info(caller: Caller, path: str, *, settings: Settings) -> ArchiveInf
 
 
 def _locality(caller: Caller, source: str, settings: Settings) -> Locality:
-    caller.check_area("source")
+    caller.check_area("source", "read")
     is_archived = _is_there(access_to("source", caller.username, settings=settings), source)
-    is_on_disk = caller.username is not None and _is_on_disk(caller.username, source, settings)
+    may_look = caller.may_use("user", "read") or caller.may_use("user", "write")
+    is_on_disk = caller.username is not None and may_look and _is_on_disk(caller.username, source, settings)
     if not (is_archived or is_on_disk):
         raise SourceNotFound(source)
     if is_archived:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -56,14 +57,25 @@ areas = ["source", "user"]
 methods = ["*"]
 areas = ["source"]
 
+[groups."ska/onlookers"]
+methods = ["*"]
+read = ["source", "user"]
+
+[groups."ska/archivists"]
+methods = ["*"]
+read = ["source"]
+write = ["*"]
+
 [users.fts]
 methods = ["*"]
-areas = ["*"]
+read = ["*"]
+write = ["*"]
 role = "service"
 
 [users.operator]
 methods = ["*"]
-areas = ["*"]
+read = ["*"]
+write = ["*"]
 role = "admin"
 """
 
@@ -155,6 +167,15 @@ def stranger() -> Iterator[Provider]:
 
 
 @pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder that users may enter."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="session")
 def guarded_door(
     *,
     site: Provider,
@@ -162,15 +183,14 @@ def guarded_door(
     wlcg: Provider,
     mariadb_server: MariaDB,
     serve: Callable[..., AbstractContextManager[ServedDoor]],
-    tmp_path_factory: pytest.TempPathFactory,
+    open_folder: Path,
 ) -> Iterator[ServedDoor]:
     """A door with authentication on, without Prefect, that keeps nobody waiting."""
-    folder = tmp_path_factory.mktemp("guarded-door")
+    folder = open_folder
     away = "http://127.0.0.1:9"  # as in NO_PREFECT
     rules = ACCESS_FILE.format(site=site.url, iam=iam.url, wlcg=wlcg.url, away=away, audience=AUDIENCE)
     (folder / "access.toml").write_text(rules)
-    ids = f"uid = {os.getuid()}\ngid = {os.getgid()}\n"
-    (folder / "people.toml").write_text("".join(f"[users.{name}]\n{ids}" for name in ("alice", "bob", "fts")))
+    write_people(folder / "people.toml")
     with serve(
         folder,
         database_url=mariadb_server.create_database(),
@@ -182,6 +202,12 @@ def guarded_door(
     ) as door:
         door.source.joinpath("a.fits").write_bytes(b"SIMPLE")
         yield door
+
+
+def write_people(file: Path) -> None:
+    """Write a users file: all have one account, which is no account of the system's."""
+    ids = f"uid = {os.getuid() or 70_001}\ngid = {os.getgid() or 70_001}\n"
+    file.write_text("".join(f"[users.{name}]\n{ids}" for name in ("alice", "bob", "fts")))
 
 
 def bearer(token: str) -> dict[str, str]:

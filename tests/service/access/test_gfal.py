@@ -25,7 +25,8 @@ username_claim = "preferred_username"
 
 [groups.science]
 methods = ["*"]
-areas = ["*"]
+read = ["*"]
+write = ["user"]
 """
 
 
@@ -45,7 +46,7 @@ def tls_door(
 ) -> Iterator[ServedDoor]:
     """A door by TLS with authentication on."""
     (tmp_path / "access.toml").write_text(RULES.format(issuer=site.url))
-    ids = f"uid = {os.getuid()}\ngid = {os.getgid()}\n"
+    ids = f"uid = {os.getuid() or 70_001}\ngid = {os.getgid() or 70_001}\n"
     (tmp_path / "people.toml").write_text(f"[users.alice]\n{ids}[users.bob]\n{ids}")
     with serve(
         tmp_path,

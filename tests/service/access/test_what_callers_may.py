@@ -144,7 +144,7 @@ def test_groups_decide_methods_and_areas(guarded_door: ServedDoor, site: Provide
 
     assert stage(guarded_door, alice, "alice", method="local_symlink").status_code == 403
     answer = stage(guarded_door, readers, "bob", method="local_symlink")
-    assert answer.json()["detail"] == "Not allowed: bob may not use the storage area user"
+    assert answer.json()["detail"] == "Not allowed: bob may not stage to the storage area user"
     assert stage(guarded_door, readers, "bob", method="direct_download").status_code == 200
     assert stage(guarded_door, nobody, "bob").status_code == 403
 
