@@ -25,6 +25,7 @@ MEMBERS: dict[str, object] = {
     "asOf": MILLISECONDS,
     "at": BEGAN,
     "body_bytes": 4 << 20,
+    "body_values": 162_000,
     "bytes_done": 0,
     "bytes_left": 2880,
     "Cancellation.items": [3, 4],

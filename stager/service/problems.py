@@ -125,8 +125,6 @@ async def _staging_error(request: Request, error: Exception) -> ProblemAnswer:
 async def _http_exception(request: Request, error: Exception) -> ProblemAnswer:
     if not isinstance(error, HTTPException):
         raise error
-    if isinstance(error.__cause__, StagingError):  # FastAPI makes a 400 of what happens while it reads a body
-        return await _staging_error(request, error.__cause__)
     headers = error.headers
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {**(headers or {}), "Allow": ", ".join(sorted(_allowed(request)))}

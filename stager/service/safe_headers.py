@@ -14,6 +14,8 @@ ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+# What an answer for one caller says: no proxy and no browser keeps it (RFC 9111, section 5.2.2).
+FOR_CALLER = {"Cache-Control": "private, no-store"}
 # RFC 6797: only where the service is reached over TLS.
 OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
@@ -31,7 +33,8 @@ class SafeHeaders:
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                is_for_caller = scope.get("state", {}).get("is_for_caller", False)
+                for name, value in {**self._headers, **(FOR_CALLER if is_for_caller else {})}.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -8,27 +8,53 @@ from typing import Annotated
 import structlog
 from fastapi import Depends, Path
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import Request
 
 from stager.errors import RequestNotFound, TokenMissing
 from stager.records import StagingRequestRow, get_request
 from stager.service.callers.caller import ANYBODY, Caller
-from stager.service.door import OpenDoor
+from stager.service.door import Door, OpenDoor
 
 _bearer = HTTPBearer(
     auto_error=False, bearerFormat="JWT", description="An access token of an issuer that this site trusts."
 )
 
 
-async def _current_caller(
-    door: OpenDoor, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Caller:
+async def settle_caller(request: Request) -> Caller:
+    """Return who calls; it is found out once a call.
+
+    Raises
+    ------
+    TokenMissing
+        Nobody says who calls.
+    TokenInvalid, NotAllowed, IssuerUnavailable
+        As `Authenticator.authenticate` does.
+    """
+    # What is answered depends on it: SafeHeaders lets nobody else keep it.
+    request.state.is_for_caller = True
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is None:
+        request.state.caller = known = await _find_caller(request)
+    return known
+
+
+async def _find_caller(request: Request) -> Caller:
+    door: Door = request.app.state.door
     if door.authenticator is None:
         return ANYBODY
+    credentials = await _bearer(request)
     if credentials is None:
         raise TokenMissing
     caller = await door.authenticator.authenticate(credentials.credentials)
     structlog.contextvars.bind_contextvars(caller=caller.username)
     return caller
+
+
+async def _current_caller(
+    request: Request,
+    _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],  # it puts the token into the API's description
+) -> Caller:
+    return await settle_caller(request)
 
 
 CurrentCaller = Annotated[Caller, Depends(_current_caller)]

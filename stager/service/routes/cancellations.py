@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from stager.models import Frozen, Status, WholeNumber
 from stager.records import StagingRequestRow, cancel_items, cancel_request
+from stager.service.body import BodyRoute
 from stager.service.callers.current import CurrentCaller, SeenRequest
 from stager.service.door import Door, OpenDoor
 from stager.service.headers import IdempotencyKey, Prefer
@@ -20,7 +21,7 @@ from stager.service.retry import retry
 from stager.service.routes.requests import TAKEN_IN, accepted
 from stager.service.views import RequestSummary, summary_of
 
-router = APIRouter(prefix="/requests", tags=["requests"])
+router = APIRouter(prefix="/requests", tags=["requests"], route_class=BodyRoute)
 
 ANSWERS: dict[int | str, dict[str, object]] = {
     200: {"description": "It has ended, now or before."},

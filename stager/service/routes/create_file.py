@@ -12,13 +12,14 @@ from pydantic import Field
 from stager.errors import BodyTooLarge, NotAllowed
 from stager.models import Frozen, PathText
 from stager.service.areas import resolve_area
+from stager.service.body import BodyRoute
 from stager.service.callers.current import CurrentCaller
 from stager.service.door import OpenDoor
 from stager.service.new_file import make_file
 from stager.service.problems import documented
 from stager.service.views import Staged
 
-router = APIRouter(prefix="/create-file", tags=["site"])
+router = APIRouter(prefix="/create-file", tags=["site"], route_class=BodyRoute)
 logger = structlog.get_logger(__name__)
 
 

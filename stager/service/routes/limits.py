@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stager.models import MAX_PATH_BYTES
 from stager.service.door import OpenDoor
 from stager.service.downloads.ranges import MAX_PARTS
-from stager.service.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
+from stager.service.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES, most_values
 from stager.service.routes.cancellations import MOST_CANCELLED
 
 router = APIRouter(prefix="/limits", tags=["site"])
@@ -20,6 +20,7 @@ class SiteLimits(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     body_bytes: int = Field(description="Bytes of a body (413).")
+    body_values: int = Field(description="Values in a body: words, numbers, lists, objects (413).")
     manifest_bytes: int = Field(description="Bytes of a manifest that is uploaded (413).")
     header_bytes: int = Field(description="Bytes of all header fields (431).")
     target_bytes: int = Field(description="Bytes of path and query (414).")
@@ -42,6 +43,7 @@ async def show_limits(door: OpenDoor) -> SiteLimits:
     settings = door.settings
     return SiteLimits(
         body_bytes=settings.max_body_bytes,
+        body_values=most_values(settings),
         manifest_bytes=settings.max_manifest_bytes,
         header_bytes=MAX_HEADER_BYTES,
         target_bytes=MAX_TARGET_BYTES,

@@ -12,6 +12,7 @@ from stager.errors import TooManyItems
 from stager.models import Moment, StagingRequest, Status
 from stager.records import StagingRequestRow, files_of, last_events, list_requests
 from stager.service.acceptance import check_terms, record
+from stager.service.body import BodyRoute
 from stager.service.callers.asked import AskedRequest, named
 from stager.service.callers.current import CurrentCaller, SeenRequest, seen_request
 from stager.service.door import Door, OpenDoor
@@ -24,7 +25,7 @@ from stager.service.responses import EscapedJSON
 from stager.service.routes.paging import MAX_PAGE, PageSize
 from stager.service.views import RequestSummary, RequestView, summary_of, view_of
 
-router = APIRouter(prefix="/requests", tags=["requests"])
+router = APIRouter(prefix="/requests", tags=["requests"], route_class=BodyRoute)
 
 INSTEAD = "upload them as a manifest (POST /requests/from-manifest)"
 APPLIED = {"Preference-Applied": described("What was granted of Prefer.", "wait=10")}

@@ -15,6 +15,7 @@ from stager.models import PathText, StagingItem, StagingRequest, Status
 from stager.records import DIRECT_DOWNLOAD, StagedFile, StagingRequestRow, files_of
 from stager.service.acceptance import check, record
 from stager.service.areas import destination_path
+from stager.service.body import BodyRoute
 from stager.service.callers.asked import WHOSE, name_of
 from stager.service.callers.current import CurrentCaller
 from stager.service.door import Door, OpenDoor
@@ -29,7 +30,7 @@ from stager.service.routes.files import BINARY, FILE_HEADERS
 from stager.service.routes.requests import APPLIED, LOCATION
 from stager.service.views import Accepted, Staged
 
-router = APIRouter(tags=["staging"])
+router = APIRouter(tags=["staging"], route_class=BodyRoute)
 logger = structlog.get_logger(__name__)
 
 SOURCE_AREA, USER_AREA = "source", "user"

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,6 +29,7 @@ from stager.records import (
     release_files,
 )
 from stager.service.acceptance import check_terms, record
+from stager.service.body import BodyRoute
 from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller, SeenRequest
 from stager.service.door import OpenDoor
@@ -58,7 +58,7 @@ OVERLAP = timedelta(seconds=10)
 LATEST = 253_402_128_000_000  # the end of 9999-12-30, in milliseconds
 
 
-class TapeRoute(APIRoute):
+class TapeRoute(BodyRoute):
     """A call of this API: what is malformed is a 400, as the reference document has it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -129,6 +129,13 @@ HEADS = {
     "a length below nothing": (head(STAGE, "Content-Length: -1"), {400}),
     "no number as length": (head(STAGE, "Content-Length: x"), {400}),
     "a line break in a header": (b"GET /config HTTP/1.1\r\nHost: a\r\nX-a: b\rc\r\n\r\n", {400}),
+    "two hosts": (b"GET /config HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", {400}),
+    "no host": (b"GET /config HTTP/1.1\r\n\r\n", {400}),
+    "two lengths, in lines that end with LF": (
+        b"POST /stage_data HTTP/1.1\nHost: a\nContent-Length: 5\nContent-Length: 6\n\n",
+        {400},
+    ),
+    "two hosts, in lines that end with LF": (b"GET /config HTTP/1.1\nHost: a\nHost: b\n\n", {400}),
     "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", {0, 400}),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", {0, 400, 505}),
     "TRACE": (b"TRACE /config HTTP/1.1\r\nHost: a\r\n\r\n", {405}),

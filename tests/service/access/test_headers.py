@@ -113,12 +113,39 @@ def test_no_answer_is_run_framed_or_guessed_at(lone_door: ServedDoor) -> None:
         assert "strict-transport-security" not in headers  # it is reached over plain HTTP
 
 
+def test_what_is_answered_to_one_caller_is_kept_by_nobody(
+    guarded_door: ServedDoor, lone_door: ServedDoor, alice: dict[str, str]
+) -> None:
+    guarded_door.source.joinpath("kept.fits").write_bytes(b"SIMPLE")
+    stage, ask = guarded_door.stage(headers=alice), guarded_door.client.get
+    answers = {
+        "accepted": stage,
+        "request": ask(stage.headers["location"], headers=alice),
+        "refused as invalid": guarded_door.client.post("/requests", json={}, headers=alice),
+        "none": ask(f"/requests/{'0' * 32}", headers=alice),
+        "not allowed": ask("/logs/", headers=alice),
+        "without a token": ask("/requests"),
+        "with a wrong one": ask("/requests", headers={"Authorization": "Bearer no"}),
+        "explained": ask(f"{stage.headers['location']}/explain", headers=alice),
+        "areas": ask("/areas", headers=alice),
+        "entries": ask("/areas/source/entries", headers=alice),
+        "where authentication is off": lone_door.client.get("/requests"),
+    }
+    assert {name: answer.headers.get("cache-control") for name, answer in answers.items()} == dict.fromkeys(
+        answers, "private, no-store"
+    )
+    assert ask("/files/source/kept.fits", headers=alice).headers["cache-control"] == "private, no-cache"
+    for public in ("/config", "/limits", "/problems/not-allowed", "/openapi.json", "/nothing-is-there"):
+        assert "cache-control" not in ask(public, headers=alice).headers
+
+
 def test_the_limits_are_told(lone_door: ServedDoor) -> None:
     told = lone_door.client.get("/limits").json()
 
     usual = {name: field.default for name, field in Settings.model_fields.items()}
     assert told == {
         "body_bytes": usual["max_body_bytes"],
+        "body_values": 16 * usual["max_items_in_body"] + 2000,
         "manifest_bytes": usual["max_manifest_bytes"],
         "header_bytes": MAX_HEADER_BYTES,
         "target_bytes": MAX_TARGET_BYTES,
