@@ -13,7 +13,11 @@ from tests.chart.conftest import Manifest, Rendered, name_of
 Render = Callable[..., Rendered]
 Labels = dict[str, str]
 # With everything that the chart can run.
-EVERYTHING: dict[str, Any] = {"prefect.database.type": "postgresql", "nginx.enabled": True}
+EVERYTHING: dict[str, Any] = {
+    "prefect.database.type": "postgresql",
+    "nginx.enabled": True,
+    "auth.existingSecret": "site-access",
+}
 STRANGER = {"app.kubernetes.io/name": "notebook", "app.kubernetes.io/instance": "hub"}
 ASKERS = {
     "api": {"prefect", "mysql"},
@@ -23,7 +27,7 @@ ASKERS = {
     "migration": {"mysql"},
     "registration": {"prefect"},
     "prefect": {"postgresql"},
-    "test": {"api"},
+    "test": {"api", "mysql"},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +19,12 @@ from stager.settings import Settings, get_settings
 from tests.chart.conftest import CHART, KUBERNETES, VALUES, Helm, Rendered
 
 Render = Callable[..., Rendered]
+Template = Callable[..., subprocess.CompletedProcess[str]]
 DEMO = next(file for file in VALUES if file.stem == "demo")
 # Of operators that come with their own kinds.
 FOREIGN = {"ServiceMonitor", "PrometheusRule"}
-# Environment of our pods that is Prefect's or Python's.
-NOT_OURS = ("PREFECT_", "SITE_")
+# Of deployments/prefect_server alone.
+PREFECTS_OWN = {"STAGER_PREFECT_HOSTS"}
 
 
 def test_helm_lint_finds_nothing(helm: Helm, values_file: Path) -> None:
@@ -73,7 +75,7 @@ def variable(name: str) -> str:
 
 
 def test_every_variable_of_ours_is_a_setting(render: Render, values_file: Path) -> None:
-    known = {variable(name) for name in Settings.model_fields}
+    known = {variable(name) for name in Settings.model_fields} | PREFECTS_OWN
     rendered = render(values_file)
     named = set(service_environment(rendered))
     for pod in rendered.pods().values():
@@ -133,3 +135,15 @@ def test_users_become_the_file_that_the_service_reads(render: Render, tmp_path: 
     assert set(tomllib.loads(users.read_text())["users"]) == {"alice", "bob@SITE.ORG", "staging-test"}
     alice = resolve("alice", users_file=users)
     assert (alice.uid, alice.gid, alice.groups) == (70001, 70002, (70002, 70003))
+
+
+@pytest.mark.parametrize("part", ["api", "warmWorker"])
+def test_an_account_that_is_not_given_is_never_root(render: Render, part: str) -> None:
+    rendered = render(**{f"{part}.runAsUser": None, f"{part}.runAsGroup": None})
+    context = rendered.pods()[{"api": "api", "warmWorker": "warm-worker"}[part]]["securityContext"]
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & context.keys()
+
+
+@pytest.mark.parametrize("key", ["tests.uid", "tests.gid"])
+def test_an_account_that_has_to_be_given_is_asked_for(template: Template, key: str) -> None:
+    assert f"missing property '{key.removeprefix('tests.')}'" in template(**{key: None}).stderr

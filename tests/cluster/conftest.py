@@ -7,6 +7,7 @@ must be there already (docs/kubernetes.md says how on kind and minikube).
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -115,20 +116,23 @@ class Release:
 
     @contextmanager
     def prefect(self) -> Iterator[httpx.Client]:
-        """Give a client of Prefect's API."""
+        """Give a client of Prefect's API, which has its password."""
         with forwarded(self.cluster, f"service/{self.fullname}-prefect", 4200, path="/api") as client:
+            said = self.cluster.get("secret", f"{self.fullname}-prefect")["data"]
+            client.auth = base64.b64decode(said["username"]), base64.b64decode(said["password"])
             yield client
 
-    def call(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None, *, token: str = "") -> Any:
         """Return the API's answer to a call from within the cluster: its status and its body."""
         script = (
             "import httpx, json, sys\n"
-            "verb, url, body = sys.argv[1:]\n"
-            "answer = httpx.request(verb, url, content=body or None, timeout=120)\n"
+            "verb, url, token, body = sys.argv[1:]\n"
+            "headers = {'Authorization': f'Bearer {token}'} if token else {}\n"
+            "answer = httpx.request(verb, url, headers=headers, content=body or None, timeout=120)\n"
             "print(json.dumps([answer.status_code, answer.text]))\n"
         )
         url = f"http://{self.fullname}-api:8000{path}"
-        said = self.hand.run("python", "-c", script, method, url, "" if body is None else json.dumps(body))
+        said = self.hand.run("python", "-c", script, method, url, token, "" if body is None else json.dumps(body))
         status, text = json.loads(said)
         return status, json.loads(text)
 

@@ -64,8 +64,24 @@ def test_it_is_ready_with_every_part_named(release: Release) -> None:
 def test_the_notes_say_what_means_something_else_now_and_no_password(release: Release) -> None:
     notes = release.cluster.helm("get", "notes", release.name)
     assert "rewrite-target is left out" in notes
-    secret = release.cluster.get("secret", f"{release.fullname}-mysql")["data"]
-    assert not [key for key, value in secret.items() if base64.b64decode(value).decode() in notes]
+    assert "Authentication is off: anyone who reaches the service acts as any user" in notes
+    for part in ("mysql", "prefect"):
+        secret = release.cluster.get("secret", f"{release.fullname}-{part}")["data"]
+        values = {key: base64.b64decode(value).decode() for key, value in secret.items() if key != "username"}
+        assert not [key for key, value in values.items() if value in notes]
+
+
+def test_prefect_answers_nobody_without_its_password_and_by_no_other_name(release: Release) -> None:
+    with release.prefect() as prefect:
+        assert prefect.post("/flow_runs/count").status_code == httpx.codes.OK
+        foreign = {"Host": "evil.example.org:4200"}
+        assert prefect.post("/flow_runs/count", headers=foreign).status_code == httpx.codes.FORBIDDEN
+        assert prefect.get("/health", headers=foreign).status_code == httpx.codes.OK
+        page = prefect.post("/flow_runs/count", headers={"Origin": "https://evil.example.org"})
+        assert page.status_code == httpx.codes.FORBIDDEN
+        prefect.auth = None
+        assert prefect.post("/flow_runs/count").status_code == httpx.codes.UNAUTHORIZED
+        assert prefect.get("/ready").status_code == httpx.codes.OK
 
 
 @pytest.mark.parametrize(("file", "option", "notes"), OLD)

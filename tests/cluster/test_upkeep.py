@@ -81,7 +81,9 @@ def steady_work(release: Release) -> Iterator[list[str]]:
 
 
 def passwords(release: Release) -> dict[str, str]:
-    return dict(release.cluster.get("secret", f"{release.fullname}-mysql")["data"])
+    """Return those of the records database and of Prefect."""
+    secrets = (release.cluster.get("secret", f"{release.fullname}-{part}")["data"] for part in ("mysql", "prefect"))
+    return {f"{place} {key}": value for place, secret in enumerate(secrets) for key, value in secret.items()}
 
 
 def all_ended(release: Release) -> dict[str, str] | None:
@@ -103,6 +105,38 @@ def test_an_upgrade_and_a_rollback_lose_no_request_and_no_password(release: Rele
     assert len(staged) >= len(records) + len(answers)
     assert set(staged.values()) == {"completed"}
     assert records.items() <= staged.items()
+
+
+def without_a_password(release: Release) -> None:
+    """Make of the release what one of before was: its Prefect asks for no password, and nobody has one."""
+    server = f"statefulset/{release.fullname}-prefect"
+    args = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": ["prefect", "server", "start"]}]
+    release.cluster.kubectl("patch", server, "--type=json", "--patch", json.dumps(args))
+    release.cluster.kubectl("set", "env", server, "PREFECT_SERVER_API_AUTH_STRING-")
+    workers = [f"deployment/{release.fullname}-{part}" for part in ("api", "warm-worker", "kubernetes-worker")]
+    release.cluster.kubectl("set", "env", *workers, "PREFECT_API_AUTH_STRING-")
+    for part in (server, *workers):
+        release.cluster.kubectl("rollout", "status", part, "--timeout=300s")
+    release.cluster.kubectl("delete", "secret", f"{release.fullname}-prefect")
+
+
+def test_an_upgrade_that_brings_prefects_password_loses_no_request(release: Release) -> None:
+    without_a_password(release)
+    make = "mkdir -p /node/storage_a/midst && cd /node/storage_a/midst && seq 20000 | xargs -n 500 touch"
+    release.hand.run("sh", "-c", make)
+    before = set(release.records())
+    with steady_work(release) as answers, beside(release, ONCE.replace('"many"', '"midst"')):
+        midst = "ls -d /node/user_areas/alice/.stager-* 2> /dev/null || true"
+        eventually(lambda: release.hand.run("sh", "-c", midst), "a run that copies")
+        release.install()
+    staged = eventually(lambda: all_ended(release), "the end of everything that was asked for")
+    assert {answer.split()[0] for answer in answers} <= {"200", "202"}
+    assert len(staged) >= len(before) + len(answers) + 1
+    assert set(staged.values()) == {"completed"}
+    assert release.hand.run("sh", "-c", "ls /node/user_areas/alice/midst | wc -l") == "20000\n"
+    with release.prefect() as prefect:
+        prefect.auth = None
+        assert prefect.post("/flow_runs/count").status_code == HTTPStatus.UNAUTHORIZED
 
 
 def test_a_database_that_goes_in_mid_run_costs_no_request(release: Release) -> None:
@@ -174,8 +208,8 @@ def test_the_demos_walk_through_works(larger_release: Release) -> None:
     assert status == HTTPStatus.CREATED
     status, answer = larger_release.stage("/mnt/storage_a/File2.txt", "File2Copy.txt")
     assert (status, answer["status"]) == (200, "success")
-    folder, api = "/mnt/user_areas/alice", f"deploy/{larger_release.fullname}-api"
-    listed = larger_release.cluster.kubectl("exec", api, "--", "ls", "-la", folder)
+    folder, worker = "/mnt/user_areas/alice", f"deploy/{larger_release.fullname}-warm-worker"
+    listed = larger_release.cluster.kubectl("exec", worker, "--", "ls", "-la", folder)
     assert any(line.startswith("-r--------") and line.endswith(" File2Copy.txt") for line in listed.splitlines())
 
 

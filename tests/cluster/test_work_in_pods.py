@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,6 +99,17 @@ def test_helm_test_stages_a_file_through_the_pool(pooled: Release) -> None:
         return [job["status"].get("succeeded", 0) for job in of_its_run(pooled, "jobs", request)]
 
     eventually(lambda: succeeded() == [1], "the end of the Job, which comes after that of its record")
+
+
+def test_no_job_and_no_pod_has_a_password_in_clear(pooled: Release, prefect: httpx.Client) -> None:
+    del prefect
+    request = asked(pooled, "pooled.txt", "discreet.txt")
+    assert ended(pooled, request)["status"] == "completed"
+    assert of_its_run(pooled, "jobs", request)
+    everything = pooled.cluster.kubectl("get", "jobs,pods,configmaps,deployments,statefulsets", "--output", "json")
+    for part in ("mysql", "prefect"):
+        secret = pooled.cluster.get("secret", f"{pooled.fullname}-{part}")["data"]
+        assert base64.b64decode(secret["password"]).decode() not in everything, part
 
 
 def test_an_image_that_cannot_be_pulled_is_on_record(pooled: Release, prefect: httpx.Client) -> None:

@@ -38,6 +38,20 @@ http://{{ include "staging.fullname" . }}-prefect:{{ .Values.prefect.server.serv
 {{- end -}}
 {{- end -}}
 
+{{/* The names that Prefect's server is asked by, as a JSON list; the one of its pages it knows by their address. */}}
+{{- define "staging.prefectHosts" -}}
+{{- $name := printf "%s-prefect" (include "staging.fullname" .) -}}
+{{- $local := printf "%s.%s" $name .Release.Namespace -}}
+{{- $hosts := list $name $local (printf "%s.svc" $local) (printf "%s.svc.cluster.local" $local) -}}
+{{- if .Values.prefect.server.ingress.enabled -}}
+{{- $hosts = append $hosts .Values.prefect.server.ingress.host -}}
+{{- end -}}
+{{- if .Values.prefect.apiUrl -}}
+{{- $hosts = append $hosts (get (urlParse .Values.prefect.apiUrl) "hostname") -}}
+{{- end -}}
+{{- toJson (uniq (concat $hosts .Values.prefect.server.hosts)) -}}
+{{- end -}}
+
 {{- define "staging.publicUrl" -}}
 {{- if .Values.config.publicUrl -}}
 {{- .Values.config.publicUrl -}}

@@ -24,13 +24,24 @@ affinity:
 {{- end }}
 {{- end -}}
 
+{{/* A pod's account, on lines of their own: (list uid gid). Null is no number: the image's own, or the one that the cluster gives. */}}
+{{- define "staging.account" -}}
+{{- if not (kindIs "invalid" (index . 0)) }}
+runAsUser: {{ int64 (index . 0) }}
+{{- end }}
+{{- if not (kindIs "invalid" (index . 1)) }}
+runAsGroup: {{ int64 (index . 1) }}
+{{- end }}
+{{- end -}}
+
 {{/* The user of a pod that needs no rights: (list uid gid groups). */}}
 {{- define "staging.unprivileged" -}}
 runAsNonRoot: true
-runAsUser: {{ int64 (index . 0) }}
-runAsGroup: {{ int64 (index . 1) }}
+{{- include "staging.account" . }}
+{{- if not (kindIs "invalid" (index . 1)) }}
 fsGroup: {{ int64 (index . 1) }}
 fsGroupChangePolicy: OnRootMismatch
+{{- end }}
 {{- with index . 2 }}
 supplementalGroups: {{ toJson . }}
 {{- end }}
@@ -63,8 +74,10 @@ env:
 
 {{- define "staging.envFrom" -}}
 - configMapRef: {name: {{ include "staging.fullname" . }}-environment}
+{{- if not .Values.prefect.server.enabled }}
 {{- with .Values.prefect.authSecret }}
 - secretRef: {name: {{ . }}}
+{{- end }}
 {{- end }}
 {{- with .Values.extraEnvFrom }}
 {{ toYaml . }}
@@ -72,12 +85,21 @@ env:
 {{- end -}}
 
 {{- define "staging.env" -}}
-- name: STAGER_DATABASE_URL
+{{ include "staging.databaseEnv" . }}
+{{- if .Values.prefect.server.enabled }}
+- name: PREFECT_API_AUTH_STRING
   valueFrom:
-    secretKeyRef: {name: {{ include "staging.databaseSecret" . }}, key: {{ include "staging.databaseSecretKey" . }}}
+    secretKeyRef: {name: {{ include "staging.prefectSecret" . }}, key: PREFECT_API_AUTH_STRING}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{- define "staging.databaseEnv" -}}
+- name: STAGER_DATABASE_URL
+  valueFrom:
+    secretKeyRef: {name: {{ include "staging.databaseSecret" . }}, key: {{ include "staging.databaseSecretKey" . }}}
 {{- end -}}
 
 {{/* A pod is replaced when what it read at its start has changed. */}}

@@ -78,3 +78,12 @@ STAGER_DATABASE_URL
 PREFECT_API_DATABASE_CONNECTION_URL
 {{- end -}}
 {{- end -}}
+
+{{/* The Secret with Prefect's password: one that is there, or the one that is made here. */}}
+{{- define "staging.prefectSecret" -}}
+{{- if .Values.prefect.authSecret -}}
+{{- .Values.prefect.authSecret -}}
+{{- else if .Values.prefect.server.enabled -}}
+{{- include "staging.fullname" . }}-prefect
+{{- end -}}
+{{- end -}}

@@ -48,7 +48,10 @@ subPath: {{ $area.pvc.subPath }}
 - {{ include "staging.volume" (list . "source") | nindent 2 | trim }}
 - {{ include "staging.volume" (list . "userArea") | nindent 2 | trim }}
 - name: users
-  configMap: {name: {{ include "staging.usersConfigMap" . }}}
+  projected:
+    sources:
+      - configMap: {name: {{ include "staging.usersConfigMap" . }}}
+      {{- include "staging.accessSource" . | indent 6 }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}

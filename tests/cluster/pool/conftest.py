@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -222,10 +223,13 @@ def opened(cluster: Cluster, image: str) -> Iterator[Site]:
     """Give a site in a namespace, with its deployments registered; what is on its storages goes at the end."""
     name = f"{cluster.namespace}-pool"
     folder = f"{FOLDERS}/{name}"
-    manifests = MANIFESTS.substitute(NAMESPACE=cluster.namespace, IMAGE=image, FOLDER=folder, FOLDERS=FOLDERS)
+    account = ("site", secrets.token_hex(16))
+    places = {"NAMESPACE": cluster.namespace, "IMAGE": image, "FOLDER": folder, "FOLDERS": FOLDERS}
+    manifests = MANIFESTS.substitute(places, PASSWORD=":".join(account))
     cluster.kubectl("apply", "--filename", "-", stdin=manifests)
     cluster.kubectl("wait", "--for=condition=Ready", "pod/site", f"--timeout={PATIENCE:.0f}s")
     with forwarded(cluster, "pod/site", 8000) as http, forwarded(cluster, "pod/site", 4200, path="/api") as prefect:
+        prefect.auth = account
         site = Site(cluster, folder, http, prefect)
         for flow in ("local-copy", "local-symlink", "symlink-copy"):
             site.until(lambda flow=flow: site.deployment(flow), bool)

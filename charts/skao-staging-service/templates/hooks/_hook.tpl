@@ -19,10 +19,21 @@ template:
         args: {{ toJson (index . 2) }}
         securityContext:
           {{- include "staging.confined" list | nindent 10 }}
+        {{- if eq (index . 1) "registration" }}
         {{- include "staging.environment" $root | nindent 8 }}
-          {{- if and (eq (index . 1) "registration") $root.Values.kubernetesWorker.enabled }}
+          {{- if $root.Values.kubernetesWorker.enabled }}
           - {name: STAGER_PODS_FILE, value: /etc/registration/pods.yaml}
           {{- end }}
+        {{- else }}
+        {{/* It comes before the upgrade that may bring Prefect's password, and asks Prefect for nothing. */}}
+        envFrom:
+          {{- include "staging.envFrom" $root | nindent 10 }}
+        env:
+          {{- include "staging.databaseEnv" $root | nindent 10 }}
+          {{- with $root.Values.extraEnv }}
+          {{- toYaml . | nindent 10 }}
+          {{- end }}
+        {{- end }}
         resources:
           {{- toYaml $root.Values.hooks.resources | nindent 10 }}
         volumeMounts:
