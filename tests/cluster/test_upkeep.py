@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -82,8 +83,8 @@ def steady_work(release: Release) -> Iterator[list[str]]:
 
 def passwords(release: Release) -> dict[str, str]:
     """Return those of the records database and of Prefect."""
-    secrets = (release.cluster.get("secret", f"{release.fullname}-{part}")["data"] for part in ("mysql", "prefect"))
-    return {f"{place} {key}": value for place, secret in enumerate(secrets) for key, value in secret.items()}
+    found = {part: release.cluster.get("secret", f"{release.fullname}-{part}")["data"] for part in ("mysql", "prefect")}
+    return {f"{part} {key}": value for part, secret in found.items() for key, value in secret.items()}
 
 
 def all_ended(release: Release) -> dict[str, str] | None:
@@ -137,6 +138,20 @@ def test_an_upgrade_that_brings_prefects_password_loses_no_request(release: Rele
     with release.prefect() as prefect:
         prefect.auth = None
         assert prefect.post("/flow_runs/count").status_code == HTTPStatus.UNAUTHORIZED
+
+
+def test_prefects_password_is_changed_by_the_pages_commands(release: Release, tmp_path: Path) -> None:
+    (change,) = commands("kubernetes-operations.md", "Changing Prefect's password")
+    with steady_work(release) as answers:
+        carry_out(release, change, tmp_path)
+        for part in ("statefulset/{}-prefect", "deployment/{}-api", "deployment/{}-warm-worker"):
+            release.cluster.kubectl("rollout", "status", part.format(release.fullname), "--timeout=300s")
+        release.install()  # which goes on with it
+    assert base64.b64decode(passwords(release)["prefect password"]) == b"NEW"
+    assert {answer.split()[0] for answer in answers} <= {"200", "202"}
+    assert set(eventually(lambda: all_ended(release), "the end of everything that was asked for").values()) == {
+        "completed"
+    }
 
 
 def test_a_database_that_goes_in_mid_run_costs_no_request(release: Release) -> None:

@@ -103,7 +103,7 @@ def test_helm_test_stages_a_file_through_the_pool(pooled: Release) -> None:
 
 def test_no_job_and_no_pod_has_a_password_in_clear(pooled: Release, prefect: httpx.Client) -> None:
     del prefect
-    request = asked(pooled, "pooled.txt", "discreet.txt")
+    request = asked(pooled, "pooled.txt", "clear.txt")
     assert ended(pooled, request)["status"] == "completed"
     assert of_its_run(pooled, "jobs", request)
     everything = pooled.cluster.kubectl("get", "jobs,pods,configmaps,deployments,statefulsets", "--output", "json")
