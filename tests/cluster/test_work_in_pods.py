@@ -57,12 +57,14 @@ def prefect(pooled: Release) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def edited(prefect: httpx.Client, **defaults: str) -> Iterator[None]:
-    """Let the job variables have other defaults, as somebody edits them in Prefect, until the body ends."""
+def edited(prefect: httpx.Client, *, image: str | None = None, **defaults: str) -> Iterator[None]:
+    """Let the template have another image or other defaults, as somebody edits it in Prefect, until the body ends."""
     template = prefect.get(POOL).raise_for_status().json()["base_job_template"]
     other = deepcopy(template)
     for name, value in defaults.items():
         other["variables"]["properties"][name]["default"] = value
+    (container,) = other["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]["containers"]
+    container["image"] = image or container["image"]
     prefect.patch(POOL, json={"base_job_template": other}).raise_for_status()
     try:
         yield
