@@ -21,7 +21,8 @@ def test_a_waiting_pod_that_was_typed_in_is_ended_and_no_other_pools(site: Site)
 def test_a_pod_that_was_typed_in_and_can_never_begin_is_ended(site: Site) -> None:
     with site.saying({"image": "skao-staging-service:none"}):
         run = site.typed("typed")
-        assert crashed(site, run).startswith("its image skao-staging-service:none cannot be pulled")
+        site.until(lambda: site.jobs(run), bool)
+    assert crashed(site, run).startswith("its image skao-staging-service:none cannot be pulled")
 
 
 def test_a_run_that_was_typed_in_and_cancelled_before_its_pod_began_is_cancelled(site: Site) -> None:
