@@ -51,3 +51,10 @@ def test_a_given_claim_is_taken_as_it_is(render: Render) -> None:
 def test_a_claim_that_was_not_named_is_asked_for(template: Callable[..., object]) -> None:
     done = template(**{"storage.source.type": "pvc"})
     assert "storage.source.pvc.claimName: which claim?" in done.stderr  # type: ignore[attr-defined]
+
+
+def test_whose_rights_an_area_is_read_with_is_told_to_every_part(render: Render) -> None:
+    told = render().of("ConfigMap", "-environment")["data"]
+    assert (told["STAGER_SOURCE_READ_AS"], told["STAGER_TARGET_READ_AS"]) == ("user", "user")
+    told = render(**{"storage.source.readAs": "service"}).of("ConfigMap", "-environment")["data"]
+    assert (told["STAGER_SOURCE_READ_AS"], told["STAGER_TARGET_READ_AS"]) == ("service", "user")
