@@ -72,6 +72,14 @@ def test_the_server_answers_to_its_own_names(render: Render) -> None:
     assert hosts(**{"prefect.apiUrl": "http://tasks.example.org:4200/api"}) == own | {"tasks.example.org"}
 
 
+@pytest.mark.parametrize(("address", "api"), [("", "/api"), ("https://p.example.org/tasks/", "/tasks/api")])
+def test_the_pages_ask_the_name_that_they_came_by(render: Render, address: str, api: str) -> None:
+    (server,) = render(**{"prefect.uiUrl": address}).pods()["prefect"]["containers"]
+    told = {one["name"]: one.get("value") for one in server["env"]}
+    assert told["PREFECT_UI_API_URL"] == api
+    assert told["PREFECT_UI_URL"] == (address.rstrip("/") or "http://localhost:4200")
+
+
 def test_prometheus_has_the_password_too(render: Render) -> None:
     (endpoint,) = render(FILES["production"]).of("ServiceMonitor", "-prefect")["spec"]["endpoints"]
     assert endpoint["basicAuth"] == {key: {"name": OWN, "key": key} for key in ("username", "password")}
