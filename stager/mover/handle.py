@@ -48,6 +48,7 @@ class Mover:
     silence: float
     answers: Answers
     _is_closed: bool = False
+    _lost_by: str = ""
     _is_busy: bool = False
     _next_look: float = 0.0
 
@@ -100,7 +101,8 @@ class Mover:
                 yield from self._taken(reply, waiting)
         except Gone as gone:
             self._kill()
-            error = MoverLost(self.name, str(gone) or "has ended")
+            self._lost_by = self._lost_by or str(gone) or "has ended"
+            error = MoverLost(self.name, self._lost_by)
             yield from ((item_id, one.error or error) for item_id, one in waiting.items())
             if not watches:
                 raise error from gone
