@@ -189,7 +189,7 @@ def test_a_deployment_that_is_not_of_a_flow_installed_here_is_not_run(
     run = pool.run(pool.deploy("look", **said))
     with pool.worker():  # which is started in that folder: what is there could be imported
         state = pool.ended(run)
-        assert (state["type"], why in state["message"]) == ("CRASHED", True), state
+        assert (state["type"], why in (state["message"] or "")) == ("CRASHED", True), state
     assert not (pool.folder / "executed").exists()
     assert not pool.log("executed") + pool.log("ran")
 
@@ -207,7 +207,7 @@ def test_a_run_without_a_deployment_is_not_run(pool: Pool) -> None:
     )["id"]
     with pool.worker():
         state = pool.ended(run)
-    assert (state["type"], "has no deployment" in state["message"]) == ("CRASHED", True), state
+    assert (state["type"], "has no deployment" in (state["message"] or "")) == ("CRASHED", True), state
     assert not pool.log("ran")
 
 
