@@ -228,8 +228,9 @@ async def seed_areas(settings: Settings) -> list[str]:
 
 
 async def _seed(area: StorageArea) -> bool:
-    # Without what only this code says of the two: an edit of before it did stays.
-    said = area.model_dump_json(exclude={"is_destination"})
+    # Without what earlier versions did not say, unless the environment says it: an operator's edit of then stays.
+    is_news = {"is_destination"} if area.read_as == "service" else {"is_destination", "read_as"}
+    said = area.model_dump_json(exclude=is_news)
     block = await _block(area.name)
     if block is not None and block.seeded_from == said:
         return False

@@ -49,7 +49,8 @@ async def _prepare_pool(client: PrefectClient, name: str, kind: str, *, template
 def _pods(settings: Settings, namespace: str) -> dict[str, Any]:
     if settings.pods_file is None:
         raise ConfigurationError("STAGER_PODS_FILE", "it is not set, and STAGER_PODS_NAMESPACE is")
-    return base_job_template(read_pods(settings.pods_file), namespace=namespace)
+    pods = read_pods(settings.pods_file)
+    return base_job_template(pods, namespace=namespace, least_id=settings.least_user_id)
 
 
 def _deployments(*, with_pods: bool) -> list[str]:

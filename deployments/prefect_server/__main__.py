@@ -24,6 +24,7 @@ from sqlalchemy import make_url
 
 from deployments.prefect_server.gate import Gate
 from deployments.prefect_server.immediate_sqlite import ImmediateSqlite
+from stager.log_records import log_one_line_a_record
 from stager.settings import get_settings
 
 UNLOCKED = (
@@ -34,6 +35,7 @@ UNLOCKED = (
 
 def main() -> None:
     """Serve until a signal comes."""
+    log_one_line_a_record()
     with temporary_settings({PREFECT_SERVER_CORS_ALLOWED_ORIGINS: ""}):
         _serve(get_current_settings())
 
