@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from pathlib import Path
 
 import anyio
 import httpx
@@ -19,7 +20,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from blocks.storage_area import StorageAreaBlock
-from stager.errors import AreaNotWritable, UnknownArea
+from stager.errors import AreaNotWritable, ConfigurationError, UnknownArea
 from stager.models import StorageArea
 from stager.settings import Settings, get_settings
 
@@ -144,9 +145,20 @@ def _refresh() -> None:
         _known.pop(name, None)
     for document in documents:
         try:
-            _know(StorageAreaBlock.model_validate(document.data).area(document.name or ""))
-        except ValidationError as error:  # somebody's slip in one block is no other area's trouble
+            area = StorageAreaBlock.model_validate(document.data).area(document.name or "")
+            _refuse_outside(area.path)
+            _know(area)
+        except (
+            ValidationError,
+            ConfigurationError,
+        ) as error:  # somebody's slip in one block is no other area's trouble
             logger.warning("The storage area %s is not usable: %s", document.name, error)
+
+
+def _refuse_outside(path: Path) -> None:
+    """Raise `ConfigurationError` where the settings let no area be: whoever edits blocks names no other folder."""
+    if not any(path.resolve().is_relative_to(root.resolve()) for root in get_settings().all_area_roots):
+        raise ConfigurationError(path, "no storage area may be there (STAGER_AREA_ROOTS)")
 
 
 async def keep_areas_known() -> None:

@@ -13,7 +13,7 @@ from stager.errors import ConfigurationError
 
 TEMPLATE = Path(__file__).with_name("job_template.yaml")
 # What a pod of root needs, and nothing else; docs/kubernetes-pool.md says what for.
-ROOT_MAY = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "SETGID", "SETUID"]
+ROOT_MAY = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "KILL", "SETGID", "SETUID"]
 
 # As Kubernetes writes it.
 Manifest = dict[str, Any]

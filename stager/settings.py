@@ -122,6 +122,10 @@ class Settings(BaseSettings):
         "user",
         description="Whose rights the source storage is read with: `user`, or `service` where users cannot enter it.",
     )
+    area_roots: tuple[Path, ...] = Field(
+        (),
+        description="Folders that storage areas may be in, as a JSON list; by default the two storages' own.",
+    )
     target_read_as: ReadAs = Field("user", description="Whose rights the users' areas are read with, likewise.")
     mover_silence: float = Field(
         60.0, gt=0, description="How long what moves a user's files may say nothing, in seconds; then it is ended."
@@ -193,6 +197,11 @@ class Settings(BaseSettings):
         description="The service has its areas mounted read-only on purpose: others stage, as in the chart.",
     )
     log_file: Path = Field(Path("staging_service.log"), description="Where the log is written beside the console.")
+
+    @property
+    def all_area_roots(self) -> tuple[Path, ...]:
+        """Folders that storage areas may be in."""
+        return self.area_roots or (self.source_storage_path, self.target_storage_path)
 
     @property
     def prefect_auth(self) -> tuple[str, str] | None:

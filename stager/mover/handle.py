@@ -169,7 +169,7 @@ class Mover:
         self._is_closed = True
         self.channel.close()
         if self.life.fd >= 0:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):  # a root without CAP_KILL: then it ends by itself
                 signal.pidfd_send_signal(self.life.fd, signal.SIGKILL)
             _has_ended(self.life, GRACE)
         self.life.close()

@@ -92,6 +92,7 @@ class Site:
             "PREFECT_API_URL": self.prefect_api,
             "PREFECT_HOME": str(self.folder),
             "SOURCE_STORAGE_PATH": str(self.folder / "storage"),
+            "STAGER_AREA_ROOTS": '["/"]',
             "TARGET_STORAGE_PATH": str(self.users),
             "STAGER_DATABASE_URL": self.database_url,
             "STAGER_USERS_FILE": str(self.folder / "users.toml"),

@@ -111,6 +111,23 @@ def test_a_process_that_is_told_of_the_areas_need_not_ask(tmp_path: Path, prefec
 
 
 @pytest.mark.usefixtures("without_areas")
+def test_no_block_is_an_area_outside_the_folders_that_the_settings_name(tmp_path: Path, prefect_api: str) -> None:
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage/out").symlink_to("/etc")
+    seed("/")
+    for name, path in (("within", "storage/inner"), ("beside", "storage-b"), ("through-a-link", "storage/out")):
+        asyncio.run(StorageAreaBlock(path=tmp_path / path).asave(name))
+    with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api, STAGER_AREA_ROOTS="[]") as site:
+        program = "from blocks.areas import *; print(*[f'{area.name}={area.path}' for area in known_areas()])"
+        with site.python(program) as process:
+            known, log = site.ended(process)
+    areas = dict(area.split("=") for area in known.split())
+    assert areas.keys() == {"source", "user", "within"}
+    assert areas["source"] == str(tmp_path / "storage")
+    assert all(f"The storage area {name} is not usable" in log for name in ("source", "beside", "through-a-link"))
+
+
+@pytest.mark.usefixtures("without_areas")
 def test_an_area_that_was_removed_is_forgotten_and_a_bad_one_harms_no_other(tmp_path: Path, prefect_api: str) -> None:
     seed("/from the operator")
     asyncio.run(StorageAreaBlock(path=Path("/old")).asave("old"))

@@ -129,7 +129,7 @@ def test_an_area_that_only_prefect_knows_is_looked_at_too(
     serve: Serve, prefect: PrefectServer, lost_area: str, tmp_path: Path
 ) -> None:
     where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": prefect.api}
-    with serve(tmp_path, **where) as door:
+    with serve(tmp_path, **where, STAGER_AREA_ROOTS='["/nowhere"]') as door:
         found = eventually(door, lambda found: f"area {lost_area}" in found)
 
     assert found[f"area {lost_area}"]["reason"] == "Storage fault: /nowhere: No such file or directory"
