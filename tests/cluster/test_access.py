@@ -88,14 +88,14 @@ def locked(release: Release, issuer: Issuer, tmp_path_factory: pytest.TempPathFa
     release.install()
 
 
-def tested(release: Release) -> str:
+def said_by_helm_test(release: Release) -> str:
     """Return what `helm test` printed, which succeeded."""
     release.cluster.helm("test", release.name, "--timeout", "10m")
     return release.cluster.kubectl("logs", f"{release.fullname}-test")
 
 
 def test_helm_test_without_a_token_is_refused_and_stages_from_inside(locked: Release) -> None:
-    said = tested(locked)
+    said = said_by_helm_test(locked)
     assert "ok: a call without a token is refused (401)" in said
     assert "ok: the record says completed" in said
     assert "ok: the bytes are those of the source" in said
@@ -105,7 +105,7 @@ def test_helm_test_stages_by_the_api_with_a_token(locked: Release, issuer: Issue
     (tmp_path / "token").write_text(issuer.token("staging-test"))
     locked.cluster.kubectl("create", "secret", "generic", "token", f"--from-file={tmp_path}/token")
     locked.install("--set", "tests.tokenSecret=token")
-    said = tested(locked)
+    said = said_by_helm_test(locked)
     assert "ok: a call without a token is refused (401)" in said
     assert "ok: the service answers 200" in said
     assert "ok: the bytes are those of the source" in said
