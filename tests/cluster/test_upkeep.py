@@ -21,11 +21,12 @@ from tests.cluster.pages import DOCS, carry_out, commands, lay_out
 
 # Stages one file after the other until told to stop, and prints what each was answered.
 STEADILY = """
-import httpx, itertools, pathlib, sys
+import httpx, itertools, pathlib, sys, time
+began = time.time_ns()  # what an earlier test has staged would be skipped
 for number in itertools.count():
     if pathlib.Path("/node/stop").exists():
         break
-    body = {"data": {"local_path_on_storage": "steady.txt", "relative_path": f"steady/{number}.txt"}}
+    body = {"data": {"local_path_on_storage": "steady.txt", "relative_path": f"steady/{began}/{number}.txt"}}
     answer = httpx.post(f"{sys.argv[1]}/stage_data?method=local_copy&username=alice", json=body, timeout=300)
     print(answer.status_code, answer.json().get("status"), flush=True)
 """
