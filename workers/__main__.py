@@ -11,7 +11,6 @@ from __future__ import annotations
 import signal
 
 import workers.preloaded  # noqa: F401 - shared by the worker and all children
-from stager.mover import keep_starter
 from workers.fork_server import fork_the_fork_server
 from workers.password import check_password
 from workers.prefect_internals import load_no_other_collection
@@ -22,7 +21,6 @@ def main() -> None:
     # Prefect turns SIGTERM into SIGINT, which a shell's background job ignores.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     load_no_other_collection()
-    keep_starter()
     fork_the_fork_server()
     check_password()
     from prefect.cli import app  # noqa: PLC0415 - what only the worker needs

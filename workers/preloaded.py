@@ -1,6 +1,7 @@
 """Imported once, by the process that children are forked from: everything that a flow run may need.
 
-It starts no thread and leaves no connection open: neither would survive the fork.
+It starts no thread and leaves no connection open, which would not survive the fork.
+All share one starter of movers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy.orm import configure_mappers
 
 from blocks.areas import adopt_areas
 from stager.errors import DatabaseUnavailable
+from stager.mover import keep_starter
 from stager.records import rehearse
 from tasks.database import records_database
 from workers.installed import FLOWS, flows_of
@@ -54,5 +56,6 @@ complete_models()
 PrefectConsoleHandler(stream=io.StringIO()).handle(logging.makeLogRecord({"msg": "What a first line needs is there"}))
 _rehearse()
 readiness = Readiness()
+keep_starter()  # of the movers of all runs
 gc.collect()
 gc.freeze()  # what is here now stays shared with the children; gc.freeze, Python's manual
