@@ -74,7 +74,7 @@ class BoundedRequest(Request):
         """
         body = await self.body()
         if len(body) < LARGE_BYTES:
-            return json.loads(body)
+            return _said(body)
         async with _parsing:
             return await asyncio.to_thread(_parsed, body, self._model)
 
@@ -106,10 +106,15 @@ class Values:
             raise BodyTooComplex(self._limit)
 
 
+def _said(body: bytes) -> Any:  # noqa: ANN401 - what was sent
+    """Return what a body says in UTF-8 (RFC 8259, section 8.1); of another encoding, values are not counted."""
+    return json.loads(body.decode("utf-8-sig", "surrogatepass"))
+
+
 def _parsed(body: bytes, model: TypeAdapter[Any]) -> Any:  # noqa: ANN401 - whatever the model is of
     """Return what a body makes of a model; FastAPI takes it as it is."""
     try:
-        return model.validate_python(json.loads(body))
+        return model.validate_python(_said(body))
     except ValidationError as error:
         raise RequestValidationError(_findings(error)) from None
 

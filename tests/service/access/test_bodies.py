@@ -69,6 +69,16 @@ def test_a_body_of_very_many_values_is_given_up_before_it_is_parsed(
     assert process.memory_info().rss - before < 256 * MIB
 
 
+@pytest.mark.parametrize("items", [1, 1000])
+def test_a_body_that_is_not_utf_8_is_refused(lone_door: ServedDoor, items: int) -> None:
+    """In UTF-16 this letter has a quotation mark's byte: what follows would pass for a part of a string."""
+    said = {**REQUEST, "note": "\u0122", "items": [{**ITEM, "destination": f"{one}.fits"} for one in range(items)]}
+    text = json.dumps(said, ensure_ascii=False)
+
+    assert post(lone_door, text.encode("utf-16-le")).status_code in (400, 422)
+    assert post(lone_door, text.encode("utf-8")).status_code == 202
+
+
 def test_a_request_of_as_many_items_as_the_site_takes_is_no_burden(lone_door: ServedDoor) -> None:
     items = [ITEM | {"destination": f"a,[{{{n}", "checksum": "0a1b2c3d", "size_bytes": n} for n in range(10_000)]
 
