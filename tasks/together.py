@@ -47,6 +47,10 @@ def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[Together]:
 
 def small_among(entries: Sequence[Entry], mover: Mover, method: str) -> set[int]:
     """Return the ids of the items whose sources are small files, or nothing that takes longer."""
-    mover.begin(method, {entry.file.id: entry.item for entry in entries})
-    looks = mover.do("look", {entry.file.id: Watch(stopped=entry.stopped) for entry in entries})
-    return {item_id for item_id, found in looks if isinstance(found, Done) and found.is_small}
+    small: set[int] = set()
+    for start in range(0, len(entries), BATCH_SIZE):  # each may have a descriptor of ours, and a message is not endless
+        some = {entry.file.id: entry for entry in entries[start : start + BATCH_SIZE]}
+        mover.begin(method, {item_id: entry.item for item_id, entry in some.items()})
+        looks = mover.do("look", {item_id: Watch(stopped=entry.stopped) for item_id, entry in some.items()})
+        small |= {item_id for item_id, found in looks if isinstance(found, Done) and found.is_small}
+    return small

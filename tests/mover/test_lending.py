@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -10,12 +11,18 @@ import pytest
 from stager.errors import SourceNotFound, SourceUnreadable
 from stager.mover.items import SOURCE
 from stager.mover.lending import Lending
+from stager.records import StagedFile
+from tasks.entry import Entry
+from tasks.stop import Stop
+from tasks.together import BATCH_SIZE, small_among
 from tests.mover.conftest import ALICE
 
 if TYPE_CHECKING:
     from tests.mover.conftest import Closed
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
+
+OPEN = Path("/proc/self/fd")
 
 
 @pytest.mark.parametrize("source", ["one.fits", "tree"])
@@ -65,3 +72,10 @@ def test_nothing_but_the_items_and_what_is_in_them_is_lent(closed: Closed) -> No
     lending.returned(1, number)
     with pytest.raises(OSError):  # noqa: PT011 - likewise
         lending.opened(1, number, "a")
+
+
+def test_to_look_at_the_items_of_many_requests_takes_no_descriptor_for_each(closed: Closed) -> None:
+    item, before = closed.item("one.fits"), len(list(OPEN.iterdir()))
+    many = [Entry(file=StagedFile(id=number), item=item, stopped=Stop()) for number in range(3 * BATCH_SIZE)]
+    assert len(small_among(many, closed.mover, "local_copy")) == len(many)
+    assert len(list(OPEN.iterdir())) - before <= BATCH_SIZE
