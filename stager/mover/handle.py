@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # From one look at what is to be stopped to the next, in seconds.
 LOOK_EVERY = 0.2
+# Folders that one message names: it is not endless.
+SWEPT_AT_ONCE = 256
 UNFINISHED = "does not say what became of its items"
 # How long a mover that nobody asks any more has to discard what it was at, in seconds.
 GRACE = 10.0
@@ -72,6 +74,10 @@ class Mover:
 
     def sweep(self, method: str, folders: Sequence[Location]) -> list[int | StagingError]:
         """Return how many leftovers of the dead were removed in each folder, or why they could not be looked for."""
+        parts = (folders[start : start + SWEPT_AT_ONCE] for start in range(0, len(folders), SWEPT_AT_ONCE))
+        return [one for some in parts for one in self._swept(method, some)]
+
+    def _swept(self, method: str, folders: Sequence[Location]) -> list[int | StagingError]:
         never = Watch(stopped=threading.Event())
         order = {"do": "sweep", "method": method, "places": [told_place(folder) for folder in folders]}
         swept = dict(self._carried_out(order, dict.fromkeys(range(len(folders)), never)))
