@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-_PR_GET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 3, 38
+_PR_GET_DUMPABLE, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 3, 4, 38
 _CAPABILITY_VERSION = 0x20080522  # the third, since Linux 2.6.26
 # The C library's setgroups changes all threads; the system call changes one.
 _SETGROUPS = {"x86_64": 116, "aarch64": 159}.get(platform.machine())
@@ -75,6 +75,7 @@ def become(account: Account) -> None:
     os.setresuid(account.uid, account.uid, account.uid)
     _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION, 0)), (_Sets * 2)()))
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))  # whatever fs.suid_dumpable says
 
 
 def is_kept_from_its_user() -> bool:

@@ -191,4 +191,6 @@ def _expected(reply: Reply, waiting: Collection[int]) -> Reply:
 
 def _has_ended(life: Descriptor, seconds: float) -> bool:
     """Wait until a process has ended, pidfd_open(2)."""
-    return bool(select.select([life.fd], [], [], seconds)[0])
+    poll = select.poll()
+    poll.register(life.fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

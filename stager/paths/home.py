@@ -13,7 +13,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from stager.errors import UserFolderMissing
+from stager.errors import DestinationNotWritable, UserFolderMissing
 from stager.paths.descriptor import Descriptor
 from stager.paths.directory import open_area
 from stager.paths.location import user_folder
@@ -53,6 +53,8 @@ def make_home(area: Path, username: str, *, uid: int, gid: int, mode: int) -> De
     ------
     UserFolderMissing
         There is none, and the storage does not let this account make one and give it away.
+    DestinationNotWritable
+        It is another account's, neither the user's nor root's.
     OSError
         As open(2) and mkdir(2).
     """
@@ -62,11 +64,15 @@ def make_home(area: Path, username: str, *, uid: int, gid: int, mode: int) -> De
             with suppress(FileExistsError):
                 _make(root.fd, folder.name)
             _finish(root.fd, folder.name, uid=uid, gid=gid, mode=mode)
-            return Descriptor(os.open(folder.name, _FOLDER, dir_fd=root.fd))
+            opened = Descriptor(os.open(folder.name, _FOLDER, dir_fd=root.fd))
         except OSError as error:
             if error.errno in _REFUSED:
                 raise UserFolderMissing(str(folder), os.strerror(error.errno)) from error
             raise
+    owner = os.fstat(opened.fd).st_uid
+    if uid >= 0 and owner not in (uid, 0):  # whoever may write to the area could have made it first
+        raise DestinationNotWritable(str(folder), f"the user's folder belongs to another account (uid {owner})")
+    return opened
 
 
 def _make(area: int, name: str) -> None:
@@ -88,7 +94,8 @@ def _finish(area: int, name: str, *, uid: int, gid: int, mode: int) -> None:
     if not stat.S_ISDIR(status.st_mode) or not is_unfinished or status.st_uid not in (os.geteuid(), uid):
         return
     with Descriptor(os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=area)) as made:
-        if os.listdir(made.fd):  # noqa: PTH208 - a descriptor has no path
+        is_another = not os.path.samestat(os.fstat(made.fd), status)
+        if is_another or os.listdir(made.fd):  # noqa: PTH208 - a descriptor has no path
             return
         try:
             os.fchown(made.fd, uid, gid)
