@@ -21,11 +21,9 @@ from stager.errors import (
     OverlappingPaths,
     SourceChanged,
     SourceMismatch,
-    SourceUnreadable,
     SymlinkLeadsOut,
     UnsupportedFileType,
 )
-from stager.privileges import Ids, become
 from tests.engine.conftest import Areas
 
 if TYPE_CHECKING:
@@ -218,22 +216,19 @@ def test_a_sweep_leaves_what_a_living_owner_works_on_and_removes_what_a_dead_one
     assert areas.leftovers() == []
 
 
-def as_nobody(work: Callable[[], object]) -> str:
-    """Return what a process with few rights is told of why a source cannot be read."""
-    reader, writer = os.pipe()
-    if (child := os.fork()) == 0:
-        if os.geteuid() == 0:
-            become(Ids(65534, 65534, ()))
-        try:
-            work()
-        except SourceUnreadable as error:
-            os.write(writer, error.message.encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    os.waitpid(child, 0)
-    with os.fdopen(reader) as said:
-        return said.read()
+STAGED_BY_NOBODY = """
+import os, sys
+from pathlib import Path
+from stager.errors import SourceUnreadable
+from stager.privileges import Ids, become
+from tests.engine.conftest import Areas
+if os.geteuid() == 0:
+    become(Ids(65534, 65534, ()))
+try:
+    Areas(Path(sys.argv[1]), Path(sys.argv[2])).stage(sys.argv[3], "delivered")
+except SourceUnreadable as error:
+    print(error.message, end="")
+"""
 
 
 @pytest.mark.parametrize(("source", "closed"), [("a", "a"), ("t", "t/b"), ("t", "t/sub")])
@@ -248,6 +243,7 @@ def test_a_source_that_may_not_be_read_is_told_by_name_and_nothing_is_delivered(
         top.chmod(0o755)
         made.destination.chmod(0o777)
         (made.source / closed).chmod(0)
-        told = as_nobody(lambda: made.stage(source, "delivered"))
-        assert told == f"Source cannot be read: {made.source}/{closed}: Permission denied (EACCES)"
+        command = [sys.executable, "-c", STAGED_BY_NOBODY, str(made.source), str(made.destination), source]
+        told = subprocess.run(command, env={"PYTHONPATH": CHECKOUT}, capture_output=True, text=True, check=True)
+        assert told.stdout == f"Source cannot be read: {made.source}/{closed}: Permission denied (EACCES)"
         assert made.leftovers() == []

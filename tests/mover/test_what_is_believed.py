@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -25,12 +25,9 @@ class Liar:
 
     def __init__(self) -> None:
         ours, self.end = socket.socketpair()
-        self.pid = os.fork()
-        if not self.pid:
-            signal.pause()
-            os._exit(0)
+        self.process = subprocess.Popen(["sleep", "infinity"])
         channel = Channel(ours, patience=600)
-        life = Descriptor(os.pidfd_open(self.pid))
+        life = Descriptor(os.pidfd_open(self.process.pid))
         self.mover = Mover(name="alice", channel=channel, life=life, silence=600, answers=Answers(channel, link_opened))
 
     def says(self, *messages: Any, raw: bytes = b"") -> list[tuple[int, Done | StagingError]]:
@@ -49,7 +46,7 @@ def liar() -> Iterator[Liar]:
     yield made
     made.mover.close()
     made.end.close()
-    os.waitpid(made.pid, 0)
+    made.process.wait()
 
 
 DONE = {"says": "done", "id": 1}
