@@ -7,6 +7,7 @@ nobody holds the other end of its socket any more, and ends its movers with it.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -59,6 +60,7 @@ def keep_starter() -> None:
     global _kept  # noqa: PLW0603 - one for the process, as its descriptors are
     if _kept is None:
         _kept = Starter()
+        atexit.register(_kept.close)
 
 
 def born() -> socket.socket:
