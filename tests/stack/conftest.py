@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterator
@@ -139,10 +140,18 @@ class OnlyPrefect(httpx.Auth):
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def open_folder() -> Iterator[Path]:
+    """A folder that every account may enter, for areas: pytest's are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="stack-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def stack(open_folder: Path) -> Iterator[Stack]:
     """The running stack of the session."""
-    folder = tmp_path_factory.mktemp("stack")
-    folder.chmod(0o755)
+    folder = open_folder
     log = folder / "console.log"
     launcher, port, prefect_port = launch(folder, log)
     # No connection is kept: a server may close it just when it is used again.
