@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.attacks import ATTACKS
+from tests.attacks.paths import ATTACKS
 
 if TYPE_CHECKING:
     from conftest import Stack

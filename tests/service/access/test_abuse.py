@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.attacks import ATTACKS
+from tests.attacks.paths import ATTACKS
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
