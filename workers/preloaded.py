@@ -6,7 +6,6 @@ All share one starter of movers.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import io
 import logging
@@ -59,6 +58,4 @@ _rehearse()
 readiness = Readiness()
 keep_starter()  # of the movers of all runs
 gc.collect()
-with suppress(AttributeError):  # another C library than glibc
-    ctypes.CDLL(None).malloc_trim(0)  # what imports needed meanwhile goes back, malloc_trim(3)
 gc.freeze()  # what is here now stays shared with the children; gc.freeze, Python's manual

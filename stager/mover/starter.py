@@ -18,11 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-# Pydantic looks for plugins in every package's metadata otherwise: none of ours has any, and it costs memory.
-_START = (
-    "import os, sys; os.environ['PYDANTIC_DISABLE_PLUGINS'] = '__all__'; sys.path.insert(0, sys.argv[1]); "
-    "from stager.mover import starter; starter.main(int(sys.argv[2]))"
-)
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from stager.mover import starter; starter.main(int(sys.argv[2]))"
 # How long movers have to discard what they were at when the service is gone, in seconds.
 GRACE = 10
 
