@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from stager import engine
-from stager.models import ManifestEntry
 from stager.paths import locate
+from stager.terms import ManifestEntry
 
 Copy = Callable[[Path, Path], object]
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from blocks.storage_area import StorageAreaBlock
-from stager.models import Frozen, OnConflict, StagingItem, StagingRequest
+from stager.models import Frozen, StagingItem, StagingRequest
+from stager.terms import OnConflict
 
 
 def _always_a_block(schema: dict[str, Any]) -> None:

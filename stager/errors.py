@@ -52,8 +52,10 @@ from __future__ import annotations
 
 import errno
 import os
-from datetime import datetime
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 # You: who asked for it. Nobody: it passes by itself, or is over.
 MendedBy = Literal["you", "operator", "nobody"]

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from stager.errors import readable
+from stager.terms import OnConflict
 
 MAX_PATH_BYTES = 4096
 MAX_LIFETIME = 10 * 365 * 86_400
@@ -109,14 +110,6 @@ class Status(StrEnum):
         return self not in (Status.SUBMITTED, Status.STARTED)
 
 
-class OnConflict(StrEnum):
-    """What to do where something is at the destination already."""
-
-    FAIL = "fail"
-    SKIP_IDENTICAL = "skip_identical"
-    REPLACE = "replace"
-
-
 class StorageArea(Frozen):
     """A folder of a mounted storage that data are staged from, and to where it says so."""
 
@@ -181,11 +174,3 @@ class StagingRequest(StagingTerms):
                 raise ValueError(message)
             seen.add(place)
         return self
-
-
-class ManifestEntry(Frozen):
-    """One file of a staged product."""
-
-    path: PathText = Field(description="Path relative to the product.")
-    size_bytes: int
-    checksum: str = Field(description="Adler-32, eight lower-case hexadecimal digits.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Protocol
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 3, 4, 38
 _CAPABILITY_VERSION = 0x20080522  # the third, since Linux 2.6.26
 # The C library's setgroups changes all threads; the system call changes one.
-_SETGROUPS = {"x86_64": 116, "aarch64": 159}.get(platform.machine())
+_SETGROUPS = {"x86_64": 116, "aarch64": 159}.get(os.uname().machine)
 _CAP_FOWNER = 3  # linux/capability.h
 _ASK = 2**32 - 1  # no ID: setfsuid(2) changes nothing, and says what is
 
@@ -127,7 +126,7 @@ def linking_as(account: Account) -> Iterator[None]:
 
 def _set_groups(groups: Collection[int]) -> None:
     if _SETGROUPS is None:
-        raise OSError(errno.ENOSYS, f"setgroups of {platform.machine()} is not known by its number")
+        raise OSError(errno.ENOSYS, f"setgroups of {os.uname().machine} is not known by its number")
     _check(_libc.syscall(_SETGROUPS, len(groups), (ctypes.c_uint32 * len(groups))(*groups)))
 
 

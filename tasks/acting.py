@@ -12,7 +12,8 @@ from pathlib import Path
 from stager.errors import destination_error
 from stager.identity import Identity
 from stager.models import StorageArea
-from stager.mover import Mover, start_mover
+from stager.mover.handle import Mover
+from stager.mover.start import start_mover
 from stager.paths import Descriptor, make_home, user_folder
 from stager.settings import get_settings
 

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from stager.errors import Cancelled, StagingError
 from stager.methods import StagingMethod
-from stager.mover import Mover
+from stager.mover.handle import Mover
 from stager.records import note_progress, note_waits, save_files, wait_for
 from tasks.acting import Acting
 from tasks.entry import Entry

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 
 from stager.errors import StagingError
-from stager.models import ManifestEntry
-from stager.mover import Done, Watch
+from stager.mover.answers import Watch
+from stager.mover.replies import Done
 from stager.records import manifest_of, manifest_writer
 from stager.records.manifests import ManifestWriter
+from stager.terms import ManifestEntry
 from tasks.entry import Entry
 from tasks.writer import Writer
 

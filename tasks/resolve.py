@@ -13,7 +13,7 @@ from stager.engine import Expected, Modes
 from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
-from stager.models import OnConflict, Status
+from stager.models import Status
 from stager.paths import Location, user_folder
 from stager.records import (
     Database,
@@ -25,6 +25,7 @@ from stager.records import (
     save_files,
 )
 from stager.settings import get_settings
+from stager.terms import OnConflict
 from tasks.acting import Acting
 from tasks.entry import Entry
 from tasks.stop import Stop

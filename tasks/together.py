@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stager.mover import Done, Mover, Watch
+from stager.mover.answers import Watch
+from stager.mover.handle import Mover
+from stager.mover.replies import Done
 from tasks.entry import Entry
 
 # Items that go through the steps together: each may hold two descriptors.

@@ -18,7 +18,7 @@ from sqlalchemy.orm import configure_mappers
 
 from blocks.areas import adopt_areas
 from stager.errors import DatabaseUnavailable
-from stager.mover import keep_starter
+from stager.mover.starter import keep_starter
 from stager.records import rehearse
 from tasks.database import records_database
 from workers.installed import FLOWS, flows_of
@@ -29,6 +29,7 @@ __all__ = ["adopt_areas", "readiness"]
 # What a run would import while it is under way.
 LATE = (
     "anyio._backends._asyncio",
+    "encodings.idna",
     "graphviz",
     "prefect.concurrency.services",
     "prefect.task_engine",

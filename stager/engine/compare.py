@@ -17,8 +17,8 @@ from stager.engine.overlap import refuse_overlap
 from stager.engine.source import READ, Source, inode, kind_in_words, opened
 from stager.engine.survey import Survey, survey_opened
 from stager.errors import SourceChanged
-from stager.models import ManifestEntry
 from stager.paths import Descriptor, Location, Symlinks, open_location
+from stager.terms import ManifestEntry
 
 
 class Likeness(Enum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -95,7 +94,7 @@ def _open(staged: Staged) -> None:
 
 
 def _lock(staged: Staged) -> bool:
-    staged.name = RESERVED_PREFIX + secrets.token_hex(8).encode()
+    staged.name = RESERVED_PREFIX + os.urandom(8).hex().encode()
     name = staged.name + LOCK_SUFFIX
     staged.lock = Descriptor(os.open(name, _CREATE_LOCK, 0o600, dir_fd=staged.parent.fd))
     return take_lock(staged.lock.fd) is not False and is_still(staged.parent.fd, name, staged.lock.fd)

@@ -17,10 +17,10 @@ from stager.engine.survey import Survey, survey_opened
 from stager.engine.tree import TreeCopy
 from stager.engine.walk import Folder
 from stager.errors import NoSpace, SourceChanged, SourceNotFound
-from stager.models import ManifestEntry
 from stager.paths import Descriptor, Location
 from stager.slices.copying import CREATE, Terms, Unread, Unwritten
 from stager.slices.crew import Crew, hands
+from stager.terms import ManifestEntry
 
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 _AS_IT_IS = Terms(_PRIVATE_FILE, is_cloned=False, is_summed=True)

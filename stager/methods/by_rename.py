@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 from stager import engine
 from stager.methods.method import Item
-from stager.models import OnConflict
 from stager.paths import Location
+from stager.terms import OnConflict
 
 
 class PublishedByRename:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 from stager.engine import Control, Expected, Modes, Published, Staged, Survey
-from stager.models import ManifestEntry, OnConflict
 from stager.paths import Location
+from stager.terms import ManifestEntry, OnConflict
 
 
 @dataclass(frozen=True, kw_only=True)

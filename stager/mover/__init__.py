@@ -8,12 +8,6 @@ was forked, before it had a thread, from a process that never had any
 (``starter``), became its user for good, and imports nothing late. Whoever
 stops, kills or traces it harms nobody else: the other side waits with a limit
 and holds no lock meanwhile.
+
+This file imports nothing: a mover has no use for what only the service needs, pydantic above all.
 """
-
-from stager.mover.answers import Watch
-from stager.mover.handle import Mover
-from stager.mover.replies import Done
-from stager.mover.start import start_mover
-from stager.mover.starter import keep_starter
-
-__all__ = ["Done", "Mover", "Watch", "keep_starter", "start_mover"]

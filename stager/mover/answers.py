@@ -13,12 +13,12 @@ from typing import Any
 from stager.engine import Link
 from stager.errors import StagingError
 from stager.methods import Item
-from stager.models import ManifestEntry
 from stager.mover.channel import Channel
 from stager.mover.dialogue import FILES_IN_A_MESSAGE
 from stager.mover.lending import Lending
 from stager.mover.replies import Asks
 from stager.paths import Descriptor
+from stager.terms import ManifestEntry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +109,9 @@ class Answers:
                 return self._lending.returned(asks.id, asks.folder)
 
     @staticmethod
-    def _more_known(one: Watched) -> list[tuple[str, int, str]]:
+    def _more_known(one: Watched) -> list[ManifestEntry]:
         one.known = one.known or iter(one.watch.known())
-        return [(file.path, file.size_bytes, file.checksum) for file in islice(one.known, FILES_IN_A_MESSAGE)]
+        return list(islice(one.known, FILES_IN_A_MESSAGE))
 
     def _link(self, asks: Asks) -> None:
         source, folder = self._channel.descriptors(2)

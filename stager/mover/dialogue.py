@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from itertools import starmap
 from typing import Any
 
 from stager.engine import Control
 from stager.errors import Cancelled
-from stager.models import ManifestEntry
 from stager.mover.channel import Channel, Gone
+from stager.terms import ManifestEntry
 
 # Files of a product that one message tells of.
 FILES_IN_A_MESSAGE = 512
@@ -30,7 +31,7 @@ class Dialogue(threading.Event):
         self._channel = channel
         self._id = item_id
         self._stopped = stopped
-        self._files: list[tuple[str, int, str]] = []
+        self._files: list[ManifestEntry] = []
 
     def is_set(self) -> bool:
         """Return whether the service wants the item left."""
@@ -49,7 +50,7 @@ class Dialogue(threading.Event):
 
     def on_file(self, file: ManifestEntry) -> None:
         """Tell of a file."""
-        self._files.append((file.path, file.size_bytes, file.checksum))
+        self._files.append(file)
         if len(self._files) >= FILES_IN_A_MESSAGE:
             self.finish()
 
@@ -66,7 +67,7 @@ class Dialogue(threading.Event):
     def known(self) -> Iterator[ManifestEntry]:
         """Yield the checksums that an earlier delivery of the very same source has on record."""
         while files := self._ask("known"):
-            yield from (ManifestEntry(path=path, size_bytes=size, checksum=checksum) for path, size, checksum in files)
+            yield from starmap(ManifestEntry, files)
 
     def link(self, source: int, folder: int, name: bytes) -> None:
         """Let the service give an open file a name in an open folder; raises OSError as linkat(2)."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from stager.engine import Expected, Modes
 from stager.methods import Item, LastCopy
-from stager.models import OnConflict
 from stager.paths import Descriptor, Lender, Lent, Location
+from stager.terms import OnConflict
 
 # The number of the folder that an item's source is in, where it is lent.
 SOURCE = 0

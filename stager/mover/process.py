@@ -22,7 +22,6 @@ from stager.mover.batch import STEPS, Batch
 from stager.mover.channel import Channel, Gone, Message
 from stager.mover.dialogue import Dialogue
 from stager.mover.items import place, understood
-from stager.mover.replies import failure
 from stager.paths import Descriptor
 from stager.privileges import Ids, become
 
@@ -54,7 +53,7 @@ def _introduced(channel: Channel) -> Worker | None:
             if hello["account"] is not None:
                 become(Ids(*hello["account"]))
         except OSError as error:
-            channel.send(failure(0, MoverNotStarted(hello["name"], error.strerror or str(error))))
+            channel.send(_failure(0, MoverNotStarted(hello["name"], error.strerror or str(error))))
             return None
         os.umask(0)  # each mode is given as it is to be
         channel.send({"says": "done", "id": 0}, [life.fd])
@@ -141,7 +140,7 @@ class Worker:
         except StagingError as raised:
             error = raised
         for item_id in item_ids:
-            self._channel.post(failure(item_id, error) if error else {"says": "done", "id": item_id})
+            self._channel.post(_failure(item_id, error) if error else {"says": "done", "id": item_id})
 
     def _step(self, step: str, item_id: int) -> None:
         self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stopped)
@@ -158,11 +157,11 @@ class Worker:
         try:
             done = work()
         except StagingError as error:
-            self._channel.post(failure(item_id, error))
+            self._channel.post(_failure(item_id, error))
         except Gone:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's alone
-            self._channel.post(failure(item_id, UnforeseenError(error), traceback.format_exc()))
+            self._channel.post(_failure(item_id, UnforeseenError(error), traceback.format_exc()))
         else:
             self._channel.post({"says": "done", "id": item_id, **done})
 
@@ -196,3 +195,7 @@ class Worker:
     def returned(self, folder: int) -> None:
         """Give a folder back."""
         self._item.returned(folder)
+
+
+def _failure(item_id: int, error: StagingError, trace: str = "") -> dict[str, Any]:
+    return {"says": "failed", "id": item_id, "type": type(error).__name__, "message": error.message, "trace": trace}

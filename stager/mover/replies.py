@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from stager import errors
 from stager.engine import Published, Survey
 from stager.errors import StagingError, UnforeseenError, readable
-from stager.models import MAX_SIZE_BYTES, Frozen, ManifestEntry
+from stager.models import MAX_SIZE_BYTES, Frozen, PathText
 from stager.mover.channel import NO_MESSAGE, Gone, Message
+from stager.terms import ManifestEntry
 
 # As many characters of an error as a record keeps.
 LONGEST_ERROR = 8000
@@ -33,11 +34,11 @@ class Files(Frozen):
 
     says: Literal["files"]
     id: int
-    files: list[tuple[str, Count, Digest]]
+    files: list[tuple[PathText, Count, Digest]]
 
     def entries(self) -> list[ManifestEntry]:
         """Return them as a manifest has them."""
-        return [ManifestEntry(path=path, size_bytes=size, checksum=checksum) for path, size, checksum in self.files]
+        return [ManifestEntry(*file) for file in self.files]
 
 
 class Asks(Frozen):
@@ -142,8 +143,3 @@ def reply_of(message: Message) -> Reply:
         return _reply.validate_python(message)
     except (ValidationError, UnicodeError) as error:
         raise Gone(NO_MESSAGE) from error
-
-
-def failure(item_id: int, error: StagingError, trace: str = "") -> dict[str, Any]:
-    """Return the message for an item that has failed."""
-    return {"says": "failed", "id": item_id, "type": type(error).__name__, "message": error.message, "trace": trace}

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from stager.mover import starter; starter.main(int(sys.argv[2]))"
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from stager.mover.starter import main; main(int(sys.argv[2]))"
 # How long movers have to discard what they were at when the service is gone, in seconds.
 GRACE = 10
 

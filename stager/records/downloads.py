@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import Cancelled, StagingError
-from stager.models import OnConflict, Status
+from stager.models import Status
 from stager.records.columns import path_bytes
 from stager.records.database import Database, now
 from stager.records.drafts import new_id
 from stager.records.files import chunks
 from stager.records.tables import EVENT, FILE, OPEN, REQUEST, StagedFile, StagingRequestRow
+from stager.terms import OnConflict
 
 DIRECT_DOWNLOAD = "direct_download"
 # Not an area that exists: what is downloaded is no delivery of ours.

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import DatabaseUnavailable, LeaseLost
-from stager.models import ManifestEntry, Status
+from stager.models import Status
 from stager.records.database import Database
 from stager.records.leases import lease_in
 from stager.records.tables import ManifestPart, StagedFile
+from stager.terms import ManifestEntry
 
 # Entries in a part: some 100 KiB compressed, some MiB while it is read.
 PART = 4096
@@ -33,7 +34,7 @@ class ManifestWriter:
 
     def __call__(self, entry: ManifestEntry) -> None:
         """Add an entry."""
-        self._lines.append(json.dumps([entry.path, entry.size_bytes, entry.checksum]))
+        self._lines.append(json.dumps(entry))
         if len(self._lines) >= PART:
             self.flush()
 
@@ -130,5 +131,4 @@ def manifest_part(database: Database, file_id: int, part: int) -> list[ManifestE
     """Return some thousand entries of a directory's manifest, by part; none behind the last."""
     row = database.read(lambda session: session.get(ManifestPart, (file_id, part)))
     lines = zlib.decompress(row.entries).splitlines() if row else ()
-    entries = (json.loads(line) for line in lines)
-    return [ManifestEntry(path=path, size_bytes=size, checksum=checksum) for path, size, checksum in entries]
+    return [ManifestEntry(*json.loads(line)) for line in lines]

@@ -8,9 +8,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stager.models import OnConflict, PathText, Status
+from stager.models import PathText, Status
 from stager.records import Event, StagedFile, StagingRequestRow
 from stager.settings import Settings
+from stager.terms import OnConflict
 
 
 class View(BaseModel):

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from stager import engine
-from stager.models import ManifestEntry
 from stager.paths import Location, locate
+from stager.terms import ManifestEntry
 
 MINE = engine.Modes()
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stager.models import ManifestEntry, Status
+from stager.models import Status
 from stager.records import manifest_of
+from stager.terms import ManifestEntry
 from tests.flows.conftest import STEPS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stager.models import ManifestEntry, OnConflict, Status
+from stager.models import Status
 from stager.paths import locate
 from stager.records import (
     acquire_leases,
@@ -22,6 +22,7 @@ from stager.records import (
     manifest_writer,
     told_by,
 )
+from stager.terms import ManifestEntry, OnConflict
 
 if TYPE_CHECKING:
     from conftest import Site

@@ -30,10 +30,13 @@ from stager.errors import (
     StagingError,
 )
 from stager.methods import METHODS, Item, LastCopy
-from stager.models import ManifestEntry, OnConflict
-from stager.mover import Done, Mover, Watch, start_mover
+from stager.mover.answers import Watch
+from stager.mover.handle import Mover
+from stager.mover.replies import Done
+from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
+from stager.terms import ManifestEntry, OnConflict
 
 CONTENT = b"SIMPLE  =                    T" * 1000
 IS_ROOT = os.geteuid() == 0

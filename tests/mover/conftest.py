@@ -15,10 +15,13 @@ import pytest
 from stager.engine import Expected, Modes
 from stager.errors import StagingError
 from stager.methods import Item
-from stager.models import OnConflict
-from stager.mover import Done, Mover, Watch, start_mover
+from stager.mover.answers import Watch
+from stager.mover.handle import Mover
+from stager.mover.replies import Done
+from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
+from stager.terms import OnConflict
 
 ALICE = Ids(70_001, 70_010, (70_010,))
 STEPS = ("check source", "check duplicate", "transfer", "set read-only", "flush", "publish")

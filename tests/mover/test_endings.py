@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager.errors import MoverLost
-from stager.mover import Done
+from stager.mover.replies import Done
 from stager.paths import locate
 
 if TYPE_CHECKING:

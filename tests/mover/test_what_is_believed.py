@@ -14,9 +14,10 @@ import pytest
 
 from stager.engine import link_opened
 from stager.errors import DestinationDiffers, MoverLost, StagingError, UnforeseenError
-from stager.mover import Done, Mover, Watch
-from stager.mover.answers import Answers
+from stager.mover.answers import Answers, Watch
 from stager.mover.channel import Channel
+from stager.mover.handle import Mover
+from stager.mover.replies import Done
 from stager.paths import Descriptor
 
 

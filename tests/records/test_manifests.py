@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stager.errors import LeaseLost
-from stager.models import ManifestEntry, StagingItem, StagingRequest
+from stager.models import StagingItem, StagingRequest
 from stager.records import (
     Database,
     StagedFile,
@@ -18,6 +18,7 @@ from stager.records import (
     manifest_of,
     manifest_writer,
 )
+from stager.terms import ManifestEntry
 
 
 @pytest.fixture

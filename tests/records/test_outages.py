@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from stager.errors import DatabaseUnavailable
-from stager.models import ManifestEntry, StagingItem, StagingRequest, Status
+from stager.models import StagingItem, StagingRequest, Status
 from stager.records import (
     Database,
     acquire_leases,
@@ -37,6 +37,7 @@ from stager.records import (
     start_requests,
 )
 from stager.records.schema import migrate
+from stager.terms import ManifestEntry
 
 ENTRIES = [ManifestEntry(path=str(number), size_bytes=number, checksum=f"{number:08x}") for number in range(5000)]
 T = TypeVar("T")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager.models import ManifestEntry, Status
+from stager.models import Status
 from stager.records import files_of, manifest_writer
+from stager.terms import ManifestEntry
 
 if TYPE_CHECKING:
     from conftest import ServedDoor
