@@ -16,21 +16,23 @@ INTRODUCTION = f"""# What was tried
 The tests in `tests/attacks/` attack a whole site: root's service with authentication on, an OpenID provider, Prefect and a worker. Alice and Bob are two
 accounts that share a group; Alice has a shell and a token of her own. Each trick of a table is tried by each call of it, and `held` says that it gave her
 nothing: no byte, no name and no size of what is not hers, and nothing outside her folder was changed. What answers at once is tried while the areas are
-{", ".join(AREAS)}; what is staged is really run, from open areas, by {", ".join(METHODS)}. A dash: the call cannot say that.
+{", ".join(AREAS)}; what is staged is really run, from open areas, by {", ".join(METHODS)} (`stage_data`: by local_copy). A dash: the call cannot say that.
 
 A call of the API that takes a path, an area, a name or an id, and is in no table, fails
 `test_every_call_that_names_something_is_tried`. The page is written by `python -m tests.attacks.table`; a test compares it.
 """  # noqa: E501 - a page's lines are as long as its tables
 RACES = """## While folders are exchanged
 
-A process of Alice's exchanges a folder of hers for links to Bob's and root's folders, thousands of times a second, meanwhile:
+A process of Alice's exchanges a folder of hers for links to Bob's folders, as fast as it can, meanwhile:
 
 | what is done | held by |
 |---|---|
 | each call that reads, above | `test_a_folder_that_is_exchanged_while_it_is_read_gives_nothing_of_another` |
 | stagings from that folder, by each method | `test_a_source_that_is_exchanged_while_it_is_staged_gives_nothing_of_another` |
+| stagings to that folder, by each method, with `replace` | `test_a_folder_that_is_exchanged_while_it_is_written_to_changes_nothing_of_another` |
+| the sweep of that folder | `test_a_folder_that_is_exchanged_while_it_is_swept_loses_nothing_of_another` |
 
-`ATTACK_ROUNDS=50` makes them last for minutes instead of seconds.
+`ATTACK_ROUNDS` says how often each is done: 2 where it is not set.
 """  # noqa: E501 - likewise
 
 

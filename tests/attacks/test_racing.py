@@ -13,16 +13,19 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stager.paths import RESERVED_PREFIX
 from tests.attacks.doors import READING_DOORS
 from tests.attacks.site import METHODS, Answer, Site
 from tests.attacks.test_staging import AS_ALICE
 from tests.attacks.tricks import Place
-from tests.attacks.world import MARK, SHARED, TOLD, file, folder
+from tests.attacks.world import MARK, SHARED, TOLD, UIDS, file, folder
 
 # How often all of it is done again; CI does it a few times, who has an evening sets more.
 ROUNDS = int(os.environ.get("ATTACK_ROUNDS", "2"))
 CALLS = 15 * ROUNDS
 ITEMS = 12
+# A folder of Bob's in which his modes let her write: what is in it is not hers all the same.
+TEAM = "../bob/team"
 # As fast as it can: a folder of hers, a link to Bob's, a folder again, a link to root's, ...
 RACER = """
 import itertools, os, sys
@@ -128,3 +131,32 @@ def test_a_source_that_is_exchanged_while_it_is_staged_gives_nothing_of_another(
     got = [path for path in (site.world.alice / "raced").glob("**/*") if path.is_file() and not path.is_symlink()]
     assert [path for path in got if path.read_bytes() != SHARED] == []
     assert raced.exists()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_folder_that_is_exchanged_while_it_is_written_to_changes_nothing_of_another(
+    site: Site, raced: Path, method: str
+) -> None:
+    items = [{"source": "a.fits", "destination": f"race/{name}"} for name in ("private", "group", "new", "team/new")]
+    body = {"method": method, "items": items, "on_conflict": "replace"}
+    with racing(site.world.alice, "race", TEAM, "../../storage/bobs-folder"):
+        for _ in range(2 * ROUNDS):
+            asked = site.call("alice", "POST", "/requests", json=body).raise_for_status().json()
+            site.ended(asked["request_id"])
+    _put_back(raced)
+
+    assert raced.lstat().st_uid == UIDS["alice"]
+    shutil.rmtree(raced)  # with what was delivered to it
+
+
+def test_a_folder_that_is_exchanged_while_it_is_swept_loses_nothing_of_another(site: Site, raced: Path) -> None:
+    assert site.staged(source="missing", destination="race/failed")["status"] == "failed"
+    left = raced / f"{os.fsdecode(RESERVED_PREFIX)}left"
+    with racing(site.world.alice, "race", TEAM, "../../storage/bobs-folder"):
+        for _ in range(2 * ROUNDS):
+            site.swept()
+    _put_back(raced)
+    file(left, "alice", 0o600)
+
+    assert site.swept() == "1 leftovers removed"
+    assert not left.exists()

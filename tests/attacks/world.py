@@ -7,6 +7,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from stager.paths import RESERVED_PREFIX
+
 UIDS = {"root": 0, "alice": 70_001, "bob": 70_002}
 OWN_GROUPS = {"root": 0, "alice": 70_021, "bob": 70_022}
 COMMON = 70_011
@@ -127,6 +129,10 @@ def _of_bob(bob: Path) -> None:
     file(bob / "group", "bob", 0o640, group=COMMON)
     file(bob / TOLD, "bob", 0o644)
     _closed(bob / "closed", "bob")
+    team = folder(bob / "team", "bob", 0o2770, group=COMMON)
+    for name in ("private", "group", os.fsdecode(RESERVED_PREFIX) + "left-by-bob"):
+        file(team / name, "bob", 0o640, group=COMMON)
+    file(team / (os.fsdecode(RESERVED_PREFIX) + "left-by-alice"), "alice", 0o600)
 
 
 def _of_alice(alice: Path, areas: Path) -> None:
