@@ -190,7 +190,8 @@ def evicted(release: Release, pod: str) -> str:
 def larger_release(release: Release) -> Release:
     """The release with its API scaled, the web page's file creator, and an nginx where there is an image of one."""
     # Even an idle API uses more than a hundredth of what it asks for.
-    scaled = {"enabled": "true", "minReplicas": "1", "maxReplicas": "3", "targetCPUUtilizationPercentage": "1"}
+    targets = dict.fromkeys(("targetCPUUtilizationPercentage", "targetMemoryUtilizationPercentage"), "1")
+    scaled = {"enabled": "true", "minReplicas": "1", "maxReplicas": "3", **targets}
     values = {f"autoscaling.{key}": value for key, value in scaled.items()}
     values |= {"storage.source.readOnly": "false", "config.settings.STAGER_CREATE_FILE_BYTES": "1000000"}
     if NGINX_IMAGE:
@@ -200,22 +201,19 @@ def larger_release(release: Release) -> Release:
     return release
 
 
-def test_the_api_is_scaled_by_its_use(larger_release: Release) -> None:
-    is_scaled(larger_release, pods=3)
-
-
-def test_the_api_is_scaled_by_its_memory(larger_release: Release) -> None:
-    targets = "autoscaling.targetCPUUtilizationPercentage=100000,autoscaling.targetMemoryUtilizationPercentage=1"
-    larger_release.install("--reuse-values", "--set", f"{targets},autoscaling.maxReplicas=4")
-    is_scaled(larger_release, pods=4)
-
-
-def is_scaled(release: Release, *, pods: int) -> None:
-    """Wait for the API to have so many pods; without the cluster's metrics it cannot."""
-    if "v1beta1.metrics.k8s.io" not in release.cluster.kubectl("get", "apiservices", "--output", "name"):
+def test_the_api_is_scaled_by_its_use_and_its_memory(larger_release: Release) -> None:
+    if "v1beta1.metrics.k8s.io" not in larger_release.cluster.kubectl("get", "apiservices", "--output", "name"):
         pytest.skip("needs the cluster's metrics (metrics.k8s.io)")
-    status = ("deployment", f"{release.fullname}-api")
-    eventually(lambda: release.cluster.get(*status)["status"].get("readyReplicas") == pods, f"{pods} pods of the API")
+    name = f"{larger_release.fullname}-api"
+
+    def measured() -> set[str]:
+        status = larger_release.cluster.get("horizontalpodautoscaler", name)["status"]
+        return {one["resource"]["name"] for one in status.get("currentMetrics") or () if one.get("resource")}
+
+    eventually(lambda: measured() == {"cpu", "memory"}, "both measures of the API")
+    eventually(
+        lambda: larger_release.cluster.get("deployment", name)["status"].get("readyReplicas") == 3, "3 pods of the API"
+    )
 
 
 def test_the_demos_walk_through_works(larger_release: Release) -> None:
