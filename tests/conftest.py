@@ -43,6 +43,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Show what is the same by any database with one: the records' own tests have both."""
+    twice = [item for item in items if {"any_database", "mariadb"} <= {mark.name for mark in item.iter_markers()}]
+    if twice:
+        config.hook.pytest_deselected(items=twice)
+        items[:] = [item for item in items if item not in set(twice)]
+
+
 class Together(LoadFileScheduling):  # type: ignore[misc]
     """Side by side, a file's tests stay together, and all that share the cluster."""
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from conftest import Site
 
-pytestmark = [pytest.mark.stack, pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")]
+pytestmark = [
+    pytest.mark.any_database,
+    pytest.mark.stack,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else"),
+]
 C, F = Status.COMPLETED, Status.FAILED
 UIDS = {"alice": 70_001, "bob": 70_002}
 GID, GROUP = 70_010, 70_011

@@ -11,6 +11,8 @@ from stager.settings import AUTHENTICATION_IS_OFF
 if TYPE_CHECKING:
     from conftest import ServedDoor
 
+pytestmark = pytest.mark.any_database
+
 STAGE_PATHS = ["/stage_data", "/stage_data/", "/stage-data", "/stage-data/"]
 
 

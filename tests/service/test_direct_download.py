@@ -6,8 +6,12 @@ import os
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from conftest import ServedDoor
+
+pytestmark = pytest.mark.any_database
 
 HUGE = 4 << 30  # more than any socket's buffers hold
 

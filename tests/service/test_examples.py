@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from jsonschema import Draft202012Validator
 
 if TYPE_CHECKING:
     from conftest import ServedDoor
+
+pytestmark = pytest.mark.any_database
 
 
 def of_json(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -20,6 +20,8 @@ from stager.service.logging import hide_secrets, in_words
 if TYPE_CHECKING:
     from conftest import ServedDoor
 
+pytestmark = pytest.mark.any_database
+
 SECRET = "open-sesame-9d2e"
 TAKEN, REFUSED = "call-taken", "call-refused"
 

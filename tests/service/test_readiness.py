@@ -19,6 +19,8 @@ from tests.ports import NO_PREFECT
 if TYPE_CHECKING:
     from conftest import MariaDB, PrefectServer, ServedDoor
 
+pytestmark = pytest.mark.any_database
+
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]
 SLOW = "no answer within 4 s"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

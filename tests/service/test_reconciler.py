@@ -29,7 +29,7 @@ from stager.records.tables import StagingRequestRow
 if TYPE_CHECKING:
     from conftest import Gate, PrefectServer, ServedDoor
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.any_database, pytest.mark.stack]
 
 
 def record(

@@ -99,7 +99,7 @@ class Pool:
     def deploy(self, flow: str, *, queue: str = "default", **said: object) -> str:
         """Return the id of a deployment of one of the sample flows, or of whatever else is said of it."""
         flow_id = self.prefect.ask("POST", "/flows/", name=flow.replace("_", "-"))["id"]
-        ours = {"name": f"{self.name}-{queue}", "entrypoint": f"sample_flows.{flow}", "pull_steps": []}
+        ours = {"name": f"{self.folder.name}-{queue}", "entrypoint": f"sample_flows.{flow}", "pull_steps": []}
         pool = {"work_pool_name": self.name, "work_queue_name": queue}
         return str(self.prefect.ask("POST", "/deployments/", flow_id=flow_id, **pool, **(ours | said))["id"])
 
@@ -227,6 +227,13 @@ def new_pool(server: Prefect, folder: Path) -> Pool:
 def pool(prefect_server: Prefect, tmp_path: Path) -> Pool:
     """A work pool of the test's own."""
     return new_pool(prefect_server, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def worker(prefect_server: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker that serves all runs of this file."""
+    with new_pool(prefect_server, tmp_path_factory.mktemp("worker")).worker() as started:
+        yield started
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from stager.service.body import LARGE_BYTES, MANY_MISTAKES, Values
 if TYPE_CHECKING:
     from conftest import ServedDoor
 
+pytestmark = pytest.mark.any_database
+
 MIB = 1024**2
 REQUEST = {"method": "local_copy", "username": "alice"}
 ITEM = {"source": "a.fits", "destination": "b.fits"}

@@ -17,6 +17,8 @@ from tests.ports import NO_PREFECT
 if TYPE_CHECKING:
     from conftest import Provider, ServedDoor
 
+pytestmark = pytest.mark.any_database
+
 RULES = """
 [[issuers]]
 url = "{issuer}"

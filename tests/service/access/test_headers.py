@@ -19,6 +19,8 @@ from tests.ports import NO_PREFECT
 if TYPE_CHECKING:
     from conftest import ServedDoor
 
+pytestmark = pytest.mark.any_database
+
 # What every page may read of an answer (Fetch, section 3.3.3), or its browser alone looks at.
 PLAIN = {"cache-control", "content-length", "content-type", "last-modified"}
 ABOUT_BROWSERS = {

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from conftest import Shelf
 
+pytestmark = pytest.mark.any_database
+
 FORMATS = ["tar", "zip"]
 ODD_NAMES = ["new\nline", 'quo"te', "naïve €", "a" * 120, "not\udcffutf-8"]
 

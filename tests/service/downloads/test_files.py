@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from conftest import Shelf
 
+pytestmark = pytest.mark.any_database
+
 LARGE = 3 * 1024 * 1024 + 7
 LONG_AGO = 1_700_000_000
 OLDER, SAME, NEWER = (formatdate(LONG_AGO + shift, usegmt=True) for shift in (-10, 0, 10))

@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Shelf
 
+pytestmark = pytest.mark.any_database
+
 MANY = 100_000
 
 

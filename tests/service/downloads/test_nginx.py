@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from conftest import ServedDoor
 
+pytestmark = pytest.mark.any_database
+
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 SHIPPED = Path(__file__).parents[3] / "deployments" / "nginx" / "nginx.conf"
 SECRET = "open-sesame-6f1c"

@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Shelf
 
+pytestmark = pytest.mark.any_database
+
 SECRET = b"nobody may read this"
 ROUTES = ["/files/source/{}", "/files/user/{}?username=alice", "/areas/source/entries?path={}"]
 ATTACKS = [

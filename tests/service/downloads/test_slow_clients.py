@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from conftest import Shelf
 
     from ..conftest import ServedDoor  # noqa: TID252 - two files are called conftest
+
+pytestmark = pytest.mark.any_database
 
 CLIENTS = 1000
 SIZE = 64 * 1024 * 1024

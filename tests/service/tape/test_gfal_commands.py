@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..conftest import ServedDoor  # noqa: TID252 - several files are called conftest
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.any_database, pytest.mark.stack]
 
 DONE: dict[str, Any] = {"status": Status.COMPLETED}
 METADATA = json.dumps({"ska-staging": {"username": "alice"}})
