@@ -1,8 +1,9 @@
 """Where movers come from: a process of the service's account that was started clean and forks them.
 
 It has one thread, no environment, no password, no connection and none of
-Prefect; so have its forks, and a fork takes a millisecond. It ends when
-nobody holds the other end of its socket any more, and ends its movers with it.
+Prefect; so have its forks, and a fork takes a millisecond. It ends a mover
+whose run is gone, and itself, with all movers, when nobody holds the other end
+of its socket any more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from stager.mover.starter import main; main(int(sys.argv[2]))"
+from stager.mover.lives import Lives
+from stager.paths import Descriptor
+
+_START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from stager.mover.starter import main
+main(*map(int, sys.argv[2:]))
+"""
 # How long movers have to discard what they were at when the service is gone, in seconds.
 GRACE = 10
 
@@ -31,11 +40,11 @@ class Starter:
         with theirs:
             theirs.set_inheritable(True)
             root = str(Path(__file__).parents[2])
-            command = [sys.executable, "-I", "-c", _START, root, str(theirs.fileno())]
+            command = [sys.executable, "-I", "-c", _START, root, str(theirs.fileno()), str(GRACE)]
             os.posix_spawn(sys.executable, command, {}, setpgroup=0)
 
     def mover(self) -> socket.socket:
-        """Return a connection to a mover that is just being born.
+        """Return a connection to a mover that is just being born, and ends when this process does.
 
         Raises
         ------
@@ -43,8 +52,8 @@ class Starter:
             The starter is no more.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._end, [b"m"], [theirs.fileno()])
+        with theirs, Descriptor(os.pidfd_open(os.getpid())) as run:
+            socket.send_fds(self._end, [b"m"], [theirs.fileno(), run.fd])
         return ours
 
     def close(self) -> None:
@@ -76,29 +85,34 @@ def born() -> socket.socket:
         return _kept.mover()
 
 
-def main(control: int) -> None:
+def main(control: int, grace: int) -> None:
     """Fork a mover for each connection that comes, until nobody is there to ask for one."""
     from stager.mover.process import serve  # noqa: PLC0415 - the service itself needs none of it
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a mover ended: its socket tells
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever starts us may ignore it: then nobody could be waited for
     _be_quiet()
     gc.collect()
     gc.freeze()  # what is here now stays shared with the movers; gc.freeze, Python's manual
     with socket.socket(fileno=control) as asked:
+        lives = Lives(asked, grace)
         while True:
-            data, descriptors, _, _ = socket.recv_fds(asked, 1, 1)
+            lives.look_after()
+            data, descriptors, _, _ = socket.recv_fds(asked, 1, 2)
             if not data:
                 break
+            run = Descriptor(descriptors[1])
             with socket.socket(fileno=descriptors[0]) as end:
-                if os.fork() == 0:
+                if (pid := os.fork()) == 0:
                     asked.close()
+                    run.close()
+                    lives.forget()
                     _be_a_mover(serve, end)
-    _wait_for_movers()
+                lives.add(pid, run)
+    _wait_for_movers(grace)
 
 
 def _be_a_mover(serve: Callable[[socket.socket], None], end: socket.socket) -> None:
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         serve(end)
     finally:
         os._exit(0)
@@ -112,11 +126,12 @@ def _be_quiet() -> None:
     os.close(nowhere)
 
 
-def _wait_for_movers() -> None:
+def _wait_for_movers(grace: int) -> None:
     def end_them(_: int, __: FrameType | None) -> None:
         os.killpg(0, signal.SIGKILL)
 
     signal.signal(signal.SIGALRM, end_them)
-    signal.alarm(GRACE)
+    signal.alarm(grace)
     with suppress(ChildProcessError):
-        os.wait()  # with SIGCHLD ignored, it returns when all are gone: wait(2), NOTES
+        while True:
+            os.wait()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from stager.errors import MoverLost
 from stager.mover.replies import Done
-from stager.paths import locate
+from stager.paths import Descriptor, locate
 
 if TYPE_CHECKING:
     from tests.mover.conftest import Closed
@@ -43,3 +48,17 @@ def test_more_folders_than_one_message_can_name_are_swept(closed: Closed) -> Non
     swept = closed.mover.sweep("local_copy", [*many, own])
     assert len(swept) == len(many) + 1
     assert swept[-1] == 1
+
+
+def test_a_mover_that_was_stopped_ends_when_its_run_is_killed_while_the_worker_goes_on() -> None:
+    command = [sys.executable, "-m", "tests.mover.killed_run"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        with suppress(ProcessLookupError), Descriptor(os.pidfd_open(int(worker.stdout.readline()))) as mover:
+            poll = select.poll()
+            poll.register(mover.fd, select.POLLIN)
+            poll.poll()
+        assert worker.poll() is None
+        worker.stdin.close()

@@ -45,6 +45,7 @@ class Liar:
 def liar() -> Iterator[Liar]:
     made = Liar()
     yield made
+    made.process.kill()
     made.mover.close()
     made.end.close()
     made.process.wait()
