@@ -40,29 +40,46 @@ class Batch:
     entries: list[Entry]
     writer: Writer
     acting: Acting
-    _mover: Mover = field(init=False)
+    _mover: Mover | None = None
     _held: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> None:
         with ExitStack() as stack:
             self.entries = stack.enter_context(self.writer.of(self.entries))
-            self._mover = self.acting.mover()
-            stack.callback(self._mover.end)
-            # What cannot be swept, the transfer tells of, of its item alone.
-            self._mover.sweep(self.method.name, list({entry.item.destination.parent for entry in self.entries}))
-            self._mover.begin(self.method.name, {entry.file.id: entry.item for entry in self.entries})
+            stack.callback(self._end)
+            try:
+                self._begin()
+            except StagingError as error:  # without a mover these items end; the next batch may have another
+                self._fail(error)
             self._held = stack.pop_all()
+
+    def _begin(self) -> None:
+        """Have a mover that knows the items and has swept where they go."""
+        self._mover = mover = self.acting.mover()
+        # What cannot be swept, the transfer tells of, of its item alone.
+        mover.sweep(self.method.name, list({entry.item.destination.parent for entry in self.entries}))
+        mover.begin(self.method.name, {entry.file.id: entry.item for entry in self.entries})
+
+    def _end(self) -> None:
+        """Have the mover discard what is not published."""
+        mover, self._mover = self._mover, None
+        if mover is not None:
+            mover.end()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         with self._held:
-            is_ours = isinstance(error, StagingError)
-            for entry in self.pending() if is_ours else ():
-                entry.error = error  # type: ignore[assignment] # is_ours says that it is a StagingError
-            self._mover.end()
+            if isinstance(error, StagingError):
+                self._fail(error)
+            self._end()
             self.save()
-        return is_ours
+        return isinstance(error, StagingError)
+
+    def _fail(self, error: StagingError) -> None:
+        """End what is pending by an error."""
+        for entry in self.pending():
+            entry.error = error
 
     def pending(self) -> list[Entry]:
         """Return the items that are neither done nor failed."""
@@ -107,6 +124,8 @@ class Batch:
                 entry.error = entry.stopped.error
             elif step not in entry.steps_done:
                 todo[entry.file.id] = entry, follow(entry)
+        if not todo or self._mover is None:
+            return
         for item_id, outcome in self._mover.do(step, {one: follows.watch for one, (_, follows) in todo.items()}):
             entry, follows = todo[item_id]
             error = follows.settled(outcome)

@@ -171,7 +171,10 @@ class Record:
         if not few:
             return {}
         every = [entry for entries in found.values() for entry in entries]
-        small = small_among(every, self.acting.mover(), self._method.name)
+        try:
+            small = small_among(every, self.acting.mover(), self._method.name)
+        except StagingError:  # no mover, or none any more: each batch has its own, or its items end
+            return {}
         return {
             request_id: entries for request_id, entries in found.items() if {one.file.id for one in entries} <= small
         }

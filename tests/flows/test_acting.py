@@ -13,7 +13,7 @@ import pytest
 
 from stager.models import Status
 from stager.paths import locate
-from stager.records import acquire_leases, destination_key, get_request, release_leases
+from stager.records import acquire_leases, destination_key, events_of, get_request, release_leases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,15 +56,18 @@ def movers_of() -> list[psutil.Process]:
 
 
 @contextmanager
-def waiting(site: Site) -> Iterator[tuple[list[str], subprocess.Popen[str], psutil.Process]]:
-    """Give two requests, their run, which waits for a destination until the leases are released, and its mover."""
+def waiting(site: Site, *more: str) -> Iterator[tuple[list[str], subprocess.Popen[str], psutil.Process]]:
+    """Give two requests, their run, which waits for a destination until the leases are released, and its mover.
+
+    The run has more requests to do afterwards.
+    """
     ids = [site.request(("a.fits", name)) for name in ("b.fits", "c.fits")]
     [held] = site.files(ids[0])
     held.destination_key = destination_key(locate(site.users / "alice", "b.fits"))
     held.request_id = "another"
     acquire_leases(site.database, [held], holder="another run", seconds=600)
-    with site.running("local_copy", *ids) as process:
-        site.eventually(lambda: bool(movers_of()))
+    with site.running("local_copy", *ids, *more) as process:
+        site.eventually(lambda: "waiting" in {event.kind for event in events_of(site.database, ids[0])})
         (mover,) = movers_of()
         yield ids, process, mover
 
@@ -97,7 +100,8 @@ def test_the_run_stays_the_services_and_its_mover_is_the_user_for_good(shut: Sit
 
 def test_who_stops_their_mover_ends_their_items_and_holds_nobody_up(shut: Site) -> None:
     shut.settings["STAGER_MOVER_SILENCE"] = "10"
-    with waiting(shut) as (ids, process, mover):
+    same_place = shut.request(("a.fits", "b.fits"))  # so it is in the run's next batch
+    with waiting(shut, same_place) as (ids, process, mover):
         mover.suspend()
         others = shut.request(("a.fits", "b.fits"), username="bob")
         shut.run("local_copy", others)
@@ -105,7 +109,8 @@ def test_who_stops_their_mover_ends_their_items_and_holds_nobody_up(shut: Site) 
         go_on(shut)
         assert shut.ended(process)[0].startswith("Failed")
         assert not mover.is_running()
-    assert shut.statuses(ids) == [F, F]
+    assert shut.statuses([*ids, same_place]) == [F, F, C]
+    assert [file.error_type for one in ids for file in shut.files(one)] == ["MoverLost", "MoverLost"]
     assert "said nothing for 10 s" in str(get_request(shut.database, ids[0]).error_reason)
 
 
