@@ -64,13 +64,15 @@ class Hand:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
                 command, stdin=end, stdout=end, pass_fds=(*tops, lock.fd), env={}, process_group=0
             )
+        self._answered = select.poll()
+        self._answered.register(self._ours, select.POLLIN)
         self._is_there = False
         self._is_lost = False
         self._pending = 0
 
     def has_answered(self, seconds: float = 0.0) -> bool:
         """Tell whether there is something to take, waiting for it as long as that."""
-        return self._is_lost or bool(select.select([self._ours], [], [], seconds)[0])
+        return self._is_lost or bool(self._answered.poll(seconds * 1000))
 
     def is_free(self) -> bool:
         """Tell whether it can be given a slice."""

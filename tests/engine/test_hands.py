@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ import pytest
 
 from stager import engine
 from stager.errors import Cancelled
+from stager.paths import Descriptor
 
 if TYPE_CHECKING:
     from conftest import Areas
@@ -111,6 +113,25 @@ def test_what_several_processes_brought_has_the_fingerprint_that_was_returned(ar
             (folder / "in" / name).unlink()  # no links: it is not looked at again
     published = areas.stage("t", "t", helped_from=1)
     assert engine.fingerprint(areas.to("t")) == published.fingerprint
+
+
+@pytest.fixture
+def many_open() -> Iterator[None]:
+    """So many descriptors that the next are beyond what select(2) takes."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    opened = [Descriptor(os.dup(2)) for _ in range(1024)]
+    yield
+    for one in opened:
+        one.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@TWO_PROCESSORS
+@pytest.mark.usefixtures("many_open")
+def test_hands_help_also_a_process_that_has_a_thousand_files_open(areas: Areas, tree: Path) -> None:
+    areas.stage("t", "t", helped_from=1)
+    assert content(areas.destination / "t") == content(tree)
 
 
 @TWO_PROCESSORS
