@@ -14,10 +14,11 @@ from stager.engine.fingerprint import Contents
 from stager.engine.mapping import writing
 from stager.engine.removal import remove
 from stager.engine.source import Inode, inode
-from stager.errors import InvalidPath
+from stager.errors import DestinationBusy, InvalidPath
 from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_location
 
 LOCK_SUFFIX = b".lock"
+_NAMES = 16  # that are tried: a sweep takes one now and then, who takes them all means it
 _CREATE_LOCK = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 # A file system without locks cannot show that an owner is dead: its leftovers stay.
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
@@ -89,15 +90,22 @@ def _open(staged: Staged) -> None:
     staged.parent = make_directories(staged.destination.parent, mode=staged.modes.folder, made=staged.made)
     found = staged.status(staged.destination.name)
     staged.previous = None if found is None else inode(found)
-    while not _lock(staged):
-        """A sweep was quicker than our lock: another name."""
+    for _ in range(_NAMES):
+        if _lock(staged):
+            return
+    raise DestinationBusy(staged.destination.display, f"others took the lock of each of {_NAMES} temporary names")
 
 
 def _lock(staged: Staged) -> bool:
+    """Take a name that nobody has; return False where a sweep was quicker than our lock, or whoever else."""
     staged.name = RESERVED_PREFIX + os.urandom(8).hex().encode()
     name = staged.name + LOCK_SUFFIX
     staged.lock = Descriptor(os.open(name, _CREATE_LOCK, 0o600, dir_fd=staged.parent.fd))
-    return take_lock(staged.lock.fd) is not False and is_still(staged.parent.fd, name, staged.lock.fd)
+    if take_lock(staged.lock.fd) is not False and is_still(staged.parent.fd, name, staged.lock.fd):
+        return True
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=staged.parent.fd)
+    return False
 
 
 def take_lock(descriptor: int) -> bool | None:

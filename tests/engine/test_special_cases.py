@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager import engine
+from stager.engine.staged import LOCK_SUFFIX
 from stager.errors import (
     Cancelled,
+    DestinationBusy,
     InvalidPath,
     OverlappingPaths,
     SourceChanged,
@@ -24,6 +27,7 @@ from stager.errors import (
     SymlinkLeadsOut,
     UnsupportedFileType,
 )
+from stager.paths import Descriptor
 from tests.engine.conftest import Areas
 
 if TYPE_CHECKING:
@@ -159,6 +163,26 @@ def test_any_name_that_a_file_can_have_survives(areas: Areas, name: bytes) -> No
     copy = os.fsdecode(b"copy of " + name[:200])
     areas.stage("t", copy)
     assert [os.fsencode(path.name) for path in (areas.destination / copy).iterdir()] == [name]
+
+
+def test_whoever_takes_every_lock_before_us_ends_the_item(areas: Areas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quickest racer there can be: between the file that is made and its lock."""
+    (areas.source / "a").write_bytes(b"x")
+    opened, taken = os.open, []
+
+    def taking(path: bytes, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        ours = opened(path, flags, mode, dir_fd=dir_fd)
+        if os.fsencode(path).endswith(LOCK_SUFFIX):
+            taken.append(Descriptor(opened(path, os.O_RDONLY, dir_fd=dir_fd)))
+            fcntl.flock(taken[-1].fd, fcntl.LOCK_EX)
+        return ours
+
+    monkeypatch.setattr(os, "open", taking)
+    with pytest.raises(DestinationBusy) as caught:
+        areas.stage("a", "a")
+    taken.clear()
+    assert caught.value.retryable
+    assert areas.leftovers() == []
 
 
 def test_names_that_are_ours_are_refused(areas: Areas) -> None:
