@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import stat
@@ -67,17 +68,49 @@ def _opened(state: Path) -> int:
 
 
 def _keep_others_from_exchanging(folder: Path) -> None:
-    """See that what is in a folder is exchanged by nobody but whom we trust: us, root, and whose code this is."""
+    """See that a folder, and what is in it, is exchanged by nobody but whom we trust: us, root, and whose code this is.
+
+    It is closed itself; on the way to it, nothing is changed that is not ours to change.
+    """
     status = folder.stat()
-    if status.st_uid not in {os.geteuid(), 0, CHECKOUT.stat().st_uid}:
-        message = f"{folder} belongs to {_account(status.st_uid)}, who could exchange what is in it: {ELSEWHERE[3:]}"
-        raise CannotStart(message)
+    _check_owner(folder, status)
     if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
         try:
             folder.chmod(stat.S_IMODE(status.st_mode) & ~0o022)
         except OSError as error:
-            message = f"Other accounts may write to {folder}: have that ended (chmod go-w), {ELSEWHERE}"
-            raise CannotStart(message) from error
+            raise _open_to_others(folder) from error
+    # Whose links these are counts, and where they lead.
+    for way in (folder, *folder.parents, *folder.resolve().parents):
+        status = way.lstat()
+        _check_owner(way, status)
+        if not stat.S_ISLNK(status.st_mode) and _is_open_to_others(status):
+            raise _open_to_others(way)
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid not in {os.geteuid(), 0, CHECKOUT.stat().st_uid}:
+        message = f"{path} belongs to {_account(status.st_uid)}, who could exchange what is in it: {ELSEWHERE[3:]}"
+        raise CannotStart(message)
+
+
+def _open_to_others(folder: Path) -> CannotStart:
+    return CannotStart(f"Other accounts may write to {folder}: have that ended (chmod go-w), {ELSEWHERE}")
+
+
+def _is_open_to_others(status: os.stat_result) -> bool:
+    """Tell whether others than a folder's owner exchange what is in it; a group of the owner alone is no other."""
+    if status.st_mode & stat.S_ISVTX:
+        return False
+    return bool(status.st_mode & 0o002 or (status.st_mode & 0o020 and not _is_of_one(status.st_gid, status.st_uid)))
+
+
+def _is_of_one(gid: int, uid: int) -> bool:
+    """Tell whether a group is a user's own, as many systems make one for each: of their name, and without others."""
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return (user.pw_gid, user.pw_name) == (gid, group.gr_name) and {*group.gr_mem} <= {user.pw_name}
 
 
 def _account(uid: int) -> str:

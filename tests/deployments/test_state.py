@@ -184,6 +184,45 @@ def test_nobody_else_may_write_to_the_installations_folder(settings: LocalSettin
     assert settings.folder.stat().st_mode & 0o7777 == 0o755
 
 
+def test_a_way_to_the_installation_that_others_could_exchange_is_refused(settings: LocalSettings) -> None:
+    parent = settings.folder.parent
+    parent.chmod(0o777)
+    with pytest.raises(
+        CannotStart, match=f"may write to {parent}: have that ended \\(chmod go-w\\), or choose another"
+    ):
+        opened(settings)
+    assert parent.stat().st_mode & 0o7777 == 0o777
+
+    parent.chmod(0o1777)
+    assert opened(settings) == []
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["folder", "link"])
+def test_a_way_through_what_is_somebody_elses_is_refused(settings: LocalSettings, what: str) -> None:
+    way = settings.folder.parent / "way"
+    if what == "folder":
+        way.mkdir()
+    else:
+        way.symlink_to(settings.folder.parent)
+    os.chown(way, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    with pytest.raises(CannotStart, match=f"{way} belongs to nobody, who could exchange what is in it: choose another"):
+        opened(LocalSettings(state_dir=way / "run"))
+
+
+@needs_root
+@pytest.mark.parametrize(("group", "is_private"), [(0, True), (SOMEBODY, False)])
+def test_a_group_of_the_owner_alone_is_nobody_else(settings: LocalSettings, group: int, *, is_private: bool) -> None:
+    parent = settings.folder.parent
+    os.chown(parent, 0, group)
+    parent.chmod(0o775)
+    if is_private:
+        assert opened(settings) == []
+    else:
+        with pytest.raises(CannotStart, match="Other accounts may write to"):
+            opened(settings)
+
+
 def test_the_password_is_told_at_the_first_start_only_and_stays(settings: LocalSettings) -> None:
     opened(settings)
     first, second = prefect_password(settings), prefect_password(settings)
