@@ -124,6 +124,9 @@ def test_a_run_whose_process_dies_is_reported_as_crashed(worker: Worker, pool: P
     worker.ready(2)
 
 
-def test_a_run_that_takes_too_long_times_out(pool: Pool) -> None:
-    state = pool.ended(pool.run(pool.deploy("dawdle")))
+def test_a_run_that_takes_too_long_times_out_and_the_workers_log_names_it(worker: Worker, pool: Pool) -> None:
+    run = pool.run(pool.deploy("dawdle"))
+    state = pool.ended(run)
     assert (state["type"], state["name"]) == ("FAILED", "TimedOut")
+    name = pool.prefect.ask("GET", f"/flow_runs/{run}")["name"]
+    pool.eventually(lambda: f"Flow run {name!r} - Engine execution exited" in worker.output)
