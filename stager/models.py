@@ -110,10 +110,13 @@ class Status(StrEnum):
         return self not in (Status.SUBMITTED, Status.STARTED)
 
 
+AreaName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
 class StorageArea(Frozen):
     """A folder of a mounted storage that data are staged from, and to where it says so."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Its name in requests.")
+    name: AreaName = Field(description="Its name in requests.")
     path: Path = Field(description="Where it is mounted here: an absolute path.")
     path_for_users: Path | None = Field(None, description="Where users see it, when not at the same path.")
     per_user: bool = Field(default=False, description="Paths are relative to a folder of the user's name in it.")

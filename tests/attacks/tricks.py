@@ -76,7 +76,8 @@ WRITING = {
 NAMING: dict[str, dict[str, str]] = {
     "the source as the destination": {"destination_area": "source"},
     "source and destination exchanged": {"source_area": "user", "destination_area": "source"},
-    "an area that is none": {"destination_area": "../source"},
+    "an area that is none": {"destination_area": "no-such-area"},
+    "upwards as an area": {"destination_area": "../source"},
     "another's name": {"username": "bob"},
     "root's name": {"username": "root"},
     "upwards as a name": {"username": "../bob"},

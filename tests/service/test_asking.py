@@ -81,6 +81,8 @@ def test_requests_of_the_same_moment_are_each_answered_for_themselves(
         ({"lifetime": 0}, 422),
         ({"deadline": "0001-01-01T00:00:00+23:59"}, 422),
         ({"destination_area": "x" * 256}, 422),
+        ({"destination_area": "../source"}, 422),
+        ({"source_area": "Source"}, 422),
         ({"unknown": 1}, 422),
     ],
 )

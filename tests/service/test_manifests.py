@@ -108,6 +108,10 @@ def test_a_caller_who_hangs_up_leaves_nothing(lone_door: ServedDoor) -> None:
     assert rows(lone_door) == (before[0] + 1, before[1] + 1)
 
 
+def test_what_no_area_can_be_called_is_refused(lone_door: ServedDoor) -> None:
+    assert upload(lone_door, csv(1), destination_area="../source").status_code == 422
+
+
 def test_the_same_key_and_manifest_get_the_same_request(lone_door: ServedDoor) -> None:
     key = str(uuid.uuid4())
     first, again, other = (upload(lone_door, csv(count), key=key) for count in (1200, 1200, 1201))

@@ -7,7 +7,7 @@ from typing import TypeVar
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
-from stager.models import StagingRequest, StagingTerms
+from stager.models import AreaName, StagingRequest, StagingTerms
 from stager.service.callers.caller import Caller
 
 WHOSE = "Whose data they become; by default the caller's, and needed where authentication is off."
@@ -16,6 +16,9 @@ WHOSE = "Whose data they become; by default the caller's, and needed where authe
 class AskedTerms(StagingTerms):
     """How a user wants some items staged."""
 
+    # Here, where it is asked for: a record from before, which may be retried, may name what no area can be called.
+    source_area: AreaName = Field("source", description="Storage area of the sources.")
+    destination_area: AreaName = Field("user", description="Storage area of the destinations.")
     username: str | None = Field(  # type: ignore[assignment] # it is filled in before anybody reads it
         None, min_length=1, max_length=255, description=WHOSE
     )
