@@ -50,9 +50,11 @@ def status_of(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def movers_of() -> list[psutil.Process]:
-    """Return the processes of our users."""
-    return [one for one in psutil.process_iter(["uids"]) if one.info["uids"] and one.info["uids"].real in UIDS.values()]
+def mover_of(run: subprocess.Popen[str]) -> psutil.Process:
+    """Return a run's mover."""
+    family = psutil.Process(run.pid).children(recursive=True)
+    (mover,) = [one for one in family if one.uids().real in UIDS.values()]
+    return mover
 
 
 @contextmanager
@@ -68,8 +70,7 @@ def waiting(site: Site, *more: str) -> Iterator[tuple[list[str], subprocess.Pope
     acquire_leases(site.database, [held], holder="another run", seconds=600)
     with site.running("local_copy", *ids, *more) as process:
         site.eventually(lambda: "waiting" in {event.kind for event in events_of(site.database, ids[0])})
-        (mover,) = movers_of()
-        yield ids, process, mover
+        yield ids, process, mover_of(process)
 
 
 def go_on(site: Site) -> None:
