@@ -51,6 +51,7 @@ class Resolver:
             raise WrongAccount(request.username, os.geteuid())
         self._source_area = resolve_area(request.source_area)
         self._destination_area = resolve_destination(request.destination_area)
+        self._is_bounded = request.is_bounded
         self._on_conflict = OnConflict(request.on_conflict)
         self._modes = Modes(file=settings.file_mode, directory=settings.directory_mode, folder=settings.folder_mode)
 
@@ -81,8 +82,9 @@ class Resolver:
     def _item(self, file: StagedFile) -> Item:
         area, username = self._source_area, self.identity.username
         seen_at = area.path_for_users or area.path
+        source = place_in(area, username, file.local_path_on_storage, may_be_absolute=True)
         return Item(
-            source=place_in(area, username, file.local_path_on_storage, may_be_absolute=True),
+            source=replace(source, is_direct=self._is_bounded),
             read_as=area.read_as,
             source_seen_at=user_folder(seen_at, username) if area.per_user else seen_at,
             destination=self._destination(file),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def inode(status: os.stat_result) -> Inode:
 
 @contextmanager
 def opened(source: Location) -> Iterator[Source]:
-    """Open a source for reading; links are followed as long as they stay in the area.
+    """Open a source for reading; links are followed as long as they stay in the area, or none if it is direct.
 
     Raises
     ------
@@ -90,23 +91,26 @@ def _parent(source: Location) -> tuple[Descriptor, bytes]:
     if isinstance(source.held, Lent):
         return source.held.lent_again(), source.name
     parts = list(source.parts)
+    symlinks = Symlinks.REFUSED if source.is_direct else Symlinks.FOLLOWED_BENEATH
     with open_root(source) as area:
         for _ in range(_MAX_LINKS):
             if not parts or parts[-1] == b"..":
                 # Only a link's text has dots: they lead to a folder with no name of its own here.
-                return _open(area, parts), b"."
-            parent = _open(area, parts[:-1])
+                return _open(area, parts, symlinks), b"."
+            parent = _open(area, parts[:-1], symlinks)
             target = _link(parent, parts[-1])
             if target is None:
                 return parent, parts[-1]
+            if source.is_direct:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             if target.startswith(b"/"):
                 raise PathOutsideArea(source.display, str(source.root))
             parts[-1:] = [part for part in target.split(b"/") if part not in (b"", b".")]
     raise SourceUnreadable(source.display, "too many symbolic links")
 
 
-def _open(area: Descriptor, parts: list[bytes]) -> Descriptor:
-    return Descriptor(open_beneath(area.fd, parts, os.O_PATH | os.O_DIRECTORY, Symlinks.FOLLOWED_BENEATH))
+def _open(area: Descriptor, parts: list[bytes], symlinks: Symlinks) -> Descriptor:
+    return Descriptor(open_beneath(area.fd, parts, os.O_PATH | os.O_DIRECTORY, symlinks))
 
 
 def _link(directory: Descriptor, name: bytes) -> bytes | None:

@@ -22,6 +22,7 @@ def told(item: Item) -> dict[str, Any]:
     last, modes = item.last_copy, item.modes
     return {
         "source": told_place(item.source),
+        "is_direct": item.source.is_direct,
         "source_seen_at": os.fspath(item.source_seen_at),
         "read_as": item.read_as,
         "destination": told_place(item.destination),
@@ -42,7 +43,7 @@ def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, len
     lender
         Lends the source where it is read with the service's rights.
     """
-    source = place(said["source"], roots)
+    source = replace(place(said["source"], roots), is_direct=said["is_direct"])
     if said["read_as"] == "service":
         source = replace(source, held=Lent(-1, lender, SOURCE))
     checksum, size_bytes = said["expected"]

@@ -21,11 +21,16 @@ class Location:
     ``held`` is the root where it is open already: a user's folder is entered
     by it, whatever its area lets users do, and whatever its name leads to by
     then. Without it, the root is opened by its path.
+
+    A source that ``is_direct`` is reached through no symbolic link, and is
+    none: what a caller may read ends at a name on the way, and a link would
+    lead past it.
     """
 
     root: Path
     parts: tuple[bytes, ...]
     held: Descriptor | None = field(default=None, compare=False, repr=False)
+    is_direct: bool = False
 
     @property
     def display(self) -> str:

@@ -24,7 +24,13 @@ CHUNK = 5000
 
 
 def begin_arrival(
-    database: Database, terms: StagingTerms, *, origin: str, idempotency_key: str | None, retry_of: str | None = None
+    database: Database,
+    terms: StagingTerms,
+    *,
+    origin: str,
+    idempotency_key: str | None,
+    retry_of: str | None = None,
+    is_bounded: bool = False,
 ) -> str:
     """Make room for a request whose items come later, and return its id.
 
@@ -33,7 +39,7 @@ def begin_arrival(
     RequestArriving
         A request of the same key is there.
     """
-    row = row_of(terms, idempotency_key=idempotency_key, origin=origin)
+    row = row_of(terms, idempotency_key=idempotency_key, origin=origin, is_bounded=is_bounded)
     row |= {"retry_of": retry_of, "is_arriving": True, "body_digest": ""}
     request_id = str(row["id"])
 

@@ -22,6 +22,7 @@ class LinkedObject:
     area: str
     path: str
     archive: str
+    is_bounded: bool = False
 
 
 def add_link(database: Database, digest: str, linked: LinkedObject, *, seconds: float) -> datetime:
@@ -72,6 +73,8 @@ def take_link(database: Database, digest: str) -> LinkedObject | None:
         link = session.scalars(mine).first()
         if link is None:
             return None
-        return LinkedObject(username=link.username, area=link.area, path=link.path, archive=link.archive)
+        return LinkedObject(
+            username=link.username, area=link.area, path=link.path, archive=link.archive, is_bounded=link.is_bounded
+        )
 
     return database.write(work)

@@ -190,6 +190,7 @@ def _request(one: DownloadBegun, moment: datetime, seconds: float) -> dict[str, 
         "origin": "api",
         "priority": 0,
         "is_arriving": False,
+        "is_bounded": False,
         "item_count": 1,
     }
 

@@ -41,6 +41,7 @@ def draft_of(
     flow_run_id: str | None = None,
     origin: str = "api",
     wishes: Sequence[ClientWish] = (),
+    is_bounded: bool = False,
 ) -> Draft:
     """Return what is to be written down of a request.
 
@@ -57,6 +58,8 @@ def draft_of(
         The door that it came in by, in a word of at most 16 letters.
     wishes
         What a Tape REST client says of each item, in their order; by default nothing.
+    is_bounded
+        Whoever asks may read a part of the source area alone.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def draft_of(
         A path has a surrogate that stands for no byte.
     """
     row = {
-        **row_of(request, idempotency_key=idempotency_key, origin=origin),
+        **row_of(request, idempotency_key=idempotency_key, origin=origin, is_bounded=is_bounded),
         "flow_run_id": flow_run_id,
         "body_digest": digest_of(request),
         "item_count": len(request.items),
@@ -75,7 +78,7 @@ def draft_of(
     return Draft(row=row, files=files)
 
 
-def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str) -> dict[str, Any]:
+def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str, is_bounded: bool) -> dict[str, Any]:
     """Return a new request's row, as far as its terms fill it."""
     return {
         "id": new_id(),
@@ -85,6 +88,7 @@ def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str) -> 
         "status": Status.SUBMITTED,
         "cancel_requested": False,
         "idempotency_key": idempotency_key,
+        "is_bounded": is_bounded,
     }
 
 

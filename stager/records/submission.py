@@ -34,6 +34,7 @@ def create_request(
     flow_run_id: str | None = None,
     origin: str = "api",
     wishes: Sequence[ClientWish] = (),
+    is_bounded: bool = False,
     most_open: int | None = None,
 ) -> StagingRequestRow:
     """Write a request and its items down, all or nothing, and return its record.
@@ -53,7 +54,14 @@ def create_request(
     DatabaseUnavailable
         The database stayed away.
     """
-    draft = draft_of(request, idempotency_key=idempotency_key, flow_run_id=flow_run_id, origin=origin, wishes=wishes)
+    draft = draft_of(
+        request,
+        idempotency_key=idempotency_key,
+        flow_run_id=flow_run_id,
+        origin=origin,
+        wishes=wishes,
+        is_bounded=is_bounded,
+    )
     (created,) = create_requests(database, [draft], most_open=most_open)
     if isinstance(created, Exception):
         raise created

@@ -77,6 +77,8 @@ class StagingRequestRow(SQLModel, table=True):
     files_done: int = Field(0, sa_type=BigInteger)
     # Cancelled and not shown any more by the door that it came in by (Tape REST's DELETE).
     forgotten_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    # Whoever asked may read a part of the source area alone: no link is followed to a source.
+    is_bounded: bool = False
 
 
 class StagedFile(SQLModel, table=True):
@@ -182,6 +184,7 @@ class DownloadLink(SQLModel, table=True):
     area: str = Field(max_length=255)
     path: str = Field(sa_type=PathBytes)
     archive: str = Field(max_length=8)
+    is_bounded: bool = False
     expires_at: datetime = Field(sa_type=UtcDateTime)
     # Who got it, a name for the one asking; none while it counts.
     taken_by: str | None = Field(None, max_length=32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -14,7 +14,7 @@ from stager.identity import resolve
 from stager.methods import METHODS
 from stager.models import StagingRequest, StagingTerms
 from stager.records import ClientWish, StagingRequestRow, create_request, draft_of
-from stager.service.areas import check_direction
+from stager.service.areas import check_destination, check_sources
 from stager.service.callers.caller import Caller
 from stager.service.door import Door
 
@@ -33,6 +33,7 @@ async def check(
     method: str,
     username: str,
     source_area: str,
+    sources: Iterable[str],
     destination_area: str | None,
     more: frozenset[str] = frozenset(),
 ) -> None:
@@ -42,6 +43,8 @@ async def check(
     ----------
     source_area, destination_area
         Storage areas that it is staged from and to; None for a download.
+    sources
+        Paths in the source area; none where they come later, and are asked about then (`Arrival`).
     more
         Methods that are no flows, and that this door serves itself.
 
@@ -50,7 +53,7 @@ async def check(
     InvalidMethod
         The method does not exist, or the operator does not allow it.
     NotAllowed
-        The method, an area or the user is not the caller's.
+        The method, an area, a source or the user is not the caller's.
     AreaNotWritable
         Nothing is staged to that area.
     InvalidUserName, UserDoesNotExist, SystemAccount
@@ -61,9 +64,9 @@ async def check(
         raise InvalidMethod(method)
     caller.user(username)
     caller.check_method(method)
-    await check_direction(caller, source_area, "read")
+    await check_sources(caller, source_area, sources)
     if destination_area is not None:
-        await check_direction(caller, destination_area, "write")
+        await check_destination(caller, destination_area)
     await _check_user(door, username)
 
 
@@ -75,6 +78,7 @@ async def check_terms(door: Door, caller: Caller, terms: StagingTerms | StagingR
         method=terms.method,
         username=terms.username,
         source_area=terms.source_area,
+        sources=[item.source for item in terms.items] if isinstance(terms, StagingRequest) else (),
         destination_area=terms.destination_area,
     )
 
@@ -90,13 +94,14 @@ async def _check_user(door: Door, username: str) -> None:
 
 async def record(
     door: Door,
+    caller: Caller,
     request: StagingRequest,
     *,
     origin: str,
     idempotency_key: str | None = None,
     wishes: Sequence[ClientWish] = (),
 ) -> StagingRequestRow:
-    """Write a request down before anybody is asked to do it, and return its record.
+    """Write down what a caller asks for before anybody is asked to do it, and return its record.
 
     Raises
     ------
@@ -105,8 +110,9 @@ async def record(
     TooManyRequests
         As many of the user's are open as the site allows.
     """
+    is_bounded = caller.is_bounded(request.source_area)
     if len(request.items) <= FEW_ITEMS:
-        draft = draft_of(request, origin=origin, idempotency_key=idempotency_key, wishes=wishes)
+        draft = draft_of(request, origin=origin, idempotency_key=idempotency_key, wishes=wishes, is_bounded=is_bounded)
         row = await door.submissions.ask(draft)
     else:
         row = await door.ask(
@@ -115,6 +121,7 @@ async def record(
             origin=origin,
             idempotency_key=idempotency_key,
             wishes=wishes,
+            is_bounded=is_bounded,
             most_open=door.settings.max_open_requests,
         )
     structlog.contextvars.bind_contextvars(staging_request=row.id)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from stager.areas import place_in
-from stager.errors import AreaNotWritable, DestinationNotWritable, StorageFault
+from stager.errors import AreaNotWritable, DestinationNotWritable, NotAllowed, RequestError, StorageFault
 from stager.models import StorageArea
-from stager.paths import open_area
+from stager.paths import locate, open_area
 from stager.records import StagingRequestRow
 from stager.service.callers.caller import Caller
-from stager.service.callers.rules import Direction
+from stager.service.callers.rules import ALL_OF_IT, Parts
 
 
 def resolve_area(name: str) -> StorageArea:
@@ -28,8 +30,8 @@ async def keep_areas_known() -> None:
     await keep()
 
 
-async def check_direction(caller: Caller, area: str, direction: Direction) -> None:
-    """Return when a caller may read a storage area, or stage to it; every door asks here.
+async def check_destination(caller: Caller, area: str) -> None:
+    """Return when a caller may stage to a storage area; every door asks here.
 
     Of an area that is not known the run decides: only Prefect may know it, and be away.
 
@@ -40,11 +42,58 @@ async def check_direction(caller: Caller, area: str, direction: Direction) -> No
     AreaNotWritable
         It is no destination, for nobody.
     """
-    caller.check_area(area, direction)
-    if direction == "write":
-        known = await asyncio.to_thread(areas_at_hand)
-        if any(one.name == area and not one.is_destination for one in known):
-            raise AreaNotWritable(area)
+    caller.check_area(area, "write")
+    known = await asyncio.to_thread(areas_at_hand)
+    if any(one.name == area and not one.is_destination for one in known):
+        raise AreaNotWritable(area)
+
+
+async def check_sources(caller: Caller, area: str, paths: Iterable[str]) -> None:
+    """Return when a caller may read some paths of a storage area; else raise NotAllowed, as `check_readable` does."""
+    if caller.is_bounded(area):
+        await asyncio.to_thread(check_readable, caller, area, paths)
+
+
+def check_readable(caller: Caller, area: str, paths: Iterable[str]) -> None:
+    """Return when a caller may read some paths of a storage area, as far as names say; every door asks here.
+
+    Nothing is looked at: the answer does not depend on what is there. Who may
+    read only a part of an area has no symbolic link followed (`Caller.is_bounded`),
+    so that a path that begins with a prefix does not lead out of it.
+
+    Parameters
+    ----------
+    paths
+        As the caller wrote them; none where they are not known yet.
+
+    Raises
+    ------
+    NotAllowed
+        The caller is not granted one of them, or nothing of the area.
+    """
+    caller.check_area(area, "read")
+    prefixes = caller.prefixes(area)
+    if prefixes == ALL_OF_IT:
+        return
+    for path in paths:
+        parts = _names_of(area, path)
+        if parts is None or not any(parts[: len(prefix)] == prefix for prefix in prefixes):
+            reason = f"{caller.username} may not read this of the storage area {area}: {path}"
+            raise NotAllowed(reason)
+
+
+def _names_of(area: str, path: str) -> Parts | None:
+    """Return the names of a path in an area, as `locate` reads it; None where it names nothing in it."""
+    root = Path("/")
+    if path.startswith("/"):
+        shared = [one.path for one in areas_at_hand() if one.name == area and not one.per_user]
+        if not shared:
+            return None
+        (root,) = shared
+    try:
+        return locate(root, path, may_be_absolute=True).parts
+    except RequestError:
+        return None
 
 
 def check_area(area: StorageArea) -> None:

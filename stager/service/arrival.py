@@ -18,6 +18,8 @@ from stager.records import (
     publish_arrival,
     request_of_key,
 )
+from stager.service.areas import check_sources
+from stager.service.callers.caller import Caller
 from stager.service.destinations import Destinations
 from stager.service.door import Door
 
@@ -31,6 +33,8 @@ class Arrival:
 
     Parameters
     ----------
+    caller
+        Who asks: they may read each source.
     terms
         What is said of all items.
     origin, idempotency_key
@@ -42,6 +46,7 @@ class Arrival:
     def __init__(
         self,
         door: Door,
+        caller: Caller,
         terms: StagingTerms,
         *,
         origin: str,
@@ -49,6 +54,7 @@ class Arrival:
         retry_of: str | None = None,
     ) -> None:
         self._door = door
+        self._caller = caller
         self._terms = terms
         self._origin = origin
         self._key = idempotency_key
@@ -61,15 +67,21 @@ class Arrival:
 
         Raises
         ------
-        TooManyItems, SharedDestination
+        NotAllowed, TooManyItems, SharedDestination
             Nothing was recorded.
         IdempotencyConflict, RequestArriving
             The key is another request's, or one's that arrives just now.
         """
         if self._key and (known := await self._door.ask(request_of_key, self._terms.username, self._key)):
             return await self._compare(known, pages)
-        names = {"origin": self._origin, "idempotency_key": self._key, "retry_of": self._retry_of}
-        request_id = await self._door.ask(begin_arrival, self._terms, **names)  # type: ignore[arg-type] # mypy takes the values for one type
+        request_id = await self._door.ask(
+            begin_arrival,
+            self._terms,
+            origin=self._origin,
+            idempotency_key=self._key,
+            retry_of=self._retry_of,
+            is_bounded=self._caller.is_bounded(self._terms.source_area),
+        )
         structlog.contextvars.bind_contextvars(staging_request=request_id)
         try:
             row = await self._fill(request_id, pages)
@@ -100,6 +112,7 @@ class Arrival:
     async def _checked(self, pages: Pages) -> Pages:
         limit = self._door.settings.max_items
         async for items in pages:
+            await check_sources(self._caller, self._terms.source_area, [item.source for item in items])
             for item in items:
                 self._digest.add(item)
                 self._destinations.add(item.destination)

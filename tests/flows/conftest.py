@@ -68,6 +68,7 @@ class Site:
         source_area: str = "source",
         to: str = "user",
         on_conflict: OnConflict = OnConflict.SKIP_IDENTICAL,
+        is_bounded: bool = False,
     ) -> str:
         wanted = tuple(StagingItem(source=source, destination=destination) for source, destination in items)
         request = StagingRequest(
@@ -78,7 +79,7 @@ class Site:
             destination_area=to,
             on_conflict=on_conflict,
         )
-        return create_request(self.database, request).id
+        return create_request(self.database, request, is_bounded=is_bounded).id
 
     def files(self, request_id: str) -> list[StagedFile]:
         return list(files_of(self.database, request_id))

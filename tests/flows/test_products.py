@@ -84,3 +84,23 @@ def test_a_symbolic_link_leads_to_the_source_as_its_users_see_it(site: Site) -> 
     state, _ = site.run("local_symlink", site.request(("a.fits", "b.fits"), method="local_symlink"))
     assert state.startswith("Completed"), state
     assert (site.users / "alice/b.fits").readlink() == Path("/products/a.fits")
+
+
+@pytest.mark.parametrize("read_as", ["user", "service"])
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_no_link_leads_a_run_out_of_the_part_of_an_area_that_was_granted(site: Site, read_as: str) -> None:
+    site.settings["STAGER_SOURCE_READ_AS"] = read_as
+    storage = site.folder / "storage"
+    make_file(storage, "public/one.fits")
+    make_file(storage, "secret")
+    (storage / "public/way").symlink_to("..")
+    (storage / "public/out").symlink_to("../secret")
+    sources = ("public/one.fits", "public/out", "public/way/secret", "public/way")
+    items = [(source, str(number)) for number, source in enumerate(sources)]
+    request = site.request(*items, is_bounded=True)
+
+    site.run("local_copy", request)
+
+    ended = [(file.status, file.error_type) for file in site.files(request)]
+    assert ended == [(Status.COMPLETED, None), *[(Status.FAILED, "SourceUnreadable")] * 3]
+    assert [path.name for path in (site.users / "alice").iterdir()] == ["0"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stager.errors import NotAllowed
-from stager.service.callers.rules import EVERY, Direction, Grant
+from stager.service.callers.rules import ALL_OF_IT, EVERY, Direction, Grant, Parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +63,24 @@ class Caller:
             raise NotAllowed(reason)
 
     def check_area(self, area: str, direction: Direction) -> None:
-        """Return when they may read a storage area, or stage to it; else raise NotAllowed."""
+        """Return when they may read something of a storage area, or stage to it; else raise NotAllowed."""
         if not self.may_use(area, direction):
             what = "read" if direction == "read" else "stage to"
             reason = f"{self.username} may not {what} the storage area {area}"
             raise NotAllowed(reason)
 
     def may_use(self, area: str, direction: Direction) -> bool:
-        """Return whether they are granted to read a storage area, or to stage to it."""
+        """Return whether they are granted to read something of a storage area, or to stage to it."""
         return any(grant.may_use(area, direction) for grant in self.grants)
+
+    def prefixes(self, area: str) -> frozenset[Parts]:
+        """Return at and beneath which paths of a storage area they may read; none: nothing of it."""
+        found = frozenset[Parts]().union(*(grant.prefixes(area) for grant in self.grants))
+        return ALL_OF_IT if () in found else found
+
+    def is_bounded(self, area: str) -> bool:
+        """Return whether they may read only a part of a storage area: then no symbolic link is followed for them."""
+        return self.prefixes(area) != ALL_OF_IT
 
     def check_admin(self) -> None:
         """Return when they are an administrator; else raise NotAllowed."""

@@ -2,42 +2,89 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from stager.errors import ConfigurationError
+from stager.errors import ConfigurationError, RequestError
 from stager.models import Frozen
+from stager.paths import locate
 
 UserName = Annotated[str, Field(min_length=1)]
 # In a list of names: all of them.
 EVERY = "*"
 # Read: staged or downloaded from. Write: staged to.
 Direction = Literal["read", "write"]
+# The names of a path, outermost first; none of them: the area itself.
+Parts = tuple[bytes, ...]
+ALL_OF_IT: frozenset[Parts] = frozenset({()})
 # Signatures by a key that the issuer alone has. Neither "none" nor a shared
 # secret (HS256) is ever taken: RFC 8725, sections 3.1 and 3.2.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+def _to_read(entry: str) -> str:
+    """Return what stands in ``read``: an area, all of them, or an area and a prefix."""
+    area, colon, prefix = entry.partition(":")
+    if colon and not (re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", area) and _is_plain(prefix)):
+        message = (
+            f"{entry!r} is not area:prefix, where the prefix is a path in that area:"
+            " no slash at either end, no empty name, no . and no .."
+        )
+        raise ValueError(message)
+    return entry
+
+
+def _whole(entry: str) -> str:
+    """Return what stands in ``write`` or ``areas``: an area, or all of them."""
+    if ":" in entry:
+        message = f"{entry!r} has a prefix: only read takes area:prefix"
+        raise ValueError(message)
+    return entry
+
+
+def _is_plain(prefix: str) -> bool:
+    try:
+        return b"/".join(locate(Path("/"), prefix).parts) == os.fsencode(prefix)
+    except RequestError:
+        return False
+
+
+WholeArea = Annotated[str, AfterValidator(_whole)]
 
 
 class Grant(Frozen):
     """What somebody may do; whoever has several may do all of it."""
 
     methods: frozenset[str] = frozenset()
-    read: frozenset[str] = frozenset()
-    write: frozenset[str] = frozenset()
-    areas: frozenset[str] = Field(
+    read: frozenset[Annotated[str, AfterValidator(_to_read)]] = Field(
+        frozenset(), description="Areas, or `area:prefix`: only what is at that path of the area, or beneath it."
+    )
+    write: frozenset[WholeArea] = frozenset()
+    areas: frozenset[WholeArea] = Field(
         frozenset(),
         description="As before areas had a direction: to read, and `user`, where it is named, to write too.",
     )
     role: Literal["service", "admin"] | None = None
 
     def may_use(self, area: str, direction: Direction) -> bool:
-        """Return whether a storage area is granted in a direction."""
-        granted = self.read | self.areas if direction == "read" else self.write | self.areas & {"user"}
-        return not granted.isdisjoint((area, EVERY))
+        """Return whether a storage area, or something in it, is granted in a direction."""
+        if direction == "read":
+            return bool(self.prefixes(area))
+        return not (self.write | self.areas & {"user"}).isdisjoint((area, EVERY))
+
+    def prefixes(self, area: str) -> frozenset[Parts]:
+        """Return at and beneath which paths of an area it lets read; none: nothing of it."""
+        if not (self.read | self.areas).isdisjoint((area, EVERY)):
+            return ALL_OF_IT
+        start = f"{area}:"
+        beneath = (entry.removeprefix(start) for entry in self.read if entry.startswith(start))
+        return frozenset(tuple(os.fsencode(prefix).split(b"/")) for prefix in beneath)
 
 
 class IssuerRules(Frozen):

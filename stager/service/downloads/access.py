@@ -59,17 +59,21 @@ class Access:
         Who reads, in words.
     reader
         Whose rights it is read with; None for this process's own.
+    is_bounded
+        Whoever asks may read a part of it alone.
     """
 
     area: StorageArea
     root: Path
     acting_as: str
     reader: Identity | None = None
+    is_bounded: bool = False
 
     @property
     def symlinks(self) -> Symlinks:
-        """What becomes of symbolic links on the way: with the service's rights, none is followed."""
-        return Symlinks.REFUSED if self.area.read_as == "service" else Symlinks.FOLLOWED_BENEATH
+        """What becomes of symbolic links on the way: with the service's rights, or within bounds, none is followed."""
+        is_refused = self.is_bounded or self.area.read_as == "service"
+        return Symlinks.REFUSED if is_refused else Symlinks.FOLLOWED_BENEATH
 
     def reading(self) -> AbstractContextManager[None]:
         """Give the calling thread the rights that the area is read with, while the body runs."""
@@ -148,10 +152,15 @@ class Access:
         return area
 
 
-def access_to(name: str, username: str | None, *, settings: Settings) -> Access:
+def access_to(name: str, username: str | None, *, settings: Settings, is_bounded: bool) -> Access:
     """Return an area as a user sees it; in a thread.
 
     It is read with the user's rights; where the area says so, with the service's.
+
+    Parameters
+    ----------
+    is_bounded
+        Whoever asks may read a part of the area alone (`Caller.is_bounded`).
 
     Raises
     ------
@@ -169,11 +178,11 @@ def access_to(name: str, username: str | None, *, settings: Settings) -> Access:
     root = root_of(area, identity.username)
     account = os.geteuid()
     if area.read_as == "service":
-        return Access(area, root, f"the service (uid {account}) for {identity.username}")
+        return Access(area, root, f"the service (uid {account}) for {identity.username}", is_bounded=is_bounded)
     if account == 0 and identity.uid != 0 and _may_be(identity):
-        return Access(area, root, identity.acting_as, identity)
+        return Access(area, root, identity.acting_as, identity, is_bounded)
     if account == identity.uid or (account != 0 and settings.access_file is None):
-        return Access(area, root, f"user {account}")
+        return Access(area, root, f"user {account}", is_bounded=is_bounded)
     reason = (
         f"the service runs as uid {account} and cannot read with the rights of {identity.username}; "
         f"the operator may set read_as: service for {area.name}"
@@ -188,7 +197,8 @@ def tell_of_areas(settings: Settings) -> None:
     """
     for area in known_areas():
         if area.read_as == "service":
-            logger.info("The service reads an area with its own rights; the modes in it do not count", area=area.name)
+            words = "The service reads an area with its own rights: its modes do not count, the access file's grants do"
+            logger.info(words, area=area.name)
         elif reason := _why_closed(area, settings):
             logger.warning(
                 "Users cannot read an area through this service; the operator may set read_as: service for it",

@@ -47,6 +47,8 @@ class Wanted:
     username: str | None = None
     archive: Archive = Archive.TAR
     destination: str = ""
+    # Whoever wants it may read a part of the area alone: no link is followed for them.
+    is_bounded: bool = False
 
     def begun(self, acting_as: str) -> DownloadBegun:
         """Return what the record says of its beginning."""
@@ -127,7 +129,8 @@ async def look_at(desk: Desk, wanted: Wanted) -> Representation:
 
 
 def _look(desk: Desk, wanted: Wanted) -> Representation:
-    access = access_to(wanted.area, wanted.username, settings=desk.door.settings)
+    settings = desk.door.settings
+    access = access_to(wanted.area, wanted.username, settings=settings, is_bounded=wanted.is_bounded)
     with access.entered() as root:
         source = open_source(access, root, wanted.path)
         try:

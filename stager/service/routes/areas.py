@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from stager.models import PathText, StorageArea
-from stager.service.areas import check_direction, known_areas
+from stager.service.areas import check_sources, known_areas
 from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller
 from stager.service.downloads import Desk, OpenDesk
@@ -37,6 +37,9 @@ class AreaView(View):
         description="Whose rights it is read with; where it is the service's, the modes in it do not count."
     )
     is_source: bool = Field(description="The caller may stage and download from it, and list it.")
+    read_prefixes: tuple[PathText, ...] = Field(
+        description="Where it is a source in part: only what is at these paths or beneath them. Empty: all of it."
+    )
     is_destination: bool = Field(description="The caller may stage to it.")
 
 
@@ -76,6 +79,7 @@ def _view(area: StorageArea, caller: Caller) -> AreaView:
         per_user=area.per_user,
         read_as=area.read_as,
         is_source=caller.may_use(area.name, "read"),
+        read_prefixes=tuple(sorted(os.fsdecode(b"/".join(parts)) for parts in caller.prefixes(area.name) if parts)),
         is_destination=area.is_destination and caller.may_use(area.name, "write"),
     )
 
@@ -90,22 +94,27 @@ async def show_entries(
     desk: OpenDesk,
     caller: CurrentCaller,
     area: str,
-    path: Annotated[str, Query(description="The folder; the area itself, or the user's folder, by default.")] = "",  # noqa: ARG001 - its bytes are read from the address
+    path: Annotated[str, Query(description="The folder; the area itself, or the user's folder, by default.")] = "",
     username: Annotated[str | None, Query(description="Whose folder, in a users' area.")] = None,
     cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=["YS5maXRz"])] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")] = 100,
 ) -> EntryPage:
     """Return a page of a folder's entries; a link is shown, not followed."""
-    await check_direction(caller, area, "read")
+    path = _path_in(request)
+    await check_sources(caller, area, [path])
     username = caller.username if username is None else caller.user(username)
     with not_found():
-        page = await desk.do(_list, desk, area, _path_in(request), username=username, cursor=cursor, limit=limit)
+        page = await desk.do(
+            _list, desk, area, path, username=username, is_bounded=caller.is_bounded(area), cursor=cursor, limit=limit
+        )
     entries = tuple(EntryView.model_validate(vars(entry)) for entry in page.entries)
     return EntryPage(entries=entries, next_cursor=page.next_cursor)
 
 
-def _list(desk: Desk, name: str, path: str, *, username: str | None, cursor: str | None, limit: int) -> Listing:
-    access = access_to(name, username, settings=desk.door.settings)
+def _list(
+    desk: Desk, name: str, path: str, *, username: str | None, is_bounded: bool, cursor: str | None, limit: int
+) -> Listing:
+    access = access_to(name, username, settings=desk.door.settings, is_bounded=is_bounded)
     with access.entered() as root:
         return list_folder(access, root, path, cursor=cursor, limit=limit)
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from stager.errors import SourceNotFound, UnknownArea
 from stager.records import DIRECT_DOWNLOAD
-from stager.service.areas import check_direction
+from stager.service.areas import check_sources
 from stager.service.callers.caller import Caller
 from stager.service.callers.current import CurrentCaller
 from stager.service.downloads import OpenDesk
@@ -121,13 +121,14 @@ async def wanted_by(caller: Caller, area: str, path: str, *, username: str | Non
     Raises
     ------
     NotAllowed
-        Downloads, the area or the user are not the caller's.
+        Downloads, the path or the user are not the caller's.
     """
     caller.check_method(DIRECT_DOWNLOAD)
-    await check_direction(caller, area, "read")
+    await check_sources(caller, area, [path])
     username = caller.username if username is None else caller.user(username)
     structlog.contextvars.bind_contextvars(area=area, source=path, username=username)
-    return Wanted(area=area, path=path, username=username, archive=archive)
+    is_bounded = caller.is_bounded(area)
+    return Wanted(area=area, path=path, username=username, archive=archive, is_bounded=is_bounded)
 
 
 @contextmanager

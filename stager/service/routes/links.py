@@ -63,7 +63,13 @@ async def make_link(
         whole = await look_at(desk, wanted)
     whole.source.descriptor.close()
     secret = secrets.token_urlsafe(SECRET_BYTES)
-    linked = LinkedObject(username=wanted.username, area=area, path=wanted.path, archive=archive.value)
+    linked = LinkedObject(
+        username=wanted.username,
+        area=area,
+        path=wanted.path,
+        archive=archive.value,
+        is_bounded=wanted.is_bounded,
+    )
     expires_at = await desk.door.ask(add_link, _digest(secret), linked, seconds=LASTS)
     response.headers.update(NOT_KEPT)
     address = f"{desk.door.settings.public_url.rstrip('/')}/links?token={secret}"
@@ -83,8 +89,7 @@ async def follow_link(
     linked = await desk.door.ask(take_link, _digest(token))
     if linked is None:
         raise LinkNotFound
-    archive = Archive(linked.archive)
-    wanted = Wanted(area=linked.area, path=linked.path, username=linked.username, archive=archive)
+    wanted = Wanted(**{**vars(linked), "archive": Archive(linked.archive)})
     structlog.contextvars.bind_contextvars(area=linked.area, source=linked.path, username=linked.username)
     with not_found():
         answer = await hand_out(desk, request, wanted)

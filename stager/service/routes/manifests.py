@@ -68,7 +68,7 @@ async def ask_by_manifest(
         await spooled(request.stream(), file)
         # A byte that is not UTF-8 is a name's own: it becomes a lone surrogate (PEP 383).
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        arrival = Arrival(door, terms, origin="api", idempotency_key=idempotency_key)
+        arrival = Arrival(door, caller, terms, origin="api", idempotency_key=idempotency_key)
         row = await arrival.take(pages_of(text, parse))
     return await accepted(door, row, prefer=prefer)
 

@@ -60,7 +60,7 @@ async def ask_for_staging(
         raise TooManyItems(door.settings.max_items_in_body, INSTEAD)
     wanted: StagingRequest = named(asked, caller, place="body")
     await check_terms(door, caller, wanted)
-    row = await record(door, wanted, origin="api", idempotency_key=idempotency_key)
+    row = await record(door, caller, wanted, origin="api", idempotency_key=idempotency_key)
     return await accepted(door, row, prefer=prefer)
 
 

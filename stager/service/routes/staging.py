@@ -102,17 +102,23 @@ async def stage_data(
         method=method,
         username=username,
         source_area=SOURCE_AREA,
+        sources=[paths.local_path_on_storage],
         destination_area=None if method == DIRECT_DOWNLOAD else USER_AREA,
         more=frozenset({DIRECT_DOWNLOAD}),
     )
     if method == DIRECT_DOWNLOAD:
         # Each download is one of its own, of the file as it is by then: a key stands for none.
         await check_open_requests(door, username)
-        source, destination = paths.local_path_on_storage, paths.relative_path
-        wanted = Wanted(area=SOURCE_AREA, path=source, username=username, destination=destination)
+        wanted = Wanted(
+            area=SOURCE_AREA,
+            path=paths.local_path_on_storage,
+            username=username,
+            destination=paths.relative_path,
+            is_bounded=caller.is_bounded(SOURCE_AREA),
+        )
         return await record_and_hand_out(desk, wanted)
     asked = _in_our_words(paths, method=method, username=username)
-    row = await record(door, asked, origin="stage_data", idempotency_key=idempotency_key)
+    row = await record(door, caller, asked, origin="stage_data", idempotency_key=idempotency_key)
     wait = preferred_wait(prefer, longest=door.settings.wait)
     waited = await wait_for_outcome(door, row, seconds=door.settings.wait if wait is None else wait)
     answer = await _answer(request, door, waited or row)

@@ -121,7 +121,7 @@ async def stage(door: OpenDoor, caller: CurrentCaller, body: StageBody) -> Respo
         raise TooManyItems(door.settings.max_items_in_body, "ask for them in several requests")
     wanted, wishes = staging_of(body, caller, door.settings)
     await check_terms(door, caller, wanted)
-    row = await record(door, wanted, origin=ORIGIN, wishes=wishes)
+    row = await record(door, caller, wanted, origin=ORIGIN, wishes=wishes)
     headers = {"Location": address(door.settings, f"/stage/{row.id}")}
     return EscapedJSON({"requestId": row.id}, status_code=HTTPStatus.CREATED, headers=headers)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from stager.errors import SourceNotFound, SourceUnreadable, StagingError, StorageFault
+from stager.errors import NotAllowed, SourceNotFound, SourceUnreadable, StagingError, StorageFault
 from stager.paths import Location, open_location
+from stager.service.areas import check_readable
 from stager.service.callers.caller import Caller
 from stager.service.downloads.access import Access, access_to
 from stager.service.tape.answers import ArchiveInfo, Locality
@@ -28,10 +29,10 @@ def archive_info(caller: Caller, path: str, *, settings: Settings) -> ArchiveInf
 
 
 def _locality(caller: Caller, source: str, settings: Settings) -> Locality:
-    caller.check_area("source", "read")
-    is_archived = _is_there(access_to("source", caller.username, settings=settings), source)
-    may_look = caller.may_use("user", "read") or caller.may_use("user", "write")
-    is_on_disk = caller.username is not None and may_look and _is_on_disk(caller.username, source, settings)
+    check_readable(caller, "source", [source])
+    is_bounded = caller.is_bounded("source")
+    is_archived = _is_there(access_to("source", caller.username, settings=settings, is_bounded=is_bounded), source)
+    is_on_disk = _may_look(caller, source) and _is_on_disk(caller, source, settings)
     if not (is_archived or is_on_disk):
         raise SourceNotFound(source)
     if is_archived:
@@ -39,10 +40,22 @@ def _locality(caller: Caller, source: str, settings: Settings) -> Locality:
     return Locality.DISK
 
 
-def _is_on_disk(username: str, path: str, settings: Settings) -> bool:
-    """Return whether the user has something there, as far as it may be looked at in their name."""
+def _may_look(caller: Caller, path: str) -> bool:
+    """Return whether the caller has an area of their own that they may read there, or stage to."""
+    if caller.username is None or caller.may_use("user", "write"):
+        return caller.username is not None
     try:
-        return _is_there(access_to("user", username, settings=settings), path)
+        check_readable(caller, "user", [path])
+    except NotAllowed:
+        return False
+    return True
+
+
+def _is_on_disk(caller: Caller, path: str, settings: Settings) -> bool:
+    """Return whether the user has something there, as far as it may be looked at in their name."""
+    is_bounded = caller.is_bounded("user")
+    try:
+        return _is_there(access_to("user", caller.username, settings=settings, is_bounded=is_bounded), path)
     except (SourceNotFound, SourceUnreadable):
         return False
 

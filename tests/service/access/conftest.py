@@ -66,6 +66,11 @@ methods = ["*"]
 read = ["source"]
 write = ["*"]
 
+[groups."ska/bounded"]
+methods = ["*"]
+read = ["source:public/data", "user:kept"]
+write = ["user"]
+
 [users.fts]
 methods = ["*"]
 read = ["*"]

@@ -19,10 +19,11 @@ def entries(shelf: Shelf, **query: Any) -> dict[str, Any]:
 
 
 def test_the_areas_are_told(shelf: Shelf) -> None:
+    readable = {"is_source": True, "read_prefixes": []}
     assert shelf.door.client.get("/areas").json() == {
         "areas": [
-            {"name": "source", "per_user": False, "read_as": "user", "is_source": True, "is_destination": False},
-            {"name": "user", "per_user": True, "read_as": "user", "is_source": True, "is_destination": True},
+            {"name": "source", "per_user": False, "read_as": "user", **readable, "is_destination": False},
+            {"name": "user", "per_user": True, "read_as": "user", **readable, "is_destination": True},
         ]
     }
 
