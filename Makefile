@@ -26,12 +26,14 @@ test: ## Run lint, types, import arrows and every test
 unit: ## Run the tests that need no server on every other Python that is installed
 	@deployments/local/unit "$(STATE)"
 
-lint: ## Check style, types and import arrows
+lint: ## Check style, types, import arrows, spelling and dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/deptry .
+	$(BIN)/deptry . --extend-exclude "tests|benchmarks|deployments/local" --ignore DEP002
 
 format: ## Format the code
 	$(BIN)/ruff format
