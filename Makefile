@@ -40,7 +40,7 @@ format: ## Format the code
 	$(BIN)/ruff check --fix
 
 lock: ## Resolve the requirements anew
-	@for set in run build local unit dev; do deployments/local/lock "$(VENV)" $$set; done
+	@deployments/local/lock "$(STATE)" "$(PYTHON)"
 
 clean: ## Remove everything that was made, the records included
 	rm -rf $(STATE)

@@ -152,6 +152,18 @@ def test_every_link_between_pages_leads_somewhere(file: Path) -> None:
     assert [link for link in links if not (file.parent / link).exists()] == []
 
 
+def test_a_package_has_one_version_in_all_requirements_and_no_index_is_named() -> None:
+    files = [file.read_text() for file in sorted((CHECKOUT / "requirements").glob("*.txt"))]
+    versions: dict[str, set[frozenset[str]]] = {}
+    for file in files:
+        pins = re.findall(r"^([\w.-]+)(?:\[.*\])?==(\S+)", file, flags=re.MULTILINE)
+        for name in {name for name, _ in pins}:
+            versions.setdefault(name, set()).add(frozenset(version for named, version in pins if named == name))
+    assert (len(files), "prefect" in versions) == (5, True)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+    assert re.findall(r"://|--.*index.*", "".join(files)) == []
+
+
 def test_one_machine_needs_nothing_of_kubernetes() -> None:
     without = "import sys; sys.modules.update(dict.fromkeys(['kubernetes_asyncio', 'prefect_kubernetes']))"
     parts = "import stager.service.app, workers.__main__, deployments.register, deployments.local.__main__"
