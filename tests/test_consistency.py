@@ -123,6 +123,7 @@ def test_the_readme_quotes_the_line_that_make_up_prints() -> None:
 
 
 def test_every_error_is_in_the_tree() -> None:
+    assert len(ERRORS) > 1
     assert set(ERRORS) - set(re.findall(r"\w+", str(errors.__doc__))) == set()
 
 
@@ -146,10 +147,10 @@ def test_every_test_that_the_guarantees_name_exists() -> None:
     assert [test for test in named if f"def {test[1]}(" not in (CHECKOUT / test[0]).read_text()] == []
 
 
-@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(CHECKOUT)))
-def test_every_link_between_pages_leads_somewhere(file: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text())
-    assert [link for link in links if not (file.parent / link).exists()] == []
+def test_every_link_between_pages_leads_somewhere() -> None:
+    links = [(file, to) for file in PAGES for to in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text())]
+    assert links
+    assert [(file.name, to) for file, to in links if not (file.parent / to).exists()] == []
 
 
 def test_a_package_has_one_version_in_all_requirements_and_no_index_is_named() -> None:

@@ -196,4 +196,5 @@ def test_no_file_is_made_by_a_user_or_outside_the_source(site: Site) -> None:
 def test_what_watches_the_site_names_nobody(site: Site, bobs: dict[str, str]) -> None:
     told = [site.answer("GET", path).body for path in ("/metrics", "/areas", "/limits", "/config/", "/health/ready")]
 
+    assert all(told)
     assert [one for one in (*bobs.values(), "by-bob") for answer in told if one.encode() in answer] == []

@@ -67,6 +67,7 @@ def test_a_port_of_the_nodes_is_theirs_or_left_to_the_cluster(template: Template
 
 
 def test_every_default_is_in_the_schema_and_the_reverse() -> None:
+    assert "replicaCount" in KEYS
     assert [key for key, (_, default) in KEYS.items() if default is KeyError and key != "global"] == []
 
 

@@ -40,14 +40,14 @@ def test_the_suspension_of_a_run_is_observed_where_we_replace_it() -> None:
         "_release_limit_slot",
         "_propose_submitting_state",
         "_give_worker_labels_to_flow_run",
-        "_client",
     ],
 )
 def test_the_base_worker_has_what_we_do_in_another_way(name: str) -> None:
-    if name == "_client":
-        assert "self._client" in inspect.getsource(BaseWorker.setup)
-    else:
-        assert parameters(getattr(BaseWorker, name)) == parameters(getattr(WarmWorker, name))
+    assert parameters(getattr(BaseWorker, name)) == parameters(getattr(WarmWorker, name))
+
+
+def test_the_base_worker_keeps_its_client_where_we_look_for_it() -> None:
+    assert "self._client" in inspect.getsource(BaseWorker.setup)
 
 
 def test_a_runs_process_is_watched_through_its_pid_and_returncode() -> None:

@@ -235,6 +235,7 @@ def test_what_is_refused_is_one_line_of_the_log_whatever_it_says(lone_door: Serv
     lone_door.stage(source='a\n{"event": "forged"}', username="nobody\nforged")
 
     lines = [json.loads(line) for line in Path(lone_door.log_file).read_text().splitlines()]
+    assert lines
     assert "forged" not in {line["event"] for line in lines}
 
 

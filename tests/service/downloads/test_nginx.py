@@ -251,6 +251,7 @@ def test_a_link_that_is_swapped_under_nginx_leads_nobody_out(
     finally:
         stop.set()
         swapping.join()
+    assert front.get("/files/source/inside/file").content == data
     assert {answer.status_code for answer in answers} <= {206, 403, 404}
     assert {answer.content for answer in answers if answer.status_code == 206} <= {data[:10]}
 

@@ -118,5 +118,6 @@ def test_a_link_that_is_swapped_meanwhile_leads_nobody_out(shelf: Shelf) -> None
     finally:
         stop.set()
         swapping.join()
+    assert ask(shelf, "/files/source/swapped/file") == (200, b"inside")
     assert {status for status, _ in answers} <= {200, 403, 404}
     assert {body for status, body in answers if status == 200} <= {b"inside"}
