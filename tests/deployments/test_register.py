@@ -153,6 +153,7 @@ def test_the_job_of_a_run_is_what_its_variables_say() -> None:
     assert pod["containers"][0]["args"] == ["python", "-m", "prefect.engine"]
 
 
+@pytest.mark.prefect_internals
 def test_no_worker_waits_for_the_start_of_a_pod() -> None:
     """As the template says of its variable ``pod_watch_timeout_seconds``."""
     source = inspect.getsource(prefect_kubernetes.worker)

@@ -23,6 +23,8 @@ from workers import WarmWorker
 from workers.prefect_internals import ENTRYPOINT, complete_models, pending
 from workers.warm import WarmConfiguration
 
+pytestmark = pytest.mark.prefect_internals
+
 
 def parameters(function: object) -> list[str]:
     return list(inspect.signature(function).parameters)  # type: ignore[arg-type]
