@@ -61,7 +61,7 @@ def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingReques
     for status in UNSUCCESSFUL:
         cursor = None
         while True:
-            page = list_requests(database, status=status, since=since, cursor=cursor)
+            page = list_requests(database, statuses=(status,), since=since, cursor=cursor)
             yield from (request for request in page.requests if request.method in METHODS)
             if (cursor := page.next_cursor) is None:
                 break

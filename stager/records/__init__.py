@@ -17,7 +17,7 @@ from stager.records.database import Database
 from stager.records.deadlines import stop_overdue_requests
 from stager.records.destination import destination_key
 from stager.records.digest import Digest
-from stager.records.download_links import LinkedObject, add_link, take_link
+from stager.records.download_links import LinkedObject, add_link, look_at_link, take_link
 from stager.records.downloads import (
     DIRECT_DOWNLOAD,
     DOWNLOAD_AREA,
@@ -140,6 +140,7 @@ __all__ = [
     "last_copies",
     "last_events",
     "list_requests",
+    "look_at_link",
     "manifest_of",
     "manifest_part",
     "manifest_writer",

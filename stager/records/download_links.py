@@ -70,11 +70,25 @@ def take_link(database: Database, digest: str) -> LinkedObject | None:
         is_free = (col(row.digest) == digest, col(row.taken_by).is_(None), col(row.expires_at) > now(session))
         session.execute(update(row).where(*is_free).values(taken_by=taken_by))
         mine = select(row).where(col(row.digest) == digest, col(row.taken_by) == taken_by)
-        link = session.scalars(mine).first()
-        if link is None:
-            return None
-        return LinkedObject(
-            username=link.username, area=link.area, path=link.path, archive=link.archive, is_bounded=link.is_bounded
-        )
+        return _linked(session.scalars(mine).first())
 
     return database.write(work)
+
+
+def look_at_link(database: Database, digest: str) -> LinkedObject | None:
+    """Return what a link leads to that still counts, and leave it for whoever takes it; else None."""
+    row = DownloadLink
+
+    def work(session: Session) -> LinkedObject | None:
+        is_free = (col(row.digest) == digest, col(row.taken_by).is_(None), col(row.expires_at) > now(session))
+        return _linked(session.scalars(select(row).where(*is_free)).first())
+
+    return database.read(work)
+
+
+def _linked(link: DownloadLink | None) -> LinkedObject | None:
+    if link is None:
+        return None
+    return LinkedObject(
+        username=link.username, area=link.area, path=link.path, archive=link.archive, is_bounded=link.is_bounded
+    )

@@ -66,7 +66,7 @@ def list_requests(
     *,
     username: str | None = None,
     method: str | None = None,
-    status: Status | None = None,
+    statuses: Sequence[Status] = (),
     since: datetime | None = None,
     cursor: str | None = None,
     limit: int = 100,
@@ -75,6 +75,8 @@ def list_requests(
 
     Parameters
     ----------
+    statuses
+        Only those that stand in one of these ways; by default in any.
     since
         Only those created at this moment or later.
     cursor
@@ -89,14 +91,12 @@ def list_requests(
         The cursor is of no request.
     """
     place = tuple_(col(StagingRequestRow.created_at), col(StagingRequestRow.id))
-    wanted = {
-        StagingRequestRow.username: username,
-        StagingRequestRow.method: method,
-        StagingRequestRow.status: status,
-    }
+    wanted = {StagingRequestRow.username: username, StagingRequestRow.method: method}
     is_whole = ~col(StagingRequestRow.is_arriving)
     fits = (col(name) == value for name, value in wanted.items() if value)
     statement = select(StagingRequestRow).where(is_whole, *fits)
+    if statuses:
+        statement = statement.where(col(StagingRequestRow.status).in_(statuses))
     if since:
         statement = statement.where(col(StagingRequestRow.created_at) >= since)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from threading import Thread
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from stager.service.access import RequestLog
@@ -24,6 +24,7 @@ from stager.service.logging import set_up_logging
 from stager.service.metrics.recorded import Recorded
 from stager.service.openapi import DescribedAPI
 from stager.service.problems import answer_errors
+from stager.service.query import check_query
 from stager.service.reconciler import Reconciler
 from stager.service.responses import EscapedJSON
 from stager.service.routes import (
@@ -51,6 +52,7 @@ from stager.service.routes import (
     tape,
 )
 from stager.service.safe_headers import SafeHeaders
+from stager.service.verbs import HeadOfGet
 from stager.settings import Settings, get_settings
 
 # Of the HTTP API, not of the package.
@@ -98,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         default_response_class=EscapedJSON,
         redirect_slashes=False,
         strict_content_type=False,  # the demo's clients need not name one
+        dependencies=[Depends(check_query)],
     )
     _add_middleware(app, settings)
     answer_errors(app)
@@ -137,6 +140,7 @@ def _import_prefect() -> None:
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Wrap the routes; what is added last sees a request first."""
+    app.add_middleware(HeadOfGet)
     app.add_middleware(Limits, settings=settings)
     if settings.cors_origins:
         app.add_middleware(

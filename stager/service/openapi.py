@@ -93,9 +93,9 @@ def _example_of_parameter(parameter: Node, components: Node) -> object:
 
 
 def _always(operation: Node) -> Iterator[str]:
-    yield from ("414", "431", "500")
+    yield from ("414", "422", "431", "500")
     if "requestBody" in operation:
-        yield from ("400", "408", "413", "422")
+        yield from ("400", "408", "413")
     if "security" in operation:
         yield from ("401", "503")
 

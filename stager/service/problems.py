@@ -14,11 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.routing import Match
 
 from stager import errors
 from stager.errors import StagingError, TokenInvalid, TokenMissing, printable
 from stager.service.responses import EscapedJSON
+from stager.service.verbs import verbs_of
 
 MEDIA_TYPE = "application/problem+json"
 # Seconds after which a client may try again when something we need is away.
@@ -127,14 +127,9 @@ async def _http_exception(request: Request, error: Exception) -> ProblemAnswer:
         raise error
     headers = error.headers
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers = {**(headers or {}), "Allow": ", ".join(sorted(_allowed(request)))}
+        verbs = verbs_of(request.scope)
+        headers = {**(headers or {}), "Allow": ", ".join(sorted(verbs | {"HEAD"} if "GET" in verbs else verbs))}
     return problem(request, error.status_code, {"detail": str(error.detail)}, headers)
-
-
-def _allowed(request: Request) -> set[str]:
-    """Return the methods of an address: those of all its routes, where Starlette tells the first one's."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for route in routes for method in getattr(route, "methods", None) or ()}
 
 
 async def _invalid(request: Request, error: Exception) -> ProblemAnswer:

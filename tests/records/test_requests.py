@@ -185,8 +185,8 @@ def test_requests_are_found_by_user_method_status_and_time(database: Database) -
     assert [row.id for row in list_requests(database, username="alice").requests] == [first.id]
     assert [row.id for row in list_requests(database, method="symlink_copy").requests] == [second.id]
     assert [row.id for row in list_requests(database, since=second.created_at).requests] == [second.id]
-    assert list_requests(database, status=Status.FAILED).requests == []
-    assert len(list_requests(database, status=Status.SUBMITTED).requests) == 2
+    assert list_requests(database, statuses=[Status.FAILED]).requests == []
+    assert len(list_requests(database, statuses=[Status.SUBMITTED, Status.FAILED]).requests) == 2
 
 
 def test_the_first_flow_run_that_is_known_stays(database: Database) -> None:

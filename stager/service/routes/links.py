@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stager.errors import LinkNotFound
-from stager.records import LinkedObject, add_link, take_link
+from stager.records import LinkedObject, add_link, look_at_link, take_link
 from stager.service.callers.current import CurrentCaller
 from stager.service.downloads import OpenDesk
 from stager.service.downloads.hand_out import Archive, Wanted, hand_out, look_at
@@ -82,11 +82,13 @@ async def make_link(
     response_class=Response,
     responses=FILE_RESPONSES,
 )
+@router.head("/links", include_in_schema=False)
 async def follow_link(
     request: Request, desk: OpenDesk, token: Annotated[str, Query(description="The link's secret.")]
 ) -> Response:
-    """Send the file or directory that a link was made for, to whoever comes with it first."""
-    linked = await desk.door.ask(take_link, _digest(token))
+    """Send the file or directory that a link was made for, to whoever comes with it first; a HEAD takes nothing."""
+    find = look_at_link if request.method == "HEAD" else take_link
+    linked = await desk.door.ask(find, _digest(token))
     if linked is None:
         raise LinkNotFound
     wanted = Wanted(**{**vars(linked), "archive": Archive(linked.archive)})

@@ -95,7 +95,11 @@ Since = Annotated[
 ]
 
 
-@router.get("/.well-known/wlcg-tape-rest-api", summary="Where the Tape REST API is, and its limits")
+@router.get(
+    "/.well-known/wlcg-tape-rest-api",
+    summary="Where the Tape REST API is, and its limits",
+    responses=documented(400),
+)
 async def show_well_known(door: OpenDoor) -> WellKnown:
     """Return the site's name, the API's address and its limits."""
     return well_known(door.settings)

@@ -79,8 +79,19 @@ def test_a_link_leads_to_its_own_object_whatever_else_is_said(shelf: Shelf) -> N
     shelf.put("other", b"other")
     secret = secret_of(make(shelf, "linked"))
 
-    answer = follow(shelf.door, secret, area="source", path="other", username="bob", archive="zip")
-    assert answer.content == b"linked"
+    for more in ({"area": "source"}, {"path": "other"}, {"username": "bob"}, {"archive": "zip"}):
+        assert follow(shelf.door, secret, **more).status_code == 422
+    assert follow(shelf.door, secret).content == b"linked"
+
+
+def test_a_head_says_what_a_link_leads_to_and_takes_nothing(shelf: Shelf, file: Path) -> None:
+    secret = secret_of(make(shelf, file.name))
+    heads = [shelf.door.client.head(f"/links?token={secret}") for _ in range(2)]
+    answer = follow(shelf.door, secret)
+
+    assert [(head.status_code, head.headers["etag"]) for head in heads] == [(200, answer.headers["etag"])] * 2
+    assert answer.content == file.read_bytes()
+    assert shelf.door.client.head(f"/links?token={secret}").status_code == 404
 
 
 def test_of_many_who_follow_a_link_at_once_at_several_services_one_gets_the_file(
@@ -124,7 +135,7 @@ def test_the_secret_of_a_link_is_in_no_log_and_no_record(shelf: Shelf) -> None:
     kept = shelf.door.database.read(lambda session: str(session.execute(DownloadLink.__table__.select()).all()))
     said = [log.read_text() for log in (shelf.door.log_file, shelf.door.folder / "console.log")]
 
-    assert [answer.status_code for answer in answers] == [200, 404, 405]
+    assert [answer.status_code for answer in answers] == [200, 404, 404]
     assert secret not in "".join([*said, kept])
     assert digest(secret) in kept
 
