@@ -17,7 +17,7 @@
     │   ├── MixedStage               FileNotInRequest       ForeignPage
     │   ├── TypedRunNotAllowed       AnotherUsersRun        LinkNotFound
     │   ├── SystemAccount            AreaNotWritable        BodyTooComplex
-    │   ├── AmbiguousHost
+    │   ├── AmbiguousHost            UnreadableManifest
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -450,6 +450,16 @@ class InvalidManifest(RequestError):
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(f"Line {line} of the manifest: {readable(reason)[:500]}")
         self.line = line
+        self.reason = reason
+
+
+class UnreadableManifest(RequestError):
+    """An uploaded manifest has a form that is not taken."""
+
+    http_status = 415
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(printable(reason)[:500])
         self.reason = reason
 
 

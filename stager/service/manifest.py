@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import json
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from email.message import Message
 from itertools import islice
 from typing import BinaryIO, TextIO
 
 from pydantic import ValidationError
 
-from stager.errors import InvalidManifest
+from stager.errors import InvalidManifest, UnreadableManifest
 from stager.models import MAX_PATH_BYTES, StagingItem
 from stager.service.arrival import Pages
 
@@ -21,6 +24,9 @@ CSV, JSON_LINES = "text/csv", "application/x-ndjson"
 PAGE = 1000
 # Two paths, each character of which may be an escape, and something to spare.
 MAX_LINE = 16 * MAX_PATH_BYTES
+
+GZIP = b"\x1f\x8b"  # how such a file begins: RFC 1952, section 2.3.1
+COMPRESSED = "A manifest is not compressed"
 
 Parser = Callable[[TextIO], Iterator[StagingItem]]
 
@@ -62,10 +68,15 @@ def parse_csv(file: TextIO) -> Iterator[StagingItem]:
     InvalidManifest
         A line is not as it must be.
     """
-    reader = csv.DictReader(_limited(file), strict=True)
+    reader = csv.reader(_limited(file), strict=True)
     try:
-        for fields in reader:
-            said = {name: value for name, value in fields.items() if value != ""}
+        names = next(reader, [])
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise InvalidManifest(reader.line_num, f"{twice[0] or 'a column without a name'} is there twice")
+        for fields in filter(None, reader):
+            if len(fields) > len(names):
+                raise InvalidManifest(reader.line_num, f"it has {len(fields)} fields, and the header {len(names)}")
+            said = {name: value for name, value in zip(names, fields, strict=False) if value}
             yield _item(said, line=reader.line_num)
     except csv.Error as error:
         raise InvalidManifest(reader.line_num, str(error)) from error
@@ -89,6 +100,41 @@ def parse_json_lines(file: TextIO) -> Iterator[StagingItem]:
 
 
 PARSERS: dict[str, Parser] = {CSV: parse_csv, JSON_LINES: parse_json_lines}
+
+
+def parser_of(content_type: str) -> Parser:
+    """Return what reads a manifest of that type.
+
+    Raises
+    ------
+    UnreadableManifest
+        It is no manifest, or in an encoding other than UTF-8.
+    """
+    said = Message()
+    said["Content-Type"] = content_type
+    charset = said.get_content_charset("utf-8")
+    if said.get_content_type() not in PARSERS:
+        reason = f"A manifest is {' or '.join(PARSERS)}"
+        raise UnreadableManifest(reason)
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        reason = f"A manifest is in UTF-8, not in {charset}"
+        raise UnreadableManifest(reason)
+    return PARSERS[said.get_content_type()]
+
+
+def text_of(file: BinaryIO) -> TextIO:
+    """Return a manifest's text; a byte that is not UTF-8 is a name's own: it becomes a lone surrogate (PEP 383).
+
+    Raises
+    ------
+    UnreadableManifest
+        It is compressed by gzip.
+    """
+    is_compressed = file.read(len(GZIP)) == GZIP
+    file.seek(0)
+    if is_compressed:
+        raise UnreadableManifest(COMPRESSED)
+    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _limited(file: TextIO) -> Iterator[str]:

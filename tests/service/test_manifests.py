@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import uuid
 from collections.abc import Iterator
@@ -75,7 +76,13 @@ def test_csv_carries_names_that_are_quoted_or_not_utf_8(lone_door: ServedDoor) -
     ("kind", "body", "status", "detail"),
     [
         ("text/csv", csv(2500) + b"x,\n", 422, "Line 2502 of the manifest: destination"),
-        ("text/csv", b"source,destination\na,b,c\n", 422, "Line 2 of the manifest: "),
+        ("text/csv", b"source,destination\na,b,c\n", 422, "Line 2 of the manifest: it has 3 fields, and the header 2"),
+        ("text/csv", b"source,destination\na,b,\n", 422, "Line 2 of the manifest: it has 3 fields, and the header 2"),
+        ("text/csv", b"source,source,destination\na,b,c\n", 422, "Line 1 of the manifest: source is there twice"),
+        ("text/csv", gzip.compress(csv(1)), 415, "A manifest is not compressed"),
+        ("application/x-ndjson", gzip.compress(csv(1)), 415, "A manifest is not compressed"),
+        ("text/csv; charset=iso-8859-1", csv(1), 415, "A manifest is in UTF-8, not in iso-8859-1"),
+        ('text/csv; charset="UTF-16"', csv(1), 415, "A manifest is in UTF-8, not in utf-16"),
         ("text/csv", b"source\na\n", 422, "Line 2 of the manifest: destination: Field required"),
         ("text/csv", csv(1500) + b"y,d/7,1\n", 422, "Items 7 and 1500, counted from 0, have the same destination"),
         ("text/csv", b"source,destination\n", 422, "Line 1 of the manifest: there are no items"),
@@ -93,6 +100,23 @@ def test_a_manifest_that_is_not_right_leaves_nothing(
 
     assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (status, detail)
     assert rows(lone_door) == before
+
+
+def test_a_body_that_says_that_it_is_compressed_is_refused(lone_door: ServedDoor) -> None:
+    how = {"Content-Type": "text/csv", "Content-Encoding": "gzip"}
+    answer = lone_door.client.post("/requests/from-manifest", params=TERMS, content=csv(1), headers=how)
+
+    assert (answer.status_code, answer.json()["detail"]) == (415, "A manifest is not compressed")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/csv", "application/x-ndjson; charset=utf-8", "application/x-www-form-urlencoded"]
+)
+def test_who_sends_a_manifest_where_none_is_taken_is_told_where_it_goes(lone_door: ServedDoor, kind: str) -> None:
+    answer = lone_door.client.post("/requests", content=csv(3), headers={"Content-Type": kind})
+
+    assert answer.status_code == (422 if "form" in kind else 415)
+    assert "POST /requests/from-manifest" in answer.text
 
 
 def test_a_caller_who_hangs_up_leaves_nothing(lone_door: ServedDoor) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from stager.errors import UnreadableManifest
 from stager.models import StagingTerms
 from stager.service.acceptance import check_terms
 from stager.service.arrival import Arrival
@@ -16,7 +16,7 @@ from stager.service.callers.asked import AskedTerms, named
 from stager.service.callers.current import CurrentCaller
 from stager.service.door import OpenDoor
 from stager.service.headers import IdempotencyKey, Prefer
-from stager.service.manifest import CSV, JSON_LINES, PARSERS, Parser, pages_of, spool, spooled
+from stager.service.manifest import COMPRESSED, CSV, JSON_LINES, pages_of, parser_of, spool, spooled, text_of
 from stager.service.problems import documented
 from stager.service.quota import check_open_requests
 from stager.service.routes.requests import TAKEN_IN, accepted
@@ -60,21 +60,14 @@ async def ask_by_manifest(
     prefer: Prefer = None,
 ) -> Response:
     """Take the items in as they come, and show the request when all of them are written down."""
-    parse = _parser(request)
+    parse = parser_of(request.headers.get("content-type", ""))
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnreadableManifest(COMPRESSED)
     terms: StagingTerms = named(asked, caller, place="query")
     await check_terms(door, caller, terms)
     await check_open_requests(door, terms.username, idempotency_key=idempotency_key)
     with door.long_calls.one_more(terms.username), spool() as file:
         await spooled(request.stream(), file)
-        # A byte that is not UTF-8 is a name's own: it becomes a lone surrogate (PEP 383).
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         arrival = Arrival(door, caller, terms, origin="api", idempotency_key=idempotency_key)
-        row = await arrival.take(pages_of(text, parse))
+        row = await arrival.take(pages_of(text_of(file), parse))
     return await accepted(door, row, prefer=prefer)
-
-
-def _parser(request: Request) -> Parser:
-    said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if said not in PARSERS:
-        raise HTTPException(415, f"A manifest is {' or '.join(PARSERS)}")
-    return PARSERS[said]

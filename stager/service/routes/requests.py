@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi.exceptions import RequestValidationError
+from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.errors import TooManyItems
+from stager.errors import TooManyItems, UnreadableManifest
 from stager.models import Moment, StagingRequest, Status
 from stager.records import StagingRequestRow, files_of, last_events, list_requests
 from stager.service.acceptance import check_terms, record
@@ -19,15 +22,45 @@ from stager.service.door import Door, OpenDoor
 from stager.service.examples import REQUEST_ID
 from stager.service.explain.rows import RequestPage, listed
 from stager.service.headers import IdempotencyKey, Prefer, described, preferred_wait
+from stager.service.manifest import PARSERS
 from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented
 from stager.service.responses import EscapedJSON
 from stager.service.routes.paging import MAX_PAGE, PageSize
 from stager.service.views import RequestSummary, RequestView, summary_of, view_of
 
-router = APIRouter(prefix="/requests", tags=["requests"], route_class=BodyRoute)
-
 INSTEAD = "upload them as a manifest (POST /requests/from-manifest)"
+ELSEWHERE = f"Here items come as JSON; if they are CSV or JSON Lines, {INSTEAD}"
+# What FastAPI says of a body that is no JSON, by whether its type says that it were.
+NO_JSON = ("json_invalid", "model_attributes_type")
+
+
+class RequestRoute(BodyRoute):
+    """A call whose items come as JSON: whoever sends a manifest is told where it goes, before it is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what serves the call."""
+        handle = super().get_route_handler()
+
+        async def serve(request: Request) -> Response:
+            said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if request.method == "POST" and said in PARSERS:
+                raise UnreadableManifest(ELSEWHERE)
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                raise RequestValidationError([*map(_with_way_out, error.errors())]) from None
+
+        return serve
+
+
+def _with_way_out(found: dict[str, Any]) -> dict[str, Any]:
+    is_no_json = found["type"] in NO_JSON and found["loc"][0] == "body"
+    return {**found, "msg": f"{found['msg']}. {ELSEWHERE}"} if is_no_json else found
+
+
+router = APIRouter(prefix="/requests", tags=["requests"], route_class=RequestRoute)
+
 APPLIED = {"Preference-Applied": described("What was granted of Prefer.", "wait=10")}
 LOCATION = APPLIED | {"Location": described("Where the request is.", f"/requests/{REQUEST_ID}")}
 # What is answered to whoever asks for a staging, in whichever form.
@@ -43,7 +76,7 @@ TAKEN_IN: dict[int | str, dict[str, Any]] = {
     response_model=RequestSummary,
     responses={
         **TAKEN_IN,
-        **documented(400, 401, 403, 409, 413, 422, 429, 503),
+        **documented(400, 401, 403, 409, 413, 415, 422, 429, 503),
     },
 )
 @router.post("/", include_in_schema=False)
