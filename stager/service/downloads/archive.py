@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from stager.paths import Descriptor
 from stager.service.downloads.conditions import Validators
 from stager.service.downloads.headers import times_tag
 from stager.service.downloads.pieces import Piece, cut
-from stager.service.downloads.source import SETTLED, OpenSource
+from stager.service.downloads.source import OpenSource, is_settled
 from stager.slices.looking import facts
 
 
@@ -119,9 +118,9 @@ class ArchiveRepresentation:
         self._make = make
 
     @cached_property
-    def _survey(self) -> tuple[int, int, str, int]:
-        """Return its length, its files, the hash of all entries and the last time in them, in ns."""
-        layout, size, files, newest = self._make(), 0, 0, 0
+    def _survey(self) -> tuple[int, int, str, int, bool]:
+        """Return its length, its files, the hash of all entries, the last time in them in ns, and if it is settled."""
+        layout, size, files, newest, settled = self._make(), 0, 0, 0, True
         seen = Contents()
         for entry in walk(self.source):
             size += layout.size_of(entry)
@@ -129,8 +128,10 @@ class ArchiveRepresentation:
                 files += 1
                 entry.open().close()  # what may not be read is told before the first byte
             newest = max(newest, entry.status.st_mtime_ns, entry.status.st_ctime_ns)
+            settled = settled and is_settled(entry.status)
             seen.add(entry.path, facts(entry.status), entry.link)
-        return size + layout.size_of_end(), files, seen.closed_with(os.fstat(self.source.descriptor.fd)), newest
+        fingerprint = seen.closed_with(os.fstat(self.source.descriptor.fd))
+        return size + layout.size_of_end(), files, fingerprint, newest, settled
 
     def surveyed(self) -> ArchiveRepresentation:
         """Return itself, once its length is known; in a thread, since that takes a walk."""
@@ -150,12 +151,9 @@ class ArchiveRepresentation:
     @property
     def validators(self) -> Validators:
         """What tells it from its other states: all that stat(2) says of what is in it."""
-        _, _, seen, newest = self._survey
-        seconds = newest // 1_000_000_000
-        is_settled = time.time() - seconds >= SETTLED
-        return Validators(
-            times_tag(self.media_type.rpartition("/")[2], seen, is_settled=is_settled), seconds, is_settled
-        )
+        _, _, seen, newest, settled = self._survey
+        tag = times_tag(self.media_type.rpartition("/")[2], seen, is_settled=settled)
+        return Validators(tag, newest // 1_000_000_000, settled)
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
         """Give a run of its bytes; raise `SourceChanged` before the end when something in it changed meanwhile."""

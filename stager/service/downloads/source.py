@@ -50,8 +50,11 @@ class OpenSource:
 
 
 def is_settled(status: os.stat_result) -> bool:
-    """Tell whether something has been left alone for so long that its times tell it from every later state."""
-    return time.time() - max(status.st_mtime, status.st_ctime) >= SETTLED
+    """Tell whether something has been left alone for so long that its times tell it from every later state.
+
+    By its ctime alone, which every change sets to the clock: an mtime is what anybody says, the future too.
+    """
+    return time.time() - status.st_ctime >= SETTLED
 
 
 def open_source(access: Access, root: Descriptor, path: str) -> OpenSource:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/zip"
 BLOCK_BYTES = 256 * 1024
 _FIRST, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
+# Bytes that are not UTF-8, and a percent sign that stands as one of their escapes begins, or as its own.
+_ESCAPED = re.compile("[\udc80-\udcff]|%(?=25|[89A-F][0-9A-F])")
 # Lengths by APPNOTE.TXT: 4.3.7 with a 64-bit extra field, 4.3.9, 4.3.12, 4.3.16, 4.3.14 with 4.3.15.
 _LOCAL, _DESCRIPTOR, _CENTRAL, _END, _END_64 = 30 + 20, 24, 46, 22, 56 + 20
 
@@ -91,9 +93,12 @@ def _info(entry: Entry) -> zipfile.ZipInfo:
 
 
 def _name(entry: Entry) -> str:
-    """Return an entry's name in UTF-8, which a zip's must be: other bytes as ``%XX``."""
+    """Return an entry's name in UTF-8, which a zip's must be: other bytes as ``%XX``.
+
+    Where the name itself says such a thing, its ``%`` is ``%25``: no two names become one.
+    """
     slash = "/" if stat.S_ISDIR(entry.status.st_mode) else ""
-    return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", entry.path) + slash
+    return _ESCAPED.sub(lambda c: "%25" if c[0] == "%" else f"%{ord(c[0]) - 0xDC00:02X}", entry.path) + slash
 
 
 def _content_bytes(entry: Entry) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.any_database
 
 FORMATS = ["tar", "zip"]
+LARGE = 3 * 1024 * 1024 + 7
 ODD_NAMES = ["new\nline", 'quo"te', "naïve €", "a" * 120, "not\udcffutf-8"]
 
 
@@ -79,6 +80,21 @@ def test_a_zip_holds_every_byte_under_a_name_in_utf_8(shelf: Shelf, folder: Path
     assert stat.S_IMODE(modes["product/run"]) == 0o755
 
 
+def test_no_two_names_become_one_in_a_zip(shelf: Shelf) -> None:
+    names = ["a\udcff", "a%FF", "a%25FF", "a%2525", "%\udc80", "%25\udc80", "%80", "100% sure", "a%20b", "%%FF"]
+    (folder := shelf.door.source / "close").mkdir()
+    for name in names:
+        (folder / name).write_bytes(name.encode(errors="surrogateescape"))
+    answer = shelf.get(folder, archive="zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        found = {archive.read(name): name.removeprefix("close/") for name in archive.namelist()}
+
+    assert len({*found.values()} - {""}) == len(names)
+    assert found[b"a\xff"] == "a%FF"
+    assert found[b"a%FF"] == "a%25FF"
+    assert (found[b"100% sure"], found[b"a%20b"]) == ("100% sure", "a%20b")
+
+
 @pytest.mark.parametrize("archive", FORMATS)
 @pytest.mark.parametrize("place", [0, 511, 512, 100_000, -1])
 def test_an_archive_that_was_cut_is_taken_up_where_it_ended(
@@ -90,6 +106,23 @@ def test_an_archive_that_was_cut_is_taken_up_where_it_ended(
 
     assert rest.status_code == 206
     assert whole.content[:start] + rest.content == whole.content
+
+
+@pytest.mark.parametrize("archive", [None, *FORMATS])
+def test_what_has_a_time_in_the_future_is_taken_up_where_it_ended(shelf: Shelf, archive: str | None) -> None:
+    file = shelf.door.source / "from-the-future" / "file"
+    if not file.exists():
+        file.parent.mkdir()
+        file.write_bytes(shelf.content(LARGE))
+        os.utime(file, (4e9, 4e9))
+    shelf.put("from-the-future/file", b"")  # it waits until that is no news
+    asked = {"archive": archive} if archive else {}
+    place = file.parent if archive else file
+    whole = shelf.get(place, **asked)
+    rest = shelf.get(place, {"Range": "bytes=1000-", "If-Range": whole.headers["etag"]}, **asked)
+
+    assert whole.headers["etag"].startswith('"')
+    assert (rest.status_code, whole.content[:1000] + rest.content) == (206, whole.content)
 
 
 @pytest.mark.parametrize("archive", FORMATS)
