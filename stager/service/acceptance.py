@@ -60,7 +60,7 @@ async def check(
         Nobody here has that name, or no user.
     """
     structlog.contextvars.bind_contextvars(method=method, username=username)  # on every line of this call
-    if method not in METHODS.keys() | more or method not in door.settings.allowed_methods:
+    if method not in METHODS.keys() | more or method not in door.methods:
         raise InvalidMethod(method)
     caller.user(username)
     caller.check_method(method)

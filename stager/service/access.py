@@ -16,7 +16,7 @@ from stager.service.problems import unforeseen_problem
 
 HEADER = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-# Asked every few seconds by probes and by the page's log viewer, or many times a
+# Asked every few seconds by probes and by whoever watches the log, or many times a
 # second by whoever downloads (the records have each of those): they would
 # drown the log that they look at.
 _QUIET = ("/health", "/logs", "/metrics", "/files", "/links")

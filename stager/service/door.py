@@ -16,7 +16,8 @@ import structlog
 from fastapi import Depends
 from starlette.requests import Request
 
-from stager.records import Database, Draft, StagingRequestRow, create_requests
+from stager.methods import METHODS
+from stager.records import DIRECT_DOWNLOAD, Database, Draft, StagingRequestRow, create_requests
 from stager.service.beside import beside
 from stager.service.callers.access_file import AccessFile
 from stager.service.callers.authenticator import Authenticator
@@ -61,6 +62,11 @@ class Door:
     users: dict[str, float] = field(default_factory=dict)
 
     @cached_property
+    def methods(self) -> tuple[str, ...]:
+        """The staging methods that may be asked for: those that the operator allows and that are there."""
+        return tuple(name for name in self.settings.allowed_methods if name in METHODS or name == DIRECT_DOWNLOAD)
+
+    @cached_property
     def submissions(self) -> Together[Draft, StagingRequestRow]:
         """Writes small requests down, those that come at the same moment in one transaction."""
         most_open = self.settings.max_open_requests
@@ -92,7 +98,10 @@ async def open_door(settings: Settings) -> AsyncIterator[Door]:
         _authenticator(settings) as authenticator,
         _pods(settings) as pods,
     ):
-        yield Door(settings, database, prefect, threads, authenticator, pods)
+        door = Door(settings, database, prefect, threads, authenticator, pods)
+        if missing := [name for name in settings.allowed_methods if name not in door.methods]:
+            logger.warning("ALLOWED_METHODS names what is no method here: it is not offered", methods=missing)
+        yield door
     threads.shutdown(wait=False, cancel_futures=True)
     database.close()
 

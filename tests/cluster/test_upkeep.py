@@ -188,7 +188,7 @@ def evicted(release: Release, pod: str) -> str:
 
 @pytest.fixture(scope="module")
 def larger_release(release: Release) -> Release:
-    """The release with its API scaled, the web page's file creator, and an nginx where there is an image of one."""
+    """The release with its API scaled, `POST /create-file`, and an nginx where there is an image of one."""
     # Even an idle API uses more than a hundredth of what it asks for.
     targets = dict.fromkeys(("targetCPUUtilizationPercentage", "targetMemoryUtilizationPercentage"), "1")
     scaled = {"enabled": "true", "minReplicas": "1", "maxReplicas": "3", **targets}

@@ -151,7 +151,7 @@ def _environment(folder: Path, database_url: str, prefect_api: str, settings: di
         "PREFECT_API_URL": prefect_api,
         "PREFECT_API_AUTH_STRING": prefect_password.AUTH_STRING,
         "DO_NOT_TRACK": "1",
-        "ALLOWED_METHODS": json.dumps(METHODS),
+        "ALLOWED_METHODS": json.dumps([*METHODS, "jupyter_copy"]),  # as the demo's values file says
         "SOURCE_STORAGE_PATH": str(folder / "storage"),
         "TARGET_STORAGE_PATH": str(folder / "user_areas"),
         "STAGER_DATABASE_URL": database_url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +106,14 @@ def test_the_sites_settings_are_shown_as_in_the_demo(lone_door: ServedDoor, slas
         "warning": AUTHENTICATION_IS_OFF,
     }
     assert lone_door.client.get(f"/config/allowed-methods{slash}").json() == {"allowed_methods": methods}
+
+
+def test_a_method_that_is_not_there_is_told_at_the_start_and_refused(lone_door: ServedDoor) -> None:
+    [told] = [json.loads(line) for line in lone_door.log_file.read_text().splitlines() if "ALLOWED_METHODS" in line]
+    answer = lone_door.stage("jupyter_copy")
+
+    assert (told["level"], told["methods"]) == ("warning", ["jupyter_copy"])
+    assert (answer.status_code, answer.json()["detail"]) == (400, "Invalid staging method: jupyter_copy")
 
 
 def test_an_outcome_that_takes_longer_is_promised_at_an_address(lone_door: ServedDoor) -> None:

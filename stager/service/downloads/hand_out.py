@@ -122,7 +122,7 @@ async def look_at(desk: Desk, wanted: Wanted) -> Representation:
     StagingError
         Nothing is there, or nothing that this caller may have.
     """
-    if DIRECT_DOWNLOAD not in desk.door.settings.allowed_methods:
+    if DIRECT_DOWNLOAD not in desk.door.methods:
         raise InvalidMethod(DIRECT_DOWNLOAD)
     found = await desk.do(_look, desk, wanted)
     return await desk.with_checksum(found) if isinstance(found, FileRepresentation) else found

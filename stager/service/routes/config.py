@@ -43,7 +43,7 @@ class Config(BaseModel):
 @router.get("/allowed-methods", include_in_schema=False)
 async def show_allowed_methods(door: OpenDoor) -> AllowedMethods:
     """Return the methods' names."""
-    return AllowedMethods(allowed_methods=door.settings.allowed_methods)
+    return AllowedMethods(allowed_methods=door.methods)
 
 
 @router.get("/", summary="The site's storages and methods")
@@ -54,7 +54,7 @@ async def show_config(door: OpenDoor) -> Config:
     return Config(
         source_storage_path=str(settings.source_storage_path),
         target_storage_path=str(settings.target_storage_path),
-        allowed_methods=settings.allowed_methods,
+        allowed_methods=door.methods,
         authentication="off" if is_open else "on",
         warning=AUTHENTICATION_IS_OFF if is_open else None,
     )
