@@ -6,9 +6,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
-from prefect.exceptions import PrefectException
-
 from stager.errors import printable
 
 logger = logging.getLogger(__name__)
@@ -19,11 +16,11 @@ _MARKS = frozenset("\\`*_{}[]<>()#+-.!|~&:@$^=")
 
 @contextmanager
 def shown_if_possible() -> Iterator[None]:
-    """Run the body, and go on when Prefect's API does not take it."""
+    """Run the body, and go on whatever keeps it from being shown: the log says it."""
     try:
         yield
-    except (httpx.HTTPError, PrefectException) as error:
-        logger.warning("Not shown in Prefect: %s", error)
+    except Exception as error:  # noqa: BLE001 - nobody knows all that may be wrong with a page
+        logger.warning("Not shown in Prefect: %s: %s", type(error).__name__, error)
 
 
 def as_text(words: str) -> str:
