@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import secrets
 import shutil
 import socket
 import statistics
@@ -32,6 +33,8 @@ ROUNDS = 7
 GIB, KIB = 1024**3, 1024
 SMALL_FILES, CONNECTIONS, SECONDS = 200, 8, 3
 PARTS = 8
+SECRET = secrets.token_hex(16)
+BEHIND_NGINX = {"STAGER_NGINX_FILES": "/stager-files", "STAGER_NGINX_SECRET": SECRET}
 CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs" / "speed-of-downloads.md"
 MARKS = "<!-- figures -->\n", "<!-- end of figures -->\n"
@@ -114,11 +117,12 @@ def rivals(folder: Path, storage: Path) -> Iterator[list[Rival]]:
         static = STATIC.format(workers=1, folder=folder, port=ports[0], storage=storage)
         alone = stack.enter_context(nginx(folder, static, ports[0]))
         ours, _ = stack.enter_context(door(folder / "alone", storage))
-        behind, _ = stack.enter_context(door(folder / "behind", storage, STAGER_NGINX_FILES="/stager-files"))
+        behind, _ = stack.enter_context(door(folder / "behind", storage, **BEHIND_NGINX))
         text = shipped.replace("SERVICE;", f"{behind.removeprefix('http://')};").replace(
             "LISTEN;", f"127.0.0.1:{ports[1]};"
         )
         text = f"user root;\ndaemon off;\n{text}".replace("/tmp/nginx", f"{folder}/shipped")  # noqa: S108 - replaced
+        (folder / "secret.conf").write_text(f"proxy_set_header X-Stager-Secret {SECRET};")
         front = stack.enter_context(nginx(folder, text, ports[1]))
         yield [
             ("nginx", f"{alone}/"),

@@ -192,6 +192,11 @@ class Settings(BaseSettings):
         None,
         description="Where an nginx in front sends files from, as in deployments/nginx/nginx.conf: `/stager-files`.",
     )
+    nginx_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="What that nginx proves itself with, when it says what it has sent; both have it, and nobody else.",
+    )
     areas_read_only: bool = Field(
         default=False,
         description="The service has its areas mounted read-only on purpose: others stage, as in the chart.",

@@ -11,6 +11,7 @@ from threading import Thread
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from stager.errors import ConfigurationError
 from stager.service.access import RequestLog
 from stager.service.areas import keep_areas_known
 from stager.service.beside import beside
@@ -73,8 +74,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ----------
     settings
         What the operator set; by default, what the environment says.
+
+    Raises
+    ------
+    ConfigurationError
+        An nginx in front is named, and no secret that it proves itself by.
     """
     settings = settings or get_settings()
+    if settings.nginx_files and settings.nginx_secret is None:
+        raise ConfigurationError("STAGER_NGINX_SECRET", "it is not set, and STAGER_NGINX_FILES is")
     set_up_logging(settings)
 
     @asynccontextmanager

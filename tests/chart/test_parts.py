@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -65,6 +66,22 @@ def test_behind_its_nginx_the_service_hears_its_own_pod_alone(render: Render) ->
     told = rendered.of("ConfigMap", "-nginx")["data"]["nginx.conf"]
     assert "listen 8000;" in told
     assert "server 127.0.0.1:8001;" in told
+
+
+def test_the_service_and_its_nginx_share_a_secret_that_no_config_map_has(render: Render) -> None:
+    rendered = render(FILES["production"])
+    held = rendered.of("Secret", "-nginx")
+    [asked] = [one for one in rendered.pods()["api"]["containers"][0]["env"] if one["name"] == "STAGER_NGINX_SECRET"]
+    sources = [one["projected"]["sources"] for one in rendered.pods()["api"]["volumes"] if one["name"] == "nginx"]
+    word = held["stringData"]["STAGER_NGINX_SECRET"]
+
+    assert len(word) == 32
+    assert held["stringData"]["secret.conf"] == f"proxy_set_header X-Stager-Secret {word};\n"
+    assert asked["valueFrom"]["secretKeyRef"] == {"name": held["metadata"]["name"], "key": "STAGER_NGINX_SECRET"}
+    items = [{"key": "secret.conf", "path": "secret.conf"}]
+    assert {"secret": {"name": held["metadata"]["name"], "items": items}} in sources[0]
+    assert "include secret.conf;" in rendered.of("ConfigMap", "-nginx")["data"]["nginx.conf"]
+    assert word not in "".join(json.dumps(one) for one in rendered if one["kind"] != "Secret")
 
 
 def test_nginx_sees_the_storages_where_the_service_sees_them(render: Render) -> None:

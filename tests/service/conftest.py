@@ -35,7 +35,7 @@ from stager.records import (
 )
 from stager.records.database import now
 from stager.records.schema import migrate
-from tests import prefect_password
+from tests import behind_nginx, prefect_password
 from tests.ports import NO_PREFECT, free_port
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
@@ -379,8 +379,8 @@ def lone_door(new_database: Callable[[], str]) -> Iterator[ServedDoor]:
 def door_behind_nginx() -> Iterator[ServedDoor]:
     """A door that leaves large files to an nginx in front."""
     with open_folder() as folder:
-        url, more = f"sqlite:///{folder}/records.db", {"STAGER_NGINX_FILES": "/stager-files"}
-        with served_door(folder, database_url=url, prefect_api=NO_PREFECT, **more) as served:
+        url = f"sqlite:///{folder}/records.db"
+        with served_door(folder, database_url=url, prefect_api=NO_PREFECT, **behind_nginx.VARIABLES) as served:
             yield served
 
 

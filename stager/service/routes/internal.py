@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from hmac import compare_digest
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response
 
-from stager.errors import Cancelled
+from stager.errors import Cancelled, NotAllowed
+from stager.service.door import OpenDoor
 from stager.service.downloads import OpenDesk
 
-router = APIRouter(prefix="/internal", include_in_schema=False)
+
+async def _check_secret(door: OpenDoor, x_stager_secret: Annotated[str, Header()] = "") -> None:
+    """Return when it is our nginx that says so: it alone has the secret."""
+    known = door.settings.nginx_secret
+    if known is None or not compare_digest(known.get_secret_value().encode(), x_stager_secret.encode()):
+        reason = "nobody but the nginx in front may say what it has sent (STAGER_NGINX_SECRET)"
+        raise NotAllowed(reason)
+
+
+router = APIRouter(prefix="/internal", include_in_schema=False, dependencies=[Depends(_check_secret)])
 
 
 @router.post("/sent/{download_id}")

@@ -17,6 +17,7 @@ import pytest
 
 from stager.engine import fingerprint_of_file
 from stager.records import DownloadBegun, DownloadEnded, new_download_id, write_downloads
+from tests import behind_nginx
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def shelf_content() -> Callable[[int], bytes]:
     return lambda size: random.Random(size).randbytes(size)
 
 
-@pytest.fixture(scope="module", params=["", "/stager-files"], ids=["alone", "behind nginx"])
+@pytest.fixture(scope="module", params=[{}, behind_nginx.VARIABLES], ids=["alone", "behind nginx"])
 def open_shelf(
     request: pytest.FixtureRequest,
     serve: Callable[..., AbstractContextManager[ServedDoor]],
@@ -123,9 +124,8 @@ def open_shelf(
         f"[users.{name}]\nuid = {uid}\ngid = 70010\ngroups = [70011]\n"
         for name, uid in (("alice", 70_001), ("bob", 70_002))
     )
-    more = {"STAGER_NGINX_FILES": request.param} if request.param else {}
     with new_open_folder() as folder:
         url = f"sqlite:///{folder}/records.db"
-        with serve(folder, database_url=url, prefect_api=NO_PREFECT, **more) as door:
+        with serve(folder, database_url=url, prefect_api=NO_PREFECT, **request.param) as door:
             (folder / "users.toml").write_text(users)
             yield Shelf(door)

@@ -15,6 +15,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from stager.errors import ConfigurationError
+from stager.service.app import create_app
+from stager.settings import Settings
+from tests import behind_nginx
 from tests.ports import NO_PREFECT, free_port
 from tests.service.downloads.conftest import Shelf
 
@@ -51,6 +55,7 @@ def in_front_of(url: str, folder: Path) -> Iterator[httpx.Client]:
     text = SHIPPED.read_text().replace("SERVICE;", f"{url.removeprefix('http://')};")
     text = text.replace("LISTEN;", f"127.0.0.1:{port};").replace("/tmp/nginx", f"{folder}/nginx")
     (folder / "nginx.conf").write_text(text if text.startswith("user") else f"user root;\n{text}")
+    (folder / "secret.conf").write_text(behind_nginx.FILE)
     command = [*DIES_WITH_US, NGINX, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as nginx:
         try:
@@ -108,7 +113,7 @@ def test_a_large_file_has_the_headers_of_any_other_answer(
     origin = "https://portal.example.org"
     asked = {"Origin": origin, **({"Range": span} if span else {})}
     said: dict[str, dict[str, str]] = {}
-    for how, more in {"alone": {}, "behind-nginx": {"STAGER_NGINX_FILES": "/stager-files"}}.items():
+    for how, more in {"alone": {}, "behind-nginx": behind_nginx.VARIABLES}.items():
         (folder := open_path / how).mkdir()
         settings = {"STAGER_CORS_ORIGINS": f'["{origin}"]', "STAGER_PUBLIC_URL": "https://staging.example.org", **more}
         url = f"sqlite:///{folder}/records.db"
@@ -156,14 +161,36 @@ def test_nothing_but_a_download_is_closed_by_what_nginx_says(
 ) -> None:
     request_id = door_behind_nginx.ask().json()["request_id"]
     word = f"/internal/sent/{request_id}?bytes_sent=0&is_whole=OK"
-    assert door_behind_nginx.client.post(word).status_code == 204
+    ours = {"X-Stager-Secret": behind_nginx.SECRET}
+    assert door_behind_nginx.client.post(word, headers=ours).status_code == 204
     Shelf(door_behind_nginx).sparse("closed-later", LARGE)
     front.get("/files/source/closed-later")
     download(door_behind_nginx, "closed-later", "completed")  # what came before it is on record, too
 
     assert door_behind_nginx.request(request_id)["status"] == "submitted"
-    assert front.post(word).status_code == 404
-    assert lone_door.client.post(word).status_code == 404
+    assert front.post(word, headers=ours).status_code == 404
+    assert lone_door.client.post(word, headers=ours).status_code == 404
+
+
+@pytest.mark.parametrize("said", [{}, {"X-Stager-Secret": ""}, {"X-Stager-Secret": behind_nginx.SECRET[:-1]}], ids=str)
+def test_who_knows_a_downloads_id_and_not_the_secret_closes_nothing(
+    door_behind_nginx: ServedDoor, said: dict[str, str]
+) -> None:
+    Shelf(door_behind_nginx).sparse("still-open", LARGE)
+    answer = door_behind_nginx.client.get("/files/source/still-open")
+    word = f"/internal/sent/{answer.headers['x-stager-download']}?bytes_sent={LARGE}&is_whole=OK"
+    statuses = [
+        door_behind_nginx.client.post(word, headers=headers).status_code
+        for headers in (said, {"X-Stager-Secret": behind_nginx.SECRET})
+    ]
+
+    assert statuses == [403, 204]
+
+
+def test_a_service_behind_nginx_without_a_secret_does_not_start(tmp_path: Path) -> None:
+    settings = Settings(nginx_files="/stager-files", log_file=tmp_path / "log")
+    with pytest.raises(ConfigurationError, match="STAGER_NGINX_SECRET"):
+        create_app(settings)
 
 
 @pytest.mark.parametrize(
