@@ -163,7 +163,7 @@ async def cancel_stage(door: OpenDoor, row: StageRequest, body: PathsBody) -> Re
 @router.delete(
     f"{BASE}/stage/{{request_id}}",
     summary="Cancel and forget a stage request",
-    responses=DONE | documented(401, 403, 404, 503),
+    responses=DONE | documented(400, 401, 403, 404, 503),
     response_class=Response,
 )
 @router.delete(f"{BASE}/stage/{{request_id}}/", response_class=Response, include_in_schema=False)
