@@ -52,10 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Together(LoadFileScheduling):  # type: ignore[misc]
-    """Side by side, a file's tests stay together, and all that share the cluster."""
+    """Side by side, a file's tests stay together, and all that share the cluster or the attacked site."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if nodeid.startswith("tests/cluster/") else str(super()._split_scope(nodeid))
+        shared = ("tests/attacks/", "tests/cluster/")
+        return next((one for one in shared if nodeid.startswith(one)), str(super()._split_scope(nodeid)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:

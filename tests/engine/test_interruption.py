@@ -118,6 +118,7 @@ def is_stopped(areas: Areas, at: int, *, replace: bool) -> bool:
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <posix.ScandirIterator:pytest.PytestUnraisableExceptionWarning"
 )
+@pytest.mark.any_python
 @pytest.mark.parametrize("put", [put_nothing, put_older])
 @pytest.mark.parametrize("make", [make_file, make_tree])
 def test_an_exception_at_any_instruction_leaves_nothing_or_the_whole(

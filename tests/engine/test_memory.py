@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from conftest import Areas
 
@@ -38,6 +40,7 @@ for name in "first", "few", "many":
 """
 
 
+@pytest.mark.any_python
 def test_many_files_need_no_more_memory_than_few(areas: Areas) -> None:
     make_tree(areas.source / "first", 1)  # what is loaded once does not count
     make_tree(areas.source / "few", 20)

@@ -133,6 +133,7 @@ def test_one_place_has_one_key_through_whichever_area(
     assert len(keys) == 1
 
 
+@pytest.mark.any_python
 def test_ten_thousand_destinations_are_taken_at_once(database: Database) -> None:
     files = submit(database, *(str(number) for number in range(10_000)))
     assert acquire_leases(database, files, holder="one", seconds=60) == []
@@ -176,6 +177,7 @@ while done < 5:
 """
 
 
+@pytest.mark.any_python
 def test_of_many_processes_one_writes_at_a_time(database: Database, tmp_path: Path) -> None:
     [file] = submit(database, "a")
     url = database.engine.url.render_as_string(hide_password=False)

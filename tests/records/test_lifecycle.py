@@ -201,6 +201,7 @@ def test_progress_is_kept(database: Database) -> None:
     assert kept == [(2**40, 7), (0, 0), (1, 0)]
 
 
+@pytest.mark.any_python
 def test_ten_thousand_files_are_saved_at_once(database: Database) -> None:
     request_id, files = submit(database, 10_000)
     assert save_files(database, [{"id": file.id, "status": C, "size_bytes": file.position} for file in files]) == []

@@ -96,6 +96,7 @@ print(sum(1 for _ in manifest_of(database, file.id)), tracemalloc.get_traced_mem
 """
 
 
+@pytest.mark.any_python
 def test_memory_stays_flat_however_many_files_there_are(database_url: str, file: StagedFile) -> None:
     command = [sys.executable, "-c", PEAK, database_url, file.request_id]
     said = subprocess.run(command, cwd=Path(__file__).parents[2], check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -247,6 +247,7 @@ def test_a_database_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.any_python
 def test_many_threads_may_write_at_once(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda number: stage(database, str(number)), range(24)))

@@ -105,6 +105,7 @@ def test_a_surrogate_that_stands_for_no_byte_is_refused_and_leaves_no_record(dat
     assert list_requests(database).requests == []
 
 
+@pytest.mark.any_python
 def test_ten_thousand_items_are_written_and_read_in_their_order(database: Database) -> None:
     paths = [f"night/{number:05}.fits" for number in range(10_000)]
     row = create_request(database, request_of(*paths))

@@ -47,6 +47,7 @@ def test_the_migrations_can_be_undone_and_done_again(database_url: str) -> None:
     assert tables_at(database_url) >= TABLES
 
 
+@pytest.mark.any_python
 def test_many_processes_may_migrate_at_once(database_url: str) -> None:
     program = f"from stager.records.schema import migrate; migrate({database_url!r})"
     processes = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(5)]
