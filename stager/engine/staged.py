@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from stager.errors import DestinationBusy, InvalidPath
 from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_location
 
 LOCK_SUFFIX = b".lock"
+LOCK_NAME = re.compile(b"(?P<name>%b[0-9a-f]{16})%b" % (re.escape(RESERVED_PREFIX), re.escape(LOCK_SUFFIX)))
 _NAMES = 16  # that are tried: a sweep takes one now and then, who takes them all means it
 _CREATE_LOCK = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 # A file system without locks cannot show that an owner is dead: its leftovers stay.
@@ -163,9 +165,14 @@ def remove_any(staged: Staged, name: bytes) -> None:
 
 
 def close(staged: Staged) -> None:
-    """Give up the lock, the last thing to go, and both descriptors."""
+    """Give up the lock, the last thing to go, and both descriptors.
+
+    Where something still has the temporary name, the lock stays as well: it
+    shows a sweep that this is ours.
+    """
     if staged.name and staged.parent.fd >= 0:
         with suppress(OSError):
-            os.unlink(staged.name + LOCK_SUFFIX, dir_fd=staged.parent.fd)
+            if staged.status(staged.name) is None:
+                os.unlink(staged.name + LOCK_SUFFIX, dir_fd=staged.parent.fd)
     staged.lock.close()
     staged.parent.close()

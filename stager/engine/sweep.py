@@ -9,8 +9,8 @@ from contextlib import suppress
 from stager.engine.mapping import writing
 from stager.engine.removal import remove
 from stager.engine.source import READ_DIRECTORY
-from stager.engine.staged import LOCK_SUFFIX, is_still, take_lock
-from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, open_location
+from stager.engine.staged import LOCK_NAME, is_still, take_lock
+from stager.paths import Descriptor, Location, Symlinks, open_location
 
 _OPEN_LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -18,10 +18,11 @@ _OPEN_LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
 def sweep(parent: Location) -> int:
     """Remove the dead leftovers in one folder, and return how many there were.
 
-    A leftover is dead when nobody holds the lock beside it, or there is no
-    lock: the lock is made first and removed last. Locks are the kernel's
-    (flock(2)), so they hold across processes, containers and, on NFS and
-    CephFS, machines.
+    A leftover is ours when a lock of ours is beside it, and dead when nobody
+    holds that. The lock is made first and removed last: what has none is
+    not ours, whatever its name. Locks are the kernel's (flock(2)), so they
+    hold across processes, containers and, on NFS and CephFS, machines;
+    where there are none, nothing is removed.
 
     Parameters
     ----------
@@ -40,33 +41,34 @@ def sweep(parent: Location) -> int:
         except FileNotFoundError:
             return 0
         with folder:
-            names = {os.fsencode(name).removesuffix(LOCK_SUFFIX) for name in os.listdir(folder.fd)}  # noqa: PTH208 - a descriptor has no path
-            return sum(_swept(folder.fd, name) for name in names if name.startswith(RESERVED_PREFIX))
+            found = [LOCK_NAME.fullmatch(os.fsencode(name)) for name in os.listdir(folder.fd)]  # noqa: PTH208 - a descriptor has no path
+            return sum(_swept(folder.fd, lock[0], lock["name"]) for lock in found if lock)
 
 
-def _swept(folder: int, name: bytes) -> bool:
-    lock = name + LOCK_SUFFIX
+def _swept(folder: int, lock: bytes, name: bytes) -> bool:
     try:
         with Descriptor(os.open(lock, _OPEN_LOCK, dir_fd=folder)) as opened:
-            return _is_dead(folder, lock, opened.fd) and _removed(folder, name)
-    except FileNotFoundError:
-        return _removed(folder, name)
-    except OSError:  # not a lock of ours: a directory, a link, not readable
+            return _is_dead(folder, lock, opened.fd) and _removed(folder, lock, name)
+    except OSError:  # gone; or not a lock of ours: a directory, a link, not readable
         return False
 
 
 def _is_dead(folder: int, lock: bytes, opened: int) -> bool:
-    status = os.fstat(opened)
-    is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-    return is_ours and take_lock(opened) is True and is_still(folder, lock, opened)
+    return _is_ours(os.fstat(opened)) and take_lock(opened) is True and is_still(folder, lock, opened)
 
 
-def _removed(folder: int, name: bytes) -> bool:
+def _is_ours(status: os.stat_result) -> bool:
+    """Tell a lock from a file that was delivered under such a name: that is read-only."""
+    is_lock = stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IWUSR) and not status.st_size
+    return is_lock and status.st_uid == os.geteuid()
+
+
+def _removed(folder: int, lock: bytes, name: bytes) -> bool:
     try:
         with suppress(FileNotFoundError):
             remove(folder, name)
         with suppress(FileNotFoundError):
-            os.unlink(name + LOCK_SUFFIX, dir_fd=folder)
+            os.unlink(lock, dir_fd=folder)
     except OSError:  # somebody else's, or the disk refuses: it stays
         return False
     return True

@@ -151,12 +151,12 @@ def test_a_folder_that_is_exchanged_while_it_is_written_to_changes_nothing_of_an
 
 def test_a_folder_that_is_exchanged_while_it_is_swept_loses_nothing_of_another(site: Site, raced: Path) -> None:
     assert site.staged(source="missing", destination="race/failed")["status"] == "failed"
-    left = raced / f"{os.fsdecode(RESERVED_PREFIX)}left"
+    left = raced / f"{os.fsdecode(RESERVED_PREFIX)}0123456789abcdef.lock"
     with racing(site.world.alice, "race", TEAM, "../../storage/bobs-folder"):
         for _ in range(2 * ROUNDS):
             site.swept()
     _put_back(raced)
-    file(left, "alice", 0o600)
+    file(left, "alice", 0o600, b"")
 
     assert site.swept() == "1 leftovers removed"
     assert not left.exists()

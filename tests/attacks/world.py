@@ -130,9 +130,12 @@ def _of_bob(bob: Path) -> None:
     file(bob / TOLD, "bob", 0o644)
     _closed(bob / "closed", "bob")
     team = folder(bob / "team", "bob", 0o2770, group=COMMON)
-    for name in ("private", "group", os.fsdecode(RESERVED_PREFIX) + "left-by-bob"):
+    left = os.fsdecode(RESERVED_PREFIX) + "%016x"
+    for name in ("private", "group", left % 1):
         file(team / name, "bob", 0o640, group=COMMON)
-    file(team / (os.fsdecode(RESERVED_PREFIX) + "left-by-alice"), "alice", 0o600)
+    file(team / (left % 1 + ".lock"), "bob", 0o640, b"", group=COMMON)
+    file(team / (left % 2), "alice", 0o600)
+    file(team / (left % 2 + ".lock"), "alice", 0o600, b"")
 
 
 def _of_alice(alice: Path, areas: Path) -> None:

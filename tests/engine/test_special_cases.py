@@ -240,6 +240,36 @@ def test_a_sweep_leaves_what_a_living_owner_works_on_and_removes_what_a_dead_one
     assert areas.leftovers() == []
 
 
+@pytest.mark.parametrize("name", [".stager-notes.txt", ".stager-left.lock", ".stager-0123456789abcdef"])
+def test_a_sweep_leaves_what_is_only_named_like_ours(areas: Areas, name: str) -> None:
+    (areas.destination / name).write_bytes(b"a user's own")
+    assert engine.sweep(areas.to("a").parent) == 0
+    assert areas.leftovers() == [name]
+
+
+def test_a_sweep_leaves_what_was_delivered_under_names_like_ours(areas: Areas) -> None:
+    names = [".stager-0123456789abcdef", ".stager-0123456789abcdef.lock", ".stager-notes.txt"]
+    (areas.source / "t").mkdir()
+    for name in names:
+        (areas.source / "t" / name).touch()
+    areas.stage("t", "t")
+    assert engine.sweep(areas.to("t/a").parent) == 0
+    assert areas.leftovers() == ["t", *(f"t/{name}" for name in names)]
+
+
+def test_what_could_not_be_discarded_keeps_its_lock_and_is_swept(areas: Areas) -> None:
+    (areas.source / "a").write_bytes(b"x")
+    staged = areas.bring("a", "a")
+    engine.seal(staged)
+    temporary = areas.destination / os.fsdecode(staged.name)
+    temporary.rename(areas.destination / "taken")
+    temporary.mkdir()
+    engine.discard(staged)
+    assert temporary.exists()
+    assert engine.sweep(areas.to("a").parent) == 1
+    assert areas.leftovers() == ["taken"]
+
+
 STAGED_BY_NOBODY = """
 import os, sys
 from pathlib import Path

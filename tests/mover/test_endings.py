@@ -40,8 +40,9 @@ def test_a_mover_that_is_killed_at_its_work_is_the_error_of_its_items(closed: Cl
 
 
 def test_more_folders_than_one_message_can_name_are_swept(closed: Closed) -> None:
-    (closed.home / ".stager-left").touch()
-    os.chown(closed.home / ".stager-left", closed.home.stat().st_uid, -1)
+    lock = closed.home / ".stager-0123456789abcdef.lock"
+    lock.touch()
+    os.chown(lock, closed.home.stat().st_uid, -1)
     deep = "/".join(["x" * 240] * 16)
     many = [locate(closed.home, f"{deep}/{number}") for number in range(5000)]
     own = locate(closed.home, "a").parent
