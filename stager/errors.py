@@ -17,7 +17,7 @@
     │   ├── MixedStage               FileNotInRequest       ForeignPage
     │   ├── TypedRunNotAllowed       AnotherUsersRun        LinkNotFound
     │   ├── SystemAccount            AreaNotWritable        BodyTooComplex
-    │   ├── AmbiguousHost            UnreadableManifest
+    │   ├── AmbiguousHost            UnreadableManifest     NestedDestination
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -25,7 +25,7 @@
     │   ├── DestinationExists        DestinationDiffers     DestinationBusy (retryable)
     │   ├── DestinationNotWritable   NoSpace                DestinationTampered
     │   ├── HardLinkImpossible       QuotaExceeded (a NoSpace)
-    │   ├── UserFolderMissing
+    │   ├── UserFolderMissing        DestinationReadOnly (a DestinationNotWritable)
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
@@ -442,6 +442,17 @@ class SharedDestination(RequestError):
         self.second = second
 
 
+class NestedDestination(RequestError):
+    """The destination of one item of a request lies inside that of another."""
+
+    http_status = 422
+
+    def __init__(self, inner: int, outer: int) -> None:
+        super().__init__(f"The destination of item {inner} lies inside that of item {outer}, counted from 0")
+        self.inner = inner
+        self.outer = outer
+
+
 class InvalidManifest(RequestError):
     """A line of an uploaded manifest is not as it must be."""
 
@@ -578,9 +589,15 @@ class DestinationBusy(DestinationError):
 class DestinationNotWritable(DestinationError):
     """No permission to write there, or a read-only file system."""
 
-    mended_by = "operator"
+    mended_by: ClassVar[MendedBy] = "operator"
     http_status = 403
     template = "Destination cannot be written: {path}: {reason}"
+
+
+class DestinationReadOnly(DestinationNotWritable):
+    """A folder on the way is the user's own, and read-only for them, as what is delivered is."""
+
+    mended_by = "you"
 
 
 class UserFolderMissing(DestinationError):

@@ -11,6 +11,7 @@ import posixpath
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -176,4 +177,13 @@ class StagingRequest(StagingTerms):
                 message = f"two items have the destination {readable(place)}"
                 raise ValueError(message)
             seen.add(place)
+        # With what no name has, and nothing sorts before, what lies inside a place follows it at once.
+        for outer, inner in pairwise(sorted(place.replace("/", "\0") for place in seen)):
+            if inner.startswith(outer + "\0"):
+                message = f"the destination {_shown(inner)} lies inside {_shown(outer)}, another item's"
+                raise ValueError(message)
         return self
+
+
+def _shown(place: str) -> str:
+    return readable(place.replace("\0", "/"))

@@ -6,16 +6,17 @@ import errno
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from stager.engine.fingerprint import Contents
 from stager.engine.mapping import writing
 from stager.engine.removal import remove
 from stager.engine.source import Inode, inode
-from stager.errors import DestinationBusy, InvalidPath
+from stager.errors import DestinationBusy, DestinationReadOnly, InvalidPath
 from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_location
 
 LOCK_SUFFIX = b".lock"
@@ -24,6 +25,9 @@ _NAMES = 16  # that are tried: a sweep takes one now and then, who takes them al
 _CREATE_LOCK = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 # A file system without locks cannot show that an owner is dead: its leftovers stay.
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+_READ_ONLY = "is read-only, as what is delivered is: chmod u+w it first, or name another place"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +85,26 @@ def staging(destination: Location, modes: Modes) -> Iterator[Staged]:
     staged = Staged(destination=destination, modes=modes)
     try:
         with writing(destination.display):
-            _open(staged)
+            try:
+                _open(staged)
+            except PermissionError:
+                _refuse_read_only(destination)
+                raise
         yield staged
     except BaseException:
         discard(staged)
         raise
+
+
+def _refuse_read_only(destination: Location) -> None:
+    """Raise `DestinationReadOnly` where the last folder that is there on the way is ours, and read-only."""
+    for depth in range(len(destination.parts) - 1, 0, -1):
+        folder = replace(destination, parts=destination.parts[:depth])
+        with suppress(FileNotFoundError), open_location(folder, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as opened:
+            status = os.fstat(opened.fd)
+            if status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWUSR:
+                raise DestinationReadOnly(destination.display, f"{folder.display} {_READ_ONLY}")
+            return
 
 
 def _open(staged: Staged) -> None:

@@ -67,7 +67,7 @@ class Arrival:
 
         Raises
         ------
-        NotAllowed, TooManyItems, SharedDestination
+        NotAllowed, TooManyItems, SharedDestination, NestedDestination
             Nothing was recorded.
         IdempotencyConflict, RequestArriving
             The key is another request's, or one's that arrives just now.

@@ -358,6 +358,19 @@ def test_what_another_account_put_there_is_never_changed(
     assert site.seen_by_user() == [theirs]
 
 
+@pytest.mark.parametrize("destination", ["delivered/a.fits", "delivered/deep/a.fits"])
+def test_a_further_file_into_what_was_delivered_is_told_what_to_do(site: Site, destination: str) -> None:
+    delivered = site.put("delivered/first").parent
+    delivered.chmod(0o500)
+    try:
+        with pytest.raises(DestinationNotWritable, match=r"chmod u\+w") as caught:
+            site.stage(site.item(destination=destination))
+        assert str(delivered) in caught.value.message
+        assert caught.value.mended_by == "you"
+    finally:
+        delivered.chmod(0o700)
+
+
 @needs_root
 def test_who_may_not_write_to_their_folder_is_told_so_and_nothing_is_read_for_them(site: Site) -> None:
     home = site.users / "alice"

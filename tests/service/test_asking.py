@@ -76,6 +76,7 @@ def test_requests_of_the_same_moment_are_each_answered_for_themselves(
         ({"username": "nobody-knows"}, 400),
         ({"items": []}, 422),
         ({"items": [{"source": "a", "destination": "b"}, {"source": "c", "destination": "./b"}]}, 422),
+        ({"items": [{"source": "a", "destination": "t//x"}, {"source": "c", "destination": "./t"}]}, 422),
         ({"items": [{"source": "a\0", "destination": "b"}]}, 422),
         ({"priority": 11}, 422),
         ({"lifetime": 0}, 422),

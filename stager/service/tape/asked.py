@@ -98,8 +98,8 @@ def staging_of(body: StageBody, caller: Caller, settings: Settings) -> tuple[Sta
         What is said to this site is not as it must be.
     MixedStage
         The files are for several users or by several methods.
-    SharedDestination
-        Two files have the same destination.
+    SharedDestination, NestedDestination
+        Two files have the same destination, or one's lies inside the other's.
     NotAllowed
         It is for nobody, or for somebody for whom the caller may not act.
     """
