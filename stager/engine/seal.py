@@ -11,6 +11,7 @@ from stager.engine.source import READ, inode, kind_in_words
 from stager.engine.staged import Modes, Staged
 from stager.errors import DestinationDiffers, DestinationTampered
 from stager.paths import Descriptor, Location, Symlinks, open_location
+from stager.slices.copying import set_mode
 
 
 def seal(staged: Staged) -> None:
@@ -41,12 +42,8 @@ def _seal_opened(staged: Staged, top: Descriptor) -> None:
         return
     if staged.kind == "directory":
         staged.contents = staged.contents or contents_of(top, staged.destination.display)
-    _settle(top.fd, staged.modes.directory if staged.kind == "directory" else staged.modes.file)
-
-
-def _settle(descriptor: int, mode: int) -> None:
-    if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
-        os.fchmod(descriptor, mode)
+    mode = staged.modes.directory if staged.kind == "directory" else staged.modes.file
+    set_mode(top.fd, os.fstat(top.fd), mode)
 
 
 def repair(destination: Location, modes: Modes) -> None:
@@ -75,7 +72,7 @@ def _repair(opened: int, display: str, modes: Modes) -> None:
     elif not stat.S_ISREG(status.st_mode):
         raise DestinationDiffers(display, f"it is {kind_in_words(status.st_mode)}")
     if status.st_uid == os.geteuid() and (is_directory or status.st_nlink == 1):
-        _settle(opened, modes.directory if is_directory else modes.file)
+        set_mode(opened, status, modes.directory if is_directory else modes.file)
 
 
 def _repair_contents(directory: int, display: str, modes: Modes) -> None:

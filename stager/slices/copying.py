@@ -141,12 +141,25 @@ def settle(destination: int, status: os.stat_result, terms: Terms) -> os.stat_re
     try:
         os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
         arrived = os.fstat(destination)
-        if stat.S_IMODE(arrived.st_mode) != terms.mode:  # the process's umask
-            os.fchmod(destination, terms.mode)
+        if set_mode(destination, arrived, terms.mode):  # the process's umask
             arrived = os.fstat(destination)
     except OSError as error:
         raise Unwritten(error) from error
     return arrived
+
+
+def set_mode(opened: int, status: os.stat_result, mode: int) -> bool:
+    """Give a file or directory its permission bits, and return whether it had others.
+
+    A directory keeps the set-group-ID bit that it has from its folder: what comes into it later gets that folder's
+    group, too.
+    """
+    if stat.S_ISDIR(status.st_mode):
+        mode |= status.st_mode & stat.S_ISGID
+    is_other = stat.S_IMODE(status.st_mode) != mode
+    if is_other:
+        os.fchmod(opened, mode)
+    return is_other
 
 
 def copy_what_it_can(source: int, destination: int, names: Sequence[str], terms: Terms) -> list[Arrived | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -211,6 +212,23 @@ def test_the_source_is_never_changed(areas: Areas) -> None:
         before.st_ctime_ns,
         before.st_nlink,
     )
+
+
+@pytest.mark.parametrize("destination", ["t", "on/the/way"])
+def test_a_setgid_folder_gives_its_group_and_its_bit_to_all_that_comes_into_it(areas: Areas, destination: str) -> None:
+    if os.geteuid() == 0:
+        os.chown(areas.destination, -1, 70_011)
+    areas.destination.chmod(0o2775)
+    (areas.source / "t/sub").mkdir(parents=True)
+    (areas.source / "t/sub/a").write_bytes(b"x")
+    areas.stage("t", destination)
+    engine.repair(areas.to(destination), engine.Modes())
+    group = areas.destination.stat().st_gid
+    arrived = {path: path.stat() for path in areas.destination.rglob("*")}
+    assert {path: (status.st_gid, status.st_mode & stat.S_ISGID) for path, status in arrived.items()} == {
+        path: (group, stat.S_ISGID if path.is_dir() else 0) for path in arrived
+    }
+    assert stat.S_IMODE((areas.destination / destination / "sub/a").stat().st_mode) == 0o400
 
 
 def test_a_sweep_leaves_what_a_living_owner_works_on_and_removes_what_a_dead_one_left(areas: Areas) -> None:
