@@ -105,6 +105,15 @@ def counts_of(database: Database, request_id: str) -> dict[Status, int]:
     return database.read(lambda session: dict(session.execute(counts).tuples().all()))
 
 
+def has_directory(database: Database, request_id: str, *, statuses: Sequence[Status]) -> bool:
+    """Tell whether one of a request's items that stand so is a directory of the user's own."""
+    file = StagedFile
+    asked = select(col(file.id)).where(
+        col(file.request_id) == request_id, col(file.status).in_(statuses), col(file.kind) == "directory"
+    )
+    return database.read(lambda session: session.scalars(asked.limit(1)).first() is not None)
+
+
 def files_by_id(database: Database, ids: Sequence[int]) -> Sequence[StagedFile]:
     """Return files as they are on record now."""
     file = StagedFile

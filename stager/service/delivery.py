@@ -10,7 +10,7 @@ from pydantic import Field
 
 from stager.errors import RequestNotEnded
 from stager.models import Status
-from stager.records import StagedFile, StagingRequestRow, counts_of, files_of, manifest_part, told_by
+from stager.records import StagedFile, StagingRequestRow, counts_of, files_of, has_directory, manifest_part, told_by
 from stager.service.door import Door
 from stager.service.views import View
 
@@ -18,6 +18,7 @@ from stager.service.views import View
 PAGE = 500
 # What is at its destination.
 DELIVERED = (Status.COMPLETED, Status.SKIPPED)
+_TO_REMOVE = "Before you move, remove or add to a directory that was delivered: chmod -R u+w DIRECTORY"
 
 
 class Receipt(View):
@@ -39,6 +40,7 @@ class Receipt(View):
     finished_at: datetime | None
     expires_at: datetime | None = Field(description="Until when the delivery is wanted.")
     manifest_url: str = Field(description="The checksums of every file.")
+    to_remove: str | None = Field(description="What it takes to move or remove what was brought, if anything.")
 
 
 async def receipt_of(door: Door, row: StagingRequestRow) -> Receipt:
@@ -59,6 +61,7 @@ async def receipt_of(door: Door, row: StagingRequestRow) -> Receipt:
         size_bytes=row.bytes_done,
         file_count=row.files_done,
         manifest_url=f"{door.settings.public_url.rstrip('/')}/requests/{row.id}/manifest",
+        to_remove=_TO_REMOVE if await door.ask(has_directory, row.id, statuses=DELIVERED) else None,
     )
 
 

@@ -89,6 +89,7 @@ MEMBERS: dict[str, object] = {
     "source": "a.fits",
     "source_area": "source",
     "source_storage_path": "/storage",
+    "to_remove": "Before you move, remove or add to a directory that was delivered: chmod -R u+w DIRECTORY",
     "Staged.message": "Data staged for user alice with method local_copy",
     "StageFileState.finishedAt": MILLISECONDS,
     "StageFileState.state": "COMPLETED",

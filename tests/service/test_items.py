@@ -115,6 +115,26 @@ def test_a_receipt_says_what_was_brought_in_all(lone_door: ServedDoor, mixed: st
     assert lone_door.client.get(receipt["manifest_url"].removeprefix("http://127.0.0.1:8000")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "status", "said"),
+    [
+        ("file", Status.COMPLETED, ""),
+        ("symlink", Status.COMPLETED, ""),
+        ("directory", Status.COMPLETED, "chmod -R u+w"),
+        ("directory", Status.SKIPPED, "chmod -R u+w"),
+        ("directory", Status.FAILED, ""),
+    ],
+)
+def test_a_receipt_says_what_it_takes_to_remove_a_directory(
+    lone_door: ServedDoor, kind: str, status: Status, said: str
+) -> None:
+    request_id = lone_door.ask(("a", "a"), ("b", "b")).json()["request_id"]
+    lone_door.end(request_id, FILE, {"kind": kind, "status": status})
+    told = lone_door.client.get(f"/requests/{request_id}/receipt").json()["to_remove"]
+    assert bool(told) == bool(said)
+    assert said in (told or "")
+
+
 def test_there_is_no_receipt_before_the_end(lone_door: ServedDoor) -> None:
     request_id = lone_door.ask().json()["request_id"]
     answer = lone_door.client.get(f"/requests/{request_id}/receipt")
