@@ -4,6 +4,7 @@ Each function is one transaction, which is run again while the database is
 away or locked, and never does its work twice.
 """
 
+from stager.records.again import item_of, terms_of
 from stager.records.arrival import (
     abandon_arrival,
     abandoned_arrivals,
@@ -139,6 +140,7 @@ __all__ = [
     "get_requests",
     "has_directory",
     "has_open_requests",
+    "item_of",
     "last_copies",
     "last_events",
     "list_requests",
@@ -174,6 +176,7 @@ __all__ = [
     "started_requests",
     "stop_overdue_requests",
     "take_link",
+    "terms_of",
     "together",
     "told_by",
     "turns",
