@@ -88,7 +88,7 @@ def fill(folder: Path) -> None:
 
 def _page(client: httpx.Client, path: str, cursor: str = "") -> tuple[float, str]:
     began = time.perf_counter()
-    query = {"path": path, "limit": PAGE} | ({"cursor": cursor} if cursor else {})
+    query = {"path": path, "limit": str(PAGE)} | ({"cursor": cursor} if cursor else {})
     answer = client.get("/areas/source/entries", params=query).raise_for_status()
     return (time.perf_counter() - began) * 1000, str(answer.json()["next_cursor"])
 

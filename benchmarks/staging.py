@@ -16,10 +16,12 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
-from benchmarks.stack import CHECKOUT, USERS, Stack, stack, until
+from benchmarks.stack import USERS, Stack, stack, until
+from deployments.local.settings import CHECKOUT
 from stager.records import StagingRequestRow, get_request
 
 PAGE = CHECKOUT / "docs/speed-of-stagings.md"
@@ -62,7 +64,7 @@ def burst(made: Stack, count: int, *, trouble: bool = False) -> Burst:
     accepted = time.time()
     if trouble:
         _trouble(made)
-    rows = [until(lambda one=one: _closed(made, one), patience=900, pause=0.2) for one in ids]
+    rows = [until(partial(_closed, made, one), patience=900, pause=0.2) for one in ids]
     ended = max(row.finished_at.timestamp() for row in rows if row.finished_at)
     runs = {row.flow_run_id for row in rows if row.flow_run_id}
     return Burst(

@@ -167,5 +167,5 @@ OTHER_DOORS = {
 
 def tried() -> set[str]:
     """Return the operations that are tried."""
-    doors = {operation for operation, *_ in (*READING_DOORS.values(), *STAGING_DOORS.values())}
-    return doors | set(REQUEST_DOORS) | set(OTHER_DOORS)
+    reading, staging = ({operation for operation, *_ in doors.values()} for doors in (READING_DOORS, STAGING_DOORS))
+    return reading | staging | set(REQUEST_DOORS) | set(OTHER_DOORS)

@@ -155,7 +155,7 @@ def attacked_site() -> Iterator[Site]:
 def _parts(folder: Path, world: World) -> Iterator[tuple[ServedDoor, httpx.Client]]:
     """Start what `make up` starts; each part has all of a processor that it gets, and as long as it takes."""
     state, port = folder / "state", free_port()
-    settings = _settings(folder)
+    settings: dict[str, Any] = _settings(folder)
     env = _environment(state, port) | settings
     env |= {"SOURCE_STORAGE_PATH": str(world.storage), "TARGET_STORAGE_PATH": str(world.areas)}
     with ExitStack() as stack:

@@ -39,8 +39,10 @@ A process of Alice's exchanges a folder of hers for links to Bob's folders, as f
 def page() -> str:
     """Return the page as it must be."""
     calls = {door: operation for door, (operation, *_) in (READING_DOORS | STAGING_DOORS).items()} | {"retry": RETRY}
-    reading = {door: known for door, (_, _, known) in READING_DOORS.items()}
-    staging = {door: known for door, (_, _, known, _) in STAGING_DOORS.items()} | {"retry": {"source", "user"}}
+    reading: dict[str, Collection[str]] = {door: known for door, (_, _, known) in READING_DOORS.items()}
+    staging: dict[str, Collection[str]] = {door: known for door, (_, _, known, _) in STAGING_DOORS.items()} | {
+        "retry": {"source", "user"}
+    }
     areas = {trick: place.area for trick, place in READING.items()}
     return "\n".join(
         [

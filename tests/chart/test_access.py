@@ -40,7 +40,7 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 
 
 def test_the_access_file_of_the_values_says_what_they_say(render: Render, tmp_path: Path) -> None:
-    granted = {
+    granted: dict[str, Any] = {
         "auth.everyone": {"methods": ["local_copy"]},
         "auth.groups": {"ska/science": {"methods": ["*"], "areas": ["source", "user"]}},
         "auth.users": {"fts": {"role": "service"}},

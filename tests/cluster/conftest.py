@@ -233,7 +233,8 @@ def page_values(hand: Hand, image: str) -> dict[str, Any]:
     page = (CHART.parents[1] / "docs" / "kubernetes.md").read_text()
     said = page.partition("```yaml\n")[2].partition("```")[0]
     repository, _, tag = image.rpartition(":")
-    return {"image": {"repository": repository, "tag": tag}} | yaml.safe_load(said.replace("/storages", hand.folder))
+    values: dict[str, Any] = yaml.safe_load(said.replace("/storages", hand.folder))
+    return {"image": {"repository": repository, "tag": tag}} | values
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def test_prefect_answers_nobody_without_its_password_and_by_no_other_name(releas
         assert prefect.get("/health", headers=foreign).status_code == httpx.codes.OK
         page = prefect.post("/flow_runs/count", headers={"Origin": "https://evil.example.org"})
         assert page.status_code == httpx.codes.FORBIDDEN
-        prefect.auth = None
+        prefect.auth = None  # type: ignore[assignment] # as its setter takes it
         assert prefect.post("/flow_runs/count").status_code == httpx.codes.UNAUTHORIZED
         assert prefect.get("/ready").status_code == httpx.codes.OK
 

@@ -106,7 +106,7 @@ def job_of_a_run(template: dict[str, Any], variables: dict[str, Any]) -> dict[st
 
     configuration = asyncio.run(configured())
     configuration.prepare_for_flow_run(FlowRun(flow_id=uuid4(), name="quick-otter"))
-    return configuration.job_manifest
+    return dict(configuration.job_manifest)
 
 
 ASKED_FOR = {

@@ -22,7 +22,7 @@ from stager.errors import Cancelled
 from stager.paths import Descriptor
 
 if TYPE_CHECKING:
-    from conftest import Areas
+    from tests.engine.conftest import Areas
 
 CHECKOUT = str(Path(__file__).parents[2])
 FOLDERS, FILES = 20, 150

@@ -20,7 +20,7 @@ import pytest
 import stager
 
 if TYPE_CHECKING:
-    from conftest import Areas
+    from tests.engine.conftest import Areas
 
 OURS = str(Path(stager.__path__[0]))
 # Cleaning up is not interrupted: by then one exception has come already, or the work is done.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Areas
+    from tests.engine.conftest import Areas
 
 HERE = Path(__file__).parent
 FILES = 50  # of one directory, whose names are held at a time

@@ -23,7 +23,7 @@ from stager.errors import (
 from stager.paths import locate
 
 if TYPE_CHECKING:
-    from conftest import Areas
+    from tests.engine.conftest import Areas
 
 MINE = engine.Modes()
 

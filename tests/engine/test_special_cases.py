@@ -37,12 +37,18 @@ if TYPE_CHECKING:
 CHECKOUT = str(Path(__file__).parents[2])
 BIG = 8 * 1024 * 1024
 
+
+def replace(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "grows": lambda path: path.write_bytes(b"b" * (BIG + 1)),
     "shrinks": lambda path: os.truncate(path, BIG // 2),
     "is rewritten with the same size": lambda path: path.write_bytes(b"b" * BIG),
     "vanishes": lambda path: path.unlink(),
-    "is replaced": lambda path: (path.unlink(), path.write_bytes(b"a" * BIG)),
+    "is replaced": lambda path: replace(path, b"a" * BIG),
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stager import engine
 
 if TYPE_CHECKING:
-    from conftest import Areas
+    from tests.engine.conftest import Areas
 
 
 def test_a_file_arrives_whole_read_only_with_its_checksum_and_mtime(areas: Areas) -> None:

@@ -18,7 +18,7 @@ from stager.records import acquire_leases, destination_key, events_of, get_reque
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 pytestmark = [
     pytest.mark.any_database,

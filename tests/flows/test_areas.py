@@ -57,7 +57,7 @@ def seed(path: str) -> list[str]:
 
 def edit(path: str) -> None:
     async def save() -> None:
-        block = await StorageAreaBlock.aload("source")
+        block: StorageAreaBlock = await StorageAreaBlock.aload("source")
         block.path = Path(path)
         await block.asave("source", overwrite=True)
 
@@ -65,7 +65,11 @@ def edit(path: str) -> None:
 
 
 def source_path() -> str:
-    return str(asyncio.run(StorageAreaBlock.aload("source")).path)  # type: ignore[arg-type] # Prefect's decorator
+    async def load() -> str:
+        block: StorageAreaBlock = await StorageAreaBlock.aload("source")
+        return str(block.path)
+
+    return asyncio.run(load())
 
 
 @pytest.mark.usefixtures("without_areas")

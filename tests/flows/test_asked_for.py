@@ -15,7 +15,7 @@ from tests.flows.conftest import RUN, site_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 pytestmark = pytest.mark.stack
 

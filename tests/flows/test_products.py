@@ -16,7 +16,7 @@ from stager.terms import ManifestEntry
 from tests.flows.conftest import STEPS
 
 if TYPE_CHECKING:
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 pytestmark = pytest.mark.stack
 

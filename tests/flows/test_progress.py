@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 pytestmark = [
     pytest.mark.stack,

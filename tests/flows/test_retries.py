@@ -19,7 +19,7 @@ from tests.flows.conftest import STEPS
 from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 pytestmark = [
     pytest.mark.stack,

@@ -25,9 +25,8 @@ from stager.records import (
 from stager.terms import ManifestEntry, OnConflict
 
 if TYPE_CHECKING:
-    from conftest import Site
-
     from stager.records import StagedFile
+    from tests.flows.conftest import Site
 
 pytestmark = pytest.mark.stack
 C, F, S, X = Status.COMPLETED, Status.FAILED, Status.SKIPPED, Status.CANCELLED

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.flows.conftest import site_of
 from tests.loop_disks import make_disk, missing_for, mounted
 
 if TYPE_CHECKING:
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 DISK_BYTES = 512 << 20
 READS = "pread64,preadv,preadv2"
@@ -38,7 +38,7 @@ def site_with_shared_blocks(request: pytest.FixtureRequest, prefect_api: str, tm
         yield made
 
 
-def stage(site: Site, log: Path) -> tuple[list[object], int]:
+def stage(site: Site, log: Path) -> tuple[list[tuple[Any, ...]], int]:
     """Stage a file and a tree, and return what the record says, and how often the sources were read."""
     request_id = site.request(("large", "large"), ("tree", "tree"))
     state, _ = site.run(

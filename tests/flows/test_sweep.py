@@ -13,7 +13,7 @@ from stager.records import fail_request
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 pytestmark = pytest.mark.stack
 

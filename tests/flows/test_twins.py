@@ -16,7 +16,7 @@ from stager.records import acquire_leases, destination_key, events_of
 from tests.flows.conftest import RUN, site_of
 
 if TYPE_CHECKING:
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 pytestmark = pytest.mark.stack
 C = Status.COMPLETED

@@ -11,7 +11,7 @@ from stager.records import get_request
 from tasks.shown import as_text
 
 if TYPE_CHECKING:
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 pytestmark = [pytest.mark.stack, pytest.mark.parametrize("site", ["sqlite"], indirect=True)]
 

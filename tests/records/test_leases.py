@@ -41,7 +41,7 @@ def submit(database: Database, *paths: str, username: str = "alice", area: Path 
 
 def epoch_of(database: Database, file: StagedFile) -> int | None:
     lease = database.write(lambda session: lease_in(session, file.destination_key))
-    return lease and lease.epoch
+    return lease.epoch if lease else None
 
 
 def test_what_is_free_is_taken_and_what_another_writer_holds_is_told(database: Database) -> None:

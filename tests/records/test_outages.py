@@ -152,10 +152,10 @@ def test_nothing_is_done_twice_when_the_answer_to_a_commit_is_lost(mariadb_datab
     with unlucky(mariadb_database) as database:
         request_id = stage(database, "a")
         lost = database.proxy.lost
-    database = Database(mariadb_database)
-    assert_done_once(database, request_id)
-    assert len(list_requests(database).requests) == 1
-    database.close()
+    seen = Database(mariadb_database)
+    assert_done_once(seen, request_id)
+    assert len(list_requests(seen).requests) == 1
+    seen.close()
     assert lost == 11  # of eleven transactions that write: none escaped
 
 
@@ -167,13 +167,13 @@ def test_requests_are_written_once_when_the_answer_to_their_commit_is_lost(maria
     with unlucky(mariadb_database) as database:
         written = create_requests(database, [draft_of(request) for request in wanted], most_open=3)
         lost = database.proxy.lost
-    database = Database(mariadb_database)
+    seen = Database(mariadb_database)
     assert lost == 1
-    assert {row.id for row in list_requests(database).requests} == {getattr(one, "id", one) for one in written}
-    for row in list_requests(database).requests:
-        assert [event.kind for event in events_of(database, row.id)] == ["submitted"]
-        assert len(files_of(database, row.id)) == 1
-    database.close()
+    assert {row.id for row in list_requests(seen).requests} == {getattr(one, "id", one) for one in written}
+    for row in list_requests(seen).requests:
+        assert [event.kind for event in events_of(seen, row.id)] == ["submitted"]
+        assert len(files_of(seen, row.id)) == 1
+    seen.close()
 
 
 def kill(server: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pymysql
@@ -49,8 +50,12 @@ def test_one_that_fails_takes_no_other_with_it_and_leaves_nothing(database: Data
     def fail(database: Database) -> None:
         database.write(forget_everything)
 
-    calls = [partial(create_request, request=wanted(name), idempotency_key="key") for name in ("a", "a", "b")]
-    first, same, other, failed, last = together(database, [*calls, fail, partial(create_request, request=wanted("c"))])
+    calls: list[Callable[[Database], object]] = [
+        *(partial(create_request, request=wanted(name), idempotency_key="key") for name in ("a", "a", "b")),
+        fail,
+        partial(create_request, request=wanted("c")),
+    ]
+    first, same, other, failed, last = together(database, calls)
     assert isinstance(first, StagingRequestRow)
     assert isinstance(same, StagingRequestRow)
     assert same.id == first.id
@@ -73,5 +78,6 @@ def test_a_transaction_that_a_deadlock_took_back_is_done_again_whole(database: D
         raise gone
 
     first, second = (partial(create_request, request=wanted(name)) for name in "ab")
-    assert together(database, [first, meet_a_deadlock, second])[1] == 2
+    calls: list[Callable[[Database], object]] = [first, meet_a_deadlock, second]
+    assert together(database, calls)[1] == 2
     assert len(list_requests(database).requests) == 2

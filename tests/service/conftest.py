@@ -26,7 +26,6 @@ from sqlmodel import col
 
 from stager.records import (
     Database,
-    FileChange,
     StagingRequestRow,
     close_request,
     files_of,
@@ -115,11 +114,11 @@ class ServedDoor:
         body = {"method": "local_copy", "username": "alice", "items": wanted} | more
         return self.client.post("/requests", json=body, headers=headers or {})
 
-    def end(self, request_id: str, *changes: FileChange) -> None:
+    def end(self, request_id: str, *changes: dict[str, Any]) -> None:
         """Do what a run does: start a request, save what became of its items, close it."""
         start_requests(self.database, [request_id], flow_run_id=None, acting_as="alice")
         files = files_of(self.database, request_id)
-        changed = [file | {"id": known.id} for file, known in zip(changes, files, strict=True)]
+        changed: list[Any] = [change | {"id": known.id} for change, known in zip(changes, files, strict=True)]
         save_files(self.database, changed)
         close_request(self.database, request_id)
 
@@ -397,7 +396,7 @@ def door(
 @pytest.fixture
 def brief_door(prefect: PrefectServer, database_url: str, open_path: Path) -> Iterator[ServedDoor]:
     """A door with records of its own, which takes a writer for dead after a second's silence."""
-    settings = {"STAGER_LEASE": "0.5", "STAGER_WAIT": "0"}
+    settings: dict[str, Any] = {"STAGER_LEASE": "0.5", "STAGER_WAIT": "0"}
     with served_door(open_path, database_url=database_url, prefect_api=prefect.gated_api, **settings) as served:
         yield served
 
@@ -405,7 +404,7 @@ def brief_door(prefect: PrefectServer, database_url: str, open_path: Path) -> It
 @pytest.fixture
 def narrow_door(database_url: str, tmp_path: Path) -> Iterator[ServedDoor]:
     """A door without Prefect, with records of its own, that takes little at once."""
-    limits = {"STAGER_MAX_ITEMS": "1500", "STAGER_MAX_MANIFEST_BYTES": "100000"}
+    limits: dict[str, Any] = {"STAGER_MAX_ITEMS": "1500", "STAGER_MAX_MANIFEST_BYTES": "100000"}
     with served_door(tmp_path, database_url=database_url, prefect_api=NO_PREFECT, **limits) as served:
         yield served
 

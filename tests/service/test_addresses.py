@@ -10,7 +10,7 @@ import pytest
 from stager.models import Status
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 # Addresses that no description names.
 MORE = ("/openapi.json", "/", "/docs", "/docs/page.js", "/docs/assets/none", "/health/ready/")
@@ -36,7 +36,7 @@ def described(lone_door: ServedDoor) -> dict[str, set[str]]:
 
 def asked(door: ServedDoor, verb: str, address: str) -> httpx.Response:
     """Return an answer; of one that is no error, its head: it may be a stream without an end."""
-    body = {} if verb == "post" else None
+    body: dict[str, str] | None = {} if verb == "post" else None
     with door.client.stream(verb.upper(), address, json=body) as answer:
         if answer.is_error:
             answer.read()

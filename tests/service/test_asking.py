@@ -17,7 +17,7 @@ from stager.models import Status
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.stack
 
@@ -26,7 +26,12 @@ DELIVERED: dict[str, Any] = {"status": Status.COMPLETED}
 
 
 def test_a_request_is_written_down_and_found_where_the_answer_says(lone_door: ServedDoor) -> None:
-    terms = {"priority": 3, "lifetime": 86400, "note": "for the seminar", "deadline": "2199-01-01T00:00:00Z"}
+    terms: dict[str, Any] = {
+        "priority": 3,
+        "lifetime": 86400,
+        "note": "for the seminar",
+        "deadline": "2199-01-01T00:00:00Z",
+    }
     items = [{"source": f"{n}", "destination": f"d/{n}", "size_bytes": n, "checksum": "1"} for n in range(3)]
     answer = lone_door.ask(items=items, **terms)
 
@@ -117,7 +122,7 @@ def test_the_same_key_with_another_body_is_refused(lone_door: ServedDoor) -> Non
 @pytest.mark.parametrize("key", ["", "x" * 256, "snowman \u2603"])
 def test_a_key_that_cannot_be_kept_is_refused(lone_door: ServedDoor, key: str) -> None:
     body = b'{"method": "local_copy", "username": "alice", "items": [{"source": "a", "destination": "b"}]}'
-    headers = {"Idempotency-Key": key.encode(), "Content-Type": b"application/json"}
+    headers = {b"Idempotency-Key": key.encode(), b"Content-Type": b"application/json"}
     assert lone_door.client.post("/requests", content=body, headers=headers).status_code == 422
 
 

@@ -19,7 +19,8 @@ from stager.records import Database, list_requests
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import MariaDB, ServedDoor
+    from tests.conftest import MariaDB
+    from tests.service.conftest import ServedDoor
 
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]
 CLIENTS, EACH = 8, 40

@@ -11,7 +11,7 @@ from stager.models import Status
 from stager.records import close_request, start_requests
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.stack
 
@@ -65,7 +65,7 @@ def test_a_place_where_no_item_is_cancels_nothing(lone_door: ServedDoor) -> None
 def test_only_what_failed_is_done_again_by_a_new_request(
     lone_door: ServedDoor, body: dict[str, Any] | None, again: list[str]
 ) -> None:
-    terms = {"priority": 2, "note": "n", "lifetime": 60, "on_conflict": "replace"}
+    terms: dict[str, Any] = {"priority": 2, "note": "n", "lifetime": 60, "on_conflict": "replace"}
     request_id = lone_door.ask(*FOUR, **terms).json()["request_id"]
     lone_door.end(request_id, DONE, FAILED, DONE, CANCELLED)
     answer = lone_door.client.post(f"/requests/{request_id}/retry", json=body)

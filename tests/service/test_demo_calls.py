@@ -10,7 +10,7 @@ import pytest
 from stager.settings import AUTHENTICATION_IS_OFF
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.any_database
 

@@ -29,7 +29,7 @@ from stager.records import (
 from stager.records.files import Progress
 
 if TYPE_CHECKING:
-    from conftest import PrefectServer, ServedDoor
+    from tests.service.conftest import PrefectServer, ServedDoor
 
 pytestmark = pytest.mark.stack
 
@@ -205,8 +205,8 @@ def test_a_download_says_that_its_bytes_are_being_sent(lone_door: ServedDoor) ->
     with (lone_door.source / "endless").open("wb") as file:
         file.truncate(4 << 30)
     body = {"data": {"local_path_on_storage": "endless", "relative_path": "b"}}
-    call = {"params": {"method": "direct_download", "username": "alice"}, "json": body}
-    with lone_door.client.stream("POST", "/stage_data", **call) as answer:
+    who = {"method": "direct_download", "username": "alice"}
+    with lone_door.client.stream("POST", "/stage_data", params=who, json=body) as answer:
         arriving = answer.iter_raw()  # whoever drops it hangs up
         next(arriving)
         query = {"method": "direct_download", "status": "started"}
@@ -237,7 +237,7 @@ def test_a_pod_that_is_pending_is_told_in_kubernetes_own_words(lone_door: Served
 )
 def test_what_failed_says_of_what_and_who_can_mend_it(lone_door: ServedDoor, error: str, mended_by: str) -> None:
     request_id = lone_door.ask().json()["request_id"]
-    lone_door.end(request_id, {"status": Status.FAILED, "error_type": error, "error_reason": "the reason"})  # type: ignore[typeddict-item] # the helper adds the id
+    lone_door.end(request_id, {"status": Status.FAILED, "error_type": error, "error_reason": "the reason"})
     seen = explain(lone_door, request_id)
 
     assert (told(seen), seen["message"]) == ((error, mended_by), "the reason")
@@ -246,7 +246,7 @@ def test_what_failed_says_of_what_and_who_can_mend_it(lone_door: ServedDoor, err
 
 def test_a_release_does_not_hide_why_it_failed(lone_door: ServedDoor) -> None:
     request_id = lone_door.ask().json()["request_id"]
-    lone_door.end(request_id, {"status": Status.FAILED, "error_type": "NoSpace", "error_reason": "No space"})  # type: ignore[typeddict-item] # likewise
+    lone_door.end(request_id, {"status": Status.FAILED, "error_type": "NoSpace", "error_reason": "No space"})
     [file] = files_of(lone_door.database, request_id)
     release_files(lone_door.database, request_id, [file.local_path_on_storage])
 
@@ -287,7 +287,7 @@ def test_with_nothing_to_measure_on_there_is_no_estimate(narrow_door: ServedDoor
 
 def test_lists_say_why_in_short(lone_door: ServedDoor) -> None:
     failed, waits = (lone_door.ask().json()["request_id"] for _ in range(2))
-    lone_door.end(failed, {"status": Status.FAILED, "error_type": "NoSpace", "error_reason": "No space"})  # type: ignore[typeddict-item] # likewise
+    lone_door.end(failed, {"status": Status.FAILED, "error_type": "NoSpace", "error_reason": "No space"})
     rows = lone_door.client.get("/requests", params={"limit": 10}).json()["requests"]
 
     why = {row["request_id"]: row["why"] for row in rows}

@@ -124,12 +124,13 @@ def test_watchers_hear_of_what_is_theirs(database_url: str) -> None:
 
 @pytest.mark.parametrize("unread", [MAX_UNREAD, MAX_UNREAD + 1000])
 def test_a_watcher_who_does_not_read_keeps_no_more_than_so_much(database_url: str, unread: int) -> None:
-    async def work(door: Door, _: Feed) -> None:
+    async def work(door: Door, _feed: Feed) -> None:
         row = create_request(door.database, REQUEST)
         watcher = Watcher(position=0)
         news = LiveEvent(
-            event=Event(id=1, request_id=row.id, at=row.created_at, kind="x", detail="x"), username="alice"
-        )  # type: ignore[call-arg] # cause and until have defaults
+            event=Event(id=1, request_id=row.id, at=row.created_at, kind="x", detail="x", cause=None, until=None),
+            username="alice",
+        )
         for _ in range(unread):
             watcher.tell(news)
         assert watcher.is_behind

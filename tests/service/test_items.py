@@ -13,7 +13,7 @@ from stager.records import files_of, manifest_writer
 from stager.terms import ManifestEntry
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.stack
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,7 +18,7 @@ from stager.log_records import MARGIN
 from stager.service.logging import hide_secrets, in_words
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.any_database
 
@@ -63,7 +63,7 @@ def test_what_others_wrote_is_one_line_for_a_person_at_a_terminal_too() -> None:
     record.__dict__["more"] = forged
     error = RuntimeError(forged)
     failed = logging.LogRecord("theirs", logging.ERROR, "", 0, "It failed", (), (RuntimeError, error, None))
-    structured = logging.LogRecord("ours", logging.ERROR, "", 0, {"event": "Refused", "path": forged}, (), None)  # type: ignore[arg-type] # structlog's
+    structured = logging.LogRecord("ours", logging.ERROR, "", 0, {"event": "Refused", "path": forged}, (), None)
     structured.__dict__.update(_logger=None, _name="error", _from_structlog=True)
     assert formatter.format(record).isprintable()
     assert formatter.format(structured).isprintable()
@@ -95,7 +95,7 @@ def test_each_line_of_a_call_is_json_with_its_id_and_without_its_token_in_file_a
 ) -> None:
     def stage(number: int) -> int:
         header = {"X-Request-ID": f"{TAKEN}-{number}"}
-        more = {"destination": f"{number}.fits", "params": {"token": SECRET}, "headers": header}
+        more: dict[str, Any] = {"destination": f"{number}.fits", "params": {"token": SECRET}, "headers": header}
         return lone_door.stage(**more).status_code
 
     with ThreadPoolExecutor(10) as pool:

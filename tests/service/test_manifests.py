@@ -17,7 +17,7 @@ from stager.records import abandoned_arrivals, add_items, begin_arrival, files_o
 from stager.records.tables import StagedFile, StagingRequestRow
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.stack
 
@@ -38,9 +38,8 @@ def csv(count: int) -> bytes:
 
 def rows(door: ServedDoor) -> tuple[int, int]:
     """Return how many requests and items are written down, seen or not."""
-    counts = (select(func.count()).select_from(table) for table in (StagingRequestRow, StagedFile))
-    requests, items = (door.database.read(lambda session, count=count: session.scalar(count)) for count in counts)
-    return requests or 0, items or 0
+    requests, items = (select(func.count()).select_from(table) for table in (StagingRequestRow, StagedFile))
+    return door.database.read(lambda session: (session.scalar(requests) or 0, session.scalar(items) or 0))
 
 
 def test_twenty_thousand_items_are_written_down_as_one_request(lone_door: ServedDoor) -> None:

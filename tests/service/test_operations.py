@@ -20,7 +20,7 @@ from stager.records import Database, create_request, fail_request
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]
 DELIVERED = "UPDATE staging_request SET status = 'completed', bytes_done = 5000000, files_done = 3 WHERE id = '%s'"
@@ -108,8 +108,11 @@ def test_the_whole_log_is_shown(lone_door: ServedDoor) -> None:
 
 def test_a_log_is_followed_also_when_it_is_turned_over(serve: Serve, tmp_path: Path) -> None:
     where = {"database_url": f"sqlite:///{tmp_path}/records.db", "prefect_api": NO_PREFECT}
-    call = {"url": "/logs/stream", "params": {"lines": 1, "contains": "4711"}}
-    with serve(tmp_path, **where) as door, door.client.stream("GET", **call, timeout=60) as answer:
+    call = {"lines": "1", "contains": "4711"}
+    with (
+        serve(tmp_path, **where) as door,
+        door.client.stream("GET", "/logs/stream", params=call, timeout=60) as answer,
+    ):
         parts_of_it = (part for part in answer.iter_text() if part)
         with door.log_file.open("a") as log:
             log.write('{"event": "4711 here"}\n')

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.models import Status
-from stager.records import FileChange, close_request, files_of, save_files, start_requests
+from stager.records import close_request, files_of, save_files, start_requests
 
 if TYPE_CHECKING:
-    from conftest import PrefectServer, ServedDoor
+    from tests.service.conftest import PrefectServer, ServedDoor
 
 pytestmark = pytest.mark.stack
 
@@ -36,7 +36,8 @@ def play(door: ServedDoor, destination: str, change: dict[str, Any]) -> None:
     seen = run_of(door, destination)
     start_requests(door.database, [seen["request_id"]], flow_run_id=seen["flow_run_id"], acting_as="alice")
     (file,) = files_of(door.database, seen["request_id"])
-    save_files(door.database, [FileChange(id=file.id, **change)])
+    changed: list[Any] = [change | {"id": file.id}]
+    save_files(door.database, changed)
     close_request(door.database, seen["request_id"])
 
 

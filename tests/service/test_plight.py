@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from kubernetes_asyncio.client import (
@@ -39,7 +40,7 @@ def job(failed: str | None = None) -> V1Job:
     )
 
 
-def container(**state: object) -> V1ContainerStatus:
+def container(**state: Any) -> V1ContainerStatus:
     state_now = V1ContainerState(**state)
     return V1ContainerStatus(name="a", image=IMAGE, image_id="", ready=False, restart_count=0, state=state_now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from stager.records import Ride, Weight
 from stager.service.pool import needs_pod, pod_of
 from stager.settings import Settings
 
-CLUSTER = {"pods_namespace": "staging", "pods_from_items": 1000, "pods_from_bytes": 10_000}
+CLUSTER: dict[str, Any] = {"pods_namespace": "staging", "pods_from_items": 1000, "pods_from_bytes": 10_000}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from tests import prefect_password
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import MariaDB, PrefectServer, ServedDoor
+    from tests.conftest import MariaDB
+    from tests.service.conftest import PrefectServer, ServedDoor
 
 pytestmark = pytest.mark.any_database
 
@@ -38,6 +39,7 @@ def parts(door: ServedDoor, hanging: str = "") -> tuple[int, str, dict[str, Any]
 
 
 def eventually(door: ServedDoor, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    found: dict[str, Any]
     deadline = time.monotonic() + 60
     while not holds(found := door.client.get("/health/ready").json()["parts"]):
         assert time.monotonic() < deadline, found
@@ -61,7 +63,7 @@ def hung(folder: Path) -> Iterator[None]:
     """Mount a file system onto a folder that never answers a call; at the end all calls fail."""
     with open("/dev/fuse", "r+b", buffering=0) as server:  # noqa: PTH123 - no file to seek in
         options = f"fd={server.fileno()},rootmode=40000,user_id=0,group_id=0"
-        command = ["mount", "-i", "-t", "fuse", "-o", options, "nobody", folder]
+        command: list[str | Path] = ["mount", "-i", "-t", "fuse", "-o", options, "nobody", folder]
         subprocess.run(command, check=True, pass_fds=[server.fileno()])
         try:
             yield

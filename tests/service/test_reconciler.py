@@ -27,7 +27,7 @@ from stager.records import (
 from stager.records.tables import StagingRequestRow
 
 if TYPE_CHECKING:
-    from conftest import Gate, PrefectServer, ServedDoor
+    from tests.service.conftest import Gate, PrefectServer, ServedDoor
 
 pytestmark = [pytest.mark.any_database, pytest.mark.stack]
 

@@ -16,7 +16,7 @@ from stager.service.door import THREADS
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]
 CALLS = 2 * THREADS

@@ -15,7 +15,7 @@ from stager.records import close_request, files_of, note_progress, save_files, s
 from stager.records.files import Progress
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.stack
 

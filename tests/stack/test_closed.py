@@ -16,7 +16,7 @@ from stager.records import Database, create_request
 from tests.stack.conftest import USER, end, launch, processes_of, wait_until, wait_until_ready
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.stack.conftest import Stack
 
 pytestmark = pytest.mark.stack
 

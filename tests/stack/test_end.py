@@ -11,7 +11,7 @@ import pytest
 from tests.stack.conftest import end, launch, processes_of, wait_until_ready
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.stack.conftest import Stack
 
 pytestmark = pytest.mark.stack
 STARTED = ["prefect-server", "worker", "http-service"]

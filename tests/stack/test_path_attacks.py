@@ -13,7 +13,7 @@ import pytest
 from tests.attacks.paths import ATTACKS
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.stack.conftest import Stack
 
 pytestmark = pytest.mark.stack
 

@@ -18,7 +18,7 @@ import pytest
 from tests.stack.conftest import wait_until
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.stack.conftest import Stack
 
 pytestmark = pytest.mark.stack
 

@@ -20,7 +20,7 @@ from tests.service.conftest import running, wait_for
 from tests.stack.conftest import wait_until
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.stack.conftest import Stack
 
 pytestmark = pytest.mark.stack
 NAMES = [f"night/{number}.fits" for number in range(50)]

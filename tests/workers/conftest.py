@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import httpx
 import psutil
@@ -25,15 +25,16 @@ from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE = 60.0
+T = TypeVar("T")
 
 
-def eventually(holds: Callable[[], Any], *, patience: float = PATIENCE) -> Any:
+def eventually(holds: Callable[[], T | bool | None], *, patience: float = PATIENCE) -> T:
     """Return what is asked for as soon as it is there."""
     deadline = time.monotonic() + patience
     while not (found := holds()):
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.05)
-    return found
+    return cast("T", found)
 
 
 @dataclass

@@ -20,7 +20,7 @@ import yaml
 from deployments.pods import Pods, base_job_template
 
 if TYPE_CHECKING:
-    from conftest import Pool, Prefect
+    from tests.workers.conftest import Pool, Prefect
 
 pytestmark = pytest.mark.stack
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Pool, Worker
+    from tests.workers.conftest import Pool, Worker
 
 pytestmark = pytest.mark.stack
 

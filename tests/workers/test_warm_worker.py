@@ -18,7 +18,7 @@ from tests.ports import free_port
 from workers.recall import FRESH_FOR
 
 if TYPE_CHECKING:
-    from conftest import Pool, Worker
+    from tests.workers.conftest import Pool, Worker
 
 pytestmark = pytest.mark.stack
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from string import Template
 from types import MappingProxyType
@@ -232,6 +233,6 @@ def opened(cluster: Cluster, image: str) -> Iterator[Site]:
         prefect.auth = account
         site = Site(cluster, folder, http, prefect)
         for flow in ("local-copy", "local-symlink", "symlink-copy"):
-            site.until(lambda flow=flow: site.deployment(flow), bool)
+            site.until(partial(site.deployment, flow), bool)
         yield site
         site.run('rm -rf "/folders/$1" || rm -r "/folders/$1"', name)  # the service may have written meanwhile

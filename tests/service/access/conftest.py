@@ -19,8 +19,8 @@ import pytest
 from tests.ports import NO_PREFECT, free_port
 
 if TYPE_CHECKING:
-    from ...conftest import MariaDB  # noqa: TID252 - three files are called conftest
-    from ..conftest import ServedDoor  # noqa: TID252 - likewise
+    from tests.conftest import MariaDB
+    from tests.service.conftest import ServedDoor
 
 HERE = Path(__file__).parent / "oidc"
 AUDIENCE = "data-management-api"

@@ -18,7 +18,7 @@ from tests.attacks.paths import ATTACKS
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 MIB = 1024**2
 GIB = 1024**3
@@ -240,7 +240,11 @@ def test_what_is_refused_is_one_line_of_the_log_whatever_it_says(lone_door: Serv
 
 
 FORGED = "a\n[error] forged\x1b[2J\x9b2J\u2028\u202e"
-ORDER = {"method": "local_copy", "username": "alice", "items": [{"source": "a.fits", "destination": "a.fits"}]}
+ORDER: dict[str, object] = {
+    "method": "local_copy",
+    "username": "alice",
+    "items": [{"source": "a.fits", "destination": "a.fits"}],
+}
 FORGERIES: dict[str, dict[str, object]] = {
     "method": ORDER | {"method": FORGED},
     "user": ORDER | {"username": FORGED},

@@ -14,7 +14,8 @@ import pytest
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import Provider, ServedDoor
+    from tests.service.access.conftest import Provider
+    from tests.service.conftest import ServedDoor
 
 ISSUER = """
 [[issuers]]
@@ -107,7 +108,8 @@ def test_an_edit_of_the_access_file_counts_without_a_restart_and_a_mistake_in_it
     door_of: Callable[[str], AbstractContextManager[ServedDoor]], site: Provider, own_provider: Provider
 ) -> None:
     with door_of("") as door:
-        file, alice = access_file(door.folder), {"preferred_username": "alice"}
+        file = access_file(door.folder)
+        alice: dict[str, Any] = {"preferred_username": "alice"}
 
         def sees_others() -> bool:
             token = site.token(**alice)

@@ -14,7 +14,7 @@ from stager.errors import BodyTooComplex
 from stager.service.body import LARGE_BYTES, MANY_MISTAKES, Values
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.any_database
 

@@ -20,7 +20,8 @@ from tests.attacks.tricks import Place
 from tests.attacks.world import World
 
 if TYPE_CHECKING:
-    from conftest import Provider, ServedDoor
+    from tests.service.access.conftest import Provider
+    from tests.service.conftest import ServedDoor
 
 SECRET = b"not for alice"
 # What the access file of these tests lets her read, and in it.

@@ -11,7 +11,8 @@ import pytest
 from stager.service.callers.rules import Grant
 
 if TYPE_CHECKING:
-    from conftest import Provider, ServedDoor
+    from tests.service.access.conftest import Provider
+    from tests.service.conftest import ServedDoor
 
 Headers = dict[str, str]
 ITEM = {"source": "a.fits", "destination": "c.fits"}

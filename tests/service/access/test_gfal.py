@@ -15,7 +15,8 @@ from tests.gfal import Gfal, find_gfal, make_certificate
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import Provider, ServedDoor
+    from tests.service.access.conftest import Provider
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.any_database
 

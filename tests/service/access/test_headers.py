@@ -17,7 +17,7 @@ from stager.settings import Settings
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.any_database
 

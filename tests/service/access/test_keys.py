@@ -18,7 +18,7 @@ from stager.service.callers.issuer import Issuer
 from stager.service.callers.rules import IssuerRules
 
 if TYPE_CHECKING:
-    from conftest import Provider
+    from tests.service.access.conftest import Provider
 
 MANY = 100
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from conftest import Provider, ServedDoor
+
+    from tests.service.access.conftest import Provider
+    from tests.service.conftest import ServedDoor
 
     Serve = Callable[..., AbstractContextManager[ServedDoor]]
     NewFolder = Callable[[], AbstractContextManager[Path]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
 HERE = Path(__file__).parent
 # Streams end when the client hangs up, which Schemathesis does not.

@@ -9,7 +9,7 @@ import pytest
 from sqlmodel import SQLModel
 
 if TYPE_CHECKING:
-    from conftest import PrefectServer, ServedDoor
+    from tests.service.conftest import PrefectServer, ServedDoor
 
 SECRET = "open-sesame-6f1c"
 TERMS = {"method": "local_copy", "username": "alice"}
@@ -43,9 +43,7 @@ def holders(*folders: Path) -> list[Path]:
 def records(door: ServedDoor) -> str:
     """Return all that the database has."""
     tables = SQLModel.metadata.sorted_tables
-    return str(
-        [door.database.read(lambda session, table=table: session.execute(table.select()).all()) for table in tables]
-    )
+    return door.database.read(lambda session: str([session.execute(table.select()).all() for table in tables]))
 
 
 @pytest.mark.parametrize("token", TOKENS)

@@ -15,7 +15,8 @@ import pytest
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import Provider, ServedDoor
+    from tests.service.access.conftest import Provider
+    from tests.service.conftest import ServedDoor
 
 RULES = """
 [[issuers]]

@@ -6,7 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -15,9 +15,10 @@ from joserfc.jwk import ECKey, RSAKey
 from joserfc.util import urlsafe_b64encode
 
 if TYPE_CHECKING:
-    from conftest import Provider, ServedDoor
+    from tests.service.access.conftest import Provider
+    from tests.service.conftest import ServedDoor
 
-SCIENCE = {"preferred_username": "alice", "groups": ["ska/science"]}
+SCIENCE: dict[str, Any] = {"preferred_username": "alice", "groups": ["ska/science"]}
 UUID = "0e3ad1ca-7d9c-4f4a-a6f5-9d0f0a1f9a55"
 # Routes that say something before anybody has a token.
 OPEN = {
@@ -29,7 +30,7 @@ OPEN = {
 
 
 def ask(door: ServedDoor, token: str) -> httpx.Response:
-    return door.client.get("/requests", headers={"Authorization": f"Bearer {token}".encode("latin-1")})
+    return door.client.get("/requests", headers={b"Authorization": f"Bearer {token}".encode("latin-1")})
 
 
 def claims(site: Provider, **more: object) -> dict[str, object]:
@@ -68,7 +69,8 @@ def test_a_token_that_its_issuer_does_not_know_any_more_is_refused(guarded_door:
 
 
 def test_a_uuid_is_mapped_to_a_user_and_wlcgs_groups_lose_their_slash(guarded_door: ServedDoor, wlcg: Provider) -> None:
-    token = wlcg.token(UUID, header={"typ": "JWT"}, **{"wlcg.ver": "1.0", "wlcg.groups": ["/ska/science"]})
+    claims: dict[str, Any] = {"wlcg.ver": "1.0", "wlcg.groups": ["/ska/science"]}
+    token = wlcg.token(UUID, header={"typ": "JWT"}, **claims)
 
     assert guarded_door.stage(headers={"Authorization": f"Bearer {token}"}).status_code == 202
 

@@ -17,12 +17,13 @@ from stager.models import Status
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from conftest import Provider, ServedDoor
+    from tests.service.access.conftest import Provider
+    from tests.service.conftest import ServedDoor
 
 DELIVERED: dict[str, Any] = {"status": Status.COMPLETED}
 
 
-def stage(door: ServedDoor, headers: dict[str, str], username: str, **more: str) -> httpx.Response:
+def stage(door: ServedDoor, headers: dict[str, str], username: str, **more: Any) -> httpx.Response:
     return door.stage(username=username, headers=headers, **more)
 
 

@@ -21,7 +21,7 @@ from tests import behind_nginx
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from ..conftest import ServedDoor  # noqa: TID252 - two files are called conftest
+    from tests.service.conftest import ServedDoor
 
 # Sent as one message, and through a pipe.
 SMALL, LARGE = 1000, 3 * 1024 * 1024 + 7

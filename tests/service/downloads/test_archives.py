@@ -7,14 +7,14 @@ import subprocess
 import tarfile
 import time
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Shelf
+    from tests.service.downloads.conftest import Shelf
 
 pytestmark = pytest.mark.any_database
 
@@ -116,7 +116,7 @@ def test_what_has_a_time_in_the_future_is_taken_up_where_it_ended(shelf: Shelf, 
         file.write_bytes(shelf.content(LARGE))
         os.utime(file, (4e9, 4e9))
     shelf.put("from-the-future/file", b"")  # it waits until that is no news
-    asked = {"archive": archive} if archive else {}
+    asked: dict[str, Any] = {"archive": archive} if archive else {}
     place = file.parent if archive else file
     whole = shelf.get(place, **asked)
     rest = shelf.get(place, {"Range": "bytes=1000-", "If-Range": whole.headers["etag"]}, **asked)

@@ -11,7 +11,7 @@ import pytest
 from stager.records import cancel_request
 
 if TYPE_CHECKING:
-    from conftest import Shelf
+    from tests.service.downloads.conftest import Shelf
 
 SIZE = 256 * 1024 * 1024  # more than all buffers between the door and a client
 ON_ITS_WAY = 1024 * 1024  # what the server may have taken and loses when the connection is cut

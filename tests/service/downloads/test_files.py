@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Shelf
+    from tests.service.downloads.conftest import Shelf
 
 pytestmark = pytest.mark.any_database
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from sqlalchemy import update
-from sqlmodel import col
+from sqlmodel import col, select
 
 from stager.records.tables import DownloadLink
 from tests.ports import NO_PREFECT
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from conftest import Shelf
-
-    from ..conftest import ServedDoor  # noqa: TID252 - two files are called conftest
+    from tests.service.conftest import ServedDoor
+    from tests.service.downloads.conftest import Shelf
 
 SMALL, LARGE = 1000, 3 * 1024 * 1024 + 7
 
@@ -79,7 +78,8 @@ def test_a_link_leads_to_its_own_object_whatever_else_is_said(shelf: Shelf) -> N
     shelf.put("other", b"other")
     secret = secret_of(make(shelf, "linked"))
 
-    for more in ({"area": "source"}, {"path": "other"}, {"username": "bob"}, {"archive": "zip"}):
+    others: list[dict[str, Any]] = [{"area": "source"}, {"path": "other"}, {"username": "bob"}, {"archive": "zip"}]
+    for more in others:
         assert follow(shelf.door, secret, **more).status_code == 422
     assert follow(shelf.door, secret).content == b"linked"
 
@@ -132,7 +132,7 @@ def test_the_secret_of_a_link_is_in_no_log_and_no_record(shelf: Shelf) -> None:
     shelf.put("secretly", b"data")
     secret = secret_of(make(shelf, "secretly"))
     answers = [follow(shelf.door, secret), follow(shelf.door, secret), shelf.door.client.head(f"/links?token={secret}")]
-    kept = shelf.door.database.read(lambda session: str(session.execute(DownloadLink.__table__.select()).all()))
+    kept = shelf.door.database.read(lambda session: str([vars(row) for row in session.scalars(select(DownloadLink))]))
     said = [log.read_text() for log in (shelf.door.log_file, shelf.door.folder / "console.log")]
 
     assert [answer.status_code for answer in answers] == [200, 404, 404]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Shelf
+    from tests.service.downloads.conftest import Shelf
 
 pytestmark = pytest.mark.any_database
 

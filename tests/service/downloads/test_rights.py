@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Shelf
+    from tests.service.downloads.conftest import Shelf
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to read as somebody else")
 UIDS = {"alice": 70_001, "bob": 70_002}

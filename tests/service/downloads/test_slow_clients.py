@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from conftest import Shelf
-
-    from ..conftest import ServedDoor  # noqa: TID252 - two files are called conftest
+    from tests.service.conftest import ServedDoor
+    from tests.service.downloads.conftest import Shelf
 
 pytestmark = pytest.mark.any_database
 

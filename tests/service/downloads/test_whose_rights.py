@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from conftest import ServedDoor
+    from tests.service.conftest import ServedDoor
 
     Serve = Callable[..., AbstractContextManager[ServedDoor]]
     NewFolder = Callable[[], AbstractContextManager[Path]]

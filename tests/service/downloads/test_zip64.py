@@ -26,7 +26,7 @@ def test_a_zip_of_more_than_65535_entries_has_the_length_that_was_said_and_all_o
     entries = [Entry(f"wide/{number}", status, "", unopened) for number in range(MANY)]
     layout = Zip()
     said = sum(layout.size_of(entry) for entry in entries) + layout.size_of_end()
-    archive = b"".join(Zip().pieces(iter(entries)))
+    archive = b"".join(piece for piece in Zip().pieces(iter(entries)) if isinstance(piece, bytes))
 
     assert len(archive) == said
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:

@@ -13,7 +13,7 @@ from tests.gfal import Gfal, find_gfal, make_certificate
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from ..conftest import ServedDoor  # noqa: TID252 - several files are called conftest
+    from tests.service.conftest import ServedDoor
 
 
 @pytest.fixture(scope="session")

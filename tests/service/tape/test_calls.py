@@ -18,7 +18,7 @@ from stager.records import files_of, resubmit_requests, save_files, start_reques
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from ..conftest import ServedDoor  # noqa: TID252 - several files are called conftest
+    from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.stack
 

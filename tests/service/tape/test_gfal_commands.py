@@ -17,8 +17,7 @@ from tests.gfal import PYTHON
 
 if TYPE_CHECKING:
     from tests.gfal import Gfal
-
-    from ..conftest import ServedDoor  # noqa: TID252 - several files are called conftest
+    from tests.service.conftest import ServedDoor
 
 pytestmark = [pytest.mark.any_database, pytest.mark.stack]
 
