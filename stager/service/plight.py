@@ -29,8 +29,9 @@ NEVER = {
 # What it says of an image while it tries to pull it, and what registries say of one that there is not.
 PULLING = {"ErrImagePull", "ImagePullBackOff"}
 NO_SUCH_IMAGE = ("not found", "manifest unknown", "does not exist", "name unknown")
-# A container that was killed for its own limit.
+# A container that was killed for want of memory, and in Kubernetes' word the node that had none left.
 OUT_OF_MEMORY = "OOMKilled"
+NODE_OUT_OF_MEMORY = "SystemOOM"
 # Events of a pod that is gone, which say why.
 REMOVALS = {"Evicted", "Preempted", "NodeNotReady", "TaintManagerEviction"}
 
@@ -74,15 +75,16 @@ def plight_of(job: V1Job, pod: V1Pod | None, events: Sequence[CoreV1Event]) -> P
         Warnings about the Job and its pods, the oldest first.
     """
     failure = next((one for one in job.status.conditions or [] if one.type == "Failed" and one.status == "True"), None)
+    made = job.metadata.creation_timestamp
+    ended = (failure and failure.last_transition_time) or made
     if failure is not None and failure.reason == "DeadlineExceeded":
         words = f"it took longer than the {job.spec.active_deadline_seconds} seconds that a Job may take"
-        return Plight(outlook=Outlook.NOTHING, cause=failure.reason, words=words, since=failure.last_transition_time)
+        return Plight(outlook=Outlook.NOTHING, cause=failure.reason, words=words, since=ended)
     if failure is not None:
         cause, words = _ended(pod) if pod is not None else _removed(events)
         # What a run needs does not depend on what it copies: another would need as much.
         outlook = Outlook.NOTHING if cause == OUT_OF_MEMORY else Outlook.ANOTHER_POD
-        return Plight(outlook=outlook, cause=cause, words=words, since=failure.last_transition_time)
-    made = job.metadata.creation_timestamp
+        return Plight(outlook=outlook, cause=cause, words=words, since=ended)
     if pod is None:
         return _unmade(events, since=made)
     return _waiting(pod, events, since=made) if pod.status.phase == "Pending" else None
@@ -92,16 +94,25 @@ def _ended(pod: V1Pod) -> tuple[str, str]:
     """Return why a pod ended that did not succeed: in a word, and in a sentence."""
     if pod.status.reason:
         return pod.status.reason, f"its pod was ended ({pod.status.reason}): {_line(pod.status.message)}"
-    ended = next((one.state.terminated for one in _containers(pod) if one.state.terminated), None)
-    if ended is None:
+    container = next((one for one in _containers(pod) if one.state.terminated), None)
+    if container is None:
         return "Lost", "its node lost its pod"
+    ended = container.state.terminated
     if ended.reason == OUT_OF_MEMORY:
-        limit = pod.spec.containers[0].resources.limits["memory"]
-        return ended.reason, f"its pod was killed: it needed more memory than its limit of {limit}"
+        return _out_of_memory(pod, container.name)
     moved = next((one for one in pod.status.conditions or [] if one.type == "DisruptionTarget"), None)
     if moved is not None:
         return moved.reason, f"its pod was removed: {_line(moved.message)}"
     return ended.reason or "Error", f"its pod's process ended with exit code {ended.exit_code}"
+
+
+def _out_of_memory(pod: V1Pod, name: str) -> tuple[str, str]:
+    """Return why a container was killed: for its own limit, or because its node had no memory left."""
+    resources = [one.resources for one in pod.spec.containers if one.name == name and one.resources]
+    limit = next((one.limits["memory"] for one in resources if "memory" in (one.limits or {})), None)
+    if limit is None:
+        return NODE_OUT_OF_MEMORY, "its pod was killed: its node had no memory left, and it has no limit of its own"
+    return OUT_OF_MEMORY, f"its pod was killed: it needed more memory than its limit of {limit}"
 
 
 def _removed(events: Sequence[CoreV1Event]) -> tuple[str, str]:

@@ -8,14 +8,19 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 import aiohttp
+import structlog
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient, ApiException, BatchV1Api, CoreV1Api, CoreV1Event, V1Job, V1Pod
 
 from stager.errors import ClusterUnavailable
 from stager.service.plight import Plight, plight_of
+from stager.service.pool import POD_POOL
 
-# What Prefect's worker puts on each Job and its pod.
+logger = structlog.get_logger(__name__)
+
+# What Prefect's worker puts on each Job and its pod. Other pools' Jobs in the namespace are none of ours.
 FLOW_RUN = "prefect.io/flow-run-id"
+OURS = f"prefect.io/work-pool-name={POD_POOL}"
 # What Kubernetes puts on a Job's pod.
 JOB = "batch.kubernetes.io/job-name"
 NOT_FOUND = 404
@@ -33,20 +38,26 @@ class Pods:
         self._namespace = namespace
 
     async def plights(self) -> dict[str, Plight | None]:
-        """Return what has befallen each flow run that has a Job, None where it goes on, by the run's id."""
+        """Return what has befallen each flow run that has a Job, None where it goes on, by the run's id.
+
+        A run whose Job nobody can make sense of counts as one that goes on:
+        it hides no other's plight, and its lease says when it is dead.
+        """
+        ours = f"{FLOW_RUN},{OURS}"
         with _in_our_words():
-            jobs = await self._batch.list_namespaced_job(self._namespace, label_selector=FLOW_RUN)
-            pods = await self._core.list_namespaced_pod(self._namespace, label_selector=FLOW_RUN)
+            jobs = await self._batch.list_namespaced_job(self._namespace, label_selector=ours)
+            pods = await self._core.list_namespaced_pod(self._namespace, label_selector=ours)
             events = await self._core.list_namespaced_event(self._namespace, field_selector="type=Warning")
         of_runs: dict[str, list[V1Job]] = defaultdict(list)
         for job in sorted(jobs.items, key=lambda job: job.metadata.creation_timestamp):
             of_runs[job.metadata.labels[FLOW_RUN]].append(job)
-        return {run: _plight(some, pods.items, events.items) for run, some in of_runs.items()}
+        return {run: _plight_of_run(run, some, pods.items, events.items) for run, some in of_runs.items()}
 
     async def remove(self, flow_run_id: str) -> None:
         """Remove the Jobs of a flow run, and their pods with them."""
+        ours = f"{FLOW_RUN}={flow_run_id},{OURS}"
         with _in_our_words():
-            jobs = await self._batch.list_namespaced_job(self._namespace, label_selector=f"{FLOW_RUN}={flow_run_id}")
+            jobs = await self._batch.list_namespaced_job(self._namespace, label_selector=ours)
             for job in jobs.items:
                 await self._remove(job.metadata.name)
 
@@ -66,9 +77,15 @@ async def open_pods(namespace: str) -> AsyncIterator[Pods]:
         yield Pods(client, namespace)
 
 
-def _plight(jobs: Sequence[V1Job], pods: Sequence[V1Pod], events: Sequence[CoreV1Event]) -> Plight | None:
+def _plight_of_run(
+    run: str, jobs: Sequence[V1Job], pods: Sequence[V1Pod], events: Sequence[CoreV1Event]
+) -> Plight | None:
     """Return what has befallen a run's newest Job, unless another of its Jobs goes on."""
-    found = [_plight_of_job(job, pods, events) for job in jobs]
+    try:
+        found = [_plight_of_job(job, pods, events) for job in jobs]
+    except Exception:  # whatever the cluster says of one
+        logger.exception("Job of a run is not understood", flow_run=run)
+        return None
     return None if None in found else found[-1]
 
 

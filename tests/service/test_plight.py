@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from kubernetes_asyncio.client import (
+    ApiClient,
+    Configuration,
     CoreV1Event,
+    V1Container,
     V1ContainerState,
     V1ContainerStateTerminated,
     V1ContainerStateWaiting,
@@ -20,11 +30,14 @@ from kubernetes_asyncio.client import (
     V1ObjectReference,
     V1Pod,
     V1PodCondition,
+    V1PodSpec,
     V1PodStatus,
     V1PodTemplateSpec,
+    V1ResourceRequirements,
 )
 
-from stager.service.plight import Outlook, plight_of
+from stager.service.plight import Outlook, Plight, plight_of
+from stager.service.pods import Pods
 
 MADE, ENDED = (datetime(2026, 11, 24, 21, minute, tzinfo=UTC) for minute in (0, 5))
 IMAGE = "registry.example.org/staging:1"
@@ -58,6 +71,12 @@ def killed(code: int, **removed: tuple[str, str]) -> V1Pod:
     return pod("Failed", container(terminated=V1ContainerStateTerminated(exit_code=code, reason="Error")), **removed)
 
 
+def out_of_memory(*, resources: V1ResourceRequirements | None) -> V1Pod:
+    found = pod("Failed", container(terminated=V1ContainerStateTerminated(exit_code=137, reason="OOMKilled")))
+    found.spec = V1PodSpec(containers=[V1Container(name="beside"), V1Container(name="a", resources=resources)])
+    return found
+
+
 def warning(reason: str, message: str) -> CoreV1Event:
     return CoreV1Event(
         metadata=V1ObjectMeta(name="a"), involved_object=V1ObjectReference(name="a"), reason=reason, message=message
@@ -69,6 +88,8 @@ AWAY = 'failed to do request: Head "https://registry.example.org": dial tcp: i/o
 GONE = "failed to pull and unpack image: manifest unknown"
 SECRET = 'secret "records" not found'
 PUSHED = "preempting to accommodate a higher priority pod"
+LIMITED = V1ResourceRequirements(limits={"memory": "64Mi"})
+NO_LIMIT = "its pod was killed: its node had no memory left, and it has no limit of its own"
 PULL = f"its image {IMAGE} cannot be pulled: "
 CANNOT = "its container cannot be made (CreateContainerConfigError): "
 
@@ -93,6 +114,9 @@ def test_a_pod_that_does_not_begin_says_why(found: V1Pod, outlook: Outlook, word
         (killed(137), "its pod's process ended with exit code 137"),
         (killed(143, removed=("PreemptionByScheduler", f"{PUSHED}.")), f"its pod was removed: {PUSHED}"),
         (pod("Failed"), "its node lost its pod"),
+        (out_of_memory(resources=None), NO_LIMIT),
+        (out_of_memory(resources=V1ResourceRequirements()), NO_LIMIT),
+        (out_of_memory(resources=V1ResourceRequirements(limits={"cpu": "1"})), NO_LIMIT),
         (None, "its pod was deleted"),
     ],
 )
@@ -100,6 +124,13 @@ def test_a_pod_that_died_says_of_what_and_another_may_live(found: V1Pod | None, 
     plight = plight_of(job(failed=BACKOFF), found, [])
     assert plight is not None
     assert (plight.outlook, plight.words, plight.since) == (Outlook.ANOTHER_POD, words, ENDED)
+
+
+def test_a_pod_that_needed_more_than_its_limit_is_not_tried_again() -> None:
+    plight = plight_of(job(failed=BACKOFF), out_of_memory(resources=LIMITED), [])
+    assert plight is not None
+    words = "its pod was killed: it needed more memory than its limit of 64Mi"
+    assert (plight.outlook, plight.words) == (Outlook.NOTHING, words)
 
 
 def test_a_pod_that_is_gone_is_known_by_its_last_event() -> None:
@@ -123,3 +154,64 @@ def test_a_job_that_took_too_long_is_not_tried_again() -> None:
 @pytest.mark.parametrize("found", [pod("Running"), pod("Succeeded"), pod("Pending"), None])
 def test_a_pod_that_works_has_no_plight(found: V1Pod | None) -> None:
     assert plight_of(job(), found, []) is None
+
+
+OUR_POOL = {"prefect.io/work-pool-name": "staging-kubernetes"}
+
+
+def object_of(run: str, name: str, status: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """Return a Job or a pod of it as Kubernetes answers."""
+    labels = {"prefect.io/flow-run-id": run, "batch.kubernetes.io/job-name": name, **labels}
+    metadata = {"name": name, "labels": labels, "creationTimestamp": "2026-11-24T21:00:00Z"}
+    return {"metadata": metadata, "status": status}
+
+
+def is_selected(labels: dict[str, str], selector: str) -> bool:
+    wanted = [one.partition("=") for one in selector.split(",")]
+    return all(name in labels and (not equals or labels[name] == value) for name, equals, value in wanted)
+
+
+@contextmanager
+def cluster(**kinds: list[dict[str, Any]]) -> Iterator[str]:
+    """Give the address of an API server that has some objects, by their kinds' names in its paths."""
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            selector = parse_qs(url.query).get("labelSelector", [""])[0]
+            found = kinds.get(url.path.rpartition("/")[2], [])
+            items = [one for one in found if is_selected(one["metadata"]["labels"], selector)]
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps({"metadata": {}, "items": items}).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+async def plights(address: str) -> dict[str, Plight | None]:
+    async with ApiClient(Configuration(host=address)) as client:
+        return await Pods(client, "staging").plights()
+
+
+def test_whatever_one_job_looks_like_the_others_are_looked_at_and_foreign_ones_are_not() -> None:
+    failed = {"conditions": [{"type": "Failed", "status": "True", "reason": BACKOFF}]}
+    stateless = {"name": "a", "image": IMAGE, "imageID": "", "ready": False, "restartCount": 0}
+    odd = {"phase": "Failed", "containerStatuses": [stateless]}
+    jobs = [
+        object_of("1", "odd", failed, OUR_POOL),
+        object_of("2", "dead", failed, OUR_POOL),
+        object_of("3", "foreign", failed, {"prefect.io/work-pool-name": "other"}),
+        object_of("4", "by-hand", failed, {}),
+    ]
+    with cluster(jobs=jobs, pods=[object_of("1", "odd", odd, OUR_POOL)]) as address:
+        found = asyncio.run(plights(address))
+    words = {run: plight and plight.words for run, plight in found.items()}
+    assert words == {"1": None, "2": "its pod was deleted"}
