@@ -16,7 +16,8 @@ HEAD = """\
 # The chart's values
 
 Made from `values.schema.json` and `values.yaml` by `python -m deployments.chart_reference`. What is not in
-this list is refused, and so is a value of another kind. [On Kubernetes](kubernetes.md) begins with a handful.
+this list is refused, and so is a value of another kind, or null where there has to be a value.
+[On Kubernetes](kubernetes.md) begins with a handful.
 """
 TABLE = "\n| key | kind | default | meaning |\n|---|---|---|---|\n"
 

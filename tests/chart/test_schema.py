@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.chart.conftest import CHART, Manifest
+from tests.chart.conftest import CHART, KUBERNETES, Manifest, Rendered
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -22,6 +23,7 @@ REQUIRED = {"envVar": ["name"], "volume": ["name"], "volumeMount": ["name", "mou
 # The oldest Kubernetes that Chart.yaml names.
 OLDEST = "1.29"
 Template = Callable[..., subprocess.CompletedProcess[str]]
+Render = Callable[..., Rendered]
 
 
 def keys(values: object, schema: dict[str, Any], place: str = "") -> Iterator[tuple[str, Manifest, object]]:
@@ -105,3 +107,43 @@ def test_every_key_that_a_kubernetes_has_is_taken(name: str) -> None:
     ours = SCHEMA["definitions"][name]
     assert ours["properties"].keys() == known
     assert ours.get("required", []) == REQUIRED.get(name, [])
+
+
+def overridden(schema: Manifest, *, required: bool) -> dict[str, Any]:
+    """Return values in which every key is null that has to be given, or else every one that need not be."""
+    found: dict[str, Any] = {}
+    for name, below in schema["properties"].items():
+        must = name in schema.get("required", [])
+        if "properties" in below and (must or required):
+            found[name] = overridden(below, required=required)
+        elif must is required and name != "global":  # which is Helm's
+            found[name] = None
+    return found
+
+
+def named(values: object, place: str = "") -> Iterator[str]:
+    """Give the keys that are null, each with its place as Helm writes it."""
+    if isinstance(values, dict):
+        for name, below in values.items():
+            yield from [f"{place} {name}"] if below is None else named(below, f"{place}/{name}")
+
+
+def test_what_has_to_be_given_cannot_be_taken_away(template: Template, tmp_path: Path) -> None:
+    """To Helm null is no value but the lack of one, and what is made of that is no Kubernetes, or another service."""
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(missing := overridden(SCHEMA, required=True)))
+    done = template(file)
+    assert done.returncode != 0
+    lines = re.findall(r"at '([^']*)': missing \w+ ([^\n]*)", done.stderr)
+    said = {f"{place} {name}" for place, names in lines for name in re.findall(r"'([^']*)'", names)}
+    assert said == set(named(missing))
+    assert {"/storage/source readOnly", "/warmWorker enabled", "/networkPolicy enabled"} <= set(named(missing))
+
+
+def test_without_all_that_need_not_be_given_it_is_kubernetes(render: Render, tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(overridden(SCHEMA, required=False)))
+    rendered = render(file)
+    assert "%!s" not in json.dumps(rendered)
+    for manifest in rendered:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
