@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from types import TracebackType
 
 from stager.errors import Cancelled, StagingError
@@ -27,21 +26,21 @@ class BatchFailed(StagingError):
     """No item of a batch is left to go on with; each has its own ending."""
 
 
-@dataclass(kw_only=True, eq=False)
 class Batch:
     """The items of one round through the four steps.
 
     While it is entered, the run is the one writer of the destinations. When it
     is left, whatever the reason, nothing unpublished stays on the storage and
     each item that ended is on record.
+
+    It is no dataclass: Prefect walks those, lists, maps and models to their
+    last leaf in each task that is given one, twice (``visit_collection``).
     """
 
-    method: StagingMethod
-    entries: list[Entry]
-    writer: Writer
-    acting: Acting
-    _mover: Mover | None = None
-    _held: ExitStack = field(default_factory=ExitStack)
+    def __init__(self, *, method: StagingMethod, entries: list[Entry], writer: Writer, acting: Acting) -> None:
+        self.method, self.entries, self.writer, self.acting = method, entries, writer, acting
+        self._mover: Mover | None = None
+        self._held = ExitStack()
 
     def __enter__(self) -> None:
         with ExitStack() as stack:
