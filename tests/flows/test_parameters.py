@@ -9,7 +9,7 @@ import pytest
 from tests.flows.conftest import STEPS
 
 if TYPE_CHECKING:
-    from conftest import Site
+    from tests.flows.conftest import Site
 
 pytestmark = [pytest.mark.stack, pytest.mark.parametrize("site", ["sqlite"], indirect=True)]
 # Prefect calls this for each leaf of a task's parameters, and for what holds them.
