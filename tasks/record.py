@@ -42,7 +42,6 @@ from stager.records import (
 )
 from stager.settings import get_settings
 from tasks.acting import Acting
-from tasks.again import done_again, times_failed
 from tasks.alive import alive
 from tasks.batch import Batch
 from tasks.cancellation import is_being_cancelled
@@ -68,7 +67,6 @@ class Record:
         self._logger = get_run_logger()
         self._requests: list[StagingRequestRow] = []
         self._not_ours: list[str] = []
-        self._is_refused = False
         self._stops = Stops(())
         # The user's, once their first request is resolved.
         self._acting: Acting | None = None
@@ -78,22 +76,13 @@ class Record:
         found = get_requests(self._database, request_ids)
         if form is not None:
             found.append(self._typed(form))
-        self._requests = self._retried([request for request in found if self._is_ours(request)])
+        self._requests = [request for request in found if self._is_ours(request)]
         self._not_ours = [request.id for request in found if not self._is_ours(request)]
         if self._not_ours:
             self._logger.warning("Not handed to this run, so left alone: %s", ", ".join(self._not_ours))
         if unknown := [request.id for request in self._requests if request.flow_run_id is None]:
             note_flow_run(self._database, unknown, self._flow_run_id)
         self._stops = Stops(request.id for request in self._requests)
-
-    def _retried(self, requests: list[StagingRequestRow]) -> list[StagingRequestRow]:
-        """Return what Prefect's Retry does again in place of what failed, by the rules of a run that is typed in."""
-        run = self._flow_run_id
-        times = times_failed(requests, run)
-        if times and not get_settings().takes_typed_runs:
-            self._is_refused = all(request.status.is_final for request in requests)
-            return requests
-        return [done_again(self._database, request, flow_run_id=run, times=times) for request in requests]
 
     def _typed(self, form: StagingForm) -> StagingRequestRow:
         """Record what was typed in; where that does not count, as failed."""
@@ -241,8 +230,6 @@ class Record:
         if not rows:
             return Failed(message="Nothing was asked for: fill in the request.")
         report(self._database, rows)
-        if self._is_refused:
-            return Failed(message=TypedRunNotAllowed().message)
         is_cancelled = all(row.status is Status.CANCELLED for row in rows)
         if is_cancelled:
             return CancelledState(message=in_words(rows))

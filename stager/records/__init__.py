@@ -4,7 +4,6 @@ Each function is one transaction, which is run again while the database is
 away or locked, and never does its work twice.
 """
 
-from stager.records.again import item_of, terms_of
 from stager.records.arrival import (
     abandon_arrival,
     abandoned_arrivals,
@@ -140,7 +139,6 @@ __all__ = [
     "get_requests",
     "has_directory",
     "has_open_requests",
-    "item_of",
     "last_copies",
     "last_events",
     "list_requests",
@@ -176,7 +174,6 @@ __all__ = [
     "started_requests",
     "stop_overdue_requests",
     "take_link",
-    "terms_of",
     "together",
     "told_by",
     "turns",

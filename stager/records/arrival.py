@@ -31,11 +31,8 @@ def begin_arrival(
     idempotency_key: str | None,
     retry_of: str | None = None,
     is_bounded: bool = False,
-    flow_run_id: str | None = None,
 ) -> str:
     """Make room for a request whose items come later, and return its id.
-
-    Without a flow run, it waits for one once it is whole.
 
     Raises
     ------
@@ -43,7 +40,7 @@ def begin_arrival(
         A request of the same key is there.
     """
     row = row_of(terms, idempotency_key=idempotency_key, origin=origin, is_bounded=is_bounded)
-    row |= {"retry_of": retry_of, "is_arriving": True, "body_digest": "", "flow_run_id": flow_run_id}
+    row |= {"retry_of": retry_of, "is_arriving": True, "body_digest": ""}
     request_id = str(row["id"])
 
     def work(session: Session) -> None:

@@ -47,13 +47,6 @@ def ended(site: Site, flow_run_id: str) -> str:
         return site.ended(process)[0]
 
 
-def retried(site: Site, flow_run_id: str) -> str:
-    """Do a run again as Prefect's pages do, and return its final state in words."""
-    retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
-    site.ask(f"flow_runs/{flow_run_id}/set_state", {"state": retry, "force": True})
-    return ended(site, flow_run_id)
-
-
 # The tests' users are whoever runs them, root too.
 AUTHENTICATED = {"STAGER_ACCESS_FILE": "/etc/access.toml", "STAGER_LEAST_ID": "0"}
 
@@ -94,36 +87,10 @@ def test_prefects_retry_of_a_run_that_is_over_stages_nothing(site_with: SiteWith
     flow_run_id = site.asked_for("local_copy", FORM)
     first = ended(site, flow_run_id)
     (site.users / "alice/typed.fits").unlink()
-    assert retried(site, flow_run_id) == first
+    retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    site.ask(f"flow_runs/{flow_run_id}/set_state", {"state": retry, "force": True})
+    assert ended(site, flow_run_id) == first
     assert list((site.users / "alice").iterdir()) == []
-    assert len(list_requests(site.database).requests) == 1
-
-
-def test_prefects_retry_of_a_run_that_failed_makes_a_new_request_of_what_failed(site_with: SiteWith) -> None:
-    site = site_with()
-    items = [{"source": name, "destination": name} for name in ("a.fits", "late.fits")]
-    flow_run_id = site.asked_for(
-        "local_copy", {"request": {"username": "alice", "on_conflict": "replace", "items": items}}
-    )
-    for run in (ended, retried):
-        assert "late.fits" in run(site, flow_run_id)
-    (site.folder / "storage/late.fits").write_bytes(b"there now")
-    assert retried(site, flow_run_id).startswith("Completed")
-    assert (site.users / "alice/late.fits").read_bytes() == b"there now"
-    third, second, first = list_requests(site.database).requests
-    assert [row.status for row in (first, second, third)] == [Status.FAILED, Status.FAILED, Status.COMPLETED]
-    assert [row.retry_of for row in (first, second, third)] == [None, first.id, second.id]
-    assert (third.on_conflict, third.item_count, third.flow_run_id) == ("replace", 1, flow_run_id)
-    assert any(f"/requests/{third.id})" in str(shown["data"]) for shown in site.artifacts(third.id))
-
-
-def test_prefects_retry_where_it_does_not_count_says_so_and_repeats_no_old_error(site_with: SiteWith) -> None:
-    site = site_with(**AUTHENTICATED)
-    request_id = site.request(("late.fits", "late.fits"))
-    claim_ride(site.database, TURN, limit=1)
-    flow_run_id = site.asked_for("local_copy", {"request_ids": [request_id]}, idempotency_key=request_id)
-    assert "late.fits" in ended(site, flow_run_id)
-    assert "do not count here" in retried(site, flow_run_id)
     assert len(list_requests(site.database).requests) == 1
 
 
@@ -131,7 +98,9 @@ def test_prefects_retry_of_a_run_that_did_not_count_counts_no_more(site_with: Si
     site = site_with(**AUTHENTICATED)
     flow_run_id = site.asked_for("local_copy", FORM)
     first = ended(site, flow_run_id)
-    assert retried(site, flow_run_id) == first
+    retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    site.ask(f"flow_runs/{flow_run_id}/set_state", {"state": retry, "force": True})
+    assert ended(site, flow_run_id) == first
     assert list(site.users.iterdir()) == []
 
 
