@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -104,6 +105,12 @@ def test_the_whole_log_is_shown(lone_door: ServedDoor) -> None:
 
     assert len(shown) >= len(before)
     assert shown == lone_door.log_file.read_text().splitlines()[: len(shown)]
+
+
+def test_a_log_says_whose_it_is(lone_door: ServedDoor) -> None:
+    shown = lone_door.client.get("/logs/", params={"lines": 1})
+    with lone_door.client.stream("GET", "/logs/stream", params={"lines": 1}) as followed:
+        assert [answer.headers["X-Log-Of"] for answer in (shown, followed)] == [socket.gethostname()] * 2
 
 
 def test_a_log_is_followed_also_when_it_is_turned_over(serve: Serve, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -20,13 +21,20 @@ EXAMPLE = (
     '{"method": "local_copy", "username": "alice", "event": "Request ended", "status": "completed", '
     '"level": "info", "timestamp": "2026-11-24T20:05:00Z"}\n'
 )
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# Whose file it is: each replica has its own. In a cluster it is the pod's name.
+REPLICA = "X-Log-Of"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", REPLICA: socket.gethostname()}
+REPLICA_SHOWN = {"description": "The replica whose log this is: its host, or pod.", "schema": {"type": "string"}}
 Lines = Annotated[int | None, Query(ge=1, le=MAX_LINES, description="How many lines of its end; all by default.")]
 Contains = Annotated[str | None, Query(max_length=200, description="Only lines with this text.", examples=["alice"])]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 LevelWanted = Annotated[Level | None, Query(description="Only lines of this level or above.")]
 TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/plain": {"example": EXAMPLE}}, "description": "JSON lines"},
+    200: {
+        "content": {"text/plain": {"example": EXAMPLE}},
+        "description": "JSON lines of the replica that answers",
+        "headers": {REPLICA: REPLICA_SHOWN},
+    },
     **documented(401, 403, 422),
 }
 
