@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stager import engine
 from stager.paths import locate
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 Copy = Callable[[Path, Path], object]
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from blocks.storage_area import StorageAreaBlock
 from stager.models import Frozen, StagingItem, StagingRequest
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 
 
 def _always_a_block(schema: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from stager.errors import readable
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 
 MAX_PATH_BYTES = 4096
 MAX_LIFETIME = 10 * 365 * 86_400

@@ -10,7 +10,7 @@ from stager.mover.answers import Watch
 from stager.mover.replies import Done
 from stager.records import manifest_of, manifest_writer
 from stager.records.manifests import ManifestWriter
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 from tasks.entry import Entry
 from tasks.writer import Writer
 

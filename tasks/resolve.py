@@ -25,7 +25,7 @@ from stager.records import (
     save_files,
 )
 from stager.settings import get_settings
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 from tasks.acting import Acting
 from tasks.entry import Entry
 from tasks.stop import Stop

@@ -18,7 +18,7 @@ from stager.engine.source import READ, Source, inode, kind_in_words, opened
 from stager.engine.survey import Survey, survey_opened
 from stager.errors import SourceChanged
 from stager.paths import Descriptor, Location, Symlinks, open_location
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 
 class Likeness(Enum):

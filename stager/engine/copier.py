@@ -13,7 +13,7 @@ from stager.engine.file import checksum_of, copy_content, unchanged
 from stager.engine.mapping import refused, unread
 from stager.errors import CorruptedInTransfer, SourceChanged, StagingError
 from stager.slices.copying import SMALL_BYTES, Terms, Unread, Unwritten, clone, copy_small, is_sparse, settle
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 # What a file system says that cannot clone, or not this file (ioctl_ficlone(2)).
 _NO_CLONE = frozenset(

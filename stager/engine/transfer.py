@@ -20,7 +20,7 @@ from stager.errors import NoSpace, SourceChanged, SourceNotFound
 from stager.paths import Descriptor, Location
 from stager.slices.copying import CREATE, Terms, Unread, Unwritten
 from stager.slices.crew import Crew, hands
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
 _AS_IT_IS = Terms(_PRIVATE_FILE, is_cloned=False, is_summed=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from stager import engine
 from stager.methods.method import Item
 from stager.paths import Location
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 
 
 class PublishedByRename:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stager.errors import DestinationDiffers, DestinationExists
 from stager.methods.method import Item
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 
 
 def settle(item: Item, *, difference: str | None) -> bool:

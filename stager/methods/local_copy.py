@@ -9,7 +9,7 @@ from stager import checksums, engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
 from stager.methods.method import Item
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 
 class LocalCopy(PublishedByRename):

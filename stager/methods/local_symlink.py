@@ -10,7 +10,7 @@ from stager import engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
 from stager.methods.method import Item
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 
 class LocalSymlink(PublishedByRename):

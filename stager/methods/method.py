@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Protocol
 
 from stager.engine import Control, Expected, Modes, Published, Staged, Survey
 from stager.paths import Location
-from stager.terms import ManifestEntry, OnConflict
+from stager.vocabulary import ManifestEntry, OnConflict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from stager.mover.dialogue import FILES_IN_A_MESSAGE
 from stager.mover.lending import Lending
 from stager.mover.replies import Asks
 from stager.paths import Descriptor
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 from stager.engine import Control
 from stager.errors import Cancelled
 from stager.mover.channel import Channel, Gone
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 # Files of a product that one message tells of.
 FILES_IN_A_MESSAGE = 512

@@ -11,7 +11,7 @@ from typing import Any
 from stager.engine import Expected, Modes
 from stager.methods import Item, LastCopy
 from stager.paths import Descriptor, Lender, Lent, Location
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 
 # The number of the folder that an item's source is in, where it is lent.
 SOURCE = 0

@@ -11,7 +11,7 @@ from stager.engine import Published, Survey
 from stager.errors import StagingError, UnforeseenError, readable
 from stager.models import MAX_SIZE_BYTES, Frozen, PathText
 from stager.mover.channel import NO_MESSAGE, Gone, Message
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 # As many characters of an error as a record keeps.
 LONGEST_ERROR = 8000

@@ -19,7 +19,7 @@ from stager.records.database import Database, now
 from stager.records.drafts import new_id
 from stager.records.files import chunks
 from stager.records.tables import EVENT, FILE, OPEN, REQUEST, StagedFile, StagingRequestRow
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 
 DIRECT_DOWNLOAD = "direct_download"
 # Not an area that exists: what is downloaded is no delivery of ours.

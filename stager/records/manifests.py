@@ -16,7 +16,7 @@ from stager.models import Status
 from stager.records.database import Database
 from stager.records.leases import lease_in
 from stager.records.tables import ManifestPart, StagedFile
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 # Entries in a part: some 100 KiB compressed, some MiB while it is read.
 PART = 4096

@@ -40,7 +40,7 @@ class Arrival:
     origin, idempotency_key
         As in ``create_request``.
     retry_of
-        The request whose items it does again.
+        The request whose items it does again, held to what that one was held to.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Arrival:
         *,
         origin: str,
         idempotency_key: str | None = None,
-        retry_of: str | None = None,
+        retry_of: StagingRequestRow | None = None,
     ) -> None:
         self._door = door
         self._caller = caller
@@ -59,6 +59,7 @@ class Arrival:
         self._origin = origin
         self._key = idempotency_key
         self._retry_of = retry_of
+        self._is_bounded = caller.is_bounded(terms.source_area) or (retry_of is not None and retry_of.is_bounded)
         self._digest = Digest(terms)
         self._destinations = Destinations()
 
@@ -79,8 +80,8 @@ class Arrival:
             self._terms,
             origin=self._origin,
             idempotency_key=self._key,
-            retry_of=self._retry_of,
-            is_bounded=self._caller.is_bounded(self._terms.source_area),
+            retry_of=self._retry_of.id if self._retry_of else None,
+            is_bounded=self._is_bounded,
         )
         structlog.contextvars.bind_contextvars(staging_request=request_id)
         try:

@@ -38,7 +38,7 @@ async def retry(
     await check_open_requests(door, row.username, idempotency_key=idempotency_key)
     if not await door.ask(files_of, row.id, limit=1, statuses=statuses):
         raise NothingToRetry(row.id)
-    arrival = Arrival(door, caller, _terms(row), origin="retry", idempotency_key=idempotency_key, retry_of=row.id)
+    arrival = Arrival(door, caller, _terms(row), origin="retry", idempotency_key=idempotency_key, retry_of=row)
     return await arrival.take(_pages(door, row.id, statuses=statuses))
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stager.models import PathText, Status
 from stager.records import Event, StagedFile, StagingRequestRow
 from stager.settings import Settings
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 
 
 class View(BaseModel):

@@ -26,9 +26,9 @@ CALLS = 15 * ROUNDS
 ITEMS = 12
 # A folder of Bob's in which his modes let her write: what is in it is not hers all the same.
 TEAM = "../bob/team"
-# As fast as it can: a folder of hers, a link to Bob's, a folder again, a link to root's, ...
+# As fast as it can: a folder of hers, a link to Bob's, a folder again, a link to another of his, ...
 RACER = """
-import itertools, os, sys
+import contextlib, itertools, os, sys
 name, *links = sys.argv[1:]
 made = itertools.count()
 def move(old, new):
@@ -36,7 +36,8 @@ def move(old, new):
         os.rename(old, new)
     except OSError:  # the service has made a folder of that name meanwhile
         if os.path.isdir(name) and not os.path.islink(name):
-            os.rename(name, f"{name}.made.{next(made)}")
+            with contextlib.suppress(OSError):  # and removed it again
+                os.rename(name, f"{name}.made.{next(made)}")
 for number, link in enumerate(links):
     os.symlink(link, f"{name}.{number}")
 move(name, f"{name}.folder")

@@ -14,7 +14,7 @@ import pytest
 
 from stager import engine
 from stager.paths import Location, locate
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 MINE = engine.Modes()
 

@@ -25,7 +25,7 @@ from sqlmodel import col
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records import Database, StagedFile, StagingRequestRow, create_request, files_of, get_request
 from stager.records.schema import migrate
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 
 CHECKOUT = Path(__file__).parents[2]
 STEPS = ["check source", "check duplicate", "transfer", "set read-only"]

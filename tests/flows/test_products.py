@@ -12,7 +12,7 @@ import pytest
 
 from stager.models import Status
 from stager.records import manifest_of
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 from tests.flows.conftest import STEPS
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from stager.records import (
     manifest_writer,
     told_by,
 )
-from stager.terms import ManifestEntry, OnConflict
+from stager.vocabulary import ManifestEntry, OnConflict
 
 if TYPE_CHECKING:
     from stager.records import StagedFile

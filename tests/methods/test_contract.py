@@ -36,7 +36,7 @@ from stager.mover.replies import Done
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
-from stager.terms import ManifestEntry, OnConflict
+from stager.vocabulary import ManifestEntry, OnConflict
 
 CONTENT = b"SIMPLE  =                    T" * 1000
 IS_ROOT = os.geteuid() == 0

@@ -21,7 +21,7 @@ from stager.mover.replies import Done
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
-from stager.terms import OnConflict
+from stager.vocabulary import OnConflict
 
 ALICE = Ids(70_001, 70_010, (70_010,))
 STEPS = ("check source", "check duplicate", "transfer", "set read-only", "flush", "publish")

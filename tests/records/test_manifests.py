@@ -18,7 +18,7 @@ from stager.records import (
     manifest_of,
     manifest_writer,
 )
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from stager.records import (
     start_requests,
 )
 from stager.records.schema import migrate
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 ENTRIES = [ManifestEntry(path=str(number), size_bytes=number, checksum=f"{number:08x}") for number in range(5000)]
 T = TypeVar("T")

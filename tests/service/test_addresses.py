@@ -60,7 +60,8 @@ def test_an_address_that_has_no_such_verb_says_which_it_has(
 def test_what_answers_a_get_answers_a_head(
     lone_door: ServedDoor, filled: dict[str, str], described: dict[str, set[str]]
 ) -> None:
-    read = [*MORE, *(path for path, verbs in described.items() if "get" in verbs)]
+    named = [*MORE, *(path for path, verbs in described.items() if "get" in verbs)]
+    read = [path for path in named if "ready" not in path]  # which goes by the moment
 
     def head_of(answer: httpx.Response) -> tuple[int, str | None, set[str]]:
         return answer.status_code, answer.headers.get("content-type"), {*answer.headers} - FRAMING

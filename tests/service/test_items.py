@@ -10,7 +10,7 @@ import pytest
 
 from stager.models import Status
 from stager.records import files_of, manifest_writer
-from stager.terms import ManifestEntry
+from stager.vocabulary import ManifestEntry
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor

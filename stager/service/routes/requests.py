@@ -17,7 +17,7 @@ from stager.records import StagingRequestRow, files_of, last_events, list_reques
 from stager.service.acceptance import check_terms, record
 from stager.service.body import BodyRoute
 from stager.service.callers.asked import AskedRequest, named
-from stager.service.callers.current import CurrentCaller, SeenRequest, seen_request
+from stager.service.callers.current import CurrentCaller, SeenRequest, seen_request, settle_caller
 from stager.service.door import Door, OpenDoor
 from stager.service.examples import REQUEST_ID
 from stager.service.explain.rows import RequestPage, listed
@@ -31,8 +31,6 @@ from stager.service.views import RequestSummary, RequestView, summary_of, view_o
 
 INSTEAD = "upload them as a manifest (POST /requests/from-manifest)"
 ELSEWHERE = f"Here items come as JSON; if they are CSV or JSON Lines, {INSTEAD}"
-# What FastAPI says of a body that is no JSON, by whether its type says that it were.
-NO_JSON = ("json_invalid", "model_attributes_type")
 
 
 class RequestRoute(BodyRoute):
@@ -43,6 +41,7 @@ class RequestRoute(BodyRoute):
         handle = super().get_route_handler()
 
         async def serve(request: Request) -> Response:
+            await settle_caller(request)
             said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if request.method == "POST" and said in PARSERS:
                 raise UnreadableManifest(ELSEWHERE)
@@ -55,7 +54,8 @@ class RequestRoute(BodyRoute):
 
 
 def _with_way_out(found: dict[str, Any]) -> dict[str, Any]:
-    is_no_json = found["type"] in NO_JSON and found["loc"][0] == "body"
+    is_none = found["type"] == "model_attributes_type" and found["loc"] == ("body",)
+    is_no_json = is_none or found["type"] == "json_invalid"
     return {**found, "msg": f"{found['msg']}. {ELSEWHERE}"} if is_no_json else found
 
 

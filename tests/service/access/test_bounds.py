@@ -129,6 +129,17 @@ def test_what_another_asked_for_in_her_name_is_asked_for_again_within_her_part_a
     assert status == 403 or get_request(guarded_door.database, request_of(again)).is_bounded
 
 
+def test_what_she_asked_for_is_held_to_her_part_whoever_asks_for_it_again(
+    bounded: Site, guarded_door: ServedDoor
+) -> None:
+    hers = request_of(asked(bounded, "request", "source", "public/data/one.fits"))
+    fail_request(guarded_door.database, hers, SourceNotFound("one.fits"))
+
+    again = bounded.call("fts", "POST", f"/requests/{hers}/retry", json={}).raise_for_status().json()["request_id"]
+
+    assert get_request(guarded_door.database, again).is_bounded
+
+
 def test_the_list_of_areas_says_which_part(bounded: Site) -> None:
     areas = {who: bounded.call(who, "GET", "/areas").json()["areas"] for who in ("alice", "fts")}
 
