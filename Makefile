@@ -20,7 +20,8 @@ test: ## Run lint, types, import arrows and every test
 	@deployments/local/environment "$(VENV)" requirements/dev.txt "$(PYTHON)"
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
-	$(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -m cluster
+	$(BIN)/python -m pytest -q -m "not cluster" -n 2
 
 unit: ## Run the tests that need no server on every other Python that is installed
 	@deployments/local/unit "$(STATE)"

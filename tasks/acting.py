@@ -9,13 +9,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stager.errors import destination_error
+import stamina
+
+from stager.errors import StagingError, destination_error
 from stager.identity import Identity
 from stager.models import StorageArea
 from stager.mover.handle import Mover
 from stager.mover.start import start_mover
 from stager.paths import Descriptor, make_home, user_folder
 from stager.settings import get_settings
+from tasks.step import RETRY_DELAYS
+
+
+def may_pass(error: Exception) -> bool:
+    """Return whether the same may succeed later."""
+    return isinstance(error, StagingError) and error.retryable
 
 
 class Acting:
@@ -29,6 +37,7 @@ class Acting:
         self._linked_from: set[Path] = set()
         self._mover: Mover | None = None
 
+    @stamina.retry(on=may_pass, attempts=len(RETRY_DELAYS) + 1, timeout=None, wait_initial=2.0, wait_max=30.0)
     def enter(self, *, source: StorageArea, destination: StorageArea) -> None:
         """Open the user's folders in two areas, made where there are none.
 
@@ -37,7 +46,8 @@ class Acting:
         UserFolderMissing
             There is none in an area, and its storage lets nobody make one.
         DestinationError, StorageFault
-            The area is not there, or what has the folder's name is none.
+            The area is not there, or what has the folder's name is none. What
+            may pass was tried again first, as a step is.
         """
         self._linked_from.add(source.path)
         for area in (source, destination):

@@ -68,8 +68,8 @@ WRITING = {
     "root's folder in her folder": "roots-folder/planted",
     "over another's file in her folder": "bobs",
     "over root's file in her folder": "roots",
-    "over another's folder in her folder": "bobs-folder",
-    "over root's folder in her folder": "roots-folder",
+    "over another's folder in her folder": "bobs-tree",
+    "over root's folder in her folder": "roots-tree",
 }
 
 # What is said beside the paths of a staging.

@@ -148,7 +148,8 @@ def _of_alice(alice: Path, areas: Path) -> None:
     file(alice / "bobs", "bob", 0o600)
     file(alice / "roots", "root", 0o600)
     for owner in ("bob", "root"):
-        file(folder(alice / f"{owner}s-folder", owner, 0o755) / "kept", owner, 0o644, SHARED)
+        for kind in ("folder", "tree"):
+            file(folder(alice / f"{owner}s-{kind}", owner, 0o755) / "kept", owner, 0o644, SHARED)
     folder(alice / "locked", "alice", 0o500)
     mixed = folder(alice / "mixed", "alice", 0o755)
     file(mixed / "own", "alice", 0o600, SHARED)

@@ -36,7 +36,7 @@ Granian(app, factory=True, interface="asgi", port=int(sys.argv[2]), log_level="w
 
 
 def failing(call: str, error: str, when: str = "1") -> list[str]:
-    """Let a system call of a program fail, the first of its kind or as strace counts: only the mover makes these."""
+    """Let a system call of a program fail, the first of its kind in each process, or as strace counts."""
     options = ["-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"]
     return ["strace", *options, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
 
