@@ -6,10 +6,10 @@ here: it makes the user's own folder, opens it, and hands it over.
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from pathlib import Path
-
-import stamina
 
 from stager.errors import StagingError, destination_error
 from stager.identity import Identity
@@ -20,10 +20,7 @@ from stager.paths import Descriptor, make_home, user_folder
 from stager.settings import get_settings
 from tasks.step import RETRY_DELAYS
 
-
-def may_pass(error: Exception) -> bool:
-    """Return whether the same may succeed later."""
-    return isinstance(error, StagingError) and error.retryable
+logger = logging.getLogger(__name__)
 
 
 class Acting:
@@ -37,7 +34,6 @@ class Acting:
         self._linked_from: set[Path] = set()
         self._mover: Mover | None = None
 
-    @stamina.retry(on=may_pass, attempts=len(RETRY_DELAYS) + 1, timeout=None, wait_initial=2.0, wait_max=30.0)
     def enter(self, *, source: StorageArea, destination: StorageArea) -> None:
         """Open the user's folders in two areas, made where there are none.
 
@@ -53,14 +49,26 @@ class Acting:
         for area in (source, destination):
             root = user_folder(area.path, self.identity.username)
             if area.per_user and root not in self._roots:
-                try:
-                    self._roots[root] = self._home(area.path)
-                except OSError as error:
-                    raise destination_error(error, str(root)) from error
+                self._roots[root] = self._home(area.path)
 
     def _home(self, area: Path) -> Descriptor:
+        """Return the user's folder in an area, opened; what may pass is tried again, as a step is."""
+        for delay in RETRY_DELAYS:
+            try:
+                return self._made(area)
+            except StagingError as error:
+                if not error.retryable:
+                    raise
+                logger.warning("%s; it is tried again in %.0f s", error.message, delay)
+                time.sleep(delay)
+        return self._made(area)
+
+    def _made(self, area: Path) -> Descriptor:
         uid, gid = (self._account.uid, self._account.gid) if self._account else (-1, -1)
-        return make_home(area, self.identity.username, uid=uid, gid=gid, mode=get_settings().folder_mode)
+        try:
+            return make_home(area, self.identity.username, uid=uid, gid=gid, mode=get_settings().folder_mode)
+        except OSError as error:
+            raise destination_error(error, str(user_folder(area, self.identity.username))) from error
 
     def mover(self) -> Mover:
         """Return the user's mover.
