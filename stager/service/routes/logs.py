@@ -24,7 +24,11 @@ EXAMPLE = (
 # Whose file it is: each replica has its own. In a cluster it is the pod's name.
 REPLICA = "X-Log-Of"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", REPLICA: socket.gethostname()}
-REPLICA_SHOWN = {"description": "The replica whose log this is: its host, or pod.", "schema": {"type": "string"}}
+REPLICA_SHOWN = {
+    "description": "The replica whose log this is: its host, or pod.",
+    "schema": {"type": "string"},
+    "example": "staging-api-5d9c7b6f4-x2x7q",
+}
 Lines = Annotated[int | None, Query(ge=1, le=MAX_LINES, description="How many lines of its end; all by default.")]
 Contains = Annotated[str | None, Query(max_length=200, description="Only lines with this text.", examples=["alice"])]
 Level = Literal["debug", "info", "warning", "error", "critical"]
