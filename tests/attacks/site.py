@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,16 +19,12 @@ import httpx
 
 from tests import prefect_password
 from tests.attacks.world import USERS_FILE, World
+from tests.open_folder import open_folder
 from tests.ports import free_port
-from tests.service.access.conftest import AUDIENCE, Provider
+from tests.service.access.conftest import ONE_ISSUER, Provider
 from tests.service.conftest import ServedDoor, running, served_door
 
-RULES = """
-[[issuers]]
-url = "{url}"
-audiences = ["{audience}"]
-username_claim = "preferred_username"
-
+GRANTS = """
 [everyone]
 methods = ["*"]
 read = ["source", "user"]
@@ -137,15 +132,13 @@ def provider() -> Iterator[Provider]:
 @contextmanager
 def attacked_site() -> Iterator[Site]:
     """Run a site until the end of the block; users may enter the folder that its areas are in, and not its state."""
-    with tempfile.TemporaryDirectory(prefix="attacks-") as name, provider() as issuer:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with open_folder() as folder, provider() as issuer:
         world = World(folder / "storage", folder / "user_areas")
         for area in (world.storage, world.areas):
             area.mkdir()
         world.build()
         (folder / "state").mkdir(mode=0o700)
-        (folder / "access.toml").write_text(RULES.format(url=issuer.url, audience=AUDIENCE))
+        (folder / "access.toml").write_text(ONE_ISSUER.format(url=issuer.url) + GRANTS)
         (folder / "people.toml").write_text(USERS_FILE)
         with _parts(folder, world) as (door, prefect):
             yield Site(world, door.client, prefect, _bearers(issuer))

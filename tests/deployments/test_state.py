@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from deployments.local.cannot_start import CannotStart
 from deployments.local.password import prefect_password
 from deployments.local.settings import LocalSettings
 from deployments.local.state import close_state, enterable, take_over
+from tests.open_folder import open_folder
 
 SOMEBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two accounts")
@@ -27,9 +27,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalSettings]:
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING", "STAGER_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     umask = os.umask(0o077)
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield LocalSettings(state_dir=Path(name) / "run")
+    with open_folder() as folder:
+        yield LocalSettings(state_dir=folder / "run")
     os.umask(umask)
 
 

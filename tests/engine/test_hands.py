@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import pytest
 from stager import engine
 from stager.errors import Cancelled
 from stager.paths import Descriptor
+from tests.open_folder import open_folder
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Areas
@@ -236,9 +236,7 @@ engine.transfer(source, destination, survey=engine.survey(source), modes=mine, c
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize(("how", "are_seen"), [("stay", True), ("become", False)])
 def test_a_process_that_became_its_user_works_alone(how: str, *, are_seen: bool) -> None:
-    with tempfile.TemporaryDirectory() as name:  # a folder that everybody gets to
-        top = Path(name)
-        top.chmod(0o755)
+    with open_folder() as top:
         make_tree(top / "source/t")
         (top / "user").mkdir(mode=0o777)
         (top / "user").chmod(0o777)

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +29,7 @@ from stager.errors import (
 )
 from stager.paths import Descriptor
 from tests.engine.conftest import Areas
+from tests.open_folder import open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -311,14 +311,12 @@ except SourceUnreadable as error:
 
 @pytest.mark.parametrize(("source", "closed"), [("a", "a"), ("t", "t/b"), ("t", "t/sub")])
 def test_a_source_that_may_not_be_read_is_told_by_name_and_nothing_is_delivered(source: str, closed: str) -> None:
-    with tempfile.TemporaryDirectory() as name:  # a folder that everybody gets to
-        top = Path(name)
+    with open_folder() as top:
         made = Areas(top / "source", top / "user")
         (made.source / "t/sub").mkdir(parents=True)
         made.destination.mkdir()
         for file in ("a", "t/a", "t/b"):
             (made.source / file).write_bytes(b"x")
-        top.chmod(0o755)
         made.destination.chmod(0o777)
         (made.source / closed).chmod(0)
         command = [sys.executable, "-c", STAGED_BY_NOBODY, str(made.source), str(made.destination), source]

@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 C = Status.COMPLETED
 LIFE = ["submitted", "flow_run", "started", "completed"]
-# All threads of the program stop, once, when its copy is there and has its times: so a machine stalls.
+# All threads of the program stop, once, when its mover has made the copy and asks whether it may publish it.
 STALLING = """
 import os, signal
-give_times = os.utime
-def give_times_and_stall(file, *times, **options):
-    give_times(file, *times, **options)
-    if isinstance(file, int):
-        os.utime = give_times
+from stager.mover.answers import Answers
+answer = Answers.answer
+def stall_and_answer(self, asks, one):
+    if asks.says == "confirm":
+        Answers.answer = answer
         os.kill(os.getpid(), signal.SIGSTOP)
-os.utime = give_times_and_stall
+    answer(self, asks, one)
+Answers.answer = stall_and_answer
 """
 A_MINUTE = 60.0
 

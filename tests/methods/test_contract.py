@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
@@ -37,6 +36,7 @@ from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
 from stager.vocabulary import ManifestEntry, OnConflict
+from tests.open_folder import open_folder
 
 CONTENT = b"SIMPLE  =                    T" * 1000
 IS_ROOT = os.geteuid() == 0
@@ -109,9 +109,7 @@ class Site:
 @pytest.fixture(scope="module")
 def mover() -> Iterator[tuple[Path, Mover]]:
     """A mover, and the folder of all areas: what is in the user's folder comes and goes."""
-    with tempfile.TemporaryDirectory() as name:  # a folder that everybody gets to
-        top = Path(name)
-        top.chmod(0o755)
+    with open_folder() as top:
         (top / "users").mkdir()
         ids = (ALICE.uid, ALICE.gid) if IS_ROOT else (-1, -1)
         with make_home(top / "users", "alice", uid=ids[0], gid=ids[1], mode=0o700) as home:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
 from stager.vocabulary import OnConflict
+from tests.open_folder import open_folder
 
 ALICE = Ids(70_001, 70_010, (70_010,))
 STEPS = ("check source", "check duplicate", "transfer", "set read-only", "flush", "publish")
@@ -72,9 +72,7 @@ class Closed:
 
 @pytest.fixture
 def closed() -> Iterator[Closed]:
-    with tempfile.TemporaryDirectory() as name:
-        top = Path(name)
-        top.chmod(0o755)
+    with open_folder() as top:
         (top / "storage/tree/inner").mkdir(parents=True)
         (top / "users").mkdir(mode=0o700)
         for file in ("one.fits", "other.fits", "tree/a", "tree/inner/b"):

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from stager.records import (
 from stager.records.database import now
 from stager.records.schema import migrate
 from tests import behind_nginx, prefect_password
+from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT, free_port
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
@@ -342,26 +342,11 @@ def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     return lambda: str(server.create_database())
 
 
-@contextmanager
-def open_folder() -> Iterator[Path]:
-    """Give a folder that every user may enter: pytest's are closed to all but its own."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
-
-
 @pytest.fixture
 def open_path() -> Iterator[Path]:
     """A folder for a door whose areas users may enter."""
     with open_folder() as folder:
         yield folder
-
-
-@pytest.fixture(scope="session")
-def new_open_folder() -> Callable[[], AbstractContextManager[Path]]:
-    """What gives such folders."""
-    return open_folder
 
 
 @pytest.fixture(scope="session")

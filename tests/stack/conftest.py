@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.open_folder import open_folder
 from tests.ports import free_port
 
 READY = "Ctrl-C stops everything."
@@ -140,28 +140,19 @@ class OnlyPrefect(httpx.Auth):
 
 
 @pytest.fixture(scope="session")
-def open_folder() -> Iterator[Path]:
-    """A folder that every account may enter, for areas: pytest's are closed to others."""
-    with tempfile.TemporaryDirectory(prefix="stack-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
-
-
-@pytest.fixture(scope="session")
-def stack(open_folder: Path) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """The running stack of the session."""
-    folder = open_folder
-    log = folder / "console.log"
-    launcher, port, prefect_port = launch(folder, log)
-    # No connection is kept: a server may close it just when it is used again.
-    auth = OnlyPrefect(prefect_port, folder / "state/prefect-password")
-    client = httpx.Client(timeout=90, auth=auth, limits=httpx.Limits(max_keepalive_connections=0))
-    try:
-        wait_until_ready(launcher, log)
-        with client:
-            yield Stack(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{prefect_port}", launcher, client)
-    finally:
-        status = end(launcher)
-        left = processes_of(folder)
-        assert (status, left) == (0, [])
+    with open_folder() as folder:
+        log = folder / "console.log"
+        launcher, port, prefect_port = launch(folder, log)
+        # No connection is kept: a server may close it just when it is used again.
+        auth = OnlyPrefect(prefect_port, folder / "state/prefect-password")
+        client = httpx.Client(timeout=90, auth=auth, limits=httpx.Limits(max_keepalive_connections=0))
+        try:
+            wait_until_ready(launcher, log)
+            with client:
+                yield Stack(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{prefect_port}", launcher, client)
+        finally:
+            status = end(launcher)
+            left = processes_of(folder)
+            assert (status, left) == (0, [])

@@ -13,6 +13,7 @@ import pytest
 
 from stager.models import StagingItem, StagingRequest
 from stager.records import Database, create_request
+from tests.open_folder import open_folder
 from tests.stack.conftest import USER, end, launch, processes_of, wait_until, wait_until_ready
 
 if TYPE_CHECKING:
@@ -90,20 +91,21 @@ class Upgraded:
 
 
 @pytest.fixture(scope="module")
-def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
-    # No name that its parts' configuration or a socket's address could not bear.
-    folder = tmp_path_factory.mktemp("upgraded") / f"100% # ours; {'x' * 100}"
-    folder.mkdir(mode=0o755)
-    staged = _stage_with_one_start(folder)
-    waiting = _make_older(folder)
-    log = folder / "second.log"
-    launcher, port, prefect_port = launch(folder, log, PREFECT_API_AUTH_STRING=":".join(OWN))
-    try:
-        wait_until_ready(launcher, log)
-        where = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{prefect_port}"
-        yield Upgraded(folder, log.read_text(), *where, staged, waiting)
-    finally:
-        assert end(launcher) == 0
+def upgraded() -> Iterator[Upgraded]:
+    with open_folder() as outer:
+        # No name that its parts' configuration or a socket's address could not bear.
+        folder = outer / f"100% # ours; {'x' * 100}"
+        folder.mkdir(mode=0o755)
+        staged = _stage_with_one_start(folder)
+        waiting = _make_older(folder)
+        log = folder / "second.log"
+        launcher, port, prefect_port = launch(folder, log, PREFECT_API_AUTH_STRING=":".join(OWN))
+        try:
+            wait_until_ready(launcher, log)
+            where = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{prefect_port}"
+            yield Upgraded(folder, log.read_text(), *where, staged, waiting)
+        finally:
+            assert end(launcher) == 0
 
 
 def _stage_with_one_start(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT, free_port
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent / "oidc"
 AUDIENCE = "data-management-api"
+# The access file's beginning, where one issuer is enough.
+ONE_ISSUER = f"""
+[[issuers]]
+url = "{{url}}"
+audiences = ["{AUDIENCE}"]
+username_claim = "preferred_username"
+"""
 ACCESS_FILE = """
 [[issuers]]
 url = "{site}"
@@ -172,15 +179,6 @@ def stranger() -> Iterator[Provider]:
 
 
 @pytest.fixture(scope="session")
-def open_folder() -> Iterator[Path]:
-    """A folder that users may enter."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
-
-
-@pytest.fixture(scope="session")
 def guarded_door(
     *,
     site: Provider,
@@ -188,25 +186,23 @@ def guarded_door(
     wlcg: Provider,
     mariadb_server: MariaDB,
     serve: Callable[..., AbstractContextManager[ServedDoor]],
-    open_folder: Path,
 ) -> Iterator[ServedDoor]:
     """A door with authentication on, without Prefect, that keeps nobody waiting."""
-    folder = open_folder
     away = "http://127.0.0.1:9"  # as in NO_PREFECT
     rules = ACCESS_FILE.format(site=site.url, iam=iam.url, wlcg=wlcg.url, away=away, audience=AUDIENCE)
-    (folder / "access.toml").write_text(rules)
-    write_people(folder / "people.toml")
-    with serve(
-        folder,
-        database_url=mariadb_server.create_database(),
-        prefect_api=NO_PREFECT,
-        STAGER_WAIT="0",
-        STAGER_CREATE_FILE_BYTES="1000",
-        STAGER_ACCESS_FILE=str(folder / "access.toml"),
-        STAGER_USERS_FILE=str(folder / "people.toml"),
-    ) as door:
-        door.source.joinpath("a.fits").write_bytes(b"SIMPLE")
-        yield door
+    with open_folder() as folder:
+        (folder / "access.toml").write_text(rules)
+        write_people(folder / "people.toml")
+        settings = {
+            "STAGER_WAIT": "0",
+            "STAGER_CREATE_FILE_BYTES": "1000",
+            "STAGER_ACCESS_FILE": str(folder / "access.toml"),
+            "STAGER_USERS_FILE": str(folder / "people.toml"),
+        }
+        url = mariadb_server.create_database()
+        with serve(folder, database_url=url, prefect_api=NO_PREFECT, **settings) as door:
+            door.source.joinpath("a.fits").write_bytes(b"SIMPLE")
+            yield door
 
 
 def write_people(file: Path) -> None:

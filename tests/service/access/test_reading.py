@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT
+from tests.service.access.conftest import ONE_ISSUER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,18 +24,12 @@ if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
 
     Serve = Callable[..., AbstractContextManager[ServedDoor]]
-    NewFolder = Callable[[], AbstractContextManager[Path]]
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to be somebody else"
 )
 UIDS = {"alice": 70_001, "bob": 70_002}
-RULES = """
-[[issuers]]
-url = "{url}"
-audiences = ["data-management-api"]
-username_claim = "preferred_username"
-
+GRANTS = """
 [everyone]
 methods = ["direct_download"]
 areas = ["source", "user"]
@@ -48,7 +44,7 @@ AS_ALICE = [
 @contextmanager
 def guarded(serve: Serve, folder: Path, site: Provider, *, owner: int = 0, **more: str) -> Iterator[ServedDoor]:
     """Serve a door with authentication on, in a folder that may be another account's; users' areas are closed."""
-    (folder / "access.toml").write_text(RULES.format(url=site.url))
+    (folder / "access.toml").write_text(ONE_ISSUER.format(url=site.url) + GRANTS)
     for name in ("storage", "user_areas"):
         (folder / name).mkdir()
     prefix = AS_ALICE if owner else []
@@ -81,9 +77,9 @@ def localities(door: ServedDoor, bearer: dict[str, str], *paths: str) -> list[st
 
 
 @pytest.fixture(scope="module")
-def own_door(serve: Serve, new_open_folder: NewFolder, site: Provider) -> Iterator[ServedDoor]:
+def own_door(serve: Serve, site: Provider) -> Iterator[ServedDoor]:
     """A door of root's, whose users each have a folder in an area that they may not enter."""
-    with new_open_folder() as folder, guarded(serve, folder, site) as door:
+    with open_folder() as folder, guarded(serve, folder, site) as door:
         alice = door.user_areas / "alice"
         for name, leads_to in (("to-bob", "../bob"), ("absolute", door.user_areas / "bob")):
             (alice / name).symlink_to(leads_to)

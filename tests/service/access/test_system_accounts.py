@@ -13,17 +13,13 @@ import httpx
 import pytest
 
 from tests.ports import NO_PREFECT
+from tests.service.access.conftest import ONE_ISSUER
 
 if TYPE_CHECKING:
     from tests.service.access.conftest import Provider
     from tests.service.conftest import ServedDoor
 
-RULES = """
-[[issuers]]
-url = "{url}"
-audiences = ["data-management-api"]
-username_claim = "preferred_username"
-
+GRANTS = """
 [everyone]
 methods = ["*"]
 read = ["*"]
@@ -69,7 +65,7 @@ def door_by_system(
 ) -> Iterator[ServedDoor]:
     """A door with authentication on and no users file: the system's accounts count."""
     folder = tmp_path_factory.mktemp("door-by-system")
-    (folder / "access.toml").write_text(RULES.format(url=site.url))
+    (folder / "access.toml").write_text(ONE_ISSUER.format(url=site.url) + GRANTS)
     where = {"database_url": f"sqlite:///{folder}/records.db", "prefect_api": NO_PREFECT}
     file = {"STAGER_ACCESS_FILE": str(folder / "access.toml")}
     with without_users_file(serve, folder, **where, **file, STAGER_WAIT="0") as door:

@@ -18,6 +18,7 @@ import pytest
 from stager.engine import fingerprint_of_file
 from stager.records import DownloadBegun, DownloadEnded, new_download_id, write_downloads
 from tests import behind_nginx
+from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -117,14 +118,13 @@ def shelf_content() -> Callable[[int], bytes]:
 def open_shelf(
     request: pytest.FixtureRequest,
     serve: Callable[..., AbstractContextManager[ServedDoor]],
-    new_open_folder: Callable[[], AbstractContextManager[Path]],
 ) -> Iterator[Shelf]:
     """A shelf in an area that users may enter: Alice and Bob, who share a group."""
     users = "".join(
         f"[users.{name}]\nuid = {uid}\ngid = 70010\ngroups = [70011]\n"
         for name, uid in (("alice", 70_001), ("bob", 70_002))
     )
-    with new_open_folder() as folder:
+    with open_folder() as folder:
         url = f"sqlite:///{folder}/records.db"
         with serve(folder, database_url=url, prefect_api=NO_PREFECT, **request.param) as door:
             (folder / "users.toml").write_text(users)

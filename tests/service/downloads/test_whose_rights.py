@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT
 from tests.service.downloads.conftest import Shelf
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
 
     Serve = Callable[..., AbstractContextManager[ServedDoor]]
-    NewFolder = Callable[[], AbstractContextManager[Path]]
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to be somebody else"
@@ -33,9 +33,9 @@ LIMITED = ["setpriv", "--pdeathsig", "TERM", "--bounding-set", "-setuid,-setgid"
 
 
 @pytest.fixture(scope="module")
-def as_service(serve: Serve, new_open_folder: NewFolder) -> Iterator[Shelf]:
+def as_service(serve: Serve) -> Iterator[Shelf]:
     """A shelf in areas that nobody but the service may enter, and that it reads as itself."""
-    with new_open_folder() as folder:
+    with open_folder() as folder:
         url = f"sqlite:///{folder}/records.db"
         with serve(folder, database_url=url, prefect_api=NO_PREFECT, **AS_SERVICE) as door:
             (folder / "users.toml").write_text(USERS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.gfal import Gfal, find_gfal, make_certificate
+from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -33,11 +34,10 @@ def tls_door(
     serve: Callable[..., AbstractContextManager[ServedDoor]],
     certificate: Path,
     new_database: Callable[[], str],
-    new_open_folder: Callable[[], AbstractContextManager[Path]],
 ) -> Iterator[ServedDoor]:
     """A door by TLS, without Prefect: the tests do what a run does."""
     with (
-        new_open_folder() as folder,
+        open_folder() as folder,
         serve(folder, database_url=new_database(), prefect_api=NO_PREFECT, certificate=certificate) as door,
     ):
         yield door
