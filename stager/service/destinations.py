@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from array import array
-from collections.abc import Iterator
 
 from stager.errors import NestedDestination, SharedDestination
 
-# A million destinations take 8 MB so, and one sixteenth of them more while they are compared.
+# A million destinations take 12 MB so, and what is compared at a time is one sixteenth of them.
 PARTS = 16
 # Folders that destinations lie in, 48 MB of them, and so many levels: what lies deeper, or is more, its run tells.
 _MAX_FOLDERS = 4_000_000
@@ -20,13 +19,14 @@ class Destinations:
     """Keeps 64 bits of each destination: two of a million differ in them but for one time in 10^7."""
 
     def __init__(self) -> None:
-        self._hashes = array("Q")
-        self._folders = array("Q")
-        self._inner = array("I")  # for each folder, the first item in a row that lies in it
+        # By parts: the hashes, and the item of each; for a folder, the first item in a row that lies in it.
+        self._items = [(array("Q"), array("I")) for _ in range(PARTS)]
+        self._folders = [(array("Q"), array("I")) for _ in range(PARTS)]
+        self._item_count = self._folder_count = 0
         self._last = [""]
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        return self._item_count
 
     def add(self, destination: str) -> None:
         """Take the next item's."""
@@ -35,17 +35,21 @@ class Destinations:
         is_known = True
         for depth, name in enumerate(names):
             if depth:
-                self._note_folder(place, is_known=is_known)
+                if not is_known and self._folder_count < _MAX_FOLDERS:
+                    self._note(place, self._folders)
+                    self._folder_count += 1
                 place.update(b"/")
             place.update(name.encode("utf-8", "surrogatepass"))
             is_known = is_known and self._last[depth : depth + 1] == [name]
         self._last = names[:-1]
-        self._hashes.append(_number(place))
+        self._note(place, self._items)
+        self._item_count += 1
 
-    def _note_folder(self, place: hashlib.blake2b, *, is_known: bool) -> None:
-        if not is_known and len(self._folders) < _MAX_FOLDERS:
-            self._folders.append(_number(place))
-            self._inner.append(len(self._hashes))
+    def _note(self, place: hashlib.blake2b, parts: list[tuple[array[int], array[int]]]) -> None:
+        number = int.from_bytes(place.digest())
+        numbers, items = parts[number % PARTS]
+        numbers.append(number)
+        items.append(self._item_count)
 
     def check(self) -> None:
         """Return when all differ, and none lies inside another.
@@ -55,20 +59,12 @@ class Destinations:
         SharedDestination, NestedDestination
             Two are one, or one lies inside the other.
         """
-        for part in range(PARTS):
-            seen: set[int] = set()
-            for position, found in _part(self._hashes, part):
-                if found in seen:
-                    raise SharedDestination(self._hashes.index(found), position)
-                seen.add(found)
-            for position, found in _part(self._folders, part):
-                if found in seen:
-                    raise NestedDestination(self._inner[position], self._hashes.index(found))
-
-
-def _part(numbers: array[int], part: int) -> Iterator[tuple[int, int]]:
-    return ((position, number) for position, number in enumerate(numbers) if number % PARTS == part)
-
-
-def _number(place: hashlib.blake2b) -> int:
-    return int.from_bytes(place.digest())
+        for items, folders in zip(self._items, self._folders, strict=True):
+            seen: dict[int, int] = {}
+            for number, item in zip(*items, strict=True):
+                if number in seen:
+                    raise SharedDestination(seen[number], item)
+                seen[number] = item
+            for number, item in zip(*folders, strict=True):
+                if number in seen:
+                    raise NestedDestination(item, seen[number])
