@@ -111,7 +111,9 @@ class Status(StrEnum):
         return self not in (Status.SUBMITTED, Status.STARTED)
 
 
-AreaName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+# What an area can be called.
+AREA_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+AreaName = Annotated[str, Field(pattern=AREA_NAME)]
 
 
 class StorageArea(Frozen):

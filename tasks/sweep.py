@@ -58,13 +58,12 @@ def _swept(acting: Acting, method: str, folders: Collection[Location]) -> int:
 
 
 def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingRequestRow]:
-    for status in UNSUCCESSFUL:
-        cursor = None
-        while True:
-            page = list_requests(database, statuses=(status,), since=since, cursor=cursor)
-            yield from (request for request in page.requests if request.method in METHODS)
-            if (cursor := page.next_cursor) is None:
-                break
+    cursor = None
+    while True:
+        page = list_requests(database, statuses=UNSUCCESSFUL, since=since, cursor=cursor)
+        yield from (request for request in page.requests if request.method in METHODS)
+        if (cursor := page.next_cursor) is None:
+            break
 
 
 def _folders(database: Database, request: StagingRequestRow, resolver: Resolver) -> set[Location]:

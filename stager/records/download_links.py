@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -67,8 +67,7 @@ def take_link(database: Database, digest: str) -> LinkedObject | None:
     row, taken_by = DownloadLink, new_id()
 
     def work(session: Session) -> LinkedObject | None:
-        is_free = (col(row.digest) == digest, col(row.taken_by).is_(None), col(row.expires_at) > now(session))
-        session.execute(update(row).where(*is_free).values(taken_by=taken_by))
+        session.execute(update(row).where(*_is_free(session, digest)).values(taken_by=taken_by))
         mine = select(row).where(col(row.digest) == digest, col(row.taken_by) == taken_by)
         return _linked(session.scalars(mine).first())
 
@@ -77,13 +76,15 @@ def take_link(database: Database, digest: str) -> LinkedObject | None:
 
 def look_at_link(database: Database, digest: str) -> LinkedObject | None:
     """Return what a link leads to that still counts, and leave it for whoever takes it; else None."""
+    return database.read(
+        lambda session: _linked(session.scalars(select(DownloadLink).where(*_is_free(session, digest))).first())
+    )
+
+
+def _is_free(session: Session, digest: str) -> tuple[ColumnElement[bool], ...]:
+    """Return what holds for a link that still counts."""
     row = DownloadLink
-
-    def work(session: Session) -> LinkedObject | None:
-        is_free = (col(row.digest) == digest, col(row.taken_by).is_(None), col(row.expires_at) > now(session))
-        return _linked(session.scalars(select(row).where(*is_free)).first())
-
-    return database.read(work)
+    return col(row.digest) == digest, col(row.taken_by).is_(None), col(row.expires_at) > now(session)
 
 
 def _linked(link: DownloadLink | None) -> LinkedObject | None:

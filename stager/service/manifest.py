@@ -102,6 +102,17 @@ def parse_json_lines(file: TextIO) -> Iterator[StagingItem]:
 PARSERS: dict[str, Parser] = {CSV: parse_csv, JSON_LINES: parse_json_lines}
 
 
+def is_manifest(content_type: str) -> bool:
+    """Tell whether a body of that type is a manifest."""
+    return _said(content_type).get_content_type() in PARSERS
+
+
+def _said(content_type: str) -> Message:
+    said = Message()
+    said["Content-Type"] = content_type
+    return said
+
+
 def parser_of(content_type: str) -> Parser:
     """Return what reads a manifest of that type.
 
@@ -110,8 +121,7 @@ def parser_of(content_type: str) -> Parser:
     UnreadableManifest
         It is no manifest, or in an encoding other than UTF-8.
     """
-    said = Message()
-    said["Content-Type"] = content_type
+    said = _said(content_type)
     charset = said.get_content_charset("utf-8")
     if said.get_content_type() not in PARSERS:
         reason = f"A manifest is {' or '.join(PARSERS)}"

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from stager.errors import ConfigurationError, RequestError
-from stager.models import Frozen
+from stager.models import AREA_NAME, Frozen
 from stager.paths import locate
 
 UserName = Annotated[str, Field(min_length=1)]
@@ -31,7 +31,7 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 def _to_read(entry: str) -> str:
     """Return what stands in ``read``: an area, all of them, or an area and a prefix."""
     area, colon, prefix = entry.partition(":")
-    if colon and not (re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", area) and _is_plain(prefix)):
+    if colon and not (re.fullmatch(AREA_NAME, area) and _is_plain(prefix)):
         message = (
             f"{entry!r} is not area:prefix, where the prefix is a path in that area:"
             " no slash at either end, no empty name, no . and no .."

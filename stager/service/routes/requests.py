@@ -22,7 +22,7 @@ from stager.service.door import Door, OpenDoor
 from stager.service.examples import REQUEST_ID
 from stager.service.explain.rows import RequestPage, listed
 from stager.service.headers import IdempotencyKey, Prefer, described, preferred_wait
-from stager.service.manifest import PARSERS
+from stager.service.manifest import is_manifest
 from stager.service.outcome import wait_for_outcome
 from stager.service.problems import documented
 from stager.service.responses import EscapedJSON
@@ -42,8 +42,7 @@ class RequestRoute(BodyRoute):
 
         async def serve(request: Request) -> Response:
             await settle_caller(request)
-            said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if request.method == "POST" and said in PARSERS:
+            if request.method == "POST" and is_manifest(request.headers.get("content-type", "")):
                 raise UnreadableManifest(ELSEWHERE)
             try:
                 return await handle(request)
