@@ -12,6 +12,7 @@ import pytest
 
 from stager.records import get_request
 from tests.gfal import Gfal, find_gfal, make_certificate
+from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -51,14 +52,17 @@ def tls_door(
     (tmp_path / "access.toml").write_text(RULES.format(issuer=site.url))
     ids = f"uid = {os.getuid() or 70_001}\ngid = {os.getgid() or 70_001}\n"
     (tmp_path / "people.toml").write_text(f"[users.alice]\n{ids}[users.bob]\n{ids}")
-    with serve(
-        tmp_path,
-        database_url=database_url,
-        prefect_api=NO_PREFECT,
-        certificate=gfal.trusted,
-        STAGER_ACCESS_FILE=str(tmp_path / "access.toml"),
-        STAGER_USERS_FILE=str(tmp_path / "people.toml"),
-    ) as door:
+    with (
+        open_folder() as folder,
+        serve(
+            folder,
+            database_url=database_url,
+            prefect_api=NO_PREFECT,
+            certificate=gfal.trusted,
+            STAGER_ACCESS_FILE=str(tmp_path / "access.toml"),
+            STAGER_USERS_FILE=str(tmp_path / "people.toml"),
+        ) as door,
+    ):
         yield door
 
 
