@@ -213,14 +213,14 @@ class WrongAccount(RequestError):
 
 
 class TypedRunNotAllowed(RequestError):
-    """A person typed a run in at Prefect's pages, or a schedule there made it, where that does not count."""
+    """A run was typed in or retried at Prefect's pages, or a schedule there made it, where that does not count."""
 
     http_status = 403
 
     def __init__(self) -> None:
         super().__init__(
-            "Runs that are typed in or scheduled in Prefect's pages do not count here (STAGER_PREFECT_FORM): nothing"
-            " was staged, ask by API instead"
+            "Runs that are typed in, scheduled or retried in Prefect's pages do not count here (STAGER_PREFECT_FORM):"
+            " nothing was staged, ask by API instead"
         )
 
 

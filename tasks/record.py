@@ -49,6 +49,7 @@ from tasks.database import records_database
 from tasks.entry import Entry
 from tasks.report import in_words, report
 from tasks.resolve import Resolver, resolve_files
+from tasks.retry import ENDINGS, retried, times_retried
 from tasks.stop import Stops
 from tasks.together import BATCH_SIZE, FEW, grouped, small_among
 from tasks.writer import Writer
@@ -67,6 +68,7 @@ class Record:
         self._logger = get_run_logger()
         self._requests: list[StagingRequestRow] = []
         self._not_ours: list[str] = []
+        self._is_refused = False
         self._stops = Stops(())
         # The user's, once their first request is resolved.
         self._acting: Acting | None = None
@@ -83,6 +85,23 @@ class Record:
         if unknown := [request.id for request in self._requests if request.flow_run_id is None]:
             note_flow_run(self._database, unknown, self._flow_run_id)
         self._stops = Stops(request.id for request in self._requests)
+
+    def retry(self) -> None:
+        """Do again what was not delivered, by new requests, if Prefect's Retry was pressed and typed runs count."""
+        undelivered = [request for request in self._requests if request.status in ENDINGS]
+        times = times_retried(self._flow_run_id) if undelivered else 0
+        if not times:
+            return
+        if not get_settings().takes_typed_runs:
+            self._is_refused = all(request.status.is_final for request in self._requests)
+            return
+        run = self._flow_run_id
+        again = [retried(self._database, request, flow_run_id=run, times=times) for request in self._requests]
+        self._requests = [request for request in again if request.status.is_final or self._is_ours(request)]
+        self._not_ours += [request.id for request in again if not (request.status.is_final or self._is_ours(request))]
+        self._stops.take(request.id for request in self._requests)
+        renew_requests(self._database, list(self._stops.requests), seconds=self._lease)
+        self._logger.info("Retry of what was not delivered: %s", ", ".join(request.id for request in self._requests))
 
     def _typed(self, form: StagingForm) -> StagingRequestRow:
         """Record what was typed in; where that does not count, as failed."""
@@ -230,6 +249,8 @@ class Record:
         if not rows:
             return Failed(message="Nothing was asked for: fill in the request.")
         report(self._database, rows)
+        if self._is_refused:
+            return Failed(message=TypedRunNotAllowed().message)
         is_cancelled = all(row.status is Status.CANCELLED for row in rows)
         if is_cancelled:
             return CancelledState(message=in_words(rows))
@@ -265,6 +286,7 @@ def recorded(method: StagingMethod, *, request: StagingForm | None, request_ids:
     try:
         record.open(request, request_ids)
         with closing(record), record.alive():
+            record.retry()
             yield record
     except BaseException as error:
         record.abort(error)

@@ -42,11 +42,16 @@ class Stops:
     """The requests of a run, the items that it works on, and what is to be left of them."""
 
     def __init__(self, request_ids: Iterable[str]) -> None:
-        self.requests = {request_id: Stop() for request_id in request_ids}
+        self.requests: dict[str, Stop] = {}
+        self.take(request_ids)
         # Those that the run has begun: what befell one before, it has begun all the same.
         self.begun: set[str] = set()
         # Those of the current batch, by their ids.
         self.items: dict[int, Stop] = {}
+
+    def take(self, request_ids: Iterable[str]) -> None:
+        """Take further requests that the run does."""
+        self.requests |= {request_id: Stop() for request_id in request_ids if request_id not in self.requests}
 
     def listen(self, database: Database, *, flow_run_id: str) -> None:
         """Set what somebody asked to cancel, or ended in our place."""

@@ -60,6 +60,7 @@ from stager.records.manifests import ManifestWriter, manifest_of, manifest_part,
 from stager.records.reasons import Remainder, Sample, Wait, last_events, note_waits, remainder_of, samples, wait_for
 from stager.records.rehearsal import rehearse
 from stager.records.requests import Page, get_request, get_requests, has_open_requests, list_requests, note_flow_run
+from stager.records.retries import item_again, terms_again
 from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.stages import files_changed_since, forget_request, positions_of, release_files
 from stager.records.submission import create_request, create_requests, request_of_key
@@ -139,6 +140,7 @@ __all__ = [
     "get_requests",
     "has_directory",
     "has_open_requests",
+    "item_again",
     "last_copies",
     "last_events",
     "list_requests",
@@ -174,6 +176,7 @@ __all__ = [
     "started_requests",
     "stop_overdue_requests",
     "take_link",
+    "terms_again",
     "together",
     "told_by",
     "turns",

@@ -13,7 +13,7 @@ from stager.errors import RequestArriving, RequestNotFound
 from stager.models import StagingItem, StagingTerms, Status
 from stager.records.database import Database, now
 from stager.records.drafts import file_rows, row_of
-from stager.records.events import note_event
+from stager.records.events import handed_to, note_event
 from stager.records.submission import taken_in
 from stager.records.tables import StagedFile, StagingRequestRow
 
@@ -78,8 +78,18 @@ def add_items(database: Database, request_id: str, items: Sequence[StagingItem],
     database.write(work)
 
 
-def publish_arrival(database: Database, request_id: str, *, item_count: int, digest: str) -> StagingRequestRow:
-    """Let everybody see a request all of whose items have arrived, and return its record."""
+def publish_arrival(
+    database: Database, request_id: str, *, item_count: int, digest: str, flow_run_id: str | None = None
+) -> StagingRequestRow:
+    """Let everybody see a request all of whose items have arrived, and return its record.
+
+    Without a flow run, which has it already, it waits for one.
+
+    Raises
+    ------
+    RequestNotFound
+        It was given up meanwhile.
+    """
 
     def work(session: Session) -> StagingRequestRow:
         row = session.get(StagingRequestRow, request_id, with_for_update=True)
@@ -89,6 +99,9 @@ def publish_arrival(database: Database, request_id: str, *, item_count: int, dig
             row.is_arriving, row.alive_until, row.created_at = False, None, now(session)
             row.item_count, row.body_digest = item_count, digest
             note_event(session, row.id, kind="submitted", detail=taken_in(row))
+            if flow_run_id:
+                row.flow_run_id, row.flow_run_at = flow_run_id, row.created_at
+                note_event(session, row.id, kind="flow_run", detail=handed_to(flow_run_id))
         return row
 
     return database.write(work)

@@ -57,6 +57,11 @@ def note_event(
     session.connection().execute(_INSERT, {"request_id": request_id, "at": now(session), **facts})
 
 
+def handed_to(flow_run_id: str) -> str:
+    """Return in words that a flow run has a request, for its event."""
+    return f"handed to flow run {flow_run_id}"
+
+
 def note_events(session: Session, details: Mapping[str, str], *, kind: str) -> None:
     """Write an event of one kind for each of some requests, given the sentences by the requests' ids."""
     at = now(session)

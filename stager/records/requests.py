@@ -13,7 +13,7 @@ from sqlmodel import col
 from stager.errors import RequestNotFound
 from stager.models import Status
 from stager.records.database import Database, now
-from stager.records.events import note_event
+from stager.records.events import handed_to, note_event
 from stager.records.tables import OPEN, REQUEST, StagingRequestRow
 
 # Asked before every request is taken in: built once.
@@ -126,7 +126,7 @@ def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: s
 
     def work(session: Session) -> None:
         for request_id in session.scalars(select(col(row.id)).where(*unknown).with_for_update()).all():
-            note_event(session, request_id, kind="flow_run", detail=f"handed to flow run {flow_run_id}")
+            note_event(session, request_id, kind="flow_run", detail=handed_to(flow_run_id))
         session.execute(update(row).where(*unknown).values(flow_run_id=flow_run_id, flow_run_at=now(session)))
 
     database.write(work)

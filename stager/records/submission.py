@@ -14,7 +14,7 @@ from stager.errors import DatabaseUnavailable, IdempotencyConflict, RequestArriv
 from stager.models import StagingRequest
 from stager.records.database import Database, now
 from stager.records.drafts import ClientWish, Draft, draft_of
-from stager.records.events import note_events
+from stager.records.events import handed_to, note_events
 from stager.records.tables import FILE, OPEN, REQUEST, StagingRequestRow
 from stager.records.together import together
 
@@ -167,7 +167,7 @@ def _insert(session: Session, new: Sequence[tuple[StagingRequestRow, Draft]]) ->
     connection.execute(_INSERT_REQUEST, [draft.row for _, draft in new])
     connection.execute(_INSERT_FILE, [file for _, draft in new for file in draft.files])
     note_events(session, {row.id: taken_in(row) for row, _ in new}, kind="submitted")
-    runs = {row.id: f"handed to flow run {row.flow_run_id}" for row, _ in new if row.flow_run_id}
+    runs = {row.id: handed_to(row.flow_run_id) for row, _ in new if row.flow_run_id}
     note_events(session, runs, kind="flow_run")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
-from stager.models import StagingItem, StagingTerms, Status
-from stager.records import DIRECT_DOWNLOAD, StagedFile, StagingRequestRow, files_of
+from stager.models import Status
+from stager.records import DIRECT_DOWNLOAD, StagingRequestRow, files_of, item_again, terms_again
 from stager.service.acceptance import check_terms
 from stager.service.arrival import Arrival, Pages
 from stager.service.callers.caller import Caller
@@ -38,26 +38,12 @@ async def retry(
     await check_open_requests(door, row.username, idempotency_key=idempotency_key)
     if not await door.ask(files_of, row.id, limit=1, statuses=statuses):
         raise NothingToRetry(row.id)
-    arrival = Arrival(door, caller, _terms(row), origin="retry", idempotency_key=idempotency_key, retry_of=row)
+    arrival = Arrival(door, caller, terms_again(row), origin="retry", idempotency_key=idempotency_key, retry_of=row)
     return await arrival.take(_pages(door, row.id, statuses=statuses))
-
-
-def _terms(row: StagingRequestRow) -> StagingTerms:
-    kept = StagingTerms.model_fields.keys() - {"deadline"}
-    return StagingTerms.model_validate({name: getattr(row, name) for name in kept})
 
 
 async def _pages(door: Door, request_id: str, *, statuses: Collection[Status]) -> Pages:
     position = None
     while files := await door.ask(files_of, request_id, after=position, limit=PAGE, statuses=statuses):
         position = files[-1].position
-        yield [_item(file) for file in files]
-
-
-def _item(file: StagedFile) -> StagingItem:
-    return StagingItem(
-        source=file.local_path_on_storage,
-        destination=file.relative_path,
-        checksum=file.expected_checksum,
-        size_bytes=file.expected_size_bytes,
-    )
+        yield [item_again(file) for file in files]

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager.models import Status
-from stager.records import Turn, claim_ride, get_request, list_requests, note_flow_run
+from stager.errors import RequestNotFound
+from stager.models import StagingItem, Status
+from stager.records import (
+    Turn,
+    add_items,
+    begin_arrival,
+    claim_ride,
+    get_request,
+    list_requests,
+    note_flow_run,
+    publish_arrival,
+    terms_again,
+)
 from tests.flows.conftest import RUN, site_of
 
 if TYPE_CHECKING:
@@ -47,6 +58,13 @@ def ended(site: Site, flow_run_id: str) -> str:
         return site.ended(process)[0]
 
 
+def do_again(site: Site, flow_run_id: str) -> str:
+    """Press Prefect's Retry, and return the run's final state in words."""
+    retry = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+    site.ask(f"flow_runs/{flow_run_id}/set_state", {"state": retry, "force": True})
+    return ended(site, flow_run_id)
+
+
 # The tests' users are whoever runs them, root too.
 AUTHENTICATED = {"STAGER_ACCESS_FILE": "/etc/access.toml", "STAGER_LEAST_ID": "0"}
 
@@ -61,7 +79,7 @@ def test_a_run_that_is_typed_in_where_it_does_not_count_is_a_failed_record_that_
 ) -> None:
     site = site_with(**settings)
     said = ended(site, site.asked_for("local_copy", FORM))
-    assert said.startswith("Failed: Runs that are typed in or scheduled in Prefect's pages do not count here")
+    assert said.startswith("Failed: Runs that are typed in, scheduled or retried in Prefect's pages do not count here")
     (row,) = list_requests(site.database).requests
     assert (row.status, row.username, row.origin) == (Status.FAILED, "alice", "prefect")
     (file,) = site.files(row.id)
@@ -82,14 +100,12 @@ def test_a_run_that_is_typed_in_counts_without_authentication_or_where_the_site_
     assert (site.users / "alice/typed.fits").exists()
 
 
-def test_prefects_retry_of_a_run_that_is_over_stages_nothing(site_with: SiteWith) -> None:
+def test_prefects_retry_of_a_run_that_delivered_all_stages_nothing(site_with: SiteWith) -> None:
     site = site_with()
     flow_run_id = site.asked_for("local_copy", FORM)
     first = ended(site, flow_run_id)
     (site.users / "alice/typed.fits").unlink()
-    retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
-    site.ask(f"flow_runs/{flow_run_id}/set_state", {"state": retry, "force": True})
-    assert ended(site, flow_run_id) == first
+    assert do_again(site, flow_run_id) == first
     assert list((site.users / "alice").iterdir()) == []
     assert len(list_requests(site.database).requests) == 1
 
@@ -98,10 +114,97 @@ def test_prefects_retry_of_a_run_that_did_not_count_counts_no_more(site_with: Si
     site = site_with(**AUTHENTICATED)
     flow_run_id = site.asked_for("local_copy", FORM)
     first = ended(site, flow_run_id)
-    retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
-    site.ask(f"flow_runs/{flow_run_id}/set_state", {"state": retry, "force": True})
-    assert ended(site, flow_run_id) == first
+    assert do_again(site, flow_run_id) == first
     assert list(site.users.iterdir()) == []
+
+
+LATE: dict[str, Any] = {
+    "request": {
+        "username": "alice",
+        "on_conflict": "replace",
+        "items": [{"source": name, "destination": name} for name in ("a.fits", "late.fits")],
+    }
+}
+
+
+def test_prefects_retry_of_a_run_that_failed_makes_a_new_request_of_what_failed(site_with: SiteWith) -> None:
+    site = site_with()
+    flow_run_id = site.asked_for("local_copy", LATE)
+    for run in (ended, do_again):
+        assert "late.fits" in run(site, flow_run_id)
+    (site.folder / "storage/late.fits").write_bytes(b"there now")
+    assert do_again(site, flow_run_id).startswith("Completed")
+    assert (site.users / "alice/late.fits").read_bytes() == b"there now"
+    third, second, first = list_requests(site.database).requests
+    assert [row.status for row in (first, second, third)] == [Status.FAILED, Status.FAILED, Status.COMPLETED]
+    assert [row.retry_of for row in (first, second, third)] == [None, first.id, second.id]
+    assert (third.on_conflict, third.item_count, third.origin) == ("replace", 1, "prefect")
+    assert third.flow_run_id == flow_run_id
+    assert any(f"/requests/{third.id})" in str(shown["data"]) for shown in site.artifacts(third.id))
+
+
+def test_a_failed_run_that_is_begun_again_by_nobodys_wish_stages_nothing(site_with: SiteWith) -> None:
+    site = site_with()
+    flow_run_id = site.asked_for("local_copy", LATE)
+    first = ended(site, flow_run_id)
+    (site.folder / "storage/late.fits").write_bytes(b"there now")
+    moved = {"type": "SCHEDULED", "name": "AwaitingReschedule"}
+    site.ask(f"flow_runs/{flow_run_id}/set_state", {"state": moved, "force": True})
+    assert ended(site, flow_run_id) == first
+    assert len(list_requests(site.database).requests) == 1
+
+
+def test_prefects_retry_where_it_does_not_count_says_so_and_repeats_no_old_error(site_with: SiteWith) -> None:
+    site = site_with(**AUTHENTICATED)
+    request_id = site.request(("late.fits", "late.fits"))
+    flow_run_id = site.flow_run("local_copy", request_id)
+    assert "late.fits" in ended(site, flow_run_id)
+    assert "retried in Prefect's pages do not count here" in do_again(site, flow_run_id)
+    assert [row.id for row in list_requests(site.database).requests] == [request_id]
+
+
+def begun_again(site: Site, flow_run_id: str, **more: Any) -> str:
+    """Begin a request under the key of the retry of what failed, as a run that was killed leaves it."""
+    (failed,) = list_requests(site.database).requests
+    terms, key = terms_again(failed), f"{flow_run_id}/{failed.id}"
+    given = {"origin": "prefect", "idempotency_key": key, "retry_of": failed.id}
+    begun = begin_arrival(site.database, terms, **(given | more))
+    item = StagingItem(source="late.fits", destination="late.fits")
+    add_items(site.database, begun, [item], start=0)
+    return begun
+
+
+def test_a_retry_that_was_killed_half_written_is_written_anew(site_with: SiteWith) -> None:
+    site = site_with()
+    flow_run_id = site.asked_for("local_copy", LATE)
+    ended(site, flow_run_id)
+    half = begun_again(site, flow_run_id)
+    (site.folder / "storage/late.fits").write_bytes(b"there now")
+    assert do_again(site, flow_run_id).startswith("Completed")
+    again, _ = list_requests(site.database).requests
+    assert (again.id != half, again.item_count) == (True, 1)
+    with pytest.raises(RequestNotFound):
+        get_request(site.database, half)
+
+
+def test_a_retry_that_another_run_has_taken_up_is_left_to_it(site_with: SiteWith) -> None:
+    site = site_with()
+    flow_run_id = site.asked_for("local_copy", LATE)
+    ended(site, flow_run_id)
+    made = begun_again(site, flow_run_id)
+    publish_arrival(site.database, made, item_count=1, digest="0", flow_run_id=str(uuid.uuid4()))
+    assert do_again(site, flow_run_id) == NOT_HANDED
+    assert get_request(site.database, made).status is Status.SUBMITTED
+
+
+def test_a_request_that_only_has_the_key_of_a_retry_is_taken_for_none(site_with: SiteWith) -> None:
+    site = site_with()
+    flow_run_id = site.asked_for("local_copy", LATE)
+    ended(site, flow_run_id)
+    made = begun_again(site, flow_run_id, origin="api", retry_of=None)
+    publish_arrival(site.database, made, item_count=1, digest="0")
+    assert "was used for another request" in do_again(site, flow_run_id)
+    assert get_request(site.database, made).status is Status.SUBMITTED
 
 
 def is_claimed(site: Site) -> None:

@@ -1,0 +1,96 @@
+"""Prefect's Retry of a run: what its requests did not deliver is done again, by new requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+
+from stager.errors import IdempotencyConflict
+from stager.models import StagingItem, Status
+from stager.records import (
+    Database,
+    Digest,
+    StagingRequestRow,
+    abandon_arrival,
+    add_items,
+    begin_arrival,
+    files_of,
+    item_again,
+    publish_arrival,
+    request_of_key,
+    terms_again,
+)
+
+ORIGIN = "prefect"
+# What is done again: requests that ended so, and their items that did.
+ENDINGS = (Status.FAILED, Status.CANCELLED)
+PAGE = 1000
+
+
+def times_retried(flow_run_id: str) -> int:
+    """Return how often somebody had Prefect do a run again.
+
+    A run that is given to another process, because its pod was moved or its
+    worker stopped, is none of these: nobody asked for that.
+    """
+    states = get_client(sync_client=True).read_flow_run_states(UUID(flow_run_id))
+    return sum(state.name == "AwaitingRetry" for state in states)
+
+
+def retried(database: Database, request: StagingRequestRow, *, flow_run_id: str, times: int) -> StagingRequestRow:
+    """Return the request that does another again for the so-manieth time, made for this run unless it is there.
+
+    It is the last one before that if nothing is left to be done.
+
+    Raises
+    ------
+    IdempotencyConflict
+        A request that is no retry of that one has its key.
+    """
+    for _ in range(times):
+        if request.status not in ENDINGS:
+            break
+        request = _next(database, request, flow_run_id)
+    return request
+
+
+def _next(database: Database, request: StagingRequestRow, flow_run_id: str) -> StagingRequestRow:
+    key = f"{flow_run_id}/{request.id}"
+    known = request_of_key(database, request.username, key)
+    if known is not None and (known.origin, known.retry_of) != (ORIGIN, request.id):
+        raise IdempotencyConflict(key)
+    if known is not None and not known.is_arriving:
+        return known
+    if known is not None:  # half written, by a run that was killed
+        abandon_arrival(database, known.id)
+    if not files_of(database, request.id, limit=1, statuses=ENDINGS):
+        return request
+    terms = terms_again(request)
+    made = begin_arrival(
+        database,
+        terms,
+        origin=ORIGIN,
+        idempotency_key=key,
+        retry_of=request.id,
+        is_bounded=request.is_bounded,
+    )
+    try:
+        digest, count = Digest(terms), 0
+        for items in _pages(database, request.id):
+            add_items(database, made, items, start=count)
+            for item in items:
+                digest.add(item)
+            count += len(items)
+        return publish_arrival(database, made, item_count=count, digest=str(digest), flow_run_id=flow_run_id)
+    except BaseException:
+        abandon_arrival(database, made)
+        raise
+
+
+def _pages(database: Database, request_id: str) -> Iterator[Sequence[StagingItem]]:
+    position = None
+    while files := files_of(database, request_id, after=position, limit=PAGE, statuses=ENDINGS):
+        position = files[-1].position
+        yield [item_again(file) for file in files]
