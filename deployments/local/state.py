@@ -79,12 +79,26 @@ def _keep_others_from_exchanging(folder: Path) -> None:
             folder.chmod(stat.S_IMODE(status.st_mode) & ~0o022)
         except OSError as error:
             raise _open_to_others(folder) from error
-    # Whose links these are counts, and where they lead.
-    for way in (folder, *folder.parents, *folder.resolve().parents):
+    for way in _way(folder):
         status = way.lstat()
         _check_owner(way, status)
         if not stat.S_ISLNK(status.st_mode) and _is_open_to_others(status):
             raise _open_to_others(way)
+
+
+def _way(folder: Path) -> Iterator[Path]:
+    """Give every folder and every link by which a path leads where it leads (path_resolution(7))."""
+    here, names = Path("/"), list(reversed(folder.absolute().parts))
+    while names:
+        name = names.pop()
+        if name == "..":
+            here = here.parent
+            continue
+        here /= name
+        yield here
+        if here.is_symlink():
+            names += reversed(here.readlink().parts)
+            here = here.parent
 
 
 def _check_owner(path: Path, status: os.stat_result) -> None:

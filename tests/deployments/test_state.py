@@ -210,6 +210,20 @@ def test_a_way_through_what_is_somebody_elses_is_refused(settings: LocalSettings
 
 
 @needs_root
+def test_a_way_that_a_link_leads_through_is_looked_at_too(settings: LocalSettings) -> None:
+    base = settings.folder.parent
+    shared = base / "shared"
+    (base / "real").mkdir()
+    shared.mkdir()
+    (base / "first").symlink_to("shared/second")
+    (shared / "second").symlink_to("../real")
+    assert opened(LocalSettings(state_dir=base / "first/run")) == []
+    shared.chmod(0o777)
+    with pytest.raises(CannotStart, match=f"Other accounts may write to {shared}: "):
+        opened(LocalSettings(state_dir=base / "first/run"))
+
+
+@needs_root
 @pytest.mark.parametrize(("group", "is_private"), [(0, True), (SOMEBODY, False)])
 def test_a_group_of_the_owner_alone_is_nobody_else(settings: LocalSettings, group: int, *, is_private: bool) -> None:
     parent = settings.folder.parent
