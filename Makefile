@@ -4,6 +4,8 @@
 
 STATE := .run
 PYTHON ?=
+# What gives the tests of the chart a cluster, where KUBECONFIG names none.
+CLUSTER ?=
 VENV := $(STATE)/venv
 BIN := $(VENV)/bin
 LOCAL := $(STATE)/venv-local
@@ -20,7 +22,7 @@ test: ## Run lint, types, import arrows and every test
 	@deployments/local/environment "$(VENV)" requirements/dev.txt "$(PYTHON)"
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
-	$(BIN)/python -m pytest -q -m cluster
+	$(CLUSTER) $(BIN)/python -m pytest -q -m cluster
 	$(BIN)/python -m pytest -q -m "not cluster" -n 2
 
 unit: ## Run the tests that need no server on every other Python that is installed

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from stager.engine import Link
@@ -63,12 +64,14 @@ class Answers:
     ----------
     link
         Gives an open file a name; raises OSError.
+    roots
+        The user's folders, open.
     """
 
-    def __init__(self, channel: Channel, link: Link) -> None:
+    def __init__(self, channel: Channel, link: Link, roots: Mapping[Path, Descriptor]) -> None:
         self._channel = channel
         self._give_name = link
-        self._lending = Lending()
+        self._lending = Lending(roots)
 
     def begin(self, items: Mapping[int, Item]) -> None:
         """Take back what was lent; from now on these are the items."""

@@ -11,6 +11,8 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from stager.methods import Item
@@ -24,9 +26,16 @@ _MOST = 1000
 
 
 class Lending:
-    """What is lent of the items of a batch."""
+    """What is lent of the items of a batch.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    roots
+        The user's folders, open: what has a folder's name by now may be a link of the user's.
+    """
+
+    def __init__(self, roots: Mapping[Path, Descriptor]) -> None:
+        self._roots = roots
         self._sources: dict[int, Location] = {}
         self._folders: dict[tuple[int, int], Descriptor] = {}
         self._last = SOURCE
@@ -34,7 +43,11 @@ class Lending:
     def begin(self, items: Mapping[int, Item]) -> None:
         """Take back all that was lent; from now on, the sources of these items may be."""
         self._folders.clear()
-        self._sources = {item_id: item.source for item_id, item in items.items() if item.read_as == "service"}
+        self._sources = {
+            item_id: replace(item.source, held=self._roots.get(item.source.root))
+            for item_id, item in items.items()
+            if item.read_as == "service"
+        }
 
     def status(self, item_id: int, folder: int, name: str) -> list[Any]:
         """Return what has a name in a lent folder, as `os.stat_result` is made of."""

@@ -37,6 +37,7 @@ def start_mover(
         Whom it becomes; None where this process is that account, or can be nobody else.
     roots
         Folders of the user that it gets open: it enters them whatever their area lets users do.
+        They stay open as long as it lives.
     linked_from
         Areas whose files may get a further name.
     silence
@@ -58,5 +59,5 @@ def start_mover(
         (life,) = channel.descriptors(1)
     except (OSError, Gone) as error:
         raise MoverNotStarted(name, str(error) or "it ended") from error
-    answers = Answers(channel, linking_for(account, linked_from))
+    answers = Answers(channel, linking_for(account, linked_from), roots)
     return Mover(name=name, channel=channel, life=life, silence=silence, answers=answers)

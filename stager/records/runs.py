@@ -39,11 +39,20 @@ _RIDERS = select(
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """A user and a method that requests wait for."""
+    """A user and a method that requests wait for.
+
+    Attributes
+    ----------
+    is_next
+        A run may be claimed for them.
+    has_most_runs
+        As many of the user's runs are under way as may be.
+    """
 
     username: str
     method: str
     is_next: bool
+    has_most_runs: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +72,7 @@ class Ride:
     weight: Weight
 
 
-def turns(database: Database, *, methods: Collection[str], patience: float) -> list[Turn]:
+def turns(database: Database, *, methods: Collection[str], patience: float, most_runs: int) -> list[Turn]:
     """Return for whom requests wait that no run is claimed for: by priority, then who has waited longest.
 
     Parameters
@@ -73,18 +82,29 @@ def turns(database: Database, *, methods: Collection[str], patience: float) -> l
     patience
         It is not a user's turn while a run of theirs has not begun, but for no
         longer than this, in seconds.
+    most_runs
+        Nor is it while so many runs of theirs are under way.
     """
     row = StagingRequestRow
     waits = (*UNCLAIMED, col(row.method).in_(methods))
     order = (func.max(col(row.priority)).desc(), func.min(col(row.created_at)))
     who = select(col(row.username), col(row.method)).where(*waits).group_by(col(row.username), col(row.method))
+    under_way = (col(row.status) == Status.STARTED, col(row.method).in_(methods))
+    has_most = func.count(col(row.flow_run_id).distinct()) >= most_runs
+    busy = select(col(row.username)).where(*under_way).group_by(col(row.username)).having(has_most)
 
     def work(session: Session) -> list[Turn]:
         since = now(session) - timedelta(seconds=patience)
         behind = (col(row.status) == Status.SUBMITTED, col(row.run_key).is_not(None), col(row.flow_run_at) > since)
         waiting = session.execute(who.order_by(*order)).all()
-        blocked = set(session.scalars(select(col(row.username)).where(*behind).distinct())) if waiting else set()
-        return [Turn(username=name, method=method, is_next=name not in blocked) for name, method in waiting]
+        if not waiting:
+            return []
+        full = set(session.scalars(busy))
+        blocked = full | set(session.scalars(select(col(row.username)).where(*behind).distinct()))
+        return [
+            Turn(username=name, method=method, is_next=name not in blocked, has_most_runs=name in full)
+            for name, method in waiting
+        ]
 
     return database.read(work)
 

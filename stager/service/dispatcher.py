@@ -8,6 +8,7 @@ however many requests one user has, another's waits behind one run of theirs.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 
 import structlog
@@ -25,8 +26,8 @@ logger = structlog.get_logger(__name__)
 RIDERS = 100
 # How long a user's requests wait for their last run to begin, in seconds.
 PATIENCE = 10.0
-# Seconds between two looks while somebody waits for that.
-SOON = 0.1
+# Seconds between two looks while somebody waits for that, and while somebody waits for a run of theirs to end.
+SOON, LATER = 0.1, 1.0
 # What is recorded at one moment is handed over by one look, in seconds.
 BREATH = 0.01
 
@@ -47,24 +48,27 @@ class Dispatcher:
             pause = self._door.settings.reconcile_interval
             await asyncio.sleep(BREATH)
             try:
-                if await self.look():
-                    pause = SOON
+                pause = min(pause, await self.look())
             except ServiceUnavailable as error:
                 logger.warning("Requests wait for the reconciler", reason=error.message)
             except Exception:
                 logger.exception("The dispatcher met an unforeseen error")
 
-    async def look(self) -> bool:
-        """Hand over the requests of every user whose turn it is; return whether somebody else's wait."""
-        waiting = await self._door.ask(turns, methods=sorted(METHODS), patience=PATIENCE)
+    async def look(self) -> float:
+        """Hand over the requests of every user whose turn it is; return in how many seconds to look again at most."""
+        most_runs = self._door.settings.max_runs
+        waiting = await self._door.ask(turns, methods=sorted(METHODS), patience=PATIENCE, most_runs=most_runs)
         served: set[str] = set()
+        left = []
         for turn in waiting:
-            if turn.is_next and turn.username not in served:
-                served.add(turn.username)
-                if ride := await self._door.ask(claim_ride, turn, limit=RIDERS, is_large=self._is_large):
-                    with suppress(DeploymentMissing):  # another method's requests need not wait for it
-                        await submit(self._door, ride)
-        return len(waiting) > len(served)
+            if not turn.is_next or turn.username in served:
+                left.append(turn)
+                continue
+            served.add(turn.username)
+            if ride := await self._door.ask(claim_ride, turn, limit=RIDERS, is_large=self._is_large):
+                with suppress(DeploymentMissing):  # another method's requests need not wait for it
+                    await submit(self._door, ride)
+        return min((LATER if turn.has_most_runs else SOON for turn in left), default=math.inf)
 
     def _is_large(self, weight: Weight) -> bool:
         return needs_pod(weight, self._door.settings)

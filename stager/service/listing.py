@@ -62,7 +62,7 @@ def list_folder(access: Access, root: Descriptor, path: str, *, cursor: str | No
         There is no such folder, it may not be read, or it is no folder.
     """
     after = _name_of(cursor) if cursor else b""
-    names_root = not path.strip("/.") and ".." not in path.split("/")
+    names_root = {*path.split("/")} <= {"", "."}
     location = Location(access.root, (), root) if names_root else access.locate(path, root)
     with _open(access, location) as folder:
         try:

@@ -85,5 +85,5 @@ def closed() -> Iterator[Closed]:
         with make_home(top / "users", "alice", uid=ALICE.uid, gid=ALICE.gid, mode=0o700) as home:
             roots = {top / "users/alice": home}
             mover = start_mover("alice", ALICE, roots=roots, linked_from=[top / "storage"], silence=600)
-        yield Closed(top / "storage", top / "users", mover)
-        mover.close()
+            yield Closed(top / "storage", top / "users", mover)
+            mover.close()

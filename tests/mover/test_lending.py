@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ import pytest
 from stager.errors import SourceNotFound, SourceUnreadable
 from stager.mover.items import SOURCE
 from stager.mover.lending import Lending
+from stager.paths import locate
 from stager.records import StagedFile
 from tasks.entry import Entry
 from tasks.stop import Stop
@@ -52,12 +54,25 @@ def test_without_that_word_or_through_a_link_nothing_of_it_is_read(
     assert list((closed.home).iterdir()) == []
 
 
+def test_what_has_the_name_of_a_users_folder_by_now_is_not_read_for_them(closed: Closed) -> None:
+    secret = closed.users.parent / "root's own"
+    secret.mkdir(mode=0o700)
+    (secret / "wanted").write_bytes(b"root's")
+    (closed.home / "wanted").write_bytes(b"alice's")
+    closed.home.rename(closed.users / "away")
+    closed.home.symlink_to(secret)
+    wanted, got = locate(closed.home, "wanted"), locate(closed.home, "got")
+    item = replace(closed.item("one.fits"), source=wanted, destination=got)
+    assert closed.staged(item, "local_copy") is None
+    assert (closed.users / "away/got").read_bytes() == b"alice's"
+
+
 def test_what_is_not_there_is_told(closed: Closed) -> None:
     assert isinstance(closed.staged(closed.item("missing"), "local_copy"), SourceNotFound)
 
 
 def test_nothing_but_the_items_and_what_is_in_them_is_lent(closed: Closed) -> None:
-    lending = Lending()
+    lending = Lending({})
     lending.begin({1: closed.item("tree"), 2: closed.item("one.fits", read_as="user")})
     found, number = lending.opened(1, SOURCE, "tree")
     with found:

@@ -29,7 +29,8 @@ class Liar:
         self.process = subprocess.Popen(["sleep", "infinity"])
         channel = Channel(ours, patience=600)
         life = Descriptor(os.pidfd_open(self.process.pid))
-        self.mover = Mover(name="alice", channel=channel, life=life, silence=600, answers=Answers(channel, link_opened))
+        answers = Answers(channel, link_opened, {})
+        self.mover = Mover(name="alice", channel=channel, life=life, silence=600, answers=answers)
 
     def says(self, *messages: Any, raw: bytes = b"") -> list[tuple[int, Done | StagingError]]:
         """Have it answer an order for the items 1 and 2, and return what is believed."""

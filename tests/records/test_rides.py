@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
+from stager.errors import Cancelled
 from stager.models import StagingItem, StagingRequest
 from stager.records import (
     Database,
@@ -14,6 +15,7 @@ from stager.records import (
     cancel_request,
     claim_ride,
     create_request,
+    fail_request,
     note_flow_run,
     start_requests,
     turns,
@@ -33,8 +35,11 @@ def ask(
     return create_request(database, StagingRequest(method=method, username=username, items=items)).id
 
 
-def waiting(database: Database, patience: float = 60, methods: Collection[str] = METHODS) -> list[tuple[str, bool]]:
-    return [(turn.username, turn.is_next) for turn in turns(database, methods=methods, patience=patience)]
+def waiting(
+    database: Database, patience: float = 60, methods: Collection[str] = METHODS, most_runs: int = 100
+) -> list[tuple[str, bool]]:
+    found = turns(database, methods=methods, patience=patience, most_runs=most_runs)
+    return [(turn.username, turn.is_next) for turn in found]
 
 
 def claim(database: Database, username: str, limit: int = 100) -> Ride | None:
@@ -64,6 +69,20 @@ def test_a_user_waits_while_a_run_of_theirs_has_not_begun_and_others_do_not(data
     assert waiting(database) == [("alice", False), ("bob", True)]
     start_requests(database, [first], flow_run_id="run", acting_as="alice")
     assert waiting(database) == [("alice", True), ("bob", True)]
+
+
+def test_a_user_waits_while_as_many_runs_of_theirs_are_under_way_as_may_be(database: Database) -> None:
+    firsts = [ask(database, "alice", method) for method in METHODS]
+    for number, first in enumerate(firsts):
+        start_requests(database, [first], flow_run_id=f"run {number}", acting_as="alice")
+        start_requests(database, [ask(database, "bob")], flow_run_id="his only one", acting_as="bob")
+    for name in ("alice", "bob"):
+        ask(database, name)
+    assert waiting(database, most_runs=2) == [("alice", False), ("bob", True)]
+    [turn, _] = turns(database, methods=METHODS, patience=0, most_runs=2)
+    assert turn.has_most_runs
+    fail_request(database, firsts[0], Cancelled())
+    assert waiting(database, most_runs=2) == [("alice", True), ("bob", True)]
 
 
 def test_nobody_waits_for_a_run_longer_than_patience_allows(database: Database) -> None:

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -28,8 +29,11 @@ from stager.service.downloads.source import OpenSource
 
 # Files up to this size are read at once, and sent as one message, in bytes.
 SMALL_BYTES = 128 * 1024
-# Threads that open files and move bytes; one that waits for a slow client gives its thread back.
-THREADS = 8
+# Threads that open files and move bytes, and how many of them work for one user; one that waits for a slow client
+# gives its thread back.
+THREADS, OF_ONE_USER = 16, 8
+# Whose a download is that nobody is named for.
+ANONYMOUS = "anonymous"
 # Checksums in memory.
 KNOWN = 50_000
 
@@ -45,11 +49,20 @@ class Desk:
     ledger: Ledger
     threads: ThreadPoolExecutor
     _known: dict[str, str] = field(default_factory=dict)
+    _shares: WeakValueDictionary[str, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
 
-    async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a function returns that reads a storage; it runs in a thread."""
+    async def do(self, whose: str | None, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a function returns that reads a storage for a user; it runs in a thread.
+
+        What one user asks for takes no more than their share of the threads,
+        however long it takes, and whether or not they still wait for it.
+        """
+        share = self._shares.setdefault(whose or ANONYMOUS, asyncio.Semaphore(OF_ONE_USER))
+        await share.acquire()
         call = partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
-        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+        done = asyncio.get_running_loop().run_in_executor(self.threads, call)
+        done.add_done_callback(lambda _: share.release())
+        return await asyncio.shield(done)
 
     def small(self, source: OpenSource) -> FileRepresentation:
         """Return a file as it is, read whole when it is small; in a thread."""

@@ -15,7 +15,7 @@ from stager.records import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnded, new_do
 from stager.service.downloads.access import access_to
 from stager.service.downloads.answer import SENT, headers_of, negotiate
 from stager.service.downloads.archive import ArchiveRepresentation
-from stager.service.downloads.desk import Desk
+from stager.service.downloads.desk import ANONYMOUS, Desk
 from stager.service.downloads.nginx import path_for_nginx, sent_by_nginx
 from stager.service.downloads.pieces import Summed
 from stager.service.downloads.representation import FileRepresentation, Representation
@@ -26,9 +26,6 @@ from stager.service.downloads.tar import Tar
 from stager.service.downloads.zipped import MEDIA_TYPE as ZIP
 from stager.service.downloads.zipped import Zip
 from stager.service.quota import check_open_requests
-
-# Whose download it is where nobody said: this machine's own user, without authentication.
-ANONYMOUS = "anonymous"
 
 
 class Archive(StrEnum):
@@ -84,7 +81,7 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
         return Download(sending)
     await check_open_requests(desk.door, sending.begun.username)
     prefix = desk.door.settings.nginx_files
-    if prefix and (path := await desk.do(path_for_nginx, whole, request)):
+    if prefix and (path := await desk.do(wanted.username, path_for_nginx, whole, request)):
         await desk.ledger.begin(sending.begun)
         desk.ledger.leave(sending.ended(None))
         return sent_by_nginx(sending, path, prefix=prefix)
@@ -124,7 +121,7 @@ async def look_at(desk: Desk, wanted: Wanted) -> Representation:
     """
     if DIRECT_DOWNLOAD not in desk.door.methods:
         raise InvalidMethod(DIRECT_DOWNLOAD)
-    found = await desk.do(_look, desk, wanted)
+    found = await desk.do(wanted.username, _look, desk, wanted)
     return await desk.with_checksum(found) if isinstance(found, FileRepresentation) else found
 
 

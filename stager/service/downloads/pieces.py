@@ -34,15 +34,16 @@ def cut(pieces: Iterable[Piece], start: int, end: int) -> Iterator[Piece]:
     """Give the bytes from one place to another of what pieces make up together.
 
     Every piece is asked for, also behind the end: whoever makes them may
-    have something to say at the very end.
+    have something to say at the very end. For one that is not wanted, an
+    empty one is given: whoever asks may have something else to do by then.
     """
     position = 0
     for piece in pieces:
         first, last = max(start - position, 0), min(end - position, size_of(piece))
         position += size_of(piece)
         if first >= last:
-            continue
-        if isinstance(piece, bytes):
+            yield b""
+        elif isinstance(piece, bytes):
             yield piece[first:last]
         else:
             yield FileRun(piece.fd, piece.offset + first, last - first, piece.display)

@@ -59,7 +59,7 @@ class BodyPipe:
         self._fed = 0
         self._size_bytes = _SLOW_BYTES  # as pipe(7) has it
         self._stalled_at = 0
-        self._opened_at = time.monotonic()
+        self._first_at = 0.0
 
     @property
     def path(self) -> str:
@@ -87,8 +87,23 @@ class BodyPipe:
         self._let_go()
         inlet = select.poll()
         inlet.register(self._inlet.fd, 0)
-        is_late = bool(self._outlet.fd >= 0 and time.monotonic() > self._opened_at + FIRST_BYTE)
-        return is_late or bool(inlet.poll(0))
+        is_late = self._fed and self._outlet.fd >= 0 and time.monotonic() > self._first_at + FIRST_BYTE
+        return bool(is_late or inlet.poll(0))
+
+    def has_begun(self) -> bool:
+        """Move the first bytes, and return whether that is done; or not, when our turn is over.
+
+        Raises
+        ------
+        StagingError
+            The source failed or changed.
+        """
+        turn_ends = time.monotonic() + TURN
+        while not self._fed and (self._rest or self._take()):
+            if time.monotonic() > turn_ends:
+                return False
+            self._move()
+        return True
 
     def pump(self) -> Pumped:
         """Move bytes until the client keeps us waiting, our turn is over or all is moved.
@@ -136,21 +151,23 @@ class BodyPipe:
             self._pieces.close()  # type: ignore[attr-defined] # a generator has it
 
     def _take(self) -> bool:
-        for piece in self._pieces:
-            if size_of(piece):
-                self._rest = piece
-                return True
-        return False
+        """Take the next piece, which may be empty; return whether there was one."""
+        self._rest = next(self._pieces, None)
+        return self._rest is not None
 
     def _move(self) -> None:
-        piece = self._rest
-        if isinstance(piece, bytes):
+        piece, moved = self._rest, 0
+        if not piece or not size_of(piece):
+            self._rest = None
+        elif isinstance(piece, bytes):
             moved = os.write(self._inlet.fd, piece)
             self._rest = piece[moved:]
-        elif piece:
+        else:
             moved = self._splice(piece)
             left = piece.size_bytes - moved
             self._rest = FileRun(piece.fd, piece.offset + moved, left, piece.display) if left else None
+        if moved and not self._fed:
+            self._first_at = time.monotonic()
         self._fed += moved
 
     def _splice(self, run: FileRun) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -18,7 +19,7 @@ from stager.records import DownloadBegun, DownloadEnded, DownloadProgress
 from stager.service.beside import beside
 from stager.service.downloads.answer import Body, headers_of
 from stager.service.downloads.desk import Desk, P, T
-from stager.service.downloads.pieces import FileRun, Piece, Summed
+from stager.service.downloads.pieces import FileRun, Piece, Summed, size_of
 from stager.service.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
 from stager.service.downloads.representation import FileRepresentation, Representation
 
@@ -42,6 +43,11 @@ class Sending:
     is_to_stop: bool = False
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def begins_late(self) -> bool:
+        """What stands before its first byte is made first: it is a part of an archive."""
+        return self.whole.kind == "directory" and self.body.status == HTTPStatus.PARTIAL_CONTENT
+
     def stop(self) -> None:
         """Have it end, because somebody asked to cancel it."""
         self.is_to_stop = True
@@ -53,7 +59,7 @@ class Sending:
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function returns that reads the source; it runs in a thread, with the reader's rights."""
-        return await self.desk.do(self._with_rights, partial(function, *args, **kwargs))
+        return await self.desk.do(self.begun.username, self._with_rights, partial(function, *args, **kwargs))
 
     def _with_rights(self, function: Callable[[], T]) -> T:
         with self.whole.source.access.reading():
@@ -124,16 +130,15 @@ class Download(Response):
 
     async def _try_to_send(self, scope: Scope, receive: Receive, send: Send) -> StagingError | None:
         try:
-            await send(self._start)
             if PATHSEND in scope.get("extensions", {}):
-                await self._send_by_pipe(send)
+                await self._send_by_pipe(receive, send)
             else:
                 await self._send_by_blocks(receive, send)
         except StagingError as error:
             return error
         return None
 
-    async def _send_by_pipe(self, send: Send) -> None:
+    async def _send_by_pipe(self, receive: Receive, send: Send) -> None:
         sending = self._sending
         pipe = BodyPipe(iter(sending.summed or sending.body.pieces))
 
@@ -141,6 +146,9 @@ class Download(Response):
             return sending.is_to_stop or pipe.is_abandoned
 
         try:
+            if sending.begins_late:
+                await self._find_beginning(pipe, receive)
+            await send(self._start)
             await send({"type": PATHSEND, "path": pipe.path})
             while (pumped := await sending.do(pipe.pump)) is not Pumped.DONE:
                 sending.bytes_sent = pipe.bytes_taken
@@ -158,17 +166,25 @@ class Download(Response):
         if sending.bytes_sent < sending.body.size_bytes:
             raise sending.cut_short()
 
+    async def _find_beginning(self, pipe: BodyPipe, receive: Receive) -> None:
+        """Have the first byte in the pipe; before the answer begins, the server says whether the client is there."""
+        sending, gone = self._sending, asyncio.Event()
+        async with beside(_watch(receive, gone), name="client"):
+            while not await sending.do(pipe.has_begun):
+                if gone.is_set() or sending.is_to_stop:
+                    raise sending.cut_short()
+
     async def _send_by_blocks(self, receive: Receive, send: Send) -> None:
         sending, gone = self._sending, asyncio.Event()
+        await send(self._start)
         async with beside(_watch(receive, gone), name="client"):
             pieces = iter(sending.summed or sending.body.pieces)
             while (piece := await sending.do(_next, pieces)) is not None:
-                start = 0
-                while block := await sending.do(_block, piece, start):
+                for start in range(0, size_of(piece) or 1, BLOCK_BYTES):
                     if gone.is_set() or sending.is_to_stop:
                         raise sending.cut_short()
+                    block = await sending.do(_block, piece, start)
                     await send({"type": "http.response.body", "body": block, "more_body": True})
-                    start += len(block)
                     sending.bytes_sent += len(block)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -20,7 +20,9 @@ async def why_not_begun(door: Door, row: StagingRequestRow) -> Reason:
     """Return what a submitted request waits for, asking Prefect where it has its run."""
     since = row.flow_run_at or row.created_at
     if row.run_key is None and row.flow_run_id is None:
-        return _turn(row, await door.ask(turns, methods=sorted(METHODS), patience=PATIENCE))
+        most_runs = door.settings.max_runs
+        waiting = await door.ask(turns, methods=sorted(METHODS), patience=PATIENCE, most_runs=most_runs)
+        return _turn(row, waiting, most_runs=most_runs)
     try:
         if row.flow_run_id is None:
             await door.prefect.check_method(row.method)
@@ -31,9 +33,12 @@ async def why_not_begun(door: Door, row: StagingRequestRow) -> Reason:
     return _place(place, since=since)
 
 
-def _turn(row: StagingRequestRow, waiting: list[Turn]) -> Reason:
-    ours = Turn(username=row.username, method=row.method, is_next=False)
-    if ours in waiting:
+def _turn(row: StagingRequestRow, waiting: list[Turn], *, most_runs: int) -> Reason:
+    ours = [turn for turn in waiting if (turn.username, turn.method) == (row.username, row.method)]
+    if any(turn.has_most_runs for turn in ours):
+        message = f"{most_runs} runs of {row.username} are under way, as many as may be (STAGER_MAX_RUNS)"
+        return reason("LimitReached", message, since=row.created_at)
+    if ours and not ours[0].is_next:
         message = f"a run of {row.username} has not begun yet; what is asked for meanwhile rides in the next"
     else:
         ahead = [turn.username for turn in waiting]

@@ -105,7 +105,15 @@ async def show_entries(
     username = caller.username if username is None else caller.user(username)
     with not_found():
         page = await desk.do(
-            _list, desk, area, path, username=username, is_bounded=caller.is_bounded(area), cursor=cursor, limit=limit
+            username,
+            _list,
+            desk,
+            area,
+            path,
+            username=username,
+            is_bounded=caller.is_bounded(area),
+            cursor=cursor,
+            limit=limit,
         )
     entries = tuple(EntryView.model_validate(vars(entry)) for entry in page.entries)
     return EntryPage(entries=entries, next_cursor=page.next_cursor)

@@ -199,7 +199,7 @@ async def show_archive_info(
 ) -> tuple[ArchiveInfo, ...]:
     """Return where each file is, or why that is not known; of too many, the first."""
     some = body.paths[: door.settings.max_items_in_body]
-    return await desk.do(_archive_infos, caller, some, door.settings)
+    return await desk.do(caller.username, _archive_infos, caller, some, door.settings)
 
 
 def _archive_infos(caller: Caller, paths: tuple[str, ...], settings: Settings) -> tuple[ArchiveInfo, ...]:
