@@ -12,7 +12,7 @@ PROGRAMS = (
     "granian._loops",
     "stager.records.schema",
     "stager.records.__main__",
-    "stager.service.app",
+    "stager.app",
     "workers.preloaded",
     "workers.__main__",
     "workers.pods",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect import task
 
-from tasks.batch import Batch
-from tasks.following import Comparing
+from stager.runs.batch import Batch
+from stager.runs.following import Comparing
 from tasks.step import STEP, is_last_try
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect import task
 
-from tasks.batch import Batch
-from tasks.following import Following, Publishing
+from stager.runs.batch import Batch
+from stager.runs.following import Following, Publishing
 from tasks.step import STEP, is_last_try
 
 

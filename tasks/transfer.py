@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect import task
 
-from tasks.batch import Batch
-from tasks.following import Transferring
+from stager.runs.batch import Batch
+from stager.runs.following import Transferring
 from tasks.progress import progress_shown
 from tasks.step import STEP, is_last_try
 

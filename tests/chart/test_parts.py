@@ -13,11 +13,11 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from deployments.pods import base_job_template, read_pods
+from stager.insight.metrics.families import RecordedFamilies
+from stager.insight.metrics.recorded import Recorded
 from stager.models import Status
 from stager.records import Database
 from stager.records.schema import migrate
-from stager.service.metrics.families import RecordedFamilies
-from stager.service.metrics.recorded import Recorded
 from tests.chart.conftest import VALUES, Manifest, Rendered, name_of
 
 Render = Callable[..., Rendered]

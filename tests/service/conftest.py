@@ -189,7 +189,7 @@ def served_door(
         "--interface",
         "asgi",
         "--factory",
-        "stager.service.app:create_app",
+        "stager.app:create_app",
     ]
     options = ["--http", "1", "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
     options += ["--workers-kill-timeout", "10"]

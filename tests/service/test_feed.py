@@ -13,14 +13,14 @@ from pydantic import SecretStr
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import insert
 
+from stager.http.door import Door, open_door
+from stager.insight.live.feed import Feed
+from stager.insight.live.watcher import MAX_UNREAD, Watcher
 from stager.models import StagingItem, StagingRequest
 from stager.records import Database, LiveEvent, create_request, start_requests
 from stager.records.database import now
 from stager.records.schema import migrate
 from stager.records.tables import Event
-from stager.service.door import Door, open_door
-from stager.service.live.feed import Feed
-from stager.service.live.watcher import MAX_UNREAD, Watcher
 from stager.settings import Settings
 
 REQUEST = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),))

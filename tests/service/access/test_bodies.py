@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from stager.errors import BodyTooComplex
-from stager.service.body import LARGE_BYTES, MANY_MISTAKES, Values
+from stager.http.body import LARGE_BYTES, MANY_MISTAKES, Values
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor

@@ -1,0 +1,70 @@
+"""Hands requests to Prefect as soon as they are recorded, and lets users take turns.
+
+Each user has at most one run that has not begun: what they ask for meanwhile
+rides in the next. So runs queue up in Prefect by user, not by request, and
+however many requests one user has, another's waits behind one run of theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from stager.dispatch.handover import submit
+from stager.dispatch.pools import needs_pod
+from stager.errors import DeploymentMissing, ServiceUnavailable
+from stager.http.door import Door
+from stager.methods import METHODS
+from stager.records import Weight, claim_ride, turns
+
+logger = structlog.get_logger(__name__)
+
+# Requests in one run.
+RIDERS = 100
+# How long a user's requests wait for their last run to begin, in seconds.
+PATIENCE = 10.0
+# Seconds between two looks while somebody waits for that.
+SOON = 0.1
+# What is recorded at one moment is handed over by one look, in seconds.
+BREATH = 0.01
+
+
+class Dispatcher:
+    """Looks for requests to hand over: when one was recorded, and again and again."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def run(self) -> None:
+        """Look until cancelled; an error ends one look, never the looking."""
+        pause = 0.0
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._door.recorded.wait(), pause)
+            self._door.recorded.clear()
+            pause = self._door.settings.reconcile_interval
+            await asyncio.sleep(BREATH)
+            try:
+                if await self.look():
+                    pause = SOON
+            except ServiceUnavailable as error:
+                logger.warning("Requests wait for the reconciler", reason=error.message)
+            except Exception:
+                logger.exception("The dispatcher met an unforeseen error")
+
+    async def look(self) -> bool:
+        """Hand over the requests of every user whose turn it is; return whether somebody else's wait."""
+        waiting = await self._door.ask(turns, methods=sorted(METHODS), patience=PATIENCE)
+        served: set[str] = set()
+        for turn in waiting:
+            if turn.is_next and turn.username not in served:
+                served.add(turn.username)
+                if ride := await self._door.ask(claim_ride, turn, limit=RIDERS, is_large=self._is_large):
+                    with suppress(DeploymentMissing):  # another method's requests need not wait for it
+                        await submit(self._door, ride)
+        return len(waiting) > len(served)
+
+    def _is_large(self, weight: Weight) -> bool:
+        return needs_pod(weight, self._door.settings)
