@@ -6,10 +6,10 @@ from prefect import task
 
 from stager.runs.batch import Batch
 from stager.runs.following import Comparing
-from tasks.step import STEP, is_last_try
+from tasks.step import STEP, retry_delay
 
 
 @task(name="check duplicate", **STEP)
 def check_duplicate(batch: Batch) -> None:
     """Take out the items whose destination is just what would be delivered."""
-    batch.each("check duplicate", lambda entry: Comparing(entry, batch.writer), is_last_try=is_last_try())
+    batch.each("check duplicate", lambda entry: Comparing(entry, batch.writer), retry_in=retry_delay())

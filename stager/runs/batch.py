@@ -1,8 +1,8 @@
 """Some items, of one request or several, that go through the steps together.
 
 A step is one task run a batch, never one a file. One item's failure does not
-stop the others; a step is tried again, by Prefect, only for the items whose
-error says that a retry may help.
+stop the others; a step is tried again, by whoever calls it, only for the items
+whose error says that a retry may help.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from stager.runs.become_user import Acting
 from stager.runs.entry import Entry
 from stager.runs.following import Following
 from stager.runs.writer import Writer
-from tasks.step import retry_delay
 
 
 class BatchFailed(StagingError):
@@ -84,13 +83,15 @@ class Batch:
         """Return the items that are neither done nor failed."""
         return [entry for entry in self.entries if entry.is_pending]
 
-    def each(self, step: str, follow: Callable[[Entry], Following], *, is_last_try: bool) -> None:
+    def each(self, step: str, follow: Callable[[Entry], Following], *, retry_in: float | None) -> None:
         """Do one step for every pending item that has not done it.
 
         Parameters
         ----------
         follow
             Gives what is done beside the mover's step of an item.
+        retry_in
+            After how many seconds the step is tried again, should an item need it; None on the last try.
 
         Raises
         ------
@@ -103,13 +104,13 @@ class Batch:
         for entry, error in self._done(step, follow):
             if error is None:
                 entry.steps_done.add(step)
-            elif error.retryable and not is_last_try:
+            elif error.retryable and retry_in is not None:
                 again[entry.file.request_id] = error
             else:
                 entry.error = error
         if again:
             waits = {request_id: wait_for(error) for request_id, error in again.items()}
-            note_waits(self.writer.database, waits, kind="retrying", seconds=retry_delay())
+            note_waits(self.writer.database, waits, kind="retrying", seconds=retry_in)
             raise next(iter(again.values()))
         failed = [entry.error for entry in self.entries if entry.error]
         if failed and len(failed) == len(self.entries):

@@ -17,8 +17,8 @@ from stager.models import StorageArea
 from stager.mover.handle import Mover
 from stager.mover.start import start_mover
 from stager.paths import Descriptor, make_home, user_folder
+from stager.runs.retry_schedule import RETRY_DELAYS
 from stager.settings import get_settings
-from tasks.step import RETRY_DELAYS
 
 logger = logging.getLogger(__name__)
 
