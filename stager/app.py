@@ -25,13 +25,13 @@ from stager.api.routes import (
     requests,
     staging,
 )
+from stager.callers.areas import keep_areas_known
 from stager.callers.reading import tell_of_areas
 from stager.dispatch.dispatcher import Dispatcher
 from stager.dispatch.reconciler import Reconciler
 from stager.downloads import open_desk
 from stager.downloads.routes import areas, files, internal, links
 from stager.errors import ConfigurationError
-from stager.http.areas import keep_areas_known
 from stager.http.background import beside
 from stager.http.door import open_door
 from stager.http.limits import Limits

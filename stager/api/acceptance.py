@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from stager.callers.areas import check_destination, check_sources
 from stager.callers.caller import Caller
 from stager.errors import InvalidMethod
-from stager.http.areas import check_destination, check_sources
 from stager.http.door import Door
 from stager.identity import resolve
 from stager.methods import METHODS

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from stager.areas import root_of
+from stager.callers.areas import known_areas, resolve_area
 from stager.errors import (
     InvalidUserName,
     PathOutsideArea,
@@ -24,7 +25,6 @@ from stager.errors import (
     UnsupportedFileType,
     source_error,
 )
-from stager.http.areas import known_areas, resolve_area
 from stager.identity import Identity, resolve
 from stager.models import StorageArea
 from stager.paths import Descriptor, Location, Symlinks, locate, open_area, open_home

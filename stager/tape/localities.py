@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
+from stager.callers.areas import check_readable
 from stager.callers.caller import Caller
 from stager.callers.reading import Access, access_to
 from stager.errors import NotAllowed, SourceNotFound, SourceUnreadable, StagingError, StorageFault
-from stager.http.areas import check_readable
 from stager.paths import Location, open_location
 from stager.settings import Settings
 from stager.tape.answers import ArchiveInfo, Locality

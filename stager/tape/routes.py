@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stager.api.acceptance import check_terms, record
+from stager.callers.body import BodyRoute
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller, SeenRequest
 from stager.downloads import OpenDesk
 from stager.errors import RequestNotFound, TooManyItems
-from stager.http.body import BodyRoute
 from stager.http.door import OpenDoor
 from stager.http.examples import MILLISECONDS, REQUEST_ID
 from stager.http.headers import described

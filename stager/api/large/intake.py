@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 import structlog
 
 from stager.api.large.destinations import Destinations
+from stager.callers.areas import check_sources
 from stager.callers.caller import Caller
 from stager.errors import IdempotencyConflict, RequestArriving, TooManyItems
-from stager.http.areas import check_sources
 from stager.http.door import Door
 from stager.models import StagingItem, StagingTerms
 from stager.records import (

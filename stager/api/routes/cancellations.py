@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from stager.api.retry import retry
 from stager.api.routes.requests import TAKEN_IN, accepted
+from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest
-from stager.http.body import BodyRoute
 from stager.http.door import Door, OpenDoor
 from stager.http.headers import IdempotencyKey, Prefer
 from stager.http.problems import documented

@@ -10,10 +10,10 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from stager.api.new_file import make_file
+from stager.callers.areas import resolve_area
+from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.errors import BodyTooLarge, NotAllowed
-from stager.http.areas import resolve_area
-from stager.http.body import BodyRoute
 from stager.http.door import OpenDoor
 from stager.http.problems import documented
 from stager.http.views import Staged

@@ -15,9 +15,9 @@ from stager.api.acceptance import check_terms, record
 from stager.api.large.manifest import is_manifest
 from stager.api.outcome import wait_for_outcome
 from stager.callers.asked import AskedRequest, named
+from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest, seen_request, settle_caller
 from stager.errors import TooManyItems, UnreadableManifest
-from stager.http.body import BodyRoute
 from stager.http.door import Door, OpenDoor
 from stager.http.examples import REQUEST_ID
 from stager.http.headers import IdempotencyKey, Prefer, described, preferred_wait

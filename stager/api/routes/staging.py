@@ -14,14 +14,14 @@ from starlette.responses import Response
 from stager.api.acceptance import check, record
 from stager.api.outcome import wait_for_outcome
 from stager.api.routes.requests import APPLIED, LOCATION
+from stager.callers.areas import destination_path
 from stager.callers.asked import WHOSE, name_of
+from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
 from stager.downloads import OpenDesk
 from stager.downloads.hand_out import Wanted, record_and_hand_out
 from stager.downloads.routes.files import BINARY, FILE_HEADERS
-from stager.http.areas import destination_path
-from stager.http.body import BodyRoute
 from stager.http.door import Door, OpenDoor
 from stager.http.headers import IdempotencyKey, Prefer, preferred_wait
 from stager.http.problems import documented, error_class, staging_problem

@@ -12,13 +12,13 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.requests import Request
 
+from stager.callers.areas import check_sources, known_areas
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
 from stager.callers.reading import access_to
 from stager.downloads import Desk, OpenDesk
 from stager.downloads.listing import Listing, list_folder
 from stager.downloads.routes.files import not_found
-from stager.http.areas import check_sources, known_areas
 from stager.http.problems import documented
 from stager.http.views import View
 from stager.models import PathText, StorageArea

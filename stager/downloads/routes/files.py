@@ -15,12 +15,12 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
+from stager.callers.areas import check_sources
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
 from stager.downloads import OpenDesk
 from stager.downloads.hand_out import Archive, Wanted, hand_out
 from stager.errors import SourceNotFound, UnknownArea
-from stager.http.areas import check_sources
 from stager.http.headers import described
 from stager.http.problems import documented
 from stager.records import DIRECT_DOWNLOAD

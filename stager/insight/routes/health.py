@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 from starlette.responses import Response
 
+from stager.callers.areas import areas_at_hand, check_area, check_area_to_read, known_areas
 from stager.errors import StagingError
-from stager.http.areas import areas_at_hand, check_area, check_area_to_read, known_areas
 from stager.http.door import OpenDoor
 from stager.http.problems import RETRY_AFTER
 from stager.insight.looks import Looks

@@ -1,4 +1,4 @@
-"""Storage areas as the door sees them."""
+"""Storage areas as the service sees them, and what a caller may do with them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def keep_areas_known() -> None:
 
 
 async def check_destination(caller: Caller, area: str) -> None:
-    """Return when a caller may stage to a storage area; every door asks here.
+    """Return when a caller may stage to a storage area: every kind of call asks here.
 
     Of an area that is not known the run decides: only Prefect may know it, and be away.
 
@@ -55,7 +55,7 @@ async def check_sources(caller: Caller, area: str, paths: Iterable[str]) -> None
 
 
 def check_readable(caller: Caller, area: str, paths: Iterable[str]) -> None:
-    """Return when a caller may read some paths of a storage area, as far as names say; every door asks here.
+    """Return when a caller may read some paths of a storage area, as far as names say: every kind of call asks here.
 
     Nothing is looked at: the answer does not depend on what is there. Who may
     read only a part of an area has no symbolic link followed (`Caller.is_bounded`),
