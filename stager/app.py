@@ -25,6 +25,7 @@ from stager.api.routes import (
     requests,
     staging,
 )
+from stager.background import beside
 from stager.callers.areas import keep_areas_known
 from stager.callers.reading import tell_of_areas
 from stager.dispatch.dispatcher import Dispatcher
@@ -32,10 +33,8 @@ from stager.dispatch.reconciler import Reconciler
 from stager.downloads import open_desk
 from stager.downloads.routes import areas, files, internal, links
 from stager.errors import ConfigurationError
-from stager.http.background import beside
 from stager.http.door import open_door
 from stager.http.limits import Limits
-from stager.http.logging import set_up_logging
 from stager.http.openapi import DescribedAPI
 from stager.http.problems import answer_errors
 from stager.http.query import check_query
@@ -46,6 +45,7 @@ from stager.http.verbs import HeadOfGet
 from stager.insight.live.feed import Feed
 from stager.insight.metrics.recorded import Recorded
 from stager.insight.routes import explanations, health, logs, metrics, streams
+from stager.logging import set_up_logging
 from stager.settings import Settings, get_settings
 from stager.tape import routes as tape
 

@@ -16,13 +16,13 @@ from typing import Annotated, ParamSpec, TypeVar
 from fastapi import Depends
 from starlette.requests import Request
 
+from stager.background import beside
 from stager.callers.open_source import OpenSource
 from stager.checksums import text
 from stager.downloads.ledger import Ledger
 from stager.downloads.representation import FileRepresentation
 from stager.engine.file import read_block
 from stager.errors import ServiceUnavailable
-from stager.http.background import beside
 from stager.http.door import Door
 from stager.records import checksum_of_source
 

@@ -12,6 +12,7 @@ from functools import partial
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from stager.background import beside
 from stager.checksums import text
 from stager.downloads.answer import Body, headers_of
 from stager.downloads.desk import Desk, P, T
@@ -19,7 +20,6 @@ from stager.downloads.pieces import FileRun, Piece, Summed
 from stager.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
 from stager.downloads.representation import FileRepresentation, Representation
 from stager.errors import Cancelled, StagingError, UnforeseenError
-from stager.http.background import beside
 from stager.records import DownloadBegun, DownloadEnded, DownloadProgress
 
 PATHSEND = "http.response.pathsend"

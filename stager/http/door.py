@@ -16,11 +16,11 @@ import structlog
 from fastapi import Depends
 from starlette.requests import Request
 
+from stager.background import beside
 from stager.callers.access_file import AccessFile
 from stager.callers.authenticator import Authenticator
 from stager.callers.issuer_answers import ISSUER_LIMIT
 from stager.dispatch.prefect import PrefectClient
-from stager.http.background import beside
 from stager.http.group_commit import Together
 from stager.http.long_calls import LongCalls
 from stager.methods import METHODS

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager.http.logging import hide_secrets, in_words
 from stager.log_records import MARGIN
+from stager.logging import hide_secrets, in_words
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
@@ -76,7 +76,7 @@ def test_at_debug_only_our_own_lines_are_more(tmp_path: Path) -> None:
     program = """
 import logging, sys
 from pathlib import Path
-from stager.http.logging import set_up_logging
+from stager.logging import set_up_logging
 from stager.settings import Settings
 set_up_logging(Settings(logging_level="DEBUG", log_file=Path(sys.argv[1])))
 for name in ("stager.dispatch.cluster", "blocks.areas", "kubernetes_asyncio.client.rest", "aiosqlite"):
