@@ -28,8 +28,7 @@ from stager.api.routes import (
 from stager.background import beside
 from stager.callers.areas import keep_areas_known
 from stager.callers.reading import tell_of_areas
-from stager.dispatch.dispatcher import Dispatcher
-from stager.dispatch.reconciler import Reconciler
+from stager.dispatch.running import dispatching
 from stager.downloads import open_desk
 from stager.downloads.routes import areas, files, internal, links
 from stager.errors import ConfigurationError
@@ -85,10 +84,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.feed = feed = Feed(door)
             async with (
                 beside(_warm_up(settings), name="areas"),
-                beside(Dispatcher(door).run(), name="dispatcher"),
-                beside(Reconciler(door).run(), name="reconciler"),
+                dispatching(settings, records=door.records, prefect=door.prefect, recorded=door.recorded) as reconciler,
                 beside(feed.run(), name="feed"),
             ):
+                app.state.reconciler = reconciler
                 yield
 
     app = DescribedAPI(

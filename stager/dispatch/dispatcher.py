@@ -14,10 +14,11 @@ import structlog
 
 from stager.dispatch.handover import submit
 from stager.dispatch.pools import needs_pod
+from stager.dispatch.prefect import PrefectClient
 from stager.errors import DeploymentMissing, ServiceUnavailable
-from stager.http.door import Door
 from stager.methods import METHODS
-from stager.records import Weight, claim_ride, turns
+from stager.records import AsyncDatabase, Weight, claim_ride, turns
+from stager.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
@@ -32,19 +33,27 @@ BREATH = 0.01
 
 
 class Dispatcher:
-    """Looks for requests to hand over: when one was recorded, and again and again."""
+    """Looks for requests to hand over: when one was recorded, and again and again.
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    Parameters
+    ----------
+    recorded
+        Set when a request was recorded.
+    """
+
+    def __init__(
+        self, settings: Settings, *, records: AsyncDatabase, prefect: PrefectClient, recorded: asyncio.Event
+    ) -> None:
+        self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
 
     async def run(self) -> None:
         """Look until cancelled; an error ends one look, never the looking."""
         pause = 0.0
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._door.recorded.wait(), pause)
-            self._door.recorded.clear()
-            pause = self._door.settings.reconcile_interval
+                await asyncio.wait_for(self._recorded.wait(), pause)
+            self._recorded.clear()
+            pause = self._settings.reconcile_interval
             await asyncio.sleep(BREATH)
             try:
                 if await self.look():
@@ -56,15 +65,15 @@ class Dispatcher:
 
     async def look(self) -> bool:
         """Hand over the requests of every user whose turn it is; return whether somebody else's wait."""
-        waiting = await self._door.ask(turns, methods=sorted(METHODS), patience=PATIENCE)
+        waiting = await self._records.ask(turns, methods=sorted(METHODS), patience=PATIENCE)
         served: set[str] = set()
         for turn in waiting:
             if turn.is_next and turn.username not in served:
                 served.add(turn.username)
-                if ride := await self._door.ask(claim_ride, turn, limit=RIDERS, is_large=self._is_large):
+                if ride := await self._records.ask(claim_ride, turn, limit=RIDERS, is_large=self._is_large):
                     with suppress(DeploymentMissing):  # another method's requests need not wait for it
-                        await submit(self._door, ride)
+                        await submit(ride, settings=self._settings, records=self._records, prefect=self._prefect)
         return len(waiting) > len(served)
 
     def _is_large(self, weight: Weight) -> bool:
-        return needs_pod(weight, self._door.settings)
+        return needs_pod(weight, self._settings)

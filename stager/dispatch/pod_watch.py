@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from stager.dispatch.pod_trouble import Outlook, Plight
 from stager.dispatch.pools import POD_POOL
-from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun
+from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import PodImpossible, RunLost, StagingError
-from stager.http.door import Door
-from stager.records import cancel_run, note_trouble
+from stager.records import AsyncDatabase, cancel_run, note_trouble
+from stager.settings import Settings
+
+if TYPE_CHECKING:
+    from stager.dispatch.cluster import Pods
 
 logger = structlog.get_logger(__name__)
 
@@ -37,10 +40,18 @@ class Sight(NamedTuple):
 
 
 class PodWatch:
-    """Looks at the pods of the runs whose requests are open."""
+    """Looks at the pods of the runs whose requests are open.
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    Parameters
+    ----------
+    pods
+        The cluster's; None where there is no Kubernetes.
+    """
+
+    def __init__(
+        self, settings: Settings, *, records: AsyncDatabase, prefect: PrefectClient, pods: Pods | None
+    ) -> None:
+        self._settings, self._records, self._prefect, self._pods = settings, records, prefect, pods
 
     async def look(self, runs: Iterable[FlowRun]) -> Sight:
         """Return what has befallen runs in pods; say so on record, and end what will not go on.
@@ -54,9 +65,9 @@ class PodWatch:
         for run in mine:
             if run.state == "CANCELLING":
                 await self._cancel(run)
-        if self._door.pods is None:
+        if self._pods is None:
             return Sight({}, ())
-        known = await self._door.pods.plights()
+        known = await self._pods.plights()
         await self._look_at_others({run.id for run in mine}, known)
         found = {run.id: plight for run in mine if (plight := _plight(run, known))}
         ending = [run.id for run in mine if run.id in known.keys() - found.keys() and _age(run.since) < ENDING]
@@ -68,9 +79,9 @@ class PodWatch:
     async def clear(self, run: FlowRun, plight: Plight | None) -> None:
         """Say in Prefect too what ended a crashed run, and leave nothing of it in the cluster."""
         if plight is not None:
-            await self._door.prefect.end_flow_run(run.id, state=CRASHED, message=plight.words)
-        if self._door.pods is not None and run.work_pool == POD_POOL:
-            await self._door.pods.remove(run.id)
+            await self._prefect.end_flow_run(run.id, state=CRASHED, message=plight.words)
+        if self._pods is not None and run.work_pool == POD_POOL:
+            await self._pods.remove(run.id)
 
     async def _cancel(self, run: FlowRun) -> None:
         """Have a run end that is cancelled in Prefect, of which nobody in its pod hears.
@@ -80,12 +91,12 @@ class PodWatch:
         """
         if not run.has_begun:
             await self._end(run, state=CANCELLED, message="it was cancelled before it began")
-        await self._door.ask(cancel_run, run.id)
+        await self._records.ask(cancel_run, run.id)
 
     async def _look_at_others(self, mine: Collection[str], known: Mapping[str, Plight | None]) -> None:
         """End waiting pods that no open request is behind: cancelled ones, and those of a form that was filled in."""
         waiting = {id_: one for id_, one in known.items() if one and one.outlook in WAITING and id_ not in mine}
-        for run in (await self._door.prefect.read_flow_runs(waiting)).values():
+        for run in (await self._prefect.read_flow_runs(waiting)).values():
             plight = waiting[run.id]
             if run.work_pool != POD_POOL:
                 continue
@@ -96,15 +107,15 @@ class PodWatch:
 
     async def _end(self, run: FlowRun, *, state: str, message: str) -> None:
         """Remove a run's Jobs, and say in Prefect that it is over; one that is keeps its ending."""
-        if self._door.pods is not None:
-            await self._door.pods.remove(run.id)
-        await self._door.prefect.end_flow_run(run.id, state=state, message=message)
+        if self._pods is not None:
+            await self._pods.remove(run.id)
+        await self._prefect.end_flow_run(run.id, state=state, message=message)
 
     async def _tell(self, run: FlowRun, plight: Plight) -> None:
-        await self._door.ask(note_trouble, run.id, cause=plight.cause, detail=plight.words)
+        await self._records.ask(note_trouble, run.id, cause=plight.cause, detail=plight.words)
         if self._is_over(run, plight):
             logger.warning("Run will not go on", flow_run=run.id, cause=plight.cause, reason=plight.words)
-            await self._door.prefect.end_flow_run(run.id, state=CRASHED, message=plight.words)
+            await self._prefect.end_flow_run(run.id, state=CRASHED, message=plight.words)
 
     def _is_over(self, run: FlowRun, plight: Plight) -> bool:
         """Return whether there is nothing to wait for any more."""
@@ -113,7 +124,7 @@ class PodWatch:
             case Outlook.NOTHING:
                 return True
             case Outlook.TIME:
-                return age > self._door.settings.pods_start
+                return age > self._settings.pods_start
             case Outlook.ANOTHER_POD:  # unless the run was begun anew since, and its pod is still to come
                 return run.since <= plight.since and age > NOTICING
 

@@ -1,4 +1,4 @@
-"""Prefect's REST API, as much of it as the door needs; the package itself takes seconds to import."""
+"""Prefect's REST API, as much of it as the service needs; the package itself takes seconds to import."""
 
 from __future__ import annotations
 

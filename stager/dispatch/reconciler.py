@@ -1,6 +1,6 @@
 """Submits what waits, takes up again what crashed, and closes what is over: nothing that was recorded is forgotten.
 
-Several doors may do this at once: a request gets one run by its idempotency
+Several processes may do this at once: a request gets one run by its idempotency
 key, and a record that has ended is never opened or ended again.
 """
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -19,11 +19,11 @@ from stager.dispatch.handover import submit
 from stager.dispatch.pod_trouble import Plight
 from stager.dispatch.pod_watch import PodWatch, error_of
 from stager.dispatch.pools import POD_POOL
-from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun
+from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
-from stager.http.door import Door
 from stager.records import (
     DIRECT_DOWNLOAD,
+    AsyncDatabase,
     StagingRequestRow,
     abandon_arrival,
     abandoned_arrivals,
@@ -35,6 +35,10 @@ from stager.records import (
     unfinished_requests,
     waiting_requests,
 )
+from stager.settings import Settings
+
+if TYPE_CHECKING:
+    from stager.dispatch.cluster import Pods
 
 logger = structlog.get_logger(__name__)
 
@@ -52,12 +56,36 @@ class Silence(NamedTuple):
 
 
 class Reconciler:
-    """Looks every few seconds for what was dropped."""
+    """Looks every few seconds for what was dropped.
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._pods = PodWatch(door)
+    Parameters
+    ----------
+    pods
+        The cluster's; None where there is no Kubernetes.
+    recorded
+        Set when requests wait for a run again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        records: AsyncDatabase,
+        prefect: PrefectClient,
+        pods: Pods | None,
+        recorded: asyncio.Event,
+    ) -> None:
+        self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
+        self._pods = PodWatch(settings, records=records, prefect=prefect, pods=pods)
         self._silent: dict[str, Silence] = {}
+        # When each look last came to its end, by time.monotonic.
+        self._ended: dict[str, float] = {}
+
+    @property
+    def lag(self) -> float:
+        """How long ago the slowest of its looks ended, in seconds."""
+        now = time.monotonic()
+        return now - min(self._ended.values(), default=now)
 
     async def run(self) -> None:
         """Look until cancelled; an error ends one look, never the looking."""
@@ -70,9 +98,9 @@ class Reconciler:
 
     async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
         trouble = ""
-        self._door.looks[look.__name__] = time.monotonic()
+        self._ended[look.__name__] = time.monotonic()
         while True:
-            await asyncio.sleep(self._door.settings.reconcile_interval)
+            await asyncio.sleep(self._settings.reconcile_interval)
             try:
                 await look()
             except ServiceUnavailable as error:
@@ -85,33 +113,33 @@ class Reconciler:
                 if trouble:
                     logger.info("The reconciler goes on", reason=trouble)
                 trouble = ""
-                self._door.looks[look.__name__] = time.monotonic()
+                self._ended[look.__name__] = time.monotonic()
 
     async def submit_waiting(self) -> None:
         """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""
-        for ride in await self._door.ask(unasked_rides, older_than=GRACE):
+        for ride in await self._records.ask(unasked_rides, older_than=GRACE):
             with suppress(DeploymentMissing):  # another method's requests need not wait for it
-                await submit(self._door, ride)
+                await submit(ride, settings=self._settings, records=self._records, prefect=self._prefect)
         last = None
-        while rows := await self._door.ask(waiting_requests, method=DIRECT_DOWNLOAD, older_than=GRACE, after=last):
+        while rows := await self._records.ask(waiting_requests, method=DIRECT_DOWNLOAD, older_than=GRACE, after=last):
             last = rows[-1]
             for row in rows:
                 await self._close(row, RunLost("the service stopped before the download began"))
 
     async def stop_overdue(self) -> None:
         """Cancel what was not done by its deadline."""
-        for row in await self._door.ask(stop_overdue_requests):
+        for row in await self._records.ask(stop_overdue_requests):
             _log("Deadline passed", row)
 
     async def remove_abandoned(self) -> None:
         """Remove what arrived of requests of very many items, and did not go on."""
-        for request_id in await self._door.ask(abandoned_arrivals):
-            await self._door.ask(abandon_arrival, request_id)
+        for request_id in await self._records.ask(abandoned_arrivals):
+            await self._records.ask(abandon_arrival, request_id)
             logger.warning("Request that did not arrive whole was removed", staging_request=request_id)
 
     async def take_up_crashed(self) -> None:
         """Let the requests of crashed runs wait for other runs: what ended a machine was hardly the request."""
-        runs = await self._door.prefect.read_flow_runs(await self._door.ask(open_flow_runs))
+        runs = await self._prefect.read_flow_runs(await self._records.ask(open_flow_runs))
         plights, ending = await self._pods.look(runs.values())
         for run in runs.values():
             if run.state == CRASHED and run.id not in ending:
@@ -119,19 +147,19 @@ class Reconciler:
 
     async def _take_up(self, run: FlowRun, plight: Plight | None) -> None:
         error = error_of(plight) if plight else RunLost(_reason(run))
-        for row in await self._door.ask(resubmit_requests, run.id, error):
+        for row in await self._records.ask(resubmit_requests, run.id, error):
             _log("Request taken from a crashed run", row)
-        self._door.recorded.set()
+        self._recorded.set()
         await self._pods.clear(run, plight)
 
     async def close_unfinished(self) -> None:
         """Close the requests whose runs are over or gone, and end the runs whose machines have died."""
         before, self._silent = self._silent, {}  # a look that fails forgets: what it missed was no silence
         silent: dict[str, Silence] = {}
-        stale, last = self._door.settings.reconcile_interval, None
-        while rows := await self._door.ask(unfinished_requests, stale=stale, after=last):
+        stale, last = self._settings.reconcile_interval, None
+        while rows := await self._records.ask(unfinished_requests, stale=stale, after=last):
             last = rows[-1]
-            runs = await self._door.prefect.read_flow_runs([row.flow_run_id for row in rows if row.flow_run_id])
+            runs = await self._prefect.read_flow_runs([row.flow_run_id for row in rows if row.flow_run_id])
             for row in rows:
                 run = runs.get(row.flow_run_id or "")
                 if run and run.state == CRASHED:
@@ -145,17 +173,17 @@ class Reconciler:
 
     async def _end_if_dead(self, row: StagingRequestRow, run: FlowRun | None, *, since: float) -> None:
         """End what was silent for a whole lease: a download, or, for the next look to find, a run in Prefect."""
-        if time.monotonic() - since < self._door.settings.lease:
+        if time.monotonic() - since < self._settings.lease:
             return
         if run is None:
             await self._close(row, RunLost("the service stopped before the download ended"))
             return
         message = f"its machine died: it has given no sign of life since {row.alive_until or row.flow_run_at:%F %T} UTC"
         logger.warning("Run is dead", staging_request=row.id, flow_run=run.id, reason=message)
-        await self._door.prefect.end_flow_run(run.id, state=ENDING[run.state], message=message)
+        await self._prefect.end_flow_run(run.id, state=ENDING[run.state], message=message)
 
     async def _close(self, row: StagingRequestRow, error: StagingError) -> None:
-        _log("Request closed by the reconciler", await self._door.ask(fail_request, row.id, error))
+        _log("Request closed by the reconciler", await self._records.ask(fail_request, row.id, error))
 
 
 def _is_watched(run: FlowRun) -> bool:

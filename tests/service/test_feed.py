@@ -65,10 +65,12 @@ async def heard(watcher: Watcher) -> list[int]:
 
 def test_a_hundred_watchers_cost_the_database_as_much_as_one(database_url: str) -> None:
     async def work(door: Door, feed: Feed) -> None:
-        request_id = create_request(door.database, REQUEST).id
-        start_requests(door.database, [request_id], flow_run_id="run", acting_as="alice")
+        request_id = create_request(door.records.database, REQUEST).id
+        start_requests(door.records.database, [request_id], flow_run_id="run", acting_as="alice")
         statements: list[str] = []
-        sqlalchemy_event.listen(door.database.engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
+        sqlalchemy_event.listen(
+            door.records.database.engine, "before_cursor_execute", lambda *said: statements.append(said[2])
+        )
         costs = []
         for count in (1, 100):
             async with AsyncExitStack() as stack:
@@ -84,13 +86,13 @@ def test_a_hundred_watchers_cost_the_database_as_much_as_one(database_url: str) 
 
 def test_an_event_that_comes_to_light_late_is_told_in_its_place(database_url: str) -> None:
     async def work(door: Door, feed: Feed) -> None:
-        request_id = create_request(door.database, REQUEST).id
-        add_event(door.database, request_id, 10, age=60)
+        request_id = create_request(door.records.database, REQUEST).id
+        add_event(door.records.database, request_id, 10, age=60)
         async with feed.watch() as watcher:
-            add_event(door.database, request_id, 12, age=-60)  # news, however long a look takes
+            add_event(door.records.database, request_id, 12, age=-60)  # news, however long a look takes
             await feed.look()
             assert await heard(watcher) == []
-            add_event(door.database, request_id, 11, age=-60)
+            add_event(door.records.database, request_id, 11, age=-60)
             await feed.look()
             assert await heard(watcher) == [11, 12]
 
@@ -99,10 +101,10 @@ def test_an_event_that_comes_to_light_late_is_told_in_its_place(database_url: st
 
 def test_a_number_that_was_never_used_holds_nobody_up(database_url: str) -> None:
     async def work(door: Door, feed: Feed) -> None:
-        request_id = create_request(door.database, REQUEST).id
-        add_event(door.database, request_id, 10, age=60)
+        request_id = create_request(door.records.database, REQUEST).id
+        add_event(door.records.database, request_id, 10, age=60)
         async with feed.watch() as watcher:
-            add_event(door.database, request_id, 12, age=60)
+            add_event(door.records.database, request_id, 12, age=60)
             await feed.look()
             assert await heard(watcher) == [12]
 
@@ -111,11 +113,11 @@ def test_a_number_that_was_never_used_holds_nobody_up(database_url: str) -> None
 
 def test_watchers_hear_of_what_is_theirs(database_url: str) -> None:
     async def work(door: Door, feed: Feed) -> None:
-        first, second = (create_request(door.database, REQUEST).id for _ in range(2))
-        add_event(door.database, first, 10, age=60)
+        first, second = (create_request(door.records.database, REQUEST).id for _ in range(2))
+        add_event(door.records.database, first, 10, age=60)
         async with feed.watch(request_id=second) as one, feed.watch(username="bob") as bob, feed.watch() as everyone:
-            add_event(door.database, first, 11, age=60)
-            add_event(door.database, second, 12, age=60)
+            add_event(door.records.database, first, 11, age=60)
+            add_event(door.records.database, second, 12, age=60)
             await feed.look()
             assert [await heard(watcher) for watcher in (one, bob, everyone)] == [[12], [], [11, 12]]
 
@@ -125,7 +127,7 @@ def test_watchers_hear_of_what_is_theirs(database_url: str) -> None:
 @pytest.mark.parametrize("unread", [MAX_UNREAD, MAX_UNREAD + 1000])
 def test_a_watcher_who_does_not_read_keeps_no_more_than_so_much(database_url: str, unread: int) -> None:
     async def work(door: Door, _feed: Feed) -> None:
-        row = create_request(door.database, REQUEST)
+        row = create_request(door.records.database, REQUEST)
         watcher = Watcher(position=0)
         news = LiveEvent(
             event=Event(id=1, request_id=row.id, at=row.created_at, kind="x", detail="x", cause=None, until=None),

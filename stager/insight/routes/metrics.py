@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.responses import Response
 
+from stager.dispatch.reconciler import Reconciler
 from stager.http.call_metrics import REGISTRY
 from stager.http.door import OpenDoor
 from stager.http.problems import documented
@@ -36,7 +35,7 @@ router = APIRouter(prefix="/metrics", tags=["site"])
 async def show_metrics(request: Request, door: OpenDoor) -> Response:
     """Return the records' figures, the same at every door, and this door's own calls."""
     recorded: Recorded = request.app.state.recorded
-    lag = time.monotonic() - min(door.looks.values(), default=time.monotonic())
+    reconciler: Reconciler = request.app.state.reconciler
     registry = CollectorRegistry()
-    registry.register(RecordedFamilies(await door.ask(recorded.read), lag))
+    registry.register(RecordedFamilies(await door.ask(recorded.read), reconciler.lag))
     return Response(generate_latest(registry) + generate_latest(REGISTRY), media_type=CONTENT_TYPE_PLAIN_0_0_4)
