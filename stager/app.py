@@ -11,6 +11,8 @@ from threading import Thread
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from stager.api.intake import Intake
+from stager.api.outcome import Outcomes
 from stager.api.routes import (
     cancellations,
     config,
@@ -27,13 +29,16 @@ from stager.api.routes import (
 )
 from stager.background import beside
 from stager.callers.areas import keep_areas_known
+from stager.callers.authenticator import open_authenticator
 from stager.callers.reading import tell_of_areas
+from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.running import dispatching
 from stager.downloads import open_desk
 from stager.downloads.routes import areas, files, internal, links
 from stager.errors import ConfigurationError
-from stager.http.door import open_door
 from stager.http.limits import Limits
+from stager.http.long_calls import LongCalls
+from stager.http.offered_methods import tell_of_methods
 from stager.http.openapi import DescribedAPI
 from stager.http.problems import answer_errors
 from stager.http.query import check_query
@@ -45,6 +50,7 @@ from stager.insight.live.feed import Feed
 from stager.insight.metrics.recorded import Recorded
 from stager.insight.routes import explanations, health, logs, metrics, streams
 from stager.logging import set_up_logging
+from stager.records import open_records
 from stager.settings import Settings, get_settings
 from stager.tape import routes as tape
 
@@ -77,24 +83,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         raise ConfigurationError("STAGER_NGINX_SECRET", "it is not set, and STAGER_NGINX_FILES is")
     set_up_logging(settings)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_door(settings) as door, open_desk(door) as desk:
-            app.state.door, app.state.desk, app.state.recorded = door, desk, Recorded()
-            app.state.feed = feed = Feed(door)
-            async with (
-                beside(_warm_up(settings), name="areas"),
-                dispatching(settings, records=door.records, prefect=door.prefect, recorded=door.recorded) as reconciler,
-                beside(feed.run(), name="feed"),
-            ):
-                app.state.reconciler = reconciler
-                yield
-
     app = DescribedAPI(
         title="SKA staging service",
         description="Brings data products to where a scientist works: checked, verified, read-only, recorded.",
         version=API_VERSION,
-        lifespan=lifespan,
+        lifespan=_serve,
         docs_url=None,  # they load Swagger UI from another host
         redoc_url=None,
         default_response_class=EscapedJSON,
@@ -102,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         strict_content_type=False,  # the demo's clients need not name one
         dependencies=[Depends(check_query)],
     )
+    app.state.settings = settings
     _add_middleware(app, settings)
     answer_errors(app)
     of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
@@ -113,6 +107,32 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(internal.router)
     app.router.routes.append(docs.ASSETS)
     return app
+
+
+@asynccontextmanager
+async def _serve(app: FastAPI) -> AsyncIterator[None]:
+    """Open what routes are given and what runs beside them, and close it at the end."""
+    state = app.state
+    settings: Settings = state.settings
+    recorded = asyncio.Event()
+    async with (
+        open_records(settings.database_url.get_secret_value()) as records,
+        PrefectClient(settings.prefect_api_url, settings.prefect_auth) as prefect,
+        open_authenticator(settings) as authenticator,
+        open_desk(settings, records) as desk,
+    ):
+        tell_of_methods(settings)
+        state.records, state.prefect, state.authenticator, state.desk = records, prefect, authenticator, desk
+        state.long_calls = long_calls = LongCalls(settings.max_long_calls)
+        state.intake, state.outcomes = Intake(settings, records, recorded=recorded), Outcomes(records, long_calls)
+        state.feed, state.figures = Feed(records), Recorded()
+        async with (
+            beside(_warm_up(settings), name="areas"),
+            dispatching(settings, records=records, prefect=prefect, recorded=recorded) as reconciler,
+            beside(state.feed.run(), name="feed"),
+        ):
+            state.reconciler = reconciler
+            yield
 
 
 async def _warm_up(settings: Settings) -> None:

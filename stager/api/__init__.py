@@ -1,4 +1,4 @@
-"""The HTTP door: people and other systems come in here.
+"""The HTTP API: people and other systems come in here.
 
 Run it with Granian, one process a log file, Granian's own access log off
 (every request is logged here), and by HTTP/1 alone: the limits know no other::

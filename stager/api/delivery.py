@@ -9,10 +9,18 @@ from datetime import datetime
 from pydantic import Field
 
 from stager.errors import RequestNotEnded
-from stager.http.door import Door
 from stager.http.views import View
 from stager.models import Status
-from stager.records import StagedFile, StagingRequestRow, counts_of, files_of, has_directory, manifest_part, told_by
+from stager.records import (
+    AsyncDatabase,
+    StagedFile,
+    StagingRequestRow,
+    counts_of,
+    files_of,
+    has_directory,
+    manifest_part,
+    told_by,
+)
 
 # Items asked for at once.
 PAGE = 500
@@ -43,8 +51,13 @@ class Receipt(View):
     to_remove: str | None = Field(description="What it takes to move or remove what was brought, if anything.")
 
 
-async def receipt_of(door: Door, row: StagingRequestRow) -> Receipt:
+async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_url: str) -> Receipt:
     """Return the receipt of a request.
+
+    Parameters
+    ----------
+    public_url
+        The service's address.
 
     Raises
     ------
@@ -57,18 +70,18 @@ async def receipt_of(door: Door, row: StagingRequestRow) -> Receipt:
     return Receipt(
         **facts,
         request_id=row.id,
-        items_by_status=await door.ask(counts_of, row.id),
+        items_by_status=await records.ask(counts_of, row.id),
         size_bytes=row.bytes_done,
         file_count=row.files_done,
-        manifest_url=f"{door.settings.public_url.rstrip('/')}/requests/{row.id}/manifest",
-        to_remove=_TO_REMOVE if await door.ask(has_directory, row.id, statuses=DELIVERED) else None,
+        manifest_url=f"{public_url.rstrip('/')}/requests/{row.id}/manifest",
+        to_remove=_TO_REMOVE if await records.ask(has_directory, row.id, statuses=DELIVERED) else None,
     )
 
 
-async def manifest_lines(door: Door, request_id: str) -> AsyncIterator[bytes]:
+async def manifest_lines(records: AsyncDatabase, request_id: str) -> AsyncIterator[bytes]:
     """Give a JSON line for every file that was delivered, some hundred at a time; memory stays flat."""
     position = None
-    while files := await door.ask(files_of, request_id, after=position, limit=PAGE, statuses=DELIVERED):
+    while files := await records.ask(files_of, request_id, after=position, limit=PAGE, statuses=DELIVERED):
         position = files[-1].position
         single = []
         for file in files:
@@ -78,16 +91,16 @@ async def manifest_lines(door: Door, request_id: str) -> AsyncIterator[bytes]:
             if single:
                 yield _block(single)
                 single = []
-            async for lines in _directory(door, file):
+            async for lines in _directory(records, file):
                 yield _block(lines)
         if single:
             yield _block(single)
 
 
-async def _directory(door: Door, file: StagedFile) -> AsyncIterator[list[dict[str, object]]]:
+async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[list[dict[str, object]]]:
     """Give the lines of a directory; its own, when what it holds is not on record."""
-    part, told = 0, await door.ask(told_by, file)
-    while entries := await door.ask(manifest_part, told, part):
+    part, told = 0, await records.ask(told_by, file)
+    while entries := await records.ask(manifest_part, told, part):
         yield [
             {
                 "position": file.position,

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from stager.api.acceptance import check_terms
-from stager.api.large.intake import Arrival, Pages
+from stager.api.intake import Intake
+from stager.api.large.intake import LargeIntake, Pages
 from stager.callers.caller import Caller
 from stager.callers.quota import check_open_requests
 from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
-from stager.http.door import Door
 from stager.models import Status
-from stager.records import DIRECT_DOWNLOAD, StagingRequestRow, files_of, item_again, terms_again
+from stager.records import DIRECT_DOWNLOAD, AsyncDatabase, StagingRequestRow, files_of, item_again, terms_again
 
 PAGE = 1000
 
 
 async def retry(
-    door: Door, caller: Caller, row: StagingRequestRow, *, statuses: Collection[Status], idempotency_key: str | None
+    intake: Intake, caller: Caller, row: StagingRequestRow, *, statuses: Collection[Status], idempotency_key: str | None
 ) -> StagingRequestRow:
     """Return the record of a new request of the items of another that ended so.
 
@@ -34,16 +33,17 @@ async def retry(
         raise DownloadNotRetried(row.id)
     if not row.status.is_final:
         raise RequestNotEnded(row.id, row.status)
-    await check_terms(door, caller, row)
-    await check_open_requests(door, row.username, idempotency_key=idempotency_key)
-    if not await door.ask(files_of, row.id, limit=1, statuses=statuses):
+    await intake.check_terms(caller, row)
+    records, limit = intake.records, intake.settings.max_open_requests
+    await check_open_requests(records, row.username, limit=limit, idempotency_key=idempotency_key)
+    if not await records.ask(files_of, row.id, limit=1, statuses=statuses):
         raise NothingToRetry(row.id)
-    arrival = Arrival(door, caller, terms_again(row), origin="retry", idempotency_key=idempotency_key, retry_of=row)
-    return await arrival.take(_pages(door, row.id, statuses=statuses))
+    again = LargeIntake(intake, caller, terms_again(row), origin="retry", idempotency_key=idempotency_key, retry_of=row)
+    return await again.take(_pages(records, row.id, statuses=statuses))
 
 
-async def _pages(door: Door, request_id: str, *, statuses: Collection[Status]) -> Pages:
+async def _pages(records: AsyncDatabase, request_id: str, *, statuses: Collection[Status]) -> Pages:
     position = None
-    while files := await door.ask(files_of, request_id, after=position, limit=PAGE, statuses=statuses):
+    while files := await records.ask(files_of, request_id, after=position, limit=PAGE, statuses=statuses):
         position = files[-1].position
         yield [item_again(file) for file in files]

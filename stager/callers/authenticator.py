@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import structlog
 
+from stager.background import beside
 from stager.callers.access_file import AccessFile
 from stager.callers.caller import Caller
 from stager.callers.issuer import Issuer
+from stager.callers.issuer_answers import ISSUER_LIMIT
 from stager.callers.rules import Rules
 from stager.callers.token import UncheckedToken, check_token, read_token
 from stager.errors import ConfigurationError, NotAllowed, TokenInvalid
+from stager.settings import AUTHENTICATION_IS_OFF, Settings
 
 # How often the access file is looked at, in seconds: within that time an edit counts.
 LOOK_EVERY = 1.0
@@ -87,6 +92,22 @@ class Authenticator:
         claims = await _completed(claims, issuer, token)
         username = _username(claims, issuer)
         return Caller(username=username, grants=self._rules.grants(username, _groups(claims, issuer)))
+
+
+@asynccontextmanager
+async def open_authenticator(settings: Settings) -> AsyncIterator[Authenticator | None]:
+    """Give what checks tokens, or nothing where the operator asks for none."""
+    if settings.access_file is None:
+        logger.warning(AUTHENTICATION_IS_OFF)
+        yield None
+        return
+    async with httpx.AsyncClient(timeout=ISSUER_LIMIT) as http:
+        authenticator = Authenticator(AccessFile(settings.access_file), http)
+        try:
+            async with beside(authenticator.follow_file(), name="access file"):
+                yield authenticator
+        finally:
+            authenticator.close()
 
 
 async def _completed(claims: dict[str, Any], issuer: Issuer, token: UncheckedToken) -> dict[str, Any]:

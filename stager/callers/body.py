@@ -57,7 +57,7 @@ class BoundedRequest(Request):
 
     async def stream(self) -> AsyncIterator[bytes]:  # type: ignore[override] # Starlette's is a generator, too
         """Give the body as it comes; it is given up when there is too much in it."""
-        values = Values(most_values(self.app.state.door.settings))
+        values = Values(most_values(self.app.state.settings))
         async for piece in super().stream():
             values.count(piece)
             yield piece

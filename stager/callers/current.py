@@ -10,9 +10,10 @@ from fastapi import Depends, Path
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
+from stager.callers.authenticator import Authenticator
 from stager.callers.caller import ANYBODY, Caller
 from stager.errors import RequestNotFound, TokenMissing
-from stager.http.door import Door, OpenDoor
+from stager.http.dependencies import CountedCalls, OpenRecords
 from stager.records import StagingRequestRow, get_request
 
 _bearer = HTTPBearer(
@@ -39,13 +40,13 @@ async def settle_caller(request: Request) -> Caller:
 
 
 async def _find_caller(request: Request) -> Caller:
-    door: Door = request.app.state.door
-    if door.authenticator is None:
+    authenticator: Authenticator | None = request.app.state.authenticator
+    if authenticator is None:
         return ANYBODY
     credentials = await _bearer(request)
     if credentials is None:
         raise TokenMissing
-    caller = await door.authenticator.authenticate(credentials.credentials)
+    caller = await authenticator.authenticate(credentials.credentials)
     structlog.contextvars.bind_contextvars(caller=caller.username)
     return caller
 
@@ -61,7 +62,7 @@ CurrentCaller = Annotated[Caller, Depends(_current_caller)]
 
 
 async def seen_request(
-    door: OpenDoor, caller: CurrentCaller, request_id: Annotated[str, Path(description="The request's id.")]
+    records: OpenRecords, caller: CurrentCaller, request_id: Annotated[str, Path(description="The request's id.")]
 ) -> StagingRequestRow:
     """Return the request of an id; one that the caller may not see is as if there were none.
 
@@ -70,7 +71,7 @@ async def seen_request(
     RequestNotFound
         There is none of that id, or it is another user's.
     """
-    row = await door.ask(get_request, request_id)
+    row = await records.ask(get_request, request_id)
     if not caller.sees(row.username):
         raise RequestNotFound(request_id)
     return row
@@ -79,8 +80,8 @@ async def seen_request(
 SeenRequest = Annotated[StagingRequestRow, Depends(seen_request)]
 
 
-async def _long_call(door: OpenDoor, caller: CurrentCaller) -> AsyncIterator[None]:
-    with door.long_calls.one_more(caller.username):
+async def _long_call(long_calls: CountedCalls, caller: CurrentCaller) -> AsyncIterator[None]:
+    with long_calls.one_more(caller.username):
         yield
 
 

@@ -23,8 +23,8 @@ from stager.downloads.ledger import Ledger
 from stager.downloads.representation import FileRepresentation
 from stager.engine.file import read_block
 from stager.errors import ServiceUnavailable
-from stager.http.door import Door
-from stager.records import checksum_of_source
+from stager.records import AsyncDatabase, checksum_of_source
+from stager.settings import Settings
 
 # Files up to this size are read at once, and sent as one message, in bytes.
 SMALL_BYTES = 128 * 1024
@@ -41,7 +41,8 @@ T = TypeVar("T")
 class Desk:
     """Where downloads are handed out."""
 
-    door: Door
+    settings: Settings
+    records: AsyncDatabase
     ledger: Ledger
     threads: ThreadPoolExecutor
     _known: dict[str, str] = field(default_factory=dict)
@@ -65,7 +66,7 @@ class Desk:
         if file.checksum or not file.source.is_settled:
             return file
         try:
-            found = await self.door.ask(checksum_of_source, file.source.fingerprint)
+            found = await self.records.ask(checksum_of_source, file.source.fingerprint)
         except ServiceUnavailable:  # the file can be sent without
             return file
         if found is None:
@@ -90,17 +91,17 @@ def _whole(source: OpenSource) -> bytes:
 
 
 @asynccontextmanager
-async def open_desk(door: Door) -> AsyncIterator[Desk]:
+async def open_desk(settings: Settings, records: AsyncDatabase) -> AsyncIterator[Desk]:
     """Give a desk, and write down at the end what is left to write."""
     _raise_open_files_limit()
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="download")
-    ledger = Ledger(door)
+    ledger = Ledger(records, lease=settings.lease)
     async with AsyncExitStack() as stack:
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         await stack.enter_async_context(beside(ledger.run(), name="ledger of downloads"))
         await stack.enter_async_context(beside(ledger.keep_alive(), name="life of downloads"))
         await stack.enter_async_context(beside(ledger.look_after(), name="downloads under way"))
-        yield Desk(door, ledger, threads)
+        yield Desk(settings, records, ledger, threads)
 
 
 def _raise_open_files_limit() -> None:

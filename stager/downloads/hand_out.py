@@ -25,6 +25,7 @@ from stager.downloads.tar import Tar
 from stager.downloads.zipped import MEDIA_TYPE as ZIP
 from stager.downloads.zipped import Zip
 from stager.errors import InvalidMethod, StagingError
+from stager.http.offered_methods import offered_methods
 from stager.records import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnded, new_download_id
 
 # Whose download it is where nobody said: this machine's own user, without authentication.
@@ -82,8 +83,9 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
     sending = Sending(desk, wanted.begun(whole.source.access.acting_as), whole, body)
     if whole.content is not None:
         return Download(sending)
-    await check_open_requests(desk.door, sending.begun.username)
-    prefix = desk.door.settings.nginx_files
+    settings = desk.settings
+    await check_open_requests(desk.records, sending.begun.username, limit=settings.max_open_requests)
+    prefix = settings.nginx_files
     if prefix and (path := await desk.do(path_for_nginx, whole, request)):
         await desk.ledger.begin(sending.begun)
         desk.ledger.leave(sending.ended(None))
@@ -122,15 +124,14 @@ async def look_at(desk: Desk, wanted: Wanted) -> Representation:
     StagingError
         Nothing is there, or nothing that this caller may have.
     """
-    if DIRECT_DOWNLOAD not in desk.door.methods:
+    if DIRECT_DOWNLOAD not in offered_methods(desk.settings):
         raise InvalidMethod(DIRECT_DOWNLOAD)
     found = await desk.do(_look, desk, wanted)
     return await desk.with_checksum(found) if isinstance(found, FileRepresentation) else found
 
 
 def _look(desk: Desk, wanted: Wanted) -> Representation:
-    settings = desk.door.settings
-    access = access_to(wanted.area, wanted.username, settings=settings, is_bounded=wanted.is_bounded)
+    access = access_to(wanted.area, wanted.username, settings=desk.settings, is_bounded=wanted.is_bounded)
     with access.entered() as root:
         source = open_source(access, root, wanted.path)
         try:

@@ -15,8 +15,8 @@ from typing import Protocol
 import structlog
 
 from stager.errors import DatabaseUnavailable, ServiceUnavailable, StagingError
-from stager.http.door import Door
 from stager.records import (
+    AsyncDatabase,
     DownloadBegun,
     DownloadEnded,
     DownloadProgress,
@@ -49,10 +49,16 @@ class UnderWay(Protocol):
 
 
 class Ledger:
-    """Takes what there is to write, and writes it."""
+    """Takes what there is to write, and writes it.
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    Parameters
+    ----------
+    lease
+        How long a download is taken to live that nobody says of that it does, in seconds.
+    """
+
+    def __init__(self, records: AsyncDatabase, *, lease: float) -> None:
+        self._records, self._lease = records, lease
         self._begun: list[DownloadBegun] = []
         self._ended: list[DownloadEnded] = []
         self._written: asyncio.Future[None] | None = None
@@ -123,15 +129,14 @@ class Ledger:
 
     async def keep_alive(self) -> None:
         """Say of what is being sent that it lives, until cancelled."""
-        seconds = self._door.settings.lease
         while True:
-            await asyncio.sleep(seconds / 4)
+            await asyncio.sleep(self._lease / 4)
             now = asyncio.get_running_loop().time()
             self._alive = {request_id: until for request_id, until in self._alive.items() if until > now}
             self._elsewhere = {one: ended for one, ended in self._elsewhere.items() if one in self._alive}
             try:
                 if self._alive:
-                    await self._door.ask(renew_requests, list(self._alive), seconds=seconds)
+                    await self._records.ask(renew_requests, list(self._alive), seconds=self._lease)
             except ServiceUnavailable as error:  # tried again soon; what is sent is sent
                 logger.warning("Downloads cannot say that they live", reason=error.message)
 
@@ -144,14 +149,14 @@ class Ledger:
             await asyncio.sleep(LOOK)
             with suppress(ServiceUnavailable):  # whoever says that downloads live tells of that
                 await self._note_progress()
-                asked = await self._door.ask(downloads_to_stop) if self._under_way else set()
+                asked = await self._records.ask(downloads_to_stop) if self._under_way else set()
                 for download_id in asked & self._under_way.keys():
                     self._under_way.pop(download_id).stop()
 
     async def _note_progress(self) -> None:
         progress = {download_id: sending.progress() for download_id, sending in self._under_way.items()}
         if moved := [one for one in progress.values() if one != self._noted.get(one.id)]:
-            await self._door.ask(note_sent, moved)
+            await self._records.ask(note_sent, moved)
         self._noted = progress
 
     def _next_group(self) -> asyncio.Future[None]:
@@ -176,7 +181,7 @@ class Ledger:
 
     async def _try_to_write(self, begun: Sequence[DownloadBegun], ended: Sequence[DownloadEnded]) -> Exception | None:
         try:
-            await self._door.ask(write_downloads, begun, ended, seconds=self._door.settings.lease)
+            await self._records.ask(write_downloads, begun, ended, seconds=self._lease)
         except DatabaseUnavailable as error:
             logger.warning("Downloads cannot be recorded", reason=error.message)
             return error

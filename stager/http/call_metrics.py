@@ -1,4 +1,4 @@
-"""A door's own calls, counted by the route's name and never by a path or a user."""
+"""The process's own calls, counted by the route's name and never by a path or a user."""
 
 from __future__ import annotations
 

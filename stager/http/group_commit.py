@@ -10,7 +10,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-class Together(Generic[A, T]):
+class GroupCommit(Generic[A, T]):
     """Whoever comes while others are written waits for the next transaction, which takes all that wait.
 
     Parameters

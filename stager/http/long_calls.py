@@ -10,7 +10,7 @@ from stager.errors import TooManyLongCalls
 
 
 class LongCalls:
-    """Counts the long calls of each user at this door."""
+    """Counts the long calls of each user at this service."""
 
     def __init__(self, most: int) -> None:
         self._most = most

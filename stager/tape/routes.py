@@ -16,13 +16,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.api.acceptance import check_terms, record
+from stager.api.dependencies import OpenIntake
 from stager.callers.body import BodyRoute
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller, SeenRequest
 from stager.downloads import OpenDesk
 from stager.errors import RequestNotFound, TooManyItems
-from stager.http.door import OpenDoor
+from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import MILLISECONDS, REQUEST_ID
 from stager.http.headers import described
 from stager.http.problems import documented
@@ -78,7 +78,7 @@ router = APIRouter(tags=["tape"], route_class=TapeRoute)
 
 
 async def _stage_request(row: SeenRequest) -> StagingRequestRow:
-    """Return a request that came in by this door and was not deleted."""
+    """Return a request that came in by this API and was not deleted."""
     if row.origin != ORIGIN or row.forgotten_at is not None:
         raise RequestNotFound(row.id)
     return row
@@ -100,9 +100,9 @@ Since = Annotated[
     summary="Where the Tape REST API is, and its limits",
     responses=documented(400),
 )
-async def show_well_known(door: OpenDoor) -> WellKnown:
+async def show_well_known(settings: CurrentSettings) -> WellKnown:
     """Return the site's name, the API's address and its limits."""
-    return well_known(door.settings)
+    return well_known(settings)
 
 
 @router.post(
@@ -119,14 +119,14 @@ async def show_well_known(door: OpenDoor) -> WellKnown:
     },
 )
 @router.post(f"{BASE}/stage/", response_model=StageCreated, include_in_schema=False)
-async def stage(door: OpenDoor, caller: CurrentCaller, body: StageBody) -> Response:
+async def stage(settings: CurrentSettings, intake: OpenIntake, caller: CurrentCaller, body: StageBody) -> Response:
     """Write a request down; a file that cannot be staged fails alone, and is told so when it is looked at."""
-    if len(body.files) > door.settings.max_items_in_body:
-        raise TooManyItems(door.settings.max_items_in_body, "ask for them in several requests")
-    wanted, wishes = staging_of(body, caller, door.settings)
-    await check_terms(door, caller, wanted)
-    row = await record(door, caller, wanted, origin=ORIGIN, wishes=wishes)
-    headers = {"Location": address(door.settings, f"/stage/{row.id}")}
+    if len(body.files) > settings.max_items_in_body:
+        raise TooManyItems(settings.max_items_in_body, "ask for them in several requests")
+    wanted, wishes = staging_of(body, caller, settings)
+    await intake.check_terms(caller, wanted)
+    row = await intake.record(caller, wanted, origin=ORIGIN, wishes=wishes)
+    headers = {"Location": address(settings, f"/stage/{row.id}")}
     return EscapedJSON({"requestId": row.id}, status_code=HTTPStatus.CREATED, headers=headers)
 
 
@@ -137,13 +137,13 @@ async def stage(door: OpenDoor, caller: CurrentCaller, body: StageBody) -> Respo
     responses=documented(400, 401, 404, 503),
 )
 @router.get(f"{BASE}/stage/{{request_id}}/", response_model_exclude_none=True, include_in_schema=False)
-async def show_stage(door: OpenDoor, row: StageRequest, since: Since = None) -> StageState:
+async def show_stage(records: OpenRecords, row: StageRequest, since: Since = None) -> StageState:
     """Return how a request and its files stand; with since, the files that have changed."""
-    as_of = await door.ask(database_time)
+    as_of = await records.ask(database_time)
     if since is None:
-        return stage_state(row, await door.ask(files_of, row.id), as_of=as_of)
+        return stage_state(row, await records.ask(files_of, row.id), as_of=as_of)
     moment = datetime.fromtimestamp(since / 1000, UTC) - OVERLAP
-    return stage_state(row, await door.ask(files_changed_since, row.id, moment), as_of=as_of)
+    return stage_state(row, await records.ask(files_changed_since, row.id, moment), as_of=as_of)
 
 
 @router.post(
@@ -153,10 +153,10 @@ async def show_stage(door: OpenDoor, row: StageRequest, since: Since = None) -> 
     response_class=Response,
 )
 @router.post(f"{BASE}/stage/{{request_id}}/cancel/", response_class=Response, include_in_schema=False)
-async def cancel_stage(door: OpenDoor, row: StageRequest, body: PathsBody) -> Response:
+async def cancel_stage(records: OpenRecords, row: StageRequest, body: PathsBody) -> Response:
     """Cancel the files that have not ended; when one of the paths is not the request's, nothing."""
-    positions = await door.ask(positions_of, row.id, body.sources)
-    await door.ask(cancel_items, row.id, positions)
+    positions = await records.ask(positions_of, row.id, body.sources)
+    await records.ask(cancel_items, row.id, positions)
     return Response()
 
 
@@ -167,10 +167,10 @@ async def cancel_stage(door: OpenDoor, row: StageRequest, body: PathsBody) -> Re
     response_class=Response,
 )
 @router.delete(f"{BASE}/stage/{{request_id}}/", response_class=Response, include_in_schema=False)
-async def delete_stage(door: OpenDoor, row: StageRequest) -> Response:
+async def delete_stage(records: OpenRecords, row: StageRequest) -> Response:
     """Cancel what has not ended; afterwards this API does not know the request."""
-    await door.ask(cancel_request, row.id)
-    await door.ask(forget_request, row.id)
+    await records.ask(cancel_request, row.id)
+    await records.ask(forget_request, row.id)
     return Response()
 
 
@@ -181,9 +181,9 @@ async def delete_stage(door: OpenDoor, row: StageRequest) -> Response:
     response_class=Response,
 )
 @router.post(f"{BASE}/release/{{request_id}}/", response_class=Response, include_in_schema=False)
-async def release(door: OpenDoor, row: StageRequest, body: PathsBody) -> Response:
+async def release(records: OpenRecords, row: StageRequest, body: PathsBody) -> Response:
     """Write down that the files are not needed; they stay where they are."""
-    await door.ask(release_files, row.id, body.sources)
+    await records.ask(release_files, row.id, body.sources)
     return Response()
 
 
@@ -195,11 +195,11 @@ async def release(door: OpenDoor, row: StageRequest, body: PathsBody) -> Respons
 )
 @router.post(f"{BASE}/archiveinfo/", response_model_exclude_none=True, include_in_schema=False)
 async def show_archive_info(
-    door: OpenDoor, desk: OpenDesk, caller: CurrentCaller, body: ArchiveBody
+    settings: CurrentSettings, desk: OpenDesk, caller: CurrentCaller, body: ArchiveBody
 ) -> tuple[ArchiveInfo, ...]:
     """Return where each file is, or why that is not known; of too many, the first."""
-    some = body.paths[: door.settings.max_items_in_body]
-    return await desk.do(_archive_infos, caller, some, door.settings)
+    some = body.paths[: settings.max_items_in_body]
+    return await desk.do(_archive_infos, caller, some, settings)
 
 
 def _archive_infos(caller: Caller, paths: tuple[str, ...], settings: Settings) -> tuple[ArchiveInfo, ...]:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 
 import structlog
 
+from stager.api.intake import Intake
 from stager.api.large.destinations import Destinations
 from stager.callers.areas import check_sources
 from stager.callers.caller import Caller
 from stager.errors import IdempotencyConflict, RequestArriving, TooManyItems
-from stager.http.door import Door
 from stager.models import StagingItem, StagingTerms
 from stager.records import (
     Digest,
@@ -28,11 +28,13 @@ logger = structlog.get_logger(__name__)
 Pages = AsyncIterator[Sequence[StagingItem]]
 
 
-class Arrival:
+class LargeIntake:
     """Takes in the items of one request.
 
     Parameters
     ----------
+    intake
+        Whose settings and records count, and who tells the dispatcher.
     caller
         Who asks: they may read each source.
     terms
@@ -45,7 +47,7 @@ class Arrival:
 
     def __init__(
         self,
-        door: Door,
+        intake: Intake,
         caller: Caller,
         terms: StagingTerms,
         *,
@@ -53,7 +55,7 @@ class Arrival:
         idempotency_key: str | None = None,
         retry_of: StagingRequestRow | None = None,
     ) -> None:
-        self._door = door
+        self._settings, self._records, self._recorded = intake.settings, intake.records, intake.recorded
         self._caller = caller
         self._terms = terms
         self._origin = origin
@@ -73,9 +75,9 @@ class Arrival:
         IdempotencyConflict, RequestArriving
             The key is another request's, or one's that arrives just now.
         """
-        if self._key and (known := await self._door.ask(request_of_key, self._terms.username, self._key)):
+        if self._key and (known := await self._records.ask(request_of_key, self._terms.username, self._key)):
             return await self._compare(known, pages)
-        request_id = await self._door.ask(
+        request_id = await self._records.ask(
             begin_arrival,
             self._terms,
             origin=self._origin,
@@ -87,19 +89,19 @@ class Arrival:
         try:
             row = await self._fill(request_id, pages)
         except BaseException:  # a caller who hangs up cancels us
-            await asyncio.shield(self._door.ask(abandon_arrival, request_id))
+            await asyncio.shield(self._records.ask(abandon_arrival, request_id))
             raise
         logger.info("Request recorded", items=row.item_count)
-        self._door.recorded.set()
+        self._recorded.set()
         return row
 
     async def _fill(self, request_id: str, pages: Pages) -> StagingRequestRow:
         async for items in self._checked(pages):
             start = len(self._destinations) - len(items)
-            await self._door.ask(add_items, request_id, items, start=start)
+            await self._records.ask(add_items, request_id, items, start=start)
         await asyncio.to_thread(self._destinations.check)
         count = len(self._destinations)
-        return await self._door.ask(publish_arrival, request_id, item_count=count, digest=str(self._digest))
+        return await self._records.ask(publish_arrival, request_id, item_count=count, digest=str(self._digest))
 
     async def _compare(self, known: StagingRequestRow, pages: Pages) -> StagingRequestRow:
         if known.is_arriving:
@@ -111,7 +113,7 @@ class Arrival:
         return known
 
     async def _checked(self, pages: Pages) -> Pages:
-        limit = self._door.settings.max_items
+        limit = self._settings.max_items
         async for items in pages:
             await check_sources(self._caller, self._terms.source_area, [item.source for item in items])
             for item in items:

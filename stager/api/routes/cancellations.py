@@ -9,17 +9,19 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
+from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.retry import retry
 from stager.api.routes.requests import TAKEN_IN, accepted
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest
-from stager.http.door import Door, OpenDoor
+from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer
 from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
 from stager.http.views import RequestSummary, summary_of
 from stager.models import Frozen, Status, WholeNumber
 from stager.records import StagingRequestRow, cancel_items, cancel_request
+from stager.settings import Settings
 
 router = APIRouter(prefix="/requests", tags=["requests"], route_class=BodyRoute)
 
@@ -55,19 +57,21 @@ class Retry(Frozen):
 
 
 @router.delete("/{request_id}", summary="Cancel a request", response_model=RequestSummary, responses=ANSWERS)
-async def cancel(door: OpenDoor, row: SeenRequest) -> Response:
+async def cancel(settings: CurrentSettings, records: OpenRecords, row: SeenRequest) -> Response:
     """Cancel what has not ended; what is delivered stays."""
-    return _answer(door, await door.ask(cancel_request, row.id))
+    return _answer(await records.ask(cancel_request, row.id), settings)
 
 
 @router.post(
     "/{request_id}/cancel", summary="Cancel a request, or some items", response_model=RequestSummary, responses=ANSWERS
 )
-async def cancel_some(door: OpenDoor, row: SeenRequest, wanted: Cancellation | None = None) -> Response:
+async def cancel_some(
+    settings: CurrentSettings, records: OpenRecords, row: SeenRequest, wanted: Cancellation | None = None
+) -> Response:
     """Cancel all items that have not ended, or those that are named; all or none of them are accepted."""
     if wanted is None or wanted.items is None:
-        return await cancel(door, row)
-    return _answer(door, await door.ask(cancel_items, row.id, wanted.items))
+        return await cancel(settings, records, row)
+    return _answer(await records.ask(cancel_items, row.id, wanted.items), settings)
 
 
 @router.post(
@@ -81,7 +85,9 @@ async def cancel_some(door: OpenDoor, row: SeenRequest, wanted: Cancellation | N
 )
 async def retry_failures(
     *,
-    door: OpenDoor,
+    settings: CurrentSettings,
+    intake: OpenIntake,
+    outcomes: OpenOutcomes,
     caller: CurrentCaller,
     row: SeenRequest,
     wanted: Retry | None = None,
@@ -90,10 +96,10 @@ async def retry_failures(
 ) -> Response:
     """Write a new request down, of the same terms and the items that failed; what has ended stays as it ended."""
     statuses = (wanted or Retry()).statuses
-    again = await retry(door, caller, row, statuses=statuses, idempotency_key=idempotency_key)
-    return await accepted(door, again, prefer=prefer)
+    again = await retry(intake, caller, row, statuses=statuses, idempotency_key=idempotency_key)
+    return await accepted(again, prefer=prefer, settings=settings, outcomes=outcomes)
 
 
-def _answer(door: Door, row: StagingRequestRow) -> Response:
+def _answer(row: StagingRequestRow, settings: Settings) -> Response:
     status = HTTPStatus.OK if row.status.is_final else HTTPStatus.ACCEPTED
-    return EscapedJSON(summary_of(row, door.settings).model_dump(mode="json"), status_code=status)
+    return EscapedJSON(summary_of(row, settings).model_dump(mode="json"), status_code=status)

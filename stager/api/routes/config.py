@@ -7,7 +7,8 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from stager.http.door import OpenDoor
+from stager.http.dependencies import CurrentSettings
+from stager.http.offered_methods import offered_methods
 from stager.settings import AUTHENTICATION_IS_OFF
 
 router = APIRouter(prefix="/config", tags=["site"])
@@ -41,20 +42,20 @@ class Config(BaseModel):
 
 @router.get("/allowed-methods/", summary="The staging methods that may be asked for")
 @router.get("/allowed-methods", include_in_schema=False)
-async def show_allowed_methods(door: OpenDoor) -> AllowedMethods:
+async def show_allowed_methods(settings: CurrentSettings) -> AllowedMethods:
     """Return the methods' names."""
-    return AllowedMethods(allowed_methods=door.methods)
+    return AllowedMethods(allowed_methods=offered_methods(settings))
 
 
 @router.get("/", summary="The site's storages and methods")
 @router.get("", include_in_schema=False)
-async def show_config(door: OpenDoor) -> Config:
+async def show_config(settings: CurrentSettings) -> Config:
     """Return where the storages are mounted, and the methods."""
-    settings, is_open = door.settings, door.authenticator is None
+    is_open = settings.access_file is None
     return Config(
         source_storage_path=str(settings.source_storage_path),
         target_storage_path=str(settings.target_storage_path),
-        allowed_methods=door.methods,
+        allowed_methods=offered_methods(settings),
         authentication="off" if is_open else "on",
         warning=AUTHENTICATION_IS_OFF if is_open else None,
     )

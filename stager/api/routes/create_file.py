@@ -14,7 +14,7 @@ from stager.callers.areas import resolve_area
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.errors import BodyTooLarge, NotAllowed
-from stager.http.door import OpenDoor
+from stager.http.dependencies import CurrentSettings
 from stager.http.problems import documented
 from stager.http.views import Staged
 from stager.models import Frozen, PathText
@@ -39,11 +39,11 @@ class NewFile(Frozen):
     responses=documented(400, 401, 403, 409, 413, 422, 503, 507),
 )
 @router.post("/", include_in_schema=False)
-async def create_file(door: OpenDoor, caller: CurrentCaller, wanted: NewFile) -> Staged:
+async def create_file(settings: CurrentSettings, caller: CurrentCaller, wanted: NewFile) -> Staged:
     """Make a file where nothing is; for administrators, where the operator allows it."""
     caller.check_admin()
     caller.check_area("source", "write")
-    limit = door.settings.create_file_bytes
+    limit = settings.create_file_bytes
     if limit == 0:
         reason = "this site makes no files (STAGER_CREATE_FILE_BYTES)"
         raise NotAllowed(reason)

@@ -7,7 +7,7 @@ from starlette.responses import StreamingResponse
 
 from stager.api.delivery import Receipt, manifest_lines, receipt_of
 from stager.callers.current import SeenRequest
-from stager.http.door import OpenDoor
+from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import documented
 
 router = APIRouter(prefix="/requests", tags=["requests"])
@@ -28,14 +28,14 @@ EXAMPLE = (
         **documented(401, 404, 422, 503),
     },
 )
-async def show_manifest(door: OpenDoor, row: SeenRequest) -> StreamingResponse:
+async def show_manifest(records: OpenRecords, row: SeenRequest) -> StreamingResponse:
     """Stream what is delivered by now: path, size and checksum of each file, in the order of the items."""
-    return StreamingResponse(manifest_lines(door, row.id), media_type=JSON_LINES)
+    return StreamingResponse(manifest_lines(records, row.id), media_type=JSON_LINES)
 
 
 @router.get(
     "/{request_id}/receipt", summary="What a request has brought in all", responses=documented(401, 404, 409, 422, 503)
 )
-async def show_receipt(door: OpenDoor, row: SeenRequest) -> Receipt:
+async def show_receipt(settings: CurrentSettings, records: OpenRecords, row: SeenRequest) -> Receipt:
     """Return how a request that has ended went, in figures."""
-    return await receipt_of(door, row)
+    return await receipt_of(records, row, public_url=settings.public_url)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from stager.callers.current import SeenRequest
-from stager.http.door import OpenDoor
+from stager.http.dependencies import OpenRecords
 from stager.http.paging import MAX_PAGE, Cursor, PageSize
 from stager.http.problems import documented
 from stager.http.views import ItemPage, items_of
@@ -19,12 +19,12 @@ router = APIRouter(prefix="/requests", tags=["requests"])
 
 @router.get("/{request_id}/items", summary="The items of a request, in pages", responses=documented(401, 404, 422, 503))
 async def show_items(
-    door: OpenDoor,
+    records: OpenRecords,
     row: SeenRequest,
     status: Annotated[list[Status] | None, Query(description="Only those that stand so; may be given twice.")] = None,
     cursor: Cursor = None,
     limit: PageSize = MAX_PAGE,
 ) -> ItemPage:
     """Return a page of items by their place in the request."""
-    files = await door.ask(files_of, row.id, after=cursor, limit=limit + 1, statuses=status or ())
+    files = await records.ask(files_of, row.id, after=cursor, limit=limit + 1, statuses=status or ())
     return items_of(files, limit=limit)

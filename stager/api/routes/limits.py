@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stager.api.routes.cancellations import MOST_CANCELLED
 from stager.downloads.ranges import MAX_PARTS
-from stager.http.door import OpenDoor
+from stager.http.dependencies import CurrentSettings
 from stager.http.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES, most_values
 from stager.models import MAX_PATH_BYTES
 
@@ -38,9 +38,8 @@ class SiteLimits(BaseModel):
 
 @router.get("", summary="How much a caller may ask for")
 @router.get("/", include_in_schema=False)
-async def show_limits(door: OpenDoor) -> SiteLimits:
+async def show_limits(settings: CurrentSettings) -> SiteLimits:
     """Return the site's limits."""
-    settings = door.settings
     return SiteLimits(
         body_bytes=settings.max_body_bytes,
         body_values=most_values(settings),

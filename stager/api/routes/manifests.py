@@ -8,15 +8,15 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.api.acceptance import check_terms
-from stager.api.large.intake import Arrival
+from stager.api.dependencies import OpenIntake, OpenOutcomes
+from stager.api.large.intake import LargeIntake
 from stager.api.large.manifest import COMPRESSED, CSV, JSON_LINES, pages_of, parser_of, spool, spooled, text_of
 from stager.api.routes.requests import TAKEN_IN, accepted
 from stager.callers.asked import AskedTerms, named
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
 from stager.errors import UnreadableManifest
-from stager.http.door import OpenDoor
+from stager.http.dependencies import CountedCalls, CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer
 from stager.http.problems import documented
 from stager.http.views import RequestSummary
@@ -53,7 +53,11 @@ MANIFEST = {
 async def ask_by_manifest(
     *,
     request: Request,
-    door: OpenDoor,
+    settings: CurrentSettings,
+    records: OpenRecords,
+    long_calls: CountedCalls,
+    intake: OpenIntake,
+    outcomes: OpenOutcomes,
     caller: CurrentCaller,
     asked: Annotated[AskedTerms, Query()],
     idempotency_key: IdempotencyKey = None,
@@ -64,10 +68,11 @@ async def ask_by_manifest(
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnreadableManifest(COMPRESSED)
     terms: StagingTerms = named(asked, caller, place="query")
-    await check_terms(door, caller, terms)
-    await check_open_requests(door, terms.username, idempotency_key=idempotency_key)
-    with door.long_calls.one_more(terms.username), spool() as file:
+    await intake.check_terms(caller, terms)
+    limit = settings.max_open_requests
+    await check_open_requests(records, terms.username, limit=limit, idempotency_key=idempotency_key)
+    with long_calls.one_more(terms.username), spool() as file:
         await spooled(request.stream(), file)
-        arrival = Arrival(door, caller, terms, origin="api", idempotency_key=idempotency_key)
-        row = await arrival.take(pages_of(text_of(file), parse))
-    return await accepted(door, row, prefer=prefer)
+        large = LargeIntake(intake, caller, terms, origin="api", idempotency_key=idempotency_key)
+        row = await large.take(pages_of(text_of(file), parse))
+    return await accepted(row, prefer=prefer, settings=settings, outcomes=outcomes)

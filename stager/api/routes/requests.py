@@ -11,14 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.api.acceptance import check_terms, record
+from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.large.manifest import is_manifest
-from stager.api.outcome import wait_for_outcome
+from stager.api.outcome import Outcomes
 from stager.callers.asked import AskedRequest, named
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest, seen_request, settle_caller
 from stager.errors import TooManyItems, UnreadableManifest
-from stager.http.door import Door, OpenDoor
+from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import REQUEST_ID
 from stager.http.headers import IdempotencyKey, Prefer, described, preferred_wait
 from stager.http.paging import MAX_PAGE, PageSize
@@ -28,6 +28,7 @@ from stager.http.views import RequestSummary, RequestView, summary_of, view_of
 from stager.insight.explain.rows import RequestPage, listed
 from stager.models import Moment, StagingRequest, Status
 from stager.records import StagingRequestRow, files_of, last_events, list_requests
+from stager.settings import Settings
 
 INSTEAD = "upload them as a manifest (POST /requests/from-manifest)"
 ELSEWHERE = f"Here items come as JSON; if they are CSV or JSON Lines, {INSTEAD}"
@@ -81,38 +82,43 @@ TAKEN_IN: dict[int | str, dict[str, Any]] = {
 @router.post("/", include_in_schema=False)
 async def ask_for_staging(
     *,
-    door: OpenDoor,
+    settings: CurrentSettings,
+    intake: OpenIntake,
+    outcomes: OpenOutcomes,
     caller: CurrentCaller,
     asked: AskedRequest,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
     """Write a request down and say where it is; with Prefer, wait for its outcome."""
-    if len(asked.items) > door.settings.max_items_in_body:
-        raise TooManyItems(door.settings.max_items_in_body, INSTEAD)
+    if len(asked.items) > settings.max_items_in_body:
+        raise TooManyItems(settings.max_items_in_body, INSTEAD)
     wanted: StagingRequest = named(asked, caller, place="body")
-    await check_terms(door, caller, wanted)
-    row = await record(door, caller, wanted, origin="api", idempotency_key=idempotency_key)
-    return await accepted(door, row, prefer=prefer)
+    await intake.check_terms(caller, wanted)
+    row = await intake.record(caller, wanted, origin="api", idempotency_key=idempotency_key)
+    return await accepted(row, prefer=prefer, settings=settings, outcomes=outcomes)
 
 
-async def accepted(door: Door, row: StagingRequestRow, *, prefer: list[str] | None) -> Response:
+async def accepted(
+    row: StagingRequestRow, *, prefer: list[str] | None, settings: Settings, outcomes: Outcomes
+) -> Response:
     """Return the answer that says where a request is and how it stands, once that was waited for."""
     headers = {"Location": f"/requests/{row.id}"}
-    wait = preferred_wait(prefer, longest=door.settings.wait)
-    waited = None if wait is None else await wait_for_outcome(door, row, seconds=wait)
+    wait = preferred_wait(prefer, longest=settings.wait)
+    waited = None if wait is None else await outcomes.wait(row, seconds=wait)
     if waited:
         row = waited
         headers["Preference-Applied"] = f"wait={wait}"
     status = HTTPStatus.OK if waited and row.status.is_final else HTTPStatus.ACCEPTED
-    return EscapedJSON(summary_of(row, door.settings).model_dump(mode="json"), status_code=status, headers=headers)
+    return EscapedJSON(summary_of(row, settings).model_dump(mode="json"), status_code=status, headers=headers)
 
 
 @router.get("", summary="Requests, newest first, in pages", responses=documented(401, 404, 422, 503))
 @router.get("/", include_in_schema=False)
 async def show_requests(
     *,
-    door: OpenDoor,
+    settings: CurrentSettings,
+    records: OpenRecords,
     caller: CurrentCaller,
     username: Annotated[str | None, Query(description="Only this user's.")] = None,
     method: Annotated[str | None, Query(description="Only by this method.")] = None,
@@ -125,8 +131,8 @@ async def show_requests(
     if username and not caller.sees(username):
         return RequestPage(requests=(), next_cursor=None)
     if cursor:
-        await seen_request(door, caller, cursor)
-    page = await door.ask(
+        await seen_request(records, caller, cursor)
+    page = await records.ask(
         list_requests,
         username=username or caller.sees_only,
         method=method,
@@ -135,20 +141,21 @@ async def show_requests(
         cursor=cursor,
         limit=limit,
     )
-    events = await door.ask(last_events, [row.id for row in page.requests])
-    requests = listed(page.requests, events, settings=door.settings)
+    events = await records.ask(last_events, [row.id for row in page.requests])
+    requests = listed(page.requests, events, settings=settings)
     return RequestPage(requests=requests, next_cursor=page.next_cursor)
 
 
 @router.get("/{request_id}", summary="One request with its items", responses=documented(401, 404, 422, 503))
 @router.get("/{request_id}/", include_in_schema=False)
 async def show_request(
-    door: OpenDoor,
+    settings: CurrentSettings,
+    records: OpenRecords,
     row: SeenRequest,
     items_from: Annotated[int, Query(ge=0, lt=2**31, description="Place of the first item to show.")] = 0,
     limit: PageSize = MAX_PAGE,
 ) -> RequestView:
     """Return how a request and its items stand."""
-    files = await door.ask(files_of, row.id, after=items_from - 1, limit=limit + 1)
+    files = await records.ask(files_of, row.id, after=items_from - 1, limit=limit + 1)
     next_item = files[limit].position if len(files) > limit else None
-    return view_of(row, files[:limit], settings=door.settings, next_item=next_item)
+    return view_of(row, files[:limit], settings=settings, next_item=next_item)

@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.api.acceptance import check, record
-from stager.api.outcome import wait_for_outcome
+from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.routes.requests import APPLIED, LOCATION
 from stager.callers.areas import destination_path
 from stager.callers.asked import WHOSE, name_of
@@ -22,13 +21,13 @@ from stager.callers.quota import check_open_requests
 from stager.downloads import OpenDesk
 from stager.downloads.hand_out import Wanted, record_and_hand_out
 from stager.downloads.routes.files import BINARY, FILE_HEADERS
-from stager.http.door import Door, OpenDoor
+from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer, preferred_wait
 from stager.http.problems import documented, error_class, staging_problem
 from stager.http.responses import EscapedJSON
 from stager.http.views import Accepted, Staged
 from stager.models import PathText, StagingItem, StagingRequest, Status
-from stager.records import DIRECT_DOWNLOAD, StagedFile, StagingRequestRow, files_of
+from stager.records import DIRECT_DOWNLOAD, AsyncDatabase, StagedFile, StagingRequestRow, files_of
 
 router = APIRouter(tags=["staging"], route_class=BodyRoute)
 logger = structlog.get_logger(__name__)
@@ -77,7 +76,10 @@ class StageDataBody(BaseModel):
 async def stage_data(
     *,
     request: Request,
-    door: OpenDoor,
+    settings: CurrentSettings,
+    records: OpenRecords,
+    intake: OpenIntake,
+    outcomes: OpenOutcomes,
     desk: OpenDesk,
     caller: CurrentCaller,
     body: StageDataBody,
@@ -96,8 +98,7 @@ async def stage_data(
     paths = body.data
     structlog.contextvars.bind_contextvars(source=paths.local_path_on_storage, destination=paths.relative_path)
     username = name_of(username, caller, place="query")
-    await check(
-        door,
+    await intake.check(
         caller,
         method=method,
         username=username,
@@ -108,7 +109,7 @@ async def stage_data(
     )
     if method == DIRECT_DOWNLOAD:
         # Each download is one of its own, of the file as it is by then: a key stands for none.
-        await check_open_requests(door, username)
+        await check_open_requests(records, username, limit=settings.max_open_requests)
         wanted = Wanted(
             area=SOURCE_AREA,
             path=paths.local_path_on_storage,
@@ -118,10 +119,10 @@ async def stage_data(
         )
         return await record_and_hand_out(desk, wanted)
     asked = _in_our_words(paths, method=method, username=username)
-    row = await record(door, caller, asked, origin="stage_data", idempotency_key=idempotency_key)
-    wait = preferred_wait(prefer, longest=door.settings.wait)
-    waited = await wait_for_outcome(door, row, seconds=door.settings.wait if wait is None else wait)
-    answer = await _answer(request, door, waited or row)
+    row = await intake.record(caller, asked, origin="stage_data", idempotency_key=idempotency_key)
+    wait = preferred_wait(prefer, longest=settings.wait)
+    waited = await outcomes.wait(row, seconds=settings.wait if wait is None else wait)
+    answer = await _answer(request, records, waited or row)
     if waited and wait is not None:
         answer.headers["Preference-Applied"] = f"wait={wait}"
     return answer
@@ -132,11 +133,11 @@ def _in_our_words(paths: StagingPaths, *, method: str, username: str) -> Staging
     return StagingRequest(method=method, username=username, items=(item,), destination_area=USER_AREA)
 
 
-async def _answer(request: Request, door: Door, row: StagingRequestRow) -> Response:
+async def _answer(request: Request, records: AsyncDatabase, row: StagingRequestRow) -> Response:
     """Answer in the demo's words."""
     if not row.status.is_final:
         return _accepted(row)
-    file = (await door.ask(files_of, row.id))[0]
+    file = (await records.ask(files_of, row.id))[0]
     logger.info("Request ended", status=row.status.value, reason=file.error_reason or row.error_reason)
     if row.status is Status.COMPLETED:
         return _success(f"Data staged for user {row.username} with method {row.method}")

@@ -114,7 +114,7 @@ async def show_entries(
 def _list(
     desk: Desk, name: str, path: str, *, username: str | None, is_bounded: bool, cursor: str | None, limit: int
 ) -> Listing:
-    access = access_to(name, username, settings=desk.door.settings, is_bounded=is_bounded)
+    access = access_to(name, username, settings=desk.settings, is_bounded=is_bounded)
     with access.entered() as root:
         return list_folder(access, root, path, cursor=cursor, limit=limit)
 

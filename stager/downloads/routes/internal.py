@@ -11,12 +11,12 @@ from starlette.responses import Response
 
 from stager.downloads import OpenDesk
 from stager.errors import Cancelled, NotAllowed
-from stager.http.door import OpenDoor
+from stager.http.dependencies import CurrentSettings
 
 
-async def _check_secret(door: OpenDoor, x_stager_secret: Annotated[str, Header()] = "") -> None:
+async def _check_secret(settings: CurrentSettings, x_stager_secret: Annotated[str, Header()] = "") -> None:
     """Return when it is our nginx that says so: it alone has the secret."""
-    known = door.settings.nginx_secret
+    known = settings.nginx_secret
     if known is None or not compare_digest(known.get_secret_value().encode(), x_stager_secret.encode()):
         reason = "nobody but the nginx in front may say what it has sent (STAGER_NGINX_SECRET)"
         raise NotAllowed(reason)

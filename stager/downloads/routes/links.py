@@ -70,9 +70,9 @@ async def make_link(
         archive=archive.value,
         is_bounded=wanted.is_bounded,
     )
-    expires_at = await desk.door.ask(add_link, _digest(secret), linked, seconds=LASTS)
+    expires_at = await desk.records.ask(add_link, _digest(secret), linked, seconds=LASTS)
     response.headers.update(NOT_KEPT)
-    address = f"{desk.door.settings.public_url.rstrip('/')}/links?token={secret}"
+    address = f"{desk.settings.public_url.rstrip('/')}/links?token={secret}"
     return Link(url=address, expires_at=expires_at)
 
 
@@ -88,7 +88,7 @@ async def follow_link(
 ) -> Response:
     """Send the file or directory that a link was made for, to whoever comes with it first; a HEAD takes nothing."""
     find = look_at_link if request.method == "HEAD" else take_link
-    linked = await desk.door.ask(find, _digest(token))
+    linked = await desk.records.ask(find, _digest(token))
     if linked is None:
         raise LinkNotFound
     wanted = Wanted(**{**vars(linked), "archive": Archive(linked.archive)})

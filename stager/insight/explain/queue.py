@@ -5,27 +5,27 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from stager.dispatch.dispatcher import PATIENCE
+from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.queue_position import AWAITS_SLOT, Line, Place
 from stager.errors import ServiceUnavailable
-from stager.http.door import Door
 from stager.insight.explain.reason import Reason, reason
 from stager.methods import METHODS
-from stager.records import StagingRequestRow, Turn, turns
+from stager.records import AsyncDatabase, StagingRequestRow, Turn, turns
 
 # A worker that has not polled for so long is away: it polls every ten seconds or so.
 SILENCE = timedelta(seconds=60)
 
 
-async def why_not_begun(door: Door, row: StagingRequestRow) -> Reason:
+async def why_not_begun(row: StagingRequestRow, *, records: AsyncDatabase, prefect: PrefectClient) -> Reason:
     """Return what a submitted request waits for, asking Prefect where it has its run."""
     since = row.flow_run_at or row.created_at
     if row.run_key is None and row.flow_run_id is None:
-        return _turn(row, await door.ask(turns, methods=sorted(METHODS), patience=PATIENCE))
+        return _turn(row, await records.ask(turns, methods=sorted(METHODS), patience=PATIENCE))
     try:
         if row.flow_run_id is None:
-            await door.prefect.check_method(row.method)
+            await prefect.check_method(row.method)
             return reason("HandedOver", "it is being handed to Prefect", since=since)
-        place = await door.prefect.place_of(row.flow_run_id)
+        place = await prefect.place_of(row.flow_run_id)
     except ServiceUnavailable as error:
         return reason(type(error).__name__, error.message, since=since)
     return _place(place, since=since)

@@ -9,10 +9,17 @@ from contextlib import asynccontextmanager
 import structlog
 
 from stager.errors import ServiceUnavailable
-from stager.http.door import Door
 from stager.insight.live.watcher import Watcher
 from stager.models import Status
-from stager.records import LiveEvent, RequestProgress, progress_of, settled_events, settled_position, started_requests
+from stager.records import (
+    AsyncDatabase,
+    LiveEvent,
+    RequestProgress,
+    progress_of,
+    settled_events,
+    settled_position,
+    started_requests,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -26,8 +33,8 @@ PAGE = 1000
 class Feed:
     """Looks for what is new, and tells the watchers."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, records: AsyncDatabase) -> None:
+        self._records = records
         self._watchers: set[Watcher] = set()
         self._position = 0
         self._told: dict[str, RequestProgress] = {}
@@ -43,7 +50,7 @@ class Feed:
         """
         async with self._lock:
             if not self._watchers:
-                self._position = await self._door.ask(settled_position)
+                self._position = await self._records.ask(settled_position)
             watcher = Watcher(position=self._position, request_id=request_id, username=username)
             self._watchers.add(watcher)
             self._told.clear()  # who comes anew is told how far all are
@@ -72,7 +79,7 @@ class Feed:
     async def look(self) -> None:
         """Tell the watchers what is new: how far requests are, then what happened to them."""
         async with self._lock:
-            events = await self._door.ask(settled_events, self._position, limit=PAGE)
+            events = await self._records.ask(settled_events, self._position, limit=PAGE)
             await self._tell_progress(events)
             for one in events:
                 self._position = one.event.id
@@ -83,8 +90,8 @@ class Feed:
         ended = {one.event.request_id for one in events if one.event.kind in set(Status)}
         wanted = {watcher.request_id for watcher in self._watchers if watcher.request_id}
         for username in {watcher.username for watcher in self._watchers if watcher.request_id is None}:
-            wanted |= ended | set(await self._door.ask(started_requests, username))
-        for progress in await self._door.ask(progress_of, wanted) if wanted else ():
+            wanted |= ended | set(await self._records.ask(started_requests, username))
+        for progress in await self._records.ask(progress_of, wanted) if wanted else ():
             if self._told.get(progress.request_id) != progress:
                 self._told[progress.request_id] = progress
                 for watcher in self._watchers:

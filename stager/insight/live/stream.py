@@ -14,12 +14,11 @@ from dataclasses import asdict
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from stager.http.door import Door
 from stager.http.views import EventView
 from stager.insight.live.feed import Feed
 from stager.insight.live.watcher import News, Watcher
 from stager.models import Status
-from stager.records import LiveEvent, missed_events
+from stager.records import AsyncDatabase, LiveEvent, missed_events
 
 # Seconds without news behind which a comment shows that the connection lives.
 QUIET = 15.0
@@ -30,7 +29,7 @@ ENDINGS = frozenset(status.value for status in Status if status.is_final)
 
 
 async def stream(
-    door: Door, feed: Feed, *, request_id: str | None, username: str | None, after: int | None
+    records: AsyncDatabase, feed: Feed, *, request_id: str | None, username: str | None, after: int | None
 ) -> AsyncIterator[bytes]:
     """Give what happens as server-sent events, until the one request that is watched has ended.
 
@@ -43,7 +42,7 @@ async def stream(
     deadline = clock() + LONGEST
     async with feed.watch(request_id=request_id, username=username) as watcher:
         yield KEEPALIVE_COMMENT  # the head goes out at once
-        async for missed in _missed(door, watcher, after=watcher.position if after is None else after):
+        async for missed in _missed(records, watcher, after=watcher.position if after is None else after):
             yield _line(missed)
             if _is_end(missed, watcher):
                 return
@@ -57,10 +56,10 @@ async def stream(
                     return
 
 
-async def _missed(door: Door, watcher: Watcher, *, after: int) -> AsyncIterator[LiveEvent]:
+async def _missed(records: AsyncDatabase, watcher: Watcher, *, after: int) -> AsyncIterator[LiveEvent]:
     """Give the events between what the caller knows and what the watcher hears of."""
     whose = {"request_id": watcher.request_id, "username": watcher.username}
-    while page := await door.ask(missed_events, after=after, upto=watcher.position, limit=PAGE, **whose):
+    while page := await records.ask(missed_events, after=after, upto=watcher.position, limit=PAGE, **whose):
         after = page[-1].event.id
         for one in page:
             yield one

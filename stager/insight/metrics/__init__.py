@@ -1,1 +1,1 @@
-"""What Prometheus reads: figures from the records, the same at every door, and each door's own calls."""
+"""What Prometheus reads: figures from the records, the same from every replica, and each one's own calls."""

@@ -28,7 +28,7 @@ class Figures:
 class Recorded:
     """Reads the records' figures, at each time only what is new in them.
 
-    Every door comes to the same figures, whenever it started: the first
+    Every replica comes to the same figures, whenever it started: the first
     reading counts all that is on record.
     """
 

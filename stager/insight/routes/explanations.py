@@ -8,13 +8,15 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from stager.callers.current import SeenRequest
-from stager.http.door import Door, OpenDoor
+from stager.dispatch.prefect import PrefectClient
+from stager.http.dependencies import OpenRecords
 from stager.http.problems import documented
+from stager.insight.dependencies import OpenPrefect
 from stager.insight.explain.estimate import Estimate, estimate
 from stager.insight.explain.queue import why_not_begun
 from stager.insight.explain.reason import WAITS, Reason, recorded_reason
 from stager.models import Status
-from stager.records import Event, StagingRequestRow, last_events, remainder_of, samples
+from stager.records import AsyncDatabase, Event, StagingRequestRow, last_events, remainder_of, samples
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 
@@ -31,14 +33,14 @@ class Explanation(Reason):
 
 
 @router.get("/{request_id}/explain", summary="Why the data are not there yet", responses=documented(401, 404, 422, 503))
-async def explain(door: OpenDoor, row: SeenRequest) -> Explanation:
+async def explain(records: OpenRecords, prefect: OpenPrefect, row: SeenRequest) -> Explanation:
     """Return the cause now, since when, who can mend it, and when it may be over."""
     moment = datetime.now(UTC)
-    event = (await door.ask(last_events, [row.id])).get(row.id)
-    left = await door.ask(remainder_of, row.id)
-    past = await door.ask(samples, row.method)
+    event = (await records.ask(last_events, [row.id])).get(row.id)
+    left = await records.ask(remainder_of, row.id)
+    past = await records.ask(samples, row.method)
     return Explanation(
-        **(await _reason(door, row, event, moment)).model_dump(),
+        **(await _reason(row, event, moment=moment, records=records, prefect=prefect)).model_dump(),
         request_id=row.id,
         status=row.status,
         items_left=left.items,
@@ -48,7 +50,10 @@ async def explain(door: OpenDoor, row: SeenRequest) -> Explanation:
     )
 
 
-async def _reason(door: Door, row: StagingRequestRow, event: Event | None, moment: datetime) -> Reason:
-    known = recorded_reason(row, event, moment=moment)
+async def _reason(
+    row: StagingRequestRow, event: Event | None, *, moment: datetime, records: AsyncDatabase, prefect: PrefectClient
+) -> Reason:
     is_told = event is not None and event.kind in WAITS
-    return known if row.status is not Status.SUBMITTED or is_told else await why_not_begun(door, row)
+    if row.status is Status.SUBMITTED and not is_told:
+        return await why_not_begun(row, records=records, prefect=prefect)
+    return recorded_reason(row, event, moment=moment)

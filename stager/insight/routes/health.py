@@ -15,8 +15,9 @@ from starlette.responses import Response
 
 from stager.callers.areas import areas_at_hand, check_area, check_area_to_read, known_areas
 from stager.errors import StagingError
-from stager.http.door import OpenDoor
+from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import RETRY_AFTER
+from stager.insight.dependencies import OpenPrefect
 from stager.insight.looks import Looks
 from stager.records import Database
 
@@ -83,15 +84,14 @@ def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, A
     responses=_without("A part does not answer.", Health(status="unhealthy", database=AWAY, prefect=THERE)),
 )
 @router.get("/health/", include_in_schema=False)
-async def show_health(door: OpenDoor, response: Response) -> Health:
+async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Response) -> Health:
     """Ask the parts, both at once."""
-    ask_database = door.ask(_select)
-    database, prefect = await asyncio.gather(_health(ask_database), _health(door.prefect.check()))
-    is_healthy = database.is_reachable and prefect.is_reachable
+    of_database, of_prefect = await asyncio.gather(_health(records.ask(_select)), _health(prefect.check()))
+    is_healthy = of_database.is_reachable and of_prefect.is_reachable
     if not is_healthy:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         response.headers["Retry-After"] = RETRY_AFTER
-    return Health(status="healthy" if is_healthy else "unhealthy", database=database, prefect=prefect)
+    return Health(status="healthy" if is_healthy else "unhealthy", database=of_database, prefect=of_prefect)
 
 
 @router.get("/health/live", summary="Whether the service runs at all")
@@ -109,7 +109,9 @@ async def show_life() -> Alive:
     ),
 )
 @router.get("/health/ready/", include_in_schema=False)
-async def show_readiness(door: OpenDoor, response: Response) -> Readiness:
+async def show_readiness(
+    settings: CurrentSettings, records: OpenRecords, prefect: OpenPrefect, response: Response
+) -> Readiness:
     """Ask the database, Prefect and the storage areas, all at once.
 
     Only without the database a caller is better off elsewhere: what is asked
@@ -118,10 +120,10 @@ async def show_readiness(door: OpenDoor, response: Response) -> Readiness:
     with suppress(TimeoutError):
         await asyncio.wait_for(_looks.look(known_areas), AREAS_LIMIT)
     areas = {f"area {area.name}": area for area in await asyncio.to_thread(areas_at_hand)}
-    check = check_area_to_read if door.settings.areas_read_only else check_area
+    check = check_area_to_read if settings.areas_read_only else check_area
     checks = {
-        "database": _health(door.ask(_select)),
-        "prefect": _health(door.prefect.check()),
+        "database": _health(records.ask(_select)),
+        "prefect": _health(prefect.check()),
         **{part: _health(_looks.look(check, area)) for part, area in areas.items()},
     }
     parts = dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
 from stager.callers.current import LONG_CALL, CurrentCaller
-from stager.http.door import Door, OpenDoor
+from stager.http.dependencies import CurrentSettings
 from stager.http.problems import documented
 from stager.insight.log_lines import LineFilter, log_blocks
 
@@ -51,11 +52,15 @@ TEXT: dict[int | str, dict[str, Any]] = {
 )
 @router.get("", include_in_schema=False)
 async def show_log(
-    door: OpenDoor, caller: CurrentCaller, lines: Lines = None, contains: Contains = None, level: LevelWanted = None
+    settings: CurrentSettings,
+    caller: CurrentCaller,
+    lines: Lines = None,
+    contains: Contains = None,
+    level: LevelWanted = None,
 ) -> StreamingResponse:
     """Stream the log file as it is now, to administrators."""
     caller.check_admin()
-    return await _log(door, lines=lines, wanted=LineFilter(contains, level), follow=False)
+    return await _log(settings.log_file, lines=lines, wanted=LineFilter(contains, level), follow=False)
 
 
 @router.get(
@@ -66,15 +71,18 @@ async def show_log(
     dependencies=[LONG_CALL],
 )
 async def follow_log(
-    door: OpenDoor, caller: CurrentCaller, lines: Lines = 10, contains: Contains = None, level: LevelWanted = None
+    settings: CurrentSettings,
+    caller: CurrentCaller,
+    lines: Lines = 10,
+    contains: Contains = None,
+    level: LevelWanted = None,
 ) -> StreamingResponse:
     """Stream the log file, and go on with lines as they are written; to administrators."""
     caller.check_admin()
-    return await _log(door, lines=lines, wanted=LineFilter(contains, level), follow=True)
+    return await _log(settings.log_file, lines=lines, wanted=LineFilter(contains, level), follow=True)
 
 
-async def _log(door: Door, *, lines: int | None, wanted: LineFilter, follow: bool) -> StreamingResponse:
-    path = door.settings.log_file
+async def _log(path: Path, *, lines: int | None, wanted: LineFilter, follow: bool) -> StreamingResponse:
     file = await asyncio.to_thread(path.open, "rb")
     found = log_blocks(file, path, lines=lines, wanted=wanted, follow=follow)
     return StreamingResponse(found, media_type="text/plain", headers=HEADERS)

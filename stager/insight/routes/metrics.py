@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from stager.dispatch.reconciler import Reconciler
 from stager.http.call_metrics import REGISTRY
-from stager.http.door import OpenDoor
+from stager.http.dependencies import OpenRecords
 from stager.http.problems import documented
 from stager.insight.metrics.families import RecordedFamilies
 from stager.insight.metrics.recorded import Recorded
@@ -32,10 +32,10 @@ router = APIRouter(prefix="/metrics", tags=["site"])
     },
 )
 @router.get("/", include_in_schema=False)
-async def show_metrics(request: Request, door: OpenDoor) -> Response:
+async def show_metrics(request: Request, records: OpenRecords) -> Response:
     """Return the records' figures, the same at every door, and this door's own calls."""
-    recorded: Recorded = request.app.state.recorded
+    figures: Recorded = request.app.state.figures
     reconciler: Reconciler = request.app.state.reconciler
     registry = CollectorRegistry()
-    registry.register(RecordedFamilies(await door.ask(recorded.read), reconciler.lag))
+    registry.register(RecordedFamilies(await records.ask(figures.read), reconciler.lag))
     return Response(generate_latest(registry) + generate_latest(REGISTRY), media_type=CONTENT_TYPE_PLAIN_0_0_4)

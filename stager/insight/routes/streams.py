@@ -5,15 +5,14 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
-from starlette.requests import Request
+from fastapi import APIRouter, Header
 from starlette.responses import Response, StreamingResponse
 
 from stager.callers.current import LONG_CALL, CurrentCaller, SeenRequest
-from stager.http.door import OpenDoor
+from stager.http.dependencies import OpenRecords
 from stager.http.paging import LAST
 from stager.http.problems import documented
-from stager.insight.live.feed import Feed
+from stager.insight.dependencies import OpenFeed
 from stager.insight.live.stream import stream
 from stager.records import events_of
 
@@ -38,14 +37,6 @@ LastEventId = Annotated[
 ]
 
 
-def _feed_of(request: Request) -> Feed:
-    feed: Feed = request.app.state.feed
-    return feed
-
-
-OpenFeed = Annotated[Feed, Depends(_feed_of)]
-
-
 @router.get(
     "/stream",
     summary="All requests, as they go on",
@@ -54,10 +45,10 @@ OpenFeed = Annotated[Feed, Depends(_feed_of)]
     dependencies=[LONG_CALL],
 )
 async def watch_all(
-    door: OpenDoor, feed: OpenFeed, caller: CurrentCaller, last_event_id: LastEventId = None
+    records: OpenRecords, feed: OpenFeed, caller: CurrentCaller, last_event_id: LastEventId = None
 ) -> Response:
     """Stream what happens to the requests that the caller may see, from now or from the event that is named."""
-    news = stream(door, feed, request_id=None, username=caller.sees_only, after=last_event_id)
+    news = stream(records, feed, request_id=None, username=caller.sees_only, after=last_event_id)
     return StreamingResponse(news, media_type=MEDIA_TYPE, headers=HEADERS)
 
 
@@ -72,10 +63,12 @@ async def watch_all(
     },
     dependencies=[LONG_CALL],
 )
-async def watch_one(door: OpenDoor, feed: OpenFeed, row: SeenRequest, last_event_id: LastEventId = None) -> Response:
+async def watch_one(
+    records: OpenRecords, feed: OpenFeed, row: SeenRequest, last_event_id: LastEventId = None
+) -> Response:
     """Stream what happened to a request, what happens, and how far it is; the stream ends with the request."""
     known = last_event_id or 0
-    if row.status.is_final and not await door.ask(events_of, row.id, after=known, limit=1):
+    if row.status.is_final and not await records.ask(events_of, row.id, after=known, limit=1):
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    news = stream(door, feed, request_id=row.id, username=None, after=known)
+    news = stream(records, feed, request_id=row.id, username=None, after=known)
     return StreamingResponse(news, media_type=MEDIA_TYPE, headers=HEADERS)
