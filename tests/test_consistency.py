@@ -139,7 +139,7 @@ def test_the_tree_says_which_errors_may_be_retried() -> None:
 def test_every_cause_that_the_api_page_names_is_told_and_none_is_left_out() -> None:
     rows = page("api.md").partition("| cause | meaning |")[2].partition("\n\n")[0]
     named = {cause for row in rows.splitlines() for cause in re.findall(r"`([A-Z]\w+)`", row.split(" | ")[0])}
-    code = "".join((CHECKOUT / "stager" / "service" / file).read_text() for file in ("plight.py", "pod_watch.py"))
+    code = "".join((CHECKOUT / "stager" / "dispatch" / file).read_text() for file in ("pod_trouble.py", "pod_watch.py"))
     assert set(MENDED_BY) - named == set()
     assert {cause for cause in named - set(MENDED_BY) - set(ERRORS) if f'"{cause}"' not in code} == {"Unschedulable"}
 
