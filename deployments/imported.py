@@ -13,6 +13,7 @@ PROGRAMS = (
     "stager.records.schema",
     "stager.records.__main__",
     "stager.app",
+    "stager.dispatch.__main__",
     "workers.preloaded",
     "workers.__main__",
     "workers.pods",

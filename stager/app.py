@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from threading import Thread
 
 from fastapi import Depends, FastAPI
@@ -32,6 +32,7 @@ from stager.callers.areas import keep_areas_known
 from stager.callers.authenticator import open_authenticator
 from stager.callers.reading import tell_of_areas
 from stager.dispatch.prefect import PrefectClient
+from stager.dispatch.reconciler import Reconciler
 from stager.dispatch.running import dispatching
 from stager.downloads import open_desk
 from stager.downloads.routes import areas, files, internal, links
@@ -126,12 +127,15 @@ async def _serve(app: FastAPI) -> AsyncIterator[None]:
         state.long_calls = long_calls = LongCalls(settings.max_long_calls)
         state.intake, state.outcomes = Intake(settings, records, recorded=recorded), Outcomes(records, long_calls)
         state.feed, state.figures = Feed(records), Recorded()
+        dispatch: AbstractAsyncContextManager[Reconciler | None] = nullcontext()
+        if settings.dispatch:
+            look_every = settings.reconcile_interval
+            dispatch = dispatching(settings, records=records, prefect=prefect, recorded=recorded, look_every=look_every)
         async with (
             beside(_warm_up(settings), name="areas"),
-            dispatching(settings, records=records, prefect=prefect, recorded=recorded) as reconciler,
+            dispatch as state.reconciler,
             beside(state.feed.run(), name="feed"),
         ):
-            state.reconciler = reconciler
             yield
 
 

@@ -39,12 +39,21 @@ class Dispatcher:
     ----------
     recorded
         Set when a request was recorded.
+    look_every
+        How long it waits for that before it looks all the same, in seconds.
     """
 
     def __init__(
-        self, settings: Settings, *, records: AsyncDatabase, prefect: PrefectClient, recorded: asyncio.Event
+        self,
+        settings: Settings,
+        *,
+        records: AsyncDatabase,
+        prefect: PrefectClient,
+        recorded: asyncio.Event,
+        look_every: float,
     ) -> None:
         self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
+        self._look_every = look_every
 
     async def run(self) -> None:
         """Look until cancelled; an error ends one look, never the looking."""
@@ -56,8 +65,7 @@ class Dispatcher:
             pause = self._settings.reconcile_interval
             await asyncio.sleep(BREATH)
             try:
-                if await self.look():
-                    pause = SOON
+                pause = SOON if await self.look() else self._look_every
             except ServiceUnavailable as error:
                 logger.warning("Requests wait for the reconciler", reason=error.message)
             except Exception:

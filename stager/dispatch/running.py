@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def dispatching(
-    settings: Settings, *, records: AsyncDatabase, prefect: PrefectClient, recorded: asyncio.Event
+    settings: Settings, *, records: AsyncDatabase, prefect: PrefectClient, recorded: asyncio.Event, look_every: float
 ) -> AsyncIterator[Reconciler]:
     """Hand requests to Prefect and look after their runs while the body runs; give the reconciler.
 
     Parameters
     ----------
-    recorded
-        Set when a request was recorded.
+    recorded, look_every
+        As the dispatcher takes them.
     """
     async with _open_pods(settings) as pods:
-        dispatcher = Dispatcher(settings, records=records, prefect=prefect, recorded=recorded)
+        dispatcher = Dispatcher(settings, records=records, prefect=prefect, recorded=recorded, look_every=look_every)
         reconciler = Reconciler(settings, records=records, prefect=prefect, pods=pods, recorded=recorded)
         async with beside(dispatcher.run(), name="dispatcher"), beside(reconciler.run(), name="reconciler"):
             yield reconciler

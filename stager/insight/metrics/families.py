@@ -18,7 +18,8 @@ class RecordedFamilies(Collector):
     """The records' figures, for one answer."""
 
     figures: Figures
-    reconciler_lag: float
+    # None where the reconciler is another process.
+    reconciler_lag: float | None
 
     def collect(self) -> Iterator[Metric]:
         """Return a family for each kind of figure."""
@@ -28,8 +29,9 @@ class RecordedFamilies(Collector):
         yield _histogram("staging_request_bytes", "Bytes that a completed request delivered.", tally.bytes_done)
         yield _histogram("staging_request_files", "Files that a completed request delivered.", tally.files_done)
         yield from self._backlogs()
-        lag = "How long ago the slowest of this door's reconciler's looks ended, in seconds."
-        yield GaugeMetricFamily("staging_reconciler_lag_seconds", lag, value=self.reconciler_lag)
+        if self.reconciler_lag is not None:
+            words = "How long ago the slowest of this door's reconciler's looks ended, in seconds."
+            yield GaugeMetricFamily("staging_reconciler_lag_seconds", words, value=self.reconciler_lag)
 
     def _endings(self) -> Metric:
         words = "Requests that ended, by method, status and kind of error."

@@ -35,7 +35,8 @@ router = APIRouter(prefix="/metrics", tags=["site"])
 async def show_metrics(request: Request, records: OpenRecords) -> Response:
     """Return the records' figures, the same at every door, and this door's own calls."""
     figures: Recorded = request.app.state.figures
-    reconciler: Reconciler = request.app.state.reconciler
+    reconciler: Reconciler | None = request.app.state.reconciler
+    lag = reconciler.lag if reconciler else None
     registry = CollectorRegistry()
-    registry.register(RecordedFamilies(await records.ask(figures.read), reconciler.lag))
+    registry.register(RecordedFamilies(await records.ask(figures.read), lag))
     return Response(generate_latest(registry) + generate_latest(REGISTRY), media_type=CONTENT_TYPE_PLAIN_0_0_4)
