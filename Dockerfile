@@ -72,4 +72,4 @@ LABEL org.opencontainers.image.title="SKA staging service" \
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["tini", "--"]
-CMD ["python", "-m", "granian", "--interface", "asgi", "--factory", "--http", "1", "--no-ws", "--log-level", "warning", "--workers-kill-timeout", "10s", "--host", "0.0.0.0", "--port", "8000", "stager.service.app:create_app"]
+CMD ["python", "-m", "granian", "--interface", "asgi", "--factory", "--http", "1", "--no-ws", "--log-level", "warning", "--workers-kill-timeout", "10s", "--host", "0.0.0.0", "--port", "8000", "stager.app:create_app"]

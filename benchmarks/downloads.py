@@ -90,7 +90,7 @@ def door(folder: Path, storage: Path, **settings: str) -> Iterator[Served]:
         "PREFECT_HOME": str(folder),
         **settings,
     }
-    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "stager.service.app:create_app"]
+    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "stager.app:create_app"]
     options = ["--http", "1", "--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning"]
     options += ["--workers-kill-timeout", "10"]
     with running([*command, *options], f"http://127.0.0.1:{port}/config", **env) as pid:

@@ -31,7 +31,7 @@ import psutil
 from benchmarks.stack import FILE_BYTES, USERS, Stack, stack, until
 from stager.records import Database, files_of, get_request, start_requests
 from stager.records.schema import migrate
-from tasks.together import BATCH_SIZE
+from stager.runs.batching import BATCH_SIZE
 
 CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs/speed-of-requests.md"
@@ -86,7 +86,7 @@ def served(folder: Path, database_url: str) -> Iterator[tuple[str, int]]:
         "STAGER_LOG_FILE": str(folder / "service.log"),
     }
     options = ("--interface", "asgi", "--factory", "--http", "1", "--port", str(port), "--log-level", "critical")
-    command = [sys.executable, "-m", "granian", *options, "stager.service.app:create_app"]
+    command = [sys.executable, "-m", "granian", *options, "stager.app:create_app"]
     with (folder / "console.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, cwd=CHECKOUT, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"

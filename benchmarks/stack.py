@@ -97,9 +97,7 @@ class Stack:
         self.run(*(("-m", "deployments.register") if self.worker_type == "warm" else ("-c", register)))
         self.start_worker()
         options = ("--interface", "asgi", "--factory", "--http", "1", "--no-ws", "--log-level", "warning")
-        self._part(
-            "http", "-m", "granian", *options, "--port", str(self.settings.port), "stager.service.app:create_app"
-        )
+        self._part("http", "-m", "granian", *options, "--port", str(self.settings.port), "stager.app:create_app")
         _wait_for(f"{self.http}/health")
 
     def start_server(self) -> None:

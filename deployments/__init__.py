@@ -1,6 +1,6 @@
 """What differs from site to site: how the service's parts are started and registered."""
 
-from stager.service.pool import POD_POOL
+from stager.dispatch.pools import POD_POOL
 
 __all__ = ["POD_POOL", "WORK_POOL"]
 

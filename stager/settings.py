@@ -170,6 +170,10 @@ class Settings(BaseSettings):
         120.0, gt=0, description="How long a writer's claim on a destination lives unrenewed, in seconds."
     )
     reconcile_interval: float = Field(5.0, gt=0, description="How often what was dropped is looked for, in seconds.")
+    dispatch: bool = Field(
+        default=True,
+        description="Whether the HTTP service hands requests to Prefect itself; else `python -m stager.dispatch` does.",
+    )
     ready_processes: int = Field(4, ge=1, description="How many processes a warm worker keeps ready for flow runs.")
     drain: float = Field(
         15.0, ge=0, description="How long a warm worker that is told to stop waits for its flow runs, in seconds."

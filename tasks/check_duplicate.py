@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from prefect import task
 
-from tasks.batch import Batch
-from tasks.following import Comparing
-from tasks.step import STEP, is_last_try
+from stager.runs.batch import Batch
+from stager.runs.following import Comparing
+from tasks.step import STEP, retry_delay
 
 
 @task(name="check duplicate", **STEP)
 def check_duplicate(batch: Batch) -> None:
     """Take out the items whose destination is just what would be delivered."""
-    batch.each("check duplicate", lambda entry: Comparing(entry, batch.writer), is_last_try=is_last_try())
+    batch.each("check duplicate", lambda entry: Comparing(entry, batch.writer), retry_in=retry_delay())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from prefect import task
 
-from tasks.batch import Batch
-from tasks.following import Following
-from tasks.step import STEP, is_last_try
+from stager.runs.batch import Batch
+from stager.runs.following import Following
+from tasks.step import STEP, retry_delay
 
 
 @task(name="check source", **STEP)
 def check_source(batch: Batch) -> None:
     """Look at every source, and note how much there is to do."""
-    batch.each("check source", Following, is_last_try=is_last_try())
+    batch.each("check source", Following, retry_in=retry_delay())

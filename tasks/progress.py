@@ -10,8 +10,8 @@ from uuid import UUID
 from humanize import naturalsize
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from tasks.background import repeated
-from tasks.batch import Batch
+from stager.runs.batch import Batch
+from stager.runs.repeated import repeated
 from tasks.shown import shown_if_possible
 
 # Seconds between two looks at the counters.

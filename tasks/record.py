@@ -40,19 +40,19 @@ from stager.records import (
     renew_requests,
     start_requests,
 )
+from stager.runs.batch import Batch
+from stager.runs.batching import BATCH_SIZE, FEW, grouped, small_among
+from stager.runs.become_user import Acting
+from stager.runs.entry import Entry
+from stager.runs.heartbeat import alive
+from stager.runs.resolve import Resolver, resolve_files
+from stager.runs.stop import Stops
+from stager.runs.writer import Writer
 from stager.settings import get_settings
-from tasks.acting import Acting
-from tasks.alive import alive
-from tasks.batch import Batch
 from tasks.cancellation import is_being_cancelled
 from tasks.database import records_database
-from tasks.entry import Entry
 from tasks.report import in_words, report
-from tasks.resolve import Resolver, resolve_files
 from tasks.retry import ENDINGS, retried, times_retried
-from tasks.stop import Stops
-from tasks.together import BATCH_SIZE, FEW, grouped, small_among
-from tasks.writer import Writer
 
 
 class Record:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from prefect import task
 
-from tasks.batch import Batch
-from tasks.following import Following, Publishing
-from tasks.step import STEP, is_last_try
+from stager.runs.batch import Batch
+from stager.runs.following import Following, Publishing
+from tasks.step import STEP, retry_delay
 
 
 @task(name="set read-only", **STEP)
 def set_read_only(batch: Batch) -> None:
     """Set modes, flush everything once, then publish each item by one rename."""
-    last = is_last_try()
-    batch.each("set read-only", Following, is_last_try=last)
+    retry_in = retry_delay()
+    batch.each("set read-only", Following, retry_in=retry_in)
     batch.flush()
-    batch.each("publish", lambda entry: Publishing(entry, batch.writer), is_last_try=last)
+    batch.each("publish", lambda entry: Publishing(entry, batch.writer), retry_in=retry_in)

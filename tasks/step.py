@@ -10,10 +10,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
 from stager.errors import StagingError
-
-# Seconds before the second, third and fourth try: long enough for a storage
-# server to fail over.
-RETRY_DELAYS = [2.0, 10.0, 30.0]
+from stager.runs.retry_schedule import RETRY_DELAYS, delay_after
 
 
 def is_worth_retrying(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
@@ -22,17 +19,13 @@ def is_worth_retrying(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool
     return error.retryable if isinstance(error, StagingError) else True
 
 
-def is_last_try() -> bool:
-    """Return whether Prefect will not run the current task again."""
-    context = TaskRunContext.get()
-    return context is None or context.task_run.run_count > len(RETRY_DELAYS)
-
-
 def retry_delay() -> float | None:
-    """Return how long Prefect waits before it runs the current task again, in seconds; some tenths may be added."""
+    """Return how long Prefect waits before it runs the current task again, in seconds; some tenths may be added.
+
+    None where this is the task's last try.
+    """
     context = TaskRunContext.get()
-    tries = 0 if context is None else context.task_run.run_count
-    return RETRY_DELAYS[tries - 1] if 0 < tries <= len(RETRY_DELAYS) else None
+    return None if context is None else delay_after(context.task_run.run_count)
 
 
 # What every step's decorator is given. Nothing is cached: a step's result is

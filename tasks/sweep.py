@@ -15,9 +15,9 @@ from stager.methods import METHODS
 from stager.models import Status
 from stager.paths import Location
 from stager.records import Database, StagingRequestRow, files_of, list_requests
-from tasks.acting import Acting
+from stager.runs.become_user import Acting
+from stager.runs.resolve import Resolver
 from tasks.database import records_database
-from tasks.resolve import Resolver
 
 # A run that died has left its request so; what is delivered is whole.
 UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)

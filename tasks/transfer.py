@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from prefect import task
 
-from tasks.batch import Batch
-from tasks.following import Transferring
+from stager.runs.batch import Batch
+from stager.runs.following import Transferring
 from tasks.progress import progress_shown
-from tasks.step import STEP, is_last_try
+from tasks.step import STEP, retry_delay
 
 
 @task(name="transfer", **STEP)
 def transfer(batch: Batch) -> None:
     """Copy what is pending under temporary names, verified while the bytes pass."""
     with progress_shown(batch):
-        batch.each("transfer", lambda entry: Transferring(entry, batch.writer), is_last_try=is_last_try())
+        batch.each("transfer", lambda entry: Transferring(entry, batch.writer), retry_in=retry_delay())

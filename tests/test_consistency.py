@@ -22,8 +22,8 @@ from deployments.local.banner import curl
 from deployments.local.products import FOLDER, MEASUREMENT_SET
 from deployments.local.settings import LocalSettings
 from stager import errors
+from stager.insight.explain.reason import MENDED_BY
 from stager.methods import METHODS
-from stager.service.explain.reason import MENDED_BY
 from stager.settings import Settings
 from tests.ports import NO_PREFECT
 
@@ -139,7 +139,7 @@ def test_the_tree_says_which_errors_may_be_retried() -> None:
 def test_every_cause_that_the_api_page_names_is_told_and_none_is_left_out() -> None:
     rows = page("api.md").partition("| cause | meaning |")[2].partition("\n\n")[0]
     named = {cause for row in rows.splitlines() for cause in re.findall(r"`([A-Z]\w+)`", row.split(" | ")[0])}
-    code = "".join((CHECKOUT / "stager" / "service" / file).read_text() for file in ("plight.py", "pod_watch.py"))
+    code = "".join((CHECKOUT / "stager" / "dispatch" / file).read_text() for file in ("pod_trouble.py", "pod_watch.py"))
     assert set(MENDED_BY) - named == set()
     assert {cause for cause in named - set(MENDED_BY) - set(ERRORS) if f'"{cause}"' not in code} == {"Unschedulable"}
 
@@ -170,6 +170,6 @@ def test_a_package_has_one_version_in_all_requirements_and_no_index_is_named() -
 
 def test_one_machine_needs_nothing_of_kubernetes() -> None:
     without = "import sys; sys.modules.update(dict.fromkeys(['kubernetes_asyncio', 'prefect_kubernetes']))"
-    parts = "import stager.service.app, workers.__main__, deployments.register, deployments.local.__main__"
+    ours = "stager.app, stager.dispatch.__main__, workers.__main__, deployments.register, deployments.local.__main__"
     nobody = os.environ | {"PREFECT_API_URL": NO_PREFECT}  # else Prefect starts a server of its own
-    subprocess.run([sys.executable, "-c", f"{without}; {parts}"], cwd=CHECKOUT, check=True, env=nobody)
+    subprocess.run([sys.executable, "-c", f"{without}; import {ours}"], cwd=CHECKOUT, check=True, env=nobody)

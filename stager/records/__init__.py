@@ -11,6 +11,7 @@ from stager.records.arrival import (
     begin_arrival,
     publish_arrival,
 )
+from stager.records.async_database import AsyncDatabase, open_records
 from stager.records.cancellation import cancel_items, cancel_request, cancel_run
 from stager.records.crashes import note_trouble, open_flow_runs, resubmit_requests
 from stager.records.database import Database
@@ -78,6 +79,7 @@ from stager.records.weights import Weight
 __all__ = [
     "DIRECT_DOWNLOAD",
     "DOWNLOAD_AREA",
+    "AsyncDatabase",
     "Backlog",
     "Busy",
     "ClientWish",
@@ -156,6 +158,7 @@ __all__ = [
     "note_trouble",
     "note_waits",
     "open_flow_runs",
+    "open_records",
     "positions_of",
     "progress_of",
     "publish_arrival",

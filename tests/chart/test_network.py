@@ -17,6 +17,7 @@ EVERYTHING: dict[str, Any] = {
     "prefect.database.type": "postgresql",
     "nginx.enabled": True,
     "auth.existingSecret": "site-access",
+    "dispatcher.separate": True,
 }
 STRANGER = {"app.kubernetes.io/name": "notebook", "app.kubernetes.io/instance": "hub"}
 ASKERS = {
@@ -24,6 +25,7 @@ ASKERS = {
     "warm-worker": {"prefect", "mysql"},
     "flow-run": {"prefect", "mysql"},
     "kubernetes-worker": {"prefect"},
+    "dispatcher": {"prefect", "mysql"},
     "migration": {"mysql"},
     "registration": {"prefect"},
     "prefect": {"postgresql"},

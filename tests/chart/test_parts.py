@@ -8,17 +8,18 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from deployments.pods import base_job_template, read_pods
+from stager.insight.metrics.families import RecordedFamilies
+from stager.insight.metrics.recorded import Recorded
 from stager.models import Status
 from stager.records import Database
 from stager.records.schema import migrate
-from stager.service.metrics.families import RecordedFamilies
-from stager.service.metrics.recorded import Recorded
-from tests.chart.conftest import VALUES, Manifest, Rendered, name_of
+from tests.chart.conftest import KUBERNETES, VALUES, Manifest, Rendered, name_of
 
 Render = Callable[..., Rendered]
 Template = Callable[..., subprocess.CompletedProcess[str]]
@@ -116,6 +117,38 @@ def test_without_warm_workers_every_request_gets_a_pod(template: Template, rende
     assert "config.settings.STAGER_PODS_FROM_ITEMS: another value of the chart says it" in done.stderr
     warm = render(**{"config.settings": {"STAGER_PODS_FROM_ITEMS": 10}})
     assert warm.of("ConfigMap", "-environment")["data"]["STAGER_PODS_FROM_ITEMS"] == "10"
+
+
+def test_a_dispatcher_of_its_own_does_what_the_api_does_then_no_more(render: Render) -> None:
+    rendered = render(**{"dispatcher.separate": True})
+    pods = rendered.pods()
+    api, dispatcher = pods["api"], pods["dispatcher"]
+    (container,) = dispatcher["containers"]
+    assert container["args"] == ["python", "-m", "stager.dispatch"]
+    assert {name: container[name] for name in ("image", "env", "envFrom")} == {
+        name: api["containers"][0][name] for name in ("image", "env", "envFrom")
+    }
+    assert rendered.of("ConfigMap", "-environment")["data"]["STAGER_DISPATCH"] == "false"
+    (bound,) = rendered.of("RoleBinding", "-api")["subjects"]
+    assert dispatcher["serviceAccountName"] == bound["name"]
+    assert (dispatcher["automountServiceAccountToken"], api["automountServiceAccountToken"]) == (True, False)
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp", "/etc/staging"}
+    kubernetes_validate.validate(rendered.of("Deployment", "-dispatcher"), KUBERNETES, strict=True)
+
+
+def test_where_the_dispatcher_is_separate_an_alert_asks_for_its_pod(render: Render) -> None:
+    (group,) = render(FILES["production"], **{"dispatcher.separate": True}).of("PrometheusRule")["spec"]["groups"]
+    rules = {rule["alert"]: rule["expr"] for rule in group["rules"]}
+    assert f'deployment="{FULLNAME}-dispatcher"' in rules["StagingDispatcherDown"]
+    assert "staging_reconciler_lag_seconds" not in "".join(rules.values())
+
+
+def test_without_one_the_api_dispatches_itself(render: Render, template: Template) -> None:
+    rendered = render()
+    assert "dispatcher" not in rendered.pods()
+    assert "STAGER_DISPATCH" not in rendered.of("ConfigMap", "-environment")["data"]
+    done = template(**{"config.settings": {"STAGER_DISPATCH": False}})
+    assert done.returncode != 0
 
 
 def test_the_pods_of_the_api_are_spread_and_not_taken_all_at_once(render: Render) -> None:

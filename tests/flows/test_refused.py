@@ -19,7 +19,7 @@ import sys
 from stager.errors import StagingError
 from stager.records import get_request
 from tasks.database import records_database
-from tasks.resolve import Resolver
+from stager.runs.resolve import Resolver
 try:
     identity = Resolver(get_request(records_database(), sys.argv[1])).identity
     print(identity.uid, identity.groups)

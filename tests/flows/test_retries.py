@@ -30,7 +30,7 @@ DOOR = """
 import os, sys
 from granian import Granian
 os.environ |= {"STAGER_RECONCILE_INTERVAL": "600", "STAGER_LOG_FILE": os.environ["PREFECT_HOME"] + "/log"}
-app = "stager.service.app:create_app"
+app = "stager.app:create_app"
 Granian(app, factory=True, interface="asgi", port=int(sys.argv[2]), log_level="warning").serve()
 """
 

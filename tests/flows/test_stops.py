@@ -8,7 +8,7 @@ from stager.errors import RunLost
 from stager.models import StagingItem, StagingRequest
 from stager.records import Database, create_request, note_flow_run, resubmit_requests, start_requests
 from stager.records.schema import migrate
-from tasks.stop import Stops
+from stager.runs.stop import Stops
 
 
 def test_a_request_that_was_given_back_before_its_run_began_it_is_not_cancelled_by_that(tmp_path: Path) -> None:

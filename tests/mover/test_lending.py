@@ -14,9 +14,9 @@ from stager.mover.items import SOURCE
 from stager.mover.lending import Lending
 from stager.paths import locate
 from stager.records import StagedFile
-from tasks.entry import Entry
-from tasks.stop import Stop
-from tasks.together import BATCH_SIZE, small_among
+from stager.runs.batching import BATCH_SIZE, small_among
+from stager.runs.entry import Entry
+from stager.runs.stop import Stop
 from tests.mover.conftest import ALICE
 
 if TYPE_CHECKING:

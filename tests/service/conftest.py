@@ -76,6 +76,7 @@ class ServedDoor:
     database_url: str
     process: subprocess.Popen[bytes]
     client: httpx.Client
+    environment: dict[str, str]
     database: Database = field(init=False)
 
     def __post_init__(self) -> None:
@@ -189,7 +190,7 @@ def served_door(
         "--interface",
         "asgi",
         "--factory",
-        "stager.service.app:create_app",
+        "stager.app:create_app",
     ]
     options = ["--http", "1", "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
     options += ["--workers-kill-timeout", "10"]
@@ -201,10 +202,25 @@ def served_door(
         env = _environment(folder, database_url, prefect_api, settings)
         process = stack.enter_context(running([*command, *options], env=env, log=log))
         client = stack.enter_context(httpx.Client(base_url=url, timeout=120, verify=trusted or True))
-        door = ServedDoor(url, folder, database_url, process, client)
+        door = ServedDoor(url, folder, database_url, process, client, env)
         stack.callback(door.database.close)
         wait_for(f"{url}/config/", process, log, trusted)
         yield door
+
+
+@contextmanager
+def dispatcher_of(door: ServedDoor, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the dispatcher as a process of its own, for the records and the Prefect of a door."""
+    log = {"STAGER_LOG_FILE": str(door.folder / "dispatcher.log")}
+    command = [sys.executable, "-m", "stager.dispatch"]
+    with running(command, env=door.environment | log | settings, log=door.folder / "dispatcher_console.log") as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def dispatch() -> Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]:
+    """How to run the dispatcher beside a door."""
+    return dispatcher_of
 
 
 @pytest.fixture(scope="session")

@@ -9,29 +9,26 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import insert
 
+from stager.insight.live.feed import Feed
+from stager.insight.live.watcher import MAX_UNREAD, Watcher
 from stager.models import StagingItem, StagingRequest
-from stager.records import Database, LiveEvent, create_request, start_requests
+from stager.records import Database, LiveEvent, create_request, open_records, start_requests
 from stager.records.database import now
 from stager.records.schema import migrate
 from stager.records.tables import Event
-from stager.service.door import Door, open_door
-from stager.service.live.feed import Feed
-from stager.service.live.watcher import MAX_UNREAD, Watcher
-from stager.settings import Settings
 
 REQUEST = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),))
 
 
-def with_door(database_url: str, work: Callable[[Door, Feed], Coroutine[Any, Any, None]]) -> None:
-    """Do something with a door of our own, and a feed that looks only when it is told to."""
+def with_feed(database_url: str, work: Callable[[Database, Feed], Coroutine[Any, Any, None]]) -> None:
+    """Do something with records of our own, and a feed that looks only when it is told to."""
 
     async def run() -> None:
-        async with open_door(Settings(database_url=SecretStr(database_url))) as door:
-            await work(door, Feed(door))
+        async with open_records(database_url) as records:
+            await work(records.database, Feed(records))
 
     migrate(database_url)
     asyncio.run(run())
@@ -64,11 +61,11 @@ async def heard(watcher: Watcher) -> list[int]:
 
 
 def test_a_hundred_watchers_cost_the_database_as_much_as_one(database_url: str) -> None:
-    async def work(door: Door, feed: Feed) -> None:
-        request_id = create_request(door.database, REQUEST).id
-        start_requests(door.database, [request_id], flow_run_id="run", acting_as="alice")
+    async def work(database: Database, feed: Feed) -> None:
+        request_id = create_request(database, REQUEST).id
+        start_requests(database, [request_id], flow_run_id="run", acting_as="alice")
         statements: list[str] = []
-        sqlalchemy_event.listen(door.database.engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
+        sqlalchemy_event.listen(database.engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
         costs = []
         for count in (1, 100):
             async with AsyncExitStack() as stack:
@@ -79,53 +76,53 @@ def test_a_hundred_watchers_cost_the_database_as_much_as_one(database_url: str) 
                 assert all(await asyncio.gather(*(watcher.read(seconds=5) for watcher in watchers)))
         assert costs[0] == costs[1]
 
-    with_door(database_url, work)
+    with_feed(database_url, work)
 
 
 def test_an_event_that_comes_to_light_late_is_told_in_its_place(database_url: str) -> None:
-    async def work(door: Door, feed: Feed) -> None:
-        request_id = create_request(door.database, REQUEST).id
-        add_event(door.database, request_id, 10, age=60)
+    async def work(database: Database, feed: Feed) -> None:
+        request_id = create_request(database, REQUEST).id
+        add_event(database, request_id, 10, age=60)
         async with feed.watch() as watcher:
-            add_event(door.database, request_id, 12, age=-60)  # news, however long a look takes
+            add_event(database, request_id, 12, age=-60)  # news, however long a look takes
             await feed.look()
             assert await heard(watcher) == []
-            add_event(door.database, request_id, 11, age=-60)
+            add_event(database, request_id, 11, age=-60)
             await feed.look()
             assert await heard(watcher) == [11, 12]
 
-    with_door(database_url, work)
+    with_feed(database_url, work)
 
 
 def test_a_number_that_was_never_used_holds_nobody_up(database_url: str) -> None:
-    async def work(door: Door, feed: Feed) -> None:
-        request_id = create_request(door.database, REQUEST).id
-        add_event(door.database, request_id, 10, age=60)
+    async def work(database: Database, feed: Feed) -> None:
+        request_id = create_request(database, REQUEST).id
+        add_event(database, request_id, 10, age=60)
         async with feed.watch() as watcher:
-            add_event(door.database, request_id, 12, age=60)
+            add_event(database, request_id, 12, age=60)
             await feed.look()
             assert await heard(watcher) == [12]
 
-    with_door(database_url, work)
+    with_feed(database_url, work)
 
 
 def test_watchers_hear_of_what_is_theirs(database_url: str) -> None:
-    async def work(door: Door, feed: Feed) -> None:
-        first, second = (create_request(door.database, REQUEST).id for _ in range(2))
-        add_event(door.database, first, 10, age=60)
+    async def work(database: Database, feed: Feed) -> None:
+        first, second = (create_request(database, REQUEST).id for _ in range(2))
+        add_event(database, first, 10, age=60)
         async with feed.watch(request_id=second) as one, feed.watch(username="bob") as bob, feed.watch() as everyone:
-            add_event(door.database, first, 11, age=60)
-            add_event(door.database, second, 12, age=60)
+            add_event(database, first, 11, age=60)
+            add_event(database, second, 12, age=60)
             await feed.look()
             assert [await heard(watcher) for watcher in (one, bob, everyone)] == [[12], [], [11, 12]]
 
-    with_door(database_url, work)
+    with_feed(database_url, work)
 
 
 @pytest.mark.parametrize("unread", [MAX_UNREAD, MAX_UNREAD + 1000])
 def test_a_watcher_who_does_not_read_keeps_no_more_than_so_much(database_url: str, unread: int) -> None:
-    async def work(door: Door, _feed: Feed) -> None:
-        row = create_request(door.database, REQUEST)
+    async def work(database: Database, _feed: Feed) -> None:
+        row = create_request(database, REQUEST)
         watcher = Watcher(position=0)
         news = LiveEvent(
             event=Event(id=1, request_id=row.id, at=row.created_at, kind="x", detail="x", cause=None, until=None),
@@ -136,4 +133,4 @@ def test_a_watcher_who_does_not_read_keeps_no_more_than_so_much(database_url: st
         assert watcher.is_behind
         assert len(await heard(watcher)) == MAX_UNREAD
 
-    with_door(database_url, work)
+    with_feed(database_url, work)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.log_records import MARGIN
-from stager.service.logging import hide_secrets, in_words
+from stager.logging import hide_secrets, in_words
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
@@ -76,17 +76,17 @@ def test_at_debug_only_our_own_lines_are_more(tmp_path: Path) -> None:
     program = """
 import logging, sys
 from pathlib import Path
-from stager.service.logging import set_up_logging
+from stager.logging import set_up_logging
 from stager.settings import Settings
 set_up_logging(Settings(logging_level="DEBUG", log_file=Path(sys.argv[1])))
-for name in ("stager.service.pods", "blocks.areas", "kubernetes_asyncio.client.rest", "aiosqlite"):
+for name in ("stager.dispatch.cluster", "blocks.areas", "kubernetes_asyncio.client.rest", "aiosqlite"):
     logging.getLogger(name).debug("a detail")
     logging.getLogger(name).info("a fact")
 """
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "log")], check=True, capture_output=True)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     detailed = {line["logger"] for line in lines if line["event"] == "a detail"}
-    assert detailed == {"stager.service.pods", "blocks.areas"}
+    assert detailed == {"stager.dispatch.cluster", "blocks.areas"}
     assert len([line for line in lines if line["event"] == "a fact"]) == 4
 
 

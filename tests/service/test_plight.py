@@ -36,8 +36,8 @@ from kubernetes_asyncio.client import (
     V1ResourceRequirements,
 )
 
-from stager.service.plight import Outlook, Plight, plight_of
-from stager.service.pods import Pods
+from stager.dispatch.cluster import Pods
+from stager.dispatch.pod_trouble import Outlook, Plight, plight_of
 
 MADE, ENDED = (datetime(2026, 11, 24, 21, minute, tzinfo=UTC) for minute in (0, 5))
 IMAGE = "registry.example.org/staging:1"

@@ -47,6 +47,11 @@ subPath: {{ $area.pvc.subPath }}
 {{- define "staging.volumes" -}}
 - {{ include "staging.volume" (list . "source") | nindent 2 | trim }}
 - {{ include "staging.volume" (list . "userArea") | nindent 2 | trim }}
+{{ include "staging.accountVolumes" . }}
+{{- end -}}
+
+{{/* Who the users are, and what the operator adds. */}}
+{{- define "staging.accountVolumes" -}}
 - name: users
   projected:
     sources:
@@ -62,10 +67,14 @@ subPath: {{ $area.pvc.subPath }}
 {{- $root := index . 0 -}}
 - {{ include "staging.mount" (list $root "source" (index . 1)) | nindent 2 | trim }}
 - {{ include "staging.mount" (list $root "userArea" (index . 2)) | nindent 2 | trim }}
+{{ include "staging.accountMounts" $root }}
+{{- end -}}
+
+{{- define "staging.accountMounts" -}}
 - name: users
   mountPath: /etc/staging
   readOnly: true
-{{- with $root.Values.extraVolumeMounts }}
+{{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

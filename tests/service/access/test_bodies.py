@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from stager.callers.body import LARGE_BYTES, MANY_MISTAKES, Values
 from stager.errors import BodyTooComplex
-from stager.service.body import LARGE_BYTES, MANY_MISTAKES, Values
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stager.api.routes.cancellations import MOST_CANCELLED
+from stager.downloads.ranges import MAX_PARTS
+from stager.http.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from stager.models import MAX_PATH_BYTES
-from stager.service.downloads.ranges import MAX_PARTS
-from stager.service.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
-from stager.service.routes.cancellations import MOST_CANCELLED
 from stager.settings import Settings
 from tests.ports import NO_PREFECT
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from stager.callers import issuer as issuers
+from stager.callers import issuer_answers, userinfo
+from stager.callers.issuer import Issuer
+from stager.callers.rules import IssuerRules
 from stager.errors import IssuerUnavailable, TokenInvalid
-from stager.service.callers import issuer as issuers
-from stager.service.callers import issuer_answers, userinfo
-from stager.service.callers.issuer import Issuer
-from stager.service.callers.rules import IssuerRules
 
 if TYPE_CHECKING:
     from tests.service.access.conftest import Provider

@@ -13,14 +13,14 @@ from tests.ports import NO_PREFECT
 SERVED = """
 import sys
 from contextlib import suppress
-import blocks.areas, stager.service.app
+import blocks.areas, stager.app
 from stager.errors import StagingError
-from stager.service.downloads.access import access_to
-from stager.service.downloads.archive import ArchiveRepresentation
-from stager.service.downloads.source import open_source
-from stager.service.downloads.tar import Tar
-from stager.service.downloads.zipped import Zip
-from stager.service.listing import list_folder
+from stager.callers.reading import access_to
+from stager.downloads.archive import ArchiveRepresentation
+from stager.callers.open_source import open_source
+from stager.downloads.tar import Tar
+from stager.downloads.zipped import Zip
+from stager.downloads.listing import list_folder
 from stager.settings import get_settings
 
 class Nothing:

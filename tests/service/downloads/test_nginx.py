@@ -15,8 +15,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from stager.app import create_app
 from stager.errors import ConfigurationError
-from stager.service.app import create_app
 from stager.settings import Settings
 from tests import behind_nginx
 from tests.ports import NO_PREFECT, free_port

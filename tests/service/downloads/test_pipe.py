@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stager.service.downloads.pipe import BodyPipe, Pumped
+from stager.downloads.pipe import BodyPipe, Pumped
 
 KIB = 1024
 

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-
 from stager.service.downloads.desk import THREADS
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from stager.downloads.archive import Entry
+from stager.downloads.pieces import Piece
+from stager.downloads.zipped import BLOCK_BYTES, Zip
 from stager.paths import Descriptor
-from stager.service.downloads.archive import Entry
-from stager.service.downloads.pieces import Piece
-from stager.service.downloads.zipped import BLOCK_BYTES, Zip
 
 MANY = 65_536
 BEYOND = 4 * 1024**3 + 1

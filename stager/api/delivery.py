@@ -1,0 +1,126 @@
+"""What was delivered by a request: a line a file, and the whole in a receipt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+
+from pydantic import Field
+
+from stager.errors import RequestNotEnded
+from stager.http.views import View
+from stager.models import Status
+from stager.records import (
+    AsyncDatabase,
+    StagedFile,
+    StagingRequestRow,
+    counts_of,
+    files_of,
+    has_directory,
+    manifest_part,
+    told_by,
+)
+
+# Items asked for at once.
+PAGE = 500
+# What is at its destination.
+DELIVERED = (Status.COMPLETED, Status.SKIPPED)
+_TO_REMOVE = "Before you move, remove or add to a directory that was delivered: chmod -R u+w DIRECTORY"
+
+
+class Receipt(View):
+    """What a request brought, once it has ended."""
+
+    request_id: str
+    method: str
+    username: str
+    status: Status
+    error_reason: str | None = Field(description="Why it failed or was cancelled.")
+    note: str | None
+    acting_as: str | None = Field(description="The account that the files were written as, in words.")
+    item_count: int
+    items_by_status: dict[Status, int] = Field(description="How many items ended how.")
+    size_bytes: int = Field(description="Bytes that were brought.")
+    file_count: int = Field(description="Files that were brought.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None = Field(description="Until when the delivery is wanted.")
+    manifest_url: str = Field(description="The checksums of every file.")
+    to_remove: str | None = Field(description="What it takes to move or remove what was brought, if anything.")
+
+
+async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_url: str) -> Receipt:
+    """Return the receipt of a request.
+
+    Parameters
+    ----------
+    public_url
+        The service's address.
+
+    Raises
+    ------
+    RequestNotEnded
+        It still goes on.
+    """
+    if not row.status.is_final:
+        raise RequestNotEnded(row.id, row.status)
+    facts = {name: getattr(row, name) for name in Receipt.model_fields if hasattr(row, name)}
+    return Receipt(
+        **facts,
+        request_id=row.id,
+        items_by_status=await records.ask(counts_of, row.id),
+        size_bytes=row.bytes_done,
+        file_count=row.files_done,
+        manifest_url=f"{public_url.rstrip('/')}/requests/{row.id}/manifest",
+        to_remove=_TO_REMOVE if await records.ask(has_directory, row.id, statuses=DELIVERED) else None,
+    )
+
+
+async def manifest_lines(records: AsyncDatabase, request_id: str) -> AsyncIterator[bytes]:
+    """Give a JSON line for every file that was delivered, some hundred at a time; memory stays flat."""
+    position = None
+    while files := await records.ask(files_of, request_id, after=position, limit=PAGE, statuses=DELIVERED):
+        position = files[-1].position
+        single = []
+        for file in files:
+            if file.kind != "directory":
+                single.append(_line(file))
+                continue
+            if single:
+                yield _block(single)
+                single = []
+            async for lines in _directory(records, file):
+                yield _block(lines)
+        if single:
+            yield _block(single)
+
+
+async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[list[dict[str, object]]]:
+    """Give the lines of a directory; its own, when what it holds is not on record."""
+    part, told = 0, await records.ask(told_by, file)
+    while entries := await records.ask(manifest_part, told, part):
+        yield [
+            {
+                "position": file.position,
+                "path": f"{file.relative_path.rstrip('/')}/{entry.path}",
+                "kind": "file",
+                "size_bytes": entry.size_bytes,
+                "checksum": entry.checksum,
+                "checksum_algorithm": "adler32",
+            }
+            for entry in entries
+        ]
+        part += 1
+    if part == 0:
+        yield [_line(file)]
+
+
+def _line(file: StagedFile) -> dict[str, object]:
+    facts = ("position", "kind", "size_bytes", "checksum", "checksum_algorithm")
+    return {"path": file.relative_path, **{name: getattr(file, name) for name in facts}}
+
+
+def _block(lines: Iterable[dict[str, object]]) -> bytes:
+    return "".join(json.dumps(line) + "\n" for line in lines).encode("ascii")

@@ -1,0 +1,155 @@
+"""How a request is taken in, whichever call it comes by: looked at, then written down."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from stager.callers.areas import check_destination, check_sources
+from stager.callers.caller import Caller
+from stager.errors import InvalidMethod
+from stager.http.group_commit import GroupCommit
+from stager.http.offered_methods import offered_methods
+from stager.identity import resolve
+from stager.methods import METHODS
+from stager.models import StagingRequest, StagingTerms
+from stager.records import (
+    AsyncDatabase,
+    ClientWish,
+    Draft,
+    StagingRequestRow,
+    create_request,
+    create_requests,
+    draft_of,
+)
+from stager.settings import Settings
+
+# A request of more items is a transaction of its own: nobody waits for it.
+FEW_ITEMS = 100
+# How long a user who was found is not looked for again, in seconds.
+USER_LASTS = 5.0
+
+logger = structlog.get_logger(__name__)
+
+
+class Intake:
+    """Takes requests in.
+
+    Parameters
+    ----------
+    recorded
+        Set when a request was recorded; the dispatcher waits for it.
+    """
+
+    def __init__(self, settings: Settings, records: AsyncDatabase, *, recorded: asyncio.Event) -> None:
+        self.settings, self.records, self.recorded = settings, records, recorded
+        # Small requests that come at the same moment are written down in one transaction.
+        self._small: GroupCommit[Draft, StagingRequestRow] = GroupCommit(
+            lambda drafts: records.ask(create_requests, drafts, most_open=settings.max_open_requests)
+        )
+        # When each user was last found, by time.monotonic.
+        self._found: dict[str, float] = {}
+
+    async def check(
+        self,
+        caller: Caller,
+        *,
+        method: str,
+        username: str,
+        source_area: str,
+        sources: Iterable[str],
+        destination_area: str | None,
+        more: frozenset[str] = frozenset(),
+    ) -> None:
+        """Return when the caller may ask for that.
+
+        Parameters
+        ----------
+        source_area, destination_area
+            Storage areas that it is staged from and to; None for a download.
+        sources
+            Paths in the source area; none where they come later, and are asked about then (`LargeIntake`).
+        more
+            Methods that are no flows, and that the service serves itself.
+
+        Raises
+        ------
+        InvalidMethod
+            The method does not exist, or the operator does not allow it.
+        NotAllowed
+            The method, an area, a source or the user is not the caller's.
+        AreaNotWritable
+            Nothing is staged to that area.
+        InvalidUserName, UserDoesNotExist, SystemAccount
+            Nobody here has that name, or no user.
+        """
+        structlog.contextvars.bind_contextvars(method=method, username=username)  # on every line of this call
+        if method not in METHODS.keys() | more or method not in offered_methods(self.settings):
+            raise InvalidMethod(method)
+        caller.user(username)
+        caller.check_method(method)
+        await check_sources(caller, source_area, sources)
+        if destination_area is not None:
+            await check_destination(caller, destination_area)
+        await self._check_user(username)
+
+    async def check_terms(self, caller: Caller, terms: StagingTerms | StagingRequestRow) -> None:
+        """Return when the caller may ask for a staging by such terms; else raise as `check` does."""
+        await self.check(
+            caller,
+            method=terms.method,
+            username=terms.username,
+            source_area=terms.source_area,
+            sources=[item.source for item in terms.items] if isinstance(terms, StagingRequest) else (),
+            destination_area=terms.destination_area,
+        )
+
+    async def _check_user(self, username: str) -> None:
+        """Return when there is such a user; one who was there a moment ago still is: the run looks again."""
+        if time.monotonic() - self._found.get(username, -math.inf) < USER_LASTS:
+            return
+        users_file, least_id = self.settings.users_file, self.settings.least_user_id
+        await asyncio.to_thread(resolve, username, users_file=users_file, least_id=least_id)
+        self._found[username] = time.monotonic()
+
+    async def record(
+        self,
+        caller: Caller,
+        request: StagingRequest,
+        *,
+        origin: str,
+        idempotency_key: str | None = None,
+        wishes: Sequence[ClientWish] = (),
+    ) -> StagingRequestRow:
+        """Write down what a caller asks for before anybody is asked to do it, and return its record.
+
+        Raises
+        ------
+        IdempotencyConflict
+            The key came with another request before.
+        TooManyRequests
+            As many of the user's are open as the site allows.
+        """
+        is_bounded = caller.is_bounded(request.source_area)
+        if len(request.items) <= FEW_ITEMS:
+            row = await self._small.ask(
+                draft_of(request, origin=origin, idempotency_key=idempotency_key, wishes=wishes, is_bounded=is_bounded)
+            )
+        else:
+            row = await self.records.ask(
+                create_request,
+                request,
+                origin=origin,
+                idempotency_key=idempotency_key,
+                wishes=wishes,
+                is_bounded=is_bounded,
+                most_open=self.settings.max_open_requests,
+            )
+        structlog.contextvars.bind_contextvars(staging_request=row.id)
+        logger.info("Request recorded")
+        self.recorded.set()
+        return row

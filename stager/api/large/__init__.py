@@ -1,0 +1,1 @@
+"""Requests of very many items, taken in piece by piece."""

@@ -1,0 +1,49 @@
+"""What failed of a request is done again by a new one: what has ended is never opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from stager.api.intake import Intake
+from stager.api.large.intake import LargeIntake, Pages
+from stager.callers.caller import Caller
+from stager.callers.quota import check_open_requests
+from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
+from stager.models import Status
+from stager.records import DIRECT_DOWNLOAD, AsyncDatabase, StagingRequestRow, files_of, item_again, terms_again
+
+PAGE = 1000
+
+
+async def retry(
+    intake: Intake, caller: Caller, row: StagingRequestRow, *, statuses: Collection[Status], idempotency_key: str | None
+) -> StagingRequestRow:
+    """Return the record of a new request of the items of another that ended so.
+
+    Its deadline is none: the old one's has passed, or was for the old one.
+
+    Raises
+    ------
+    NotAllowed
+        The caller may not ask for that any more.
+    DownloadNotRetried, RequestNotEnded, NothingToRetry
+        It is a download, it still goes on, or no item of it ended so.
+    """
+    if row.method == DIRECT_DOWNLOAD:
+        raise DownloadNotRetried(row.id)
+    if not row.status.is_final:
+        raise RequestNotEnded(row.id, row.status)
+    await intake.check_terms(caller, row)
+    records, limit = intake.records, intake.settings.max_open_requests
+    await check_open_requests(records, row.username, limit=limit, idempotency_key=idempotency_key)
+    if not await records.ask(files_of, row.id, limit=1, statuses=statuses):
+        raise NothingToRetry(row.id)
+    again = LargeIntake(intake, caller, terms_again(row), origin="retry", idempotency_key=idempotency_key, retry_of=row)
+    return await again.take(_pages(records, row.id, statuses=statuses))
+
+
+async def _pages(records: AsyncDatabase, request_id: str, *, statuses: Collection[Status]) -> Pages:
+    position = None
+    while files := await records.ask(files_of, request_id, after=position, limit=PAGE, statuses=statuses):
+        position = files[-1].position
+        yield [item_again(file) for file in files]

@@ -1,0 +1,105 @@
+"""How a request is cancelled, or what failed of it is done again."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from stager.api.dependencies import OpenIntake, OpenOutcomes
+from stager.api.retry import retry
+from stager.api.routes.requests import TAKEN_IN, accepted
+from stager.callers.body import BodyRoute
+from stager.callers.current import CurrentCaller, SeenRequest
+from stager.http.dependencies import CurrentSettings, OpenRecords
+from stager.http.headers import IdempotencyKey, Prefer
+from stager.http.problems import documented
+from stager.http.responses import EscapedJSON
+from stager.http.views import RequestSummary, summary_of
+from stager.models import Frozen, Status, WholeNumber
+from stager.records import StagingRequestRow, cancel_items, cancel_request
+from stager.settings import Settings
+
+router = APIRouter(prefix="/requests", tags=["requests"], route_class=BodyRoute)
+
+ANSWERS: dict[int | str, dict[str, object]] = {
+    200: {"description": "It has ended, now or before."},
+    202: {
+        "description": "Its run, or the service that sends it, was asked to stop, and does so within seconds; "
+        "an nginx that sends a download goes on.",
+        "model": RequestSummary,
+    },
+    **documented(401, 403, 404, 422, 503),
+}
+
+
+# As many items as a request in a body has by default.
+MOST_CANCELLED = 10_000
+
+
+class Cancellation(Frozen):
+    """What to cancel."""
+
+    items: tuple[Annotated[WholeNumber, Field(ge=0, lt=2**31)], ...] | None = Field(
+        None, min_length=1, max_length=MOST_CANCELLED, description="Positions of the items; without them, all."
+    )
+
+
+class Retry(Frozen):
+    """What to do again."""
+
+    statuses: tuple[Literal[Status.FAILED, Status.CANCELLED], ...] = Field(
+        (Status.FAILED,), min_length=1, description="Items that ended so: what failed, or also what was cancelled."
+    )
+
+
+@router.delete("/{request_id}", summary="Cancel a request", response_model=RequestSummary, responses=ANSWERS)
+async def cancel(settings: CurrentSettings, records: OpenRecords, row: SeenRequest) -> Response:
+    """Cancel what has not ended; what is delivered stays."""
+    return _answer(await records.ask(cancel_request, row.id), settings)
+
+
+@router.post(
+    "/{request_id}/cancel", summary="Cancel a request, or some items", response_model=RequestSummary, responses=ANSWERS
+)
+async def cancel_some(
+    settings: CurrentSettings, records: OpenRecords, row: SeenRequest, wanted: Cancellation | None = None
+) -> Response:
+    """Cancel all items that have not ended, or those that are named; all or none of them are accepted."""
+    if wanted is None or wanted.items is None:
+        return await cancel(settings, records, row)
+    return _answer(await records.ask(cancel_items, row.id, wanted.items), settings)
+
+
+@router.post(
+    "/{request_id}/retry",
+    summary="Do again what failed of a request, as a new request",
+    response_model=RequestSummary,
+    responses={
+        **TAKEN_IN,
+        **documented(400, 401, 403, 404, 409, 422, 429, 503),
+    },
+)
+async def retry_failures(
+    *,
+    settings: CurrentSettings,
+    intake: OpenIntake,
+    outcomes: OpenOutcomes,
+    caller: CurrentCaller,
+    row: SeenRequest,
+    wanted: Retry | None = None,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Write a new request down, of the same terms and the items that failed; what has ended stays as it ended."""
+    statuses = (wanted or Retry()).statuses
+    again = await retry(intake, caller, row, statuses=statuses, idempotency_key=idempotency_key)
+    return await accepted(again, prefer=prefer, settings=settings, outcomes=outcomes)
+
+
+def _answer(row: StagingRequestRow, settings: Settings) -> Response:
+    status = HTTPStatus.OK if row.status.is_final else HTTPStatus.ACCEPTED
+    return EscapedJSON(summary_of(row, settings).model_dump(mode="json"), status_code=status)

@@ -1,0 +1,61 @@
+"""What this site is set to."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from stager.http.dependencies import CurrentSettings
+from stager.http.offered_methods import offered_methods
+from stager.settings import AUTHENTICATION_IS_OFF
+
+router = APIRouter(prefix="/config", tags=["site"])
+
+
+class AllowedMethods(BaseModel):
+    """The staging methods that may be asked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    allowed_methods: tuple[str, ...] = Field(description="Their names.")
+
+
+class Config(BaseModel):
+    """What a user may want to know of the site."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source_storage_path: str = Field(
+        description="Where the storage with the data products is mounted: data are staged from it, never to it."
+    )
+    target_storage_path: str = Field(
+        description="Where the users' areas are mounted: data are staged to the user's own folder in it."
+    )
+    allowed_methods: tuple[str, ...] = Field(description="The staging methods that may be asked for.")
+    authentication: Literal["on", "off"] = Field(
+        description="Whether calls need a bearer token; when off, whoever reaches the service acts for any user."
+    )
+    warning: str | None = Field(description="What it means that authentication is off, where it is.")
+
+
+@router.get("/allowed-methods/", summary="The staging methods that may be asked for")
+@router.get("/allowed-methods", include_in_schema=False)
+async def show_allowed_methods(settings: CurrentSettings) -> AllowedMethods:
+    """Return the methods' names."""
+    return AllowedMethods(allowed_methods=offered_methods(settings))
+
+
+@router.get("/", summary="The site's storages and methods")
+@router.get("", include_in_schema=False)
+async def show_config(settings: CurrentSettings) -> Config:
+    """Return where the storages are mounted, and the methods."""
+    is_open = settings.access_file is None
+    return Config(
+        source_storage_path=str(settings.source_storage_path),
+        target_storage_path=str(settings.target_storage_path),
+        allowed_methods=offered_methods(settings),
+        authentication="off" if is_open else "on",
+        warning=AUTHENTICATION_IS_OFF if is_open else None,
+    )

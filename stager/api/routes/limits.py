@@ -1,0 +1,59 @@
+"""How much a caller may ask for."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from stager.api.routes.cancellations import MOST_CANCELLED
+from stager.downloads.ranges import MAX_PARTS
+from stager.http.dependencies import CurrentSettings
+from stager.http.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES, most_values
+from stager.models import MAX_PATH_BYTES
+
+router = APIRouter(prefix="/limits", tags=["site"])
+
+
+class SiteLimits(BaseModel):
+    """What is refused when it is more, and with which status."""
+
+    model_config = ConfigDict(frozen=True)
+
+    body_bytes: int = Field(description="Bytes of a body (413).")
+    body_values: int = Field(description="Values in a body: words, numbers, lists, objects (413).")
+    manifest_bytes: int = Field(description="Bytes of a manifest that is uploaded (413).")
+    header_bytes: int = Field(description="Bytes of all header fields (431).")
+    target_bytes: int = Field(description="Bytes of path and query (414).")
+    path_bytes: int = Field(description="Bytes of a path in a storage area (422).")
+    items_in_body: int = Field(description="Items of a request in a body, or of a Tape REST call (413).")
+    items: int = Field(description="Items of a request that come as a manifest (413).")
+    items_to_cancel: int = Field(description="Items that one call cancels by their places (422).")
+    range_parts: int = Field(description="Parts of a file that one Range asks for; of more, the whole is sent (200).")
+    create_file_bytes: int = Field(description="Bytes of a file that is made by /create-file (413); 0: none is (403).")
+    open_requests: int = Field(description="Requests of one user that may be open (429).")
+    long_calls: int = Field(description="Streams, uploads and waiting calls that one user may hold at a door (429).")
+    pause: float = Field(description="How long a body may pause on its way in, in seconds (408).")
+    wait: float = Field(description="How long a caller is kept waiting for an outcome, in seconds (202).")
+
+
+@router.get("", summary="How much a caller may ask for")
+@router.get("/", include_in_schema=False)
+async def show_limits(settings: CurrentSettings) -> SiteLimits:
+    """Return the site's limits."""
+    return SiteLimits(
+        body_bytes=settings.max_body_bytes,
+        body_values=most_values(settings),
+        manifest_bytes=settings.max_manifest_bytes,
+        header_bytes=MAX_HEADER_BYTES,
+        target_bytes=MAX_TARGET_BYTES,
+        path_bytes=MAX_PATH_BYTES,
+        items_in_body=settings.max_items_in_body,
+        items=settings.max_items,
+        items_to_cancel=MOST_CANCELLED,
+        range_parts=MAX_PARTS,
+        create_file_bytes=settings.create_file_bytes,
+        open_requests=settings.max_open_requests,
+        long_calls=settings.max_long_calls,
+        pause=settings.max_pause,
+        wait=settings.wait,
+    )

@@ -1,0 +1,35 @@
+"""What a problem's ``type`` leads to."""
+
+from __future__ import annotations
+
+import inspect
+
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel, ConfigDict, Field
+
+from stager import errors
+from stager.errors import StagingError
+from stager.http.problems import documented, slug, title
+
+router = APIRouter(prefix="/problems", tags=["problems"])
+
+KINDS = {slug(kind): kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, StagingError)}
+
+
+class ProblemKind(BaseModel):
+    """A kind of problem that a caller can meet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str = Field(description="What it stands for.")
+    status: int = Field(description="The HTTP status that it is answered with.")
+    retryable: bool = Field(description="Whether the same call may succeed later.")
+
+
+@router.get("/{name}", summary="A kind of problem, explained", responses=documented(404))
+async def show_problem(name: str) -> ProblemKind:
+    """Return what a kind of problem stands for."""
+    kind = KINDS.get(name)
+    if kind is None:
+        raise HTTPException(404, f"No kind of problem is called {name}")
+    return ProblemKind(title=title(kind), status=kind.http_status, retryable=kind.retryable)

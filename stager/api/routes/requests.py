@@ -1,0 +1,161 @@
+"""Staging requests as they are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.exceptions import RequestValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stager.api.dependencies import OpenIntake, OpenOutcomes
+from stager.api.large.manifest import is_manifest
+from stager.api.outcome import Outcomes
+from stager.callers.asked import AskedRequest, named
+from stager.callers.body import BodyRoute
+from stager.callers.current import CurrentCaller, SeenRequest, seen_request, settle_caller
+from stager.errors import TooManyItems, UnreadableManifest
+from stager.http.dependencies import CurrentSettings, OpenRecords
+from stager.http.examples import REQUEST_ID
+from stager.http.headers import IdempotencyKey, Prefer, described, preferred_wait
+from stager.http.paging import MAX_PAGE, PageSize
+from stager.http.problems import documented
+from stager.http.responses import EscapedJSON
+from stager.http.views import RequestSummary, RequestView, summary_of, view_of
+from stager.insight.explain.rows import RequestPage, listed
+from stager.models import Moment, StagingRequest, Status
+from stager.records import StagingRequestRow, files_of, last_events, list_requests
+from stager.settings import Settings
+
+INSTEAD = "upload them as a manifest (POST /requests/from-manifest)"
+ELSEWHERE = f"Here items come as JSON; if they are CSV or JSON Lines, {INSTEAD}"
+
+
+class RequestRoute(BodyRoute):
+    """A call whose items come as JSON: whoever sends a manifest is told where it goes, before it is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what serves the call."""
+        handle = super().get_route_handler()
+
+        async def serve(request: Request) -> Response:
+            await settle_caller(request)
+            if request.method == "POST" and is_manifest(request.headers.get("content-type", "")):
+                raise UnreadableManifest(ELSEWHERE)
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                raise RequestValidationError([*map(_with_way_out, error.errors())]) from None
+
+        return serve
+
+
+def _with_way_out(found: dict[str, Any]) -> dict[str, Any]:
+    is_none = found["type"] == "model_attributes_type" and found["loc"] == ("body",)
+    is_no_json = is_none or found["type"] == "json_invalid"
+    return {**found, "msg": f"{found['msg']}. {ELSEWHERE}"} if is_no_json else found
+
+
+router = APIRouter(prefix="/requests", tags=["requests"], route_class=RequestRoute)
+
+APPLIED = {"Preference-Applied": described("What was granted of Prefer.", "wait=10")}
+LOCATION = APPLIED | {"Location": described("Where the request is.", f"/requests/{REQUEST_ID}")}
+# What is answered to whoever asks for a staging, in whichever form.
+TAKEN_IN: dict[int | str, dict[str, Any]] = {
+    200: {"description": "It ended within the time that Prefer gave it.", "headers": LOCATION},
+    202: {"description": "It is written down.", "model": RequestSummary, "headers": LOCATION},
+}
+
+
+@router.post(
+    "",
+    summary="Ask for a staging of one or more items",
+    response_model=RequestSummary,
+    responses={
+        **TAKEN_IN,
+        **documented(400, 401, 403, 409, 413, 415, 422, 429, 503),
+    },
+)
+@router.post("/", include_in_schema=False)
+async def ask_for_staging(
+    *,
+    settings: CurrentSettings,
+    intake: OpenIntake,
+    outcomes: OpenOutcomes,
+    caller: CurrentCaller,
+    asked: AskedRequest,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Write a request down and say where it is; with Prefer, wait for its outcome."""
+    if len(asked.items) > settings.max_items_in_body:
+        raise TooManyItems(settings.max_items_in_body, INSTEAD)
+    wanted: StagingRequest = named(asked, caller, place="body")
+    await intake.check_terms(caller, wanted)
+    row = await intake.record(caller, wanted, origin="api", idempotency_key=idempotency_key)
+    return await accepted(row, prefer=prefer, settings=settings, outcomes=outcomes)
+
+
+async def accepted(
+    row: StagingRequestRow, *, prefer: list[str] | None, settings: Settings, outcomes: Outcomes
+) -> Response:
+    """Return the answer that says where a request is and how it stands, once that was waited for."""
+    headers = {"Location": f"/requests/{row.id}"}
+    wait = preferred_wait(prefer, longest=settings.wait)
+    waited = None if wait is None else await outcomes.wait(row, seconds=wait)
+    if waited:
+        row = waited
+        headers["Preference-Applied"] = f"wait={wait}"
+    status = HTTPStatus.OK if waited and row.status.is_final else HTTPStatus.ACCEPTED
+    return EscapedJSON(summary_of(row, settings).model_dump(mode="json"), status_code=status, headers=headers)
+
+
+@router.get("", summary="Requests, newest first, in pages", responses=documented(401, 404, 422, 503))
+@router.get("/", include_in_schema=False)
+async def show_requests(
+    *,
+    settings: CurrentSettings,
+    records: OpenRecords,
+    caller: CurrentCaller,
+    username: Annotated[str | None, Query(description="Only this user's.")] = None,
+    method: Annotated[str | None, Query(description="Only by this method.")] = None,
+    status: Annotated[list[Status] | None, Query(description="Only those that stand so; may be given twice.")] = None,
+    since: Annotated[Moment | None, Query(description="Only those made at this time or later.")] = None,
+    cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=[REQUEST_ID])] = None,
+    limit: PageSize = 100,
+) -> RequestPage:
+    """Return a page of requests that the caller may see, without their items."""
+    if username and not caller.sees(username):
+        return RequestPage(requests=(), next_cursor=None)
+    if cursor:
+        await seen_request(records, caller, cursor)
+    page = await records.ask(
+        list_requests,
+        username=username or caller.sees_only,
+        method=method,
+        statuses=status or (),
+        since=since,
+        cursor=cursor,
+        limit=limit,
+    )
+    events = await records.ask(last_events, [row.id for row in page.requests])
+    requests = listed(page.requests, events, settings=settings)
+    return RequestPage(requests=requests, next_cursor=page.next_cursor)
+
+
+@router.get("/{request_id}", summary="One request with its items", responses=documented(401, 404, 422, 503))
+@router.get("/{request_id}/", include_in_schema=False)
+async def show_request(
+    settings: CurrentSettings,
+    records: OpenRecords,
+    row: SeenRequest,
+    items_from: Annotated[int, Query(ge=0, lt=2**31, description="Place of the first item to show.")] = 0,
+    limit: PageSize = MAX_PAGE,
+) -> RequestView:
+    """Return how a request and its items stand."""
+    files = await records.ask(files_of, row.id, after=items_from - 1, limit=limit + 1)
+    next_item = files[limit].position if len(files) > limit else None
+    return view_of(row, files[:limit], settings=settings, next_item=next_item)

@@ -1,0 +1,178 @@
+"""The application: routes, errors, log, and the reconciler beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from threading import Thread
+
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from stager.api.intake import Intake
+from stager.api.outcome import Outcomes
+from stager.api.routes import (
+    cancellations,
+    config,
+    create_file,
+    deliveries,
+    docs,
+    events,
+    items,
+    limits,
+    manifests,
+    problems,
+    requests,
+    staging,
+)
+from stager.background import beside
+from stager.callers.areas import keep_areas_known
+from stager.callers.authenticator import open_authenticator
+from stager.callers.reading import tell_of_areas
+from stager.dispatch.prefect import PrefectClient
+from stager.dispatch.reconciler import Reconciler
+from stager.dispatch.running import dispatching
+from stager.downloads import open_desk
+from stager.downloads.routes import areas, files, internal, links
+from stager.errors import ConfigurationError
+from stager.http.limits import Limits
+from stager.http.long_calls import LongCalls
+from stager.http.offered_methods import tell_of_methods
+from stager.http.openapi import DescribedAPI
+from stager.http.problems import answer_errors
+from stager.http.query import check_query
+from stager.http.request_log import RequestLog
+from stager.http.responses import EscapedJSON
+from stager.http.safe_headers import SafeHeaders
+from stager.http.verbs import HeadOfGet
+from stager.insight.live.feed import Feed
+from stager.insight.metrics.recorded import Recorded
+from stager.insight.routes import explanations, health, logs, metrics, streams
+from stager.logging import set_up_logging
+from stager.records import open_records
+from stager.settings import Settings, get_settings
+from stager.tape import routes as tape
+
+# Of the HTTP API, not of the package.
+API_VERSION = "1"
+# What a page that may call may also read; of the others a browser gives it the plainest alone.
+EXPOSED = [
+    *("Location", "Preference-Applied", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+    *("ETag", "Repr-Digest", "Accept-Ranges", "Content-Range", "Content-Disposition"),
+]
+# Objects that are made between two looks for garbage.
+GARBAGE = 20_000
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application, which opens what it needs when it is started.
+
+    Parameters
+    ----------
+    settings
+        What the operator set; by default, what the environment says.
+
+    Raises
+    ------
+    ConfigurationError
+        An nginx in front is named, and no secret that it proves itself by.
+    """
+    settings = settings or get_settings()
+    if settings.nginx_files and settings.nginx_secret is None:
+        raise ConfigurationError("STAGER_NGINX_SECRET", "it is not set, and STAGER_NGINX_FILES is")
+    set_up_logging(settings)
+
+    app = DescribedAPI(
+        title="SKA staging service",
+        description="Brings data products to where a scientist works: checked, verified, read-only, recorded.",
+        version=API_VERSION,
+        lifespan=_serve,
+        docs_url=None,  # they load Swagger UI from another host
+        redoc_url=None,
+        default_response_class=EscapedJSON,
+        redirect_slashes=False,
+        strict_content_type=False,  # the demo's clients need not name one
+        dependencies=[Depends(check_query)],
+    )
+    app.state.settings = settings
+    _add_middleware(app, settings)
+    answer_errors(app)
+    of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
+    of_site = (health, limits, metrics, logs, config, create_file, problems, docs)
+    # In this order they are tried: first what is asked for many times a second.
+    for routes in (files, links, staging, *of_requests, areas, tape, *of_site):
+        app.include_router(routes.router)
+    if settings.nginx_files:
+        app.include_router(internal.router)
+    app.router.routes.append(docs.ASSETS)
+    return app
+
+
+@asynccontextmanager
+async def _serve(app: FastAPI) -> AsyncIterator[None]:
+    """Open what routes are given and what runs beside them, and close it at the end."""
+    state = app.state
+    settings: Settings = state.settings
+    recorded = asyncio.Event()
+    async with (
+        open_records(settings.database_url.get_secret_value()) as records,
+        PrefectClient(settings.prefect_api_url, settings.prefect_auth) as prefect,
+        open_authenticator(settings) as authenticator,
+        open_desk(settings, records) as desk,
+    ):
+        tell_of_methods(settings)
+        state.records, state.prefect, state.authenticator, state.desk = records, prefect, authenticator, desk
+        state.long_calls = long_calls = LongCalls(settings.max_long_calls)
+        state.intake, state.outcomes = Intake(settings, records, recorded=recorded), Outcomes(records, long_calls)
+        state.feed, state.figures = Feed(records), Recorded()
+        dispatch: AbstractAsyncContextManager[Reconciler | None] = nullcontext()
+        if settings.dispatch:
+            look_every = settings.reconcile_interval
+            dispatch = dispatching(settings, records=records, prefect=prefect, recorded=recorded, look_every=look_every)
+        async with (
+            beside(_warm_up(settings), name="areas"),
+            dispatch as state.reconciler,
+            beside(state.feed.run(), name="feed"),
+        ):
+            yield
+
+
+async def _warm_up(settings: Settings) -> None:
+    """Import Prefect's package while nobody waits, and then keep the storage areas at hand, until cancelled."""
+    await asyncio.to_thread(_import_prefect)
+    # A mount that hangs holds it up, and nobody else.
+    Thread(target=tell_of_areas, args=(settings,), name="areas to tell of", daemon=True).start()
+    await keep_areas_known()
+
+
+def _import_prefect() -> None:
+    """Import Prefect's package, and never look for garbage in it.
+
+    Notes
+    -----
+    A call makes a thousand objects, and by default Python looks for garbage
+    after seven hundred: a fifth of a call's time. Documentation of ``gc``.
+    """
+    import blocks.areas  # noqa: F401, PLC0415 - takes seconds
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """Wrap the routes; what is added last sees a request first."""
+    app.add_middleware(HeadOfGet)
+    app.add_middleware(Limits, settings=settings)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+    app.add_middleware(SafeHeaders, is_over_tls=settings.public_url.startswith("https://"))
+    app.add_middleware(RequestLog)

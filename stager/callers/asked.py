@@ -1,0 +1,57 @@
+"""What is asked for where the token may say for whom."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field
+
+from stager.callers.caller import Caller
+from stager.models import AreaName, StagingRequest, StagingTerms
+
+WHOSE = "Whose data they become; by default the caller's, and needed where authentication is off."
+
+
+class AskedTerms(StagingTerms):
+    """How a user wants some items staged."""
+
+    # Here, where it is asked for: a record from before, which may be retried, may name what no area can be called.
+    source_area: AreaName = Field("source", description="Storage area of the sources.")
+    destination_area: AreaName = Field("user", description="Storage area of the destinations.")
+    username: str | None = Field(  # type: ignore[assignment] # it is filled in before anybody reads it
+        None, min_length=1, max_length=255, description=WHOSE
+    )
+
+
+class AskedRequest(AskedTerms, StagingRequest):
+    """What a user wants staged: one or more items by one method."""
+
+
+Asked = TypeVar("Asked", AskedTerms, AskedRequest)
+
+
+def named(asked: Asked, caller: Caller, *, place: str) -> Asked:
+    """Return what is asked for with the name of whoever it is for; the parameters are those of ``name_of``."""
+    return asked.model_copy(update={"username": name_of(asked.username, caller, place=place)})
+
+
+def name_of(username: str | None, caller: Caller, *, place: str) -> str:
+    """Return for whom something is asked: who is named, or the caller.
+
+    Parameters
+    ----------
+    place
+        Where a name would stand, ``query`` or ``body``.
+
+    Raises
+    ------
+    RequestValidationError
+        Nobody is named, and nobody knows who calls.
+    NotAllowed
+        The name is another's, and the caller acts for nobody else.
+    """
+    if username is None and caller.username is None:
+        missing = "Field required: authentication is off, and nobody knows who calls"
+        raise RequestValidationError([{"type": "missing", "loc": (place, "username"), "msg": missing}])
+    return caller.user(username)

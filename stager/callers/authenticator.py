@@ -1,0 +1,138 @@
+"""From a bearer token to a caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import structlog
+
+from stager.background import beside
+from stager.callers.access_file import AccessFile
+from stager.callers.caller import Caller
+from stager.callers.issuer import Issuer
+from stager.callers.issuer_answers import ISSUER_LIMIT
+from stager.callers.rules import Rules
+from stager.callers.token import UncheckedToken, check_token, read_token
+from stager.errors import ConfigurationError, NotAllowed, TokenInvalid
+from stager.settings import AUTHENTICATION_IS_OFF, Settings
+
+# How often the access file is looked at, in seconds: within that time an edit counts.
+LOOK_EVERY = 1.0
+
+logger = structlog.get_logger(__name__)
+
+
+class Authenticator:
+    """Knows the issuers and what the access file grants.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is missing or broken.
+    """
+
+    def __init__(self, file: AccessFile, http: httpx.AsyncClient) -> None:
+        self._file = file
+        self._http = http
+        self._issuers: dict[str, Issuer] = {}
+        self._take(file.read())
+
+    async def follow_file(self) -> None:
+        """Take over what the access file says whenever it changed, until cancelled; a mistake in it changes nothing."""
+        told = ""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                if rules := await asyncio.to_thread(self._file.read_if_changed):
+                    self._take(rules)
+                told = ""
+            except ConfigurationError as error:
+                if error.message != told:
+                    logger.error("Access file is not usable; what it said before counts", reason=error.message)  # noqa: TRY400 - the reason says it all
+                told = error.message
+
+    def _take(self, rules: Rules) -> None:
+        """Let these rules count, and keep what is known of each issuer that stays as it was."""
+        known = {url: issuer for url, issuer in self._issuers.items() if issuer.rules in rules.issuers}
+        for url in self._issuers.keys() - known.keys():
+            self._issuers[url].close()
+        self._issuers = {rule.url: known.get(rule.url) or Issuer(rule, self._http) for rule in rules.issuers}
+        self._rules = rules
+        logger.info("Authentication is on", issuers=list(self._issuers))
+        for upgrade in rules.upgrades():
+            logger.warning("Access file from an earlier version", upgrade=upgrade)
+
+    def close(self) -> None:
+        """Stop asking issuers."""
+        for issuer in self._issuers.values():
+            issuer.close()
+
+    async def authenticate(self, text: str) -> Caller:
+        """Return who holds a token.
+
+        Raises
+        ------
+        TokenInvalid
+            The token does not count here.
+        NotAllowed
+            It counts, and the access file has no user for it.
+        IssuerUnavailable
+            Its issuer has not given its keys, or is away when asked for the user.
+        """
+        token = read_token(text)
+        issuer = self._issuers.get(token.issuer)
+        if issuer is None:
+            reason = "its issuer is not trusted here"
+            raise TokenInvalid(reason)
+        claims = check_token(token, keys=await issuer.keys(token.key_id), rules=issuer.rules)
+        claims = await _completed(claims, issuer, token)
+        username = _username(claims, issuer)
+        return Caller(username=username, grants=self._rules.grants(username, _groups(claims, issuer)))
+
+
+@asynccontextmanager
+async def open_authenticator(settings: Settings) -> AsyncIterator[Authenticator | None]:
+    """Give what checks tokens, or nothing where the operator asks for none."""
+    if settings.access_file is None:
+        logger.warning(AUTHENTICATION_IS_OFF)
+        yield None
+        return
+    async with httpx.AsyncClient(timeout=ISSUER_LIMIT) as http:
+        authenticator = Authenticator(AccessFile(settings.access_file), http)
+        try:
+            async with beside(authenticator.follow_file(), name="access file"):
+                yield authenticator
+        finally:
+            authenticator.close()
+
+
+async def _completed(claims: dict[str, Any], issuer: Issuer, token: UncheckedToken) -> dict[str, Any]:
+    """Return a token's claims, and those that only the issuer's userinfo has."""
+    rules = issuer.rules
+    if not rules.userinfo or {rules.username_claim, rules.groups_claim} <= claims.keys():
+        return claims
+    return {**await issuer.userinfo(token.text, subject=claims["sub"]), **claims}
+
+
+def _username(claims: dict[str, Any], issuer: Issuer) -> str:
+    rules, subject = issuer.rules, claims["sub"]
+    said = claims.get(rules.username_claim)
+    if found := rules.user_of(subject, said):
+        return found
+    if rules.has_tables:
+        reason = f"the operator's file has no user for {said or subject}"
+        raise NotAllowed(reason)
+    if not isinstance(said, str) or not said:
+        reason = f"it has no claim {rules.username_claim}"
+        raise TokenInvalid(reason)
+    return said
+
+
+def _groups(claims: dict[str, Any], issuer: Issuer) -> frozenset[str]:
+    """Return the groups by their bare names: in WLCG's profile each begins with a slash."""
+    said = claims.get(issuer.rules.groups_claim)
+    return frozenset(str(group).removeprefix("/") for group in said) if isinstance(said, list) else frozenset()

@@ -1,0 +1,137 @@
+"""An issuer of tokens: where its keys are, and what they are now."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import structlog
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from pydantic import BaseModel, ValidationError
+
+from stager.callers.issuer_answers import get_json
+from stager.callers.rules import IssuerRules
+from stager.callers.userinfo import Userinfo
+from stager.errors import IssuerUnavailable
+
+# How long keys are used before they are asked for again, and how long they
+# serve while the issuer does not answer, in seconds.
+FRESH_FOR, LAST_FOR = 300.0, 3600.0
+# Seconds from an answer, or from none, to the next question: tokens of strangers
+# must not make us flood the issuer.
+PAUSE = 5.0
+
+logger = structlog.get_logger(__name__)
+
+
+class Metadata(BaseModel):
+    """What we need of the discovery document (OpenID Connect Discovery 1.0, section 3)."""
+
+    issuer: str
+    jwks_uri: str
+    userinfo_endpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """What an issuer published, and when we asked."""
+
+    metadata: Metadata
+    keys: KeySet
+    at: float
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was asked for."""
+        return time.monotonic() - self.at
+
+    def has(self, key_id: str | None) -> bool:
+        """Return whether a key is among them; a token may leave out which it is of."""
+        return key_id is None or any(key.kid == key_id for key in self.keys)
+
+
+class Issuer:
+    """One issuer, asked over HTTP as seldom as can be, and never by two at once."""
+
+    def __init__(self, rules: IssuerRules, http: httpx.AsyncClient) -> None:
+        self.rules = rules
+        self._http = http
+        self._published: Published | None = None
+        self._paused_until = -math.inf
+        self._asking: asyncio.Task[None] | None = None
+        self._userinfo = Userinfo(http)
+
+    def close(self) -> None:
+        """Stop asking."""
+        self._userinfo.close()
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def keys(self, key_id: str | None) -> KeySet:
+        """Return the issuer's keys.
+
+        While those that are known serve, nobody waits: they are asked for anew
+        in the background. Whose key is not among them waits for that question,
+        all together, or not at all shortly after the last one.
+
+        Raises
+        ------
+        IssuerUnavailable
+            It does not answer, and what it said before is too old.
+        """
+        published = await self._current(key_id)
+        return published.keys
+
+    async def userinfo(self, token: str, *, subject: str) -> dict[str, Any]:
+        """Return what the issuer says of a token's user, as `Userinfo.of` does; nothing where it does not tell."""
+        endpoint = (await self._current(None)).metadata.userinfo_endpoint
+        return await self._userinfo.of(token, endpoint, subject=subject) if endpoint else {}
+
+    async def _current(self, key_id: str | None) -> Published:
+        published = self._usable()
+        if published is None or not published.has(key_id):
+            if task := self._ask_anew():
+                await asyncio.wait([task])  # whoever hangs up leaves it to the others
+            published = self._usable()
+        elif published.age >= FRESH_FOR:
+            self._ask_anew()
+        if published is None:
+            reason = f"{self.rules.url} has not given its keys"
+            raise IssuerUnavailable(reason)
+        return published
+
+    def _usable(self) -> Published | None:
+        return self._published if self._published and self._published.age <= LAST_FOR else None
+
+    def _ask_anew(self) -> asyncio.Task[None] | None:
+        """Return the task that asks for the keys, which begins now or has begun; None shortly after the last one."""
+        if self._asking is None and time.monotonic() >= self._paused_until:
+            self._asking = asyncio.create_task(self._renew(), name=f"keys of {self.rules.url}")
+        return self._asking
+
+    async def _renew(self) -> None:
+        try:
+            self._published = await self._ask()
+        except IssuerUnavailable as error:
+            logger.warning("Issuer does not give its keys", issuer=self.rules.url, reason=error.message)
+        finally:
+            self._paused_until = time.monotonic() + PAUSE
+            self._asking = None
+
+    async def _ask(self) -> Published:
+        address = self.rules.url.rstrip("/") + "/.well-known/openid-configuration"
+        try:
+            metadata = Metadata.model_validate(await get_json(self._http, address))
+            if metadata.issuer != self.rules.url:  # OpenID Connect Discovery 1.0, section 4.3
+                reason = f"{address} speaks for {metadata.issuer}"
+                raise IssuerUnavailable(reason)
+            keys = KeySet.import_key_set(await get_json(self._http, metadata.jwks_uri))  # type: ignore[arg-type] # looked at there
+        except (ValidationError, JoseError, KeyError, TypeError, ValueError) as error:
+            reason = f"{address} leads to no keys: {error}"
+            raise IssuerUnavailable(reason) from error
+        return Published(metadata, keys, time.monotonic())

@@ -1,0 +1,93 @@
+"""What an issuer says of its tokens' users, kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from cachetools import TTLCache
+
+from stager.callers.issuer_answers import get_json
+from stager.errors import IssuerUnavailable, StagingError, TokenInvalid
+
+# How long its word counts before it is asked again, and how long it serves while
+# the issuer does not answer, in seconds; and of how many tokens it is kept.
+FRESH_FOR, LAST_FOR = 300.0, 3600.0
+MANY_TOKENS = 10_000
+# For how long an issuer that did not answer is not asked again where its last word serves, in seconds.
+SILENT_FOR = 60.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was said of a token's user, and when."""
+
+    claims: dict[str, Any]
+    at: float
+
+    @property
+    def age(self) -> float:
+        """Seconds since then."""
+        return time.monotonic() - self.at
+
+
+class Userinfo:
+    """Asks an issuer about users, about each token once at a time."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+        self._said: TTLCache[str, Said] = TTLCache(MANY_TOKENS, LAST_FOR)
+        self._asking: dict[str, asyncio.Task[Said | StagingError]] = {}
+        self._silent_until = -math.inf
+
+    def close(self) -> None:
+        """Stop asking."""
+        for task in self._asking.values():
+            task.cancel()
+
+    async def of(self, token: str, endpoint: str, *, subject: str) -> dict[str, Any]:
+        """Return what the issuer says of a token's user (OpenID Connect Core 1.0, section 5.3).
+
+        Raises
+        ------
+        IssuerUnavailable
+            It does not answer, and what it said before is too old.
+        TokenInvalid
+            It does not know the token, or speaks of another user.
+        """
+        key = hashlib.sha256(token.encode()).hexdigest()
+        said = self._said.get(key)
+        if said and (said.age < FRESH_FOR or time.monotonic() < self._silent_until):
+            return said.claims
+        if key not in self._asking:
+            self._asking[key] = asyncio.create_task(self._ask(key, token, endpoint=endpoint, subject=subject))
+        task = self._asking[key]
+        await asyncio.wait([task])  # whoever hangs up leaves it to the others
+        answer = IssuerUnavailable("it is asked no more") if task.cancelled() else task.result()
+        if isinstance(answer, IssuerUnavailable) and said:
+            return said.claims
+        if isinstance(answer, StagingError):
+            raise answer
+        return answer.claims
+
+    async def _ask(self, key: str, token: str, *, endpoint: str, subject: str) -> Said | StagingError:
+        """Return what is said, or the error: nobody may be left to raise it to."""
+        try:
+            claims = await get_json(self._http, endpoint, token=token)
+            if claims.get("sub") != subject:
+                return TokenInvalid("its issuer speaks of another user")
+        except IssuerUnavailable as error:
+            self._silent_until = time.monotonic() + SILENT_FOR
+            return error
+        except TokenInvalid as error:
+            self._said.pop(key, None)
+            return error
+        finally:
+            del self._asking[key]
+        self._said[key] = said = Said(claims, time.monotonic())
+        return said

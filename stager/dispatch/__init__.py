@@ -1,0 +1,1 @@
+"""Hands requests to Prefect, takes up what died, and looks after pods."""

@@ -1,0 +1,119 @@
+"""The pods of flow runs, as the cluster tells of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+
+import aiohttp
+import structlog
+from kubernetes_asyncio import config
+from kubernetes_asyncio.client import ApiClient, ApiException, BatchV1Api, CoreV1Api, CoreV1Event, V1Job, V1Pod
+
+from stager.dispatch.pod_trouble import Plight, plight_of
+from stager.dispatch.pools import POD_POOL
+from stager.errors import ClusterUnavailable
+
+logger = structlog.get_logger(__name__)
+
+# What Prefect's worker puts on each Job and its pod. Other pools' Jobs in the namespace are none of ours.
+FLOW_RUN = "prefect.io/flow-run-id"
+OURS = f"prefect.io/work-pool-name={POD_POOL}"
+# What Kubernetes puts on a Job's pod.
+JOB = "batch.kubernetes.io/job-name"
+NOT_FOUND = 404
+
+
+class Pods:
+    """Asks for the Jobs, pods and warnings of one namespace, and removes Jobs.
+
+    Every method raises ``ClusterUnavailable`` when the cluster does not answer,
+    or does not allow it.
+    """
+
+    def __init__(self, client: ApiClient, namespace: str) -> None:
+        self._core, self._batch = CoreV1Api(client), BatchV1Api(client)
+        self._namespace = namespace
+
+    async def plights(self) -> dict[str, Plight | None]:
+        """Return what has befallen each flow run that has a Job, None where it goes on, by the run's id.
+
+        A run whose Job nobody can make sense of counts as one that goes on:
+        it hides no other's plight, and its lease says when it is dead.
+        """
+        ours = f"{FLOW_RUN},{OURS}"
+        with _in_our_words():
+            jobs = await self._batch.list_namespaced_job(self._namespace, label_selector=ours)
+            pods = await self._core.list_namespaced_pod(self._namespace, label_selector=ours)
+            events = await self._core.list_namespaced_event(self._namespace, field_selector="type=Warning")
+        of_runs: dict[str, list[V1Job]] = defaultdict(list)
+        for job in sorted(jobs.items, key=lambda job: job.metadata.creation_timestamp):
+            of_runs[job.metadata.labels[FLOW_RUN]].append(job)
+        return {run: _plight_of_run(run, some, pods.items, events.items) for run, some in of_runs.items()}
+
+    async def remove(self, flow_run_id: str) -> None:
+        """Remove the Jobs of a flow run, and their pods with them."""
+        ours = f"{FLOW_RUN}={flow_run_id},{OURS}"
+        with _in_our_words():
+            jobs = await self._batch.list_namespaced_job(self._namespace, label_selector=ours)
+            for job in jobs.items:
+                await self._remove(job.metadata.name)
+
+    async def _remove(self, name: str) -> None:
+        with _missing_is_fine():
+            await self._batch.delete_namespaced_job(name, self._namespace, propagation_policy="Background")
+
+
+@asynccontextmanager
+async def open_pods(namespace: str) -> AsyncIterator[Pods]:
+    """Give the pods of a namespace, by the pod's own account or, outside a cluster, by the kubeconfig."""
+    try:
+        config.load_incluster_config()  # type: ignore[no-untyped-call] # it takes nothing
+    except config.ConfigException:
+        await config.load_kube_config()
+    async with ApiClient() as client:
+        yield Pods(client, namespace)
+
+
+def _plight_of_run(
+    run: str, jobs: Sequence[V1Job], pods: Sequence[V1Pod], events: Sequence[CoreV1Event]
+) -> Plight | None:
+    """Return what has befallen a run's newest Job, unless another of its Jobs goes on."""
+    try:
+        found = [_plight_of_job(job, pods, events) for job in jobs]
+    except Exception:  # whatever the cluster says of one
+        logger.exception("Job of a run is not understood", flow_run=run)
+        return None
+    return None if None in found else found[-1]
+
+
+def _plight_of_job(job: V1Job, pods: Sequence[V1Pod], events: Sequence[CoreV1Event]) -> Plight | None:
+    name = job.metadata.name
+    own = [pod for pod in pods if pod.metadata.labels.get(JOB) == name]
+    about = [one for one in events if f"{one.involved_object.name}-".startswith(f"{name}-")]
+    return plight_of(job, own[-1] if own else None, sorted(about, key=_time))
+
+
+def _time(event: CoreV1Event) -> datetime:
+    return event.last_timestamp or event.event_time or event.first_timestamp or datetime.min.replace(tzinfo=UTC)
+
+
+@contextmanager
+def _missing_is_fine() -> Iterator[None]:
+    """Pass over what is gone already."""
+    try:
+        yield
+    except ApiException as error:
+        if error.status != NOT_FOUND:
+            raise
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except (ApiException, aiohttp.ClientError, OSError) as error:
+        reason = error.reason if isinstance(error, ApiException) else str(error)
+        raise ClusterUnavailable(reason or type(error).__name__) from error

@@ -1,0 +1,92 @@
+"""Hands requests to Prefect as soon as they are recorded, and lets users take turns.
+
+Each user has at most one run that has not begun: what they ask for meanwhile
+rides in the next. So runs queue up in Prefect by user, not by request, and
+however many requests one user has, another's waits behind one run of theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import suppress
+
+import structlog
+
+from stager.dispatch.handover import submit
+from stager.dispatch.pools import needs_pod
+from stager.dispatch.prefect import PrefectClient
+from stager.errors import DeploymentMissing, ServiceUnavailable
+from stager.methods import METHODS
+from stager.records import AsyncDatabase, Weight, claim_ride, turns
+from stager.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+# Requests in one run.
+RIDERS = 100
+# How long a user's requests wait for their last run to begin, in seconds.
+PATIENCE = 10.0
+# Seconds between two looks while somebody waits for that, and while somebody waits for a run of theirs to end.
+SOON, LATER = 0.1, 1.0
+# What is recorded at one moment is handed over by one look, in seconds.
+BREATH = 0.01
+
+
+class Dispatcher:
+    """Looks for requests to hand over: when one was recorded, and again and again.
+
+    Parameters
+    ----------
+    recorded
+        Set when a request was recorded.
+    look_every
+        How long it waits for that before it looks all the same, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        records: AsyncDatabase,
+        prefect: PrefectClient,
+        recorded: asyncio.Event,
+        look_every: float,
+    ) -> None:
+        self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
+        self._look_every = look_every
+
+    async def run(self) -> None:
+        """Look until cancelled; an error ends one look, never the looking."""
+        pause = 0.0
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._recorded.wait(), pause)
+            self._recorded.clear()
+            pause = self._settings.reconcile_interval
+            await asyncio.sleep(BREATH)
+            try:
+                pause = min(self._look_every, await self.look())
+            except ServiceUnavailable as error:
+                logger.warning("Requests wait for the reconciler", reason=error.message)
+            except Exception:
+                logger.exception("The dispatcher met an unforeseen error")
+
+    async def look(self) -> float:
+        """Hand over the requests of every user whose turn it is; return in how many seconds to look again at most."""
+        most_runs = self._settings.max_runs
+        waiting = await self._records.ask(turns, methods=sorted(METHODS), patience=PATIENCE, most_runs=most_runs)
+        served: set[str] = set()
+        left = []
+        for turn in waiting:
+            if not turn.is_next or turn.username in served:
+                left.append(turn)
+                continue
+            served.add(turn.username)
+            if ride := await self._records.ask(claim_ride, turn, limit=RIDERS, is_large=self._is_large):
+                with suppress(DeploymentMissing):  # another method's requests need not wait for it
+                    await submit(ride, settings=self._settings, records=self._records, prefect=self._prefect)
+        return min((LATER if turn.has_most_runs else SOON for turn in left), default=math.inf)
+
+    def _is_large(self, weight: Weight) -> bool:
+        return needs_pod(weight, self._settings)

@@ -1,0 +1,40 @@
+"""Recorded requests are handed to Prefect, those that ride together in one run, once."""
+
+from __future__ import annotations
+
+import structlog
+
+from stager.dispatch.pools import pod_of
+from stager.dispatch.prefect import PrefectClient
+from stager.errors import ServiceUnavailable, StagingError
+from stager.records import AsyncDatabase, Ride, fail_request, note_flow_run
+from stager.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+
+async def submit(ride: Ride, *, settings: Settings, records: AsyncDatabase, prefect: PrefectClient) -> None:
+    """Ask for the flow run of some requests and note it; close them if it can never run.
+
+    Safe to repeat, also by another process at the same time and when the
+    answer to an earlier try was lost: the key of the claim is the run's
+    idempotency key.
+
+    Raises
+    ------
+    PrefectUnavailable
+        Nothing was noted; the reconciler asks again.
+    DatabaseUnavailable
+        The run may have been asked for; the reconciler asks again.
+    """
+    try:
+        run = await prefect.create_flow_run(ride, pod=await pod_of(ride, settings))
+    except ServiceUnavailable:
+        raise
+    except StagingError as error:  # refused for good, or for an account that the pod cannot have
+        logger.exception("Requests cannot be run", staging_requests=ride.request_ids, method=ride.method)
+        for request_id in ride.request_ids:
+            await records.ask(fail_request, request_id, error)
+        return
+    await records.ask(note_flow_run, ride.request_ids, run)
+    logger.info("Requests handed to Prefect", staging_requests=ride.request_ids, method=ride.method, flow_run=run)

@@ -1,0 +1,219 @@
+"""Submits what waits, takes up again what crashed, and closes what is over: nothing that was recorded is forgotten.
+
+Several processes may do this at once: a request gets one run by its idempotency
+key, and a record that has ended is never opened or ended again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from stager.dispatch.handover import submit
+from stager.dispatch.pod_trouble import Plight
+from stager.dispatch.pod_watch import PodWatch, error_of
+from stager.dispatch.pools import POD_POOL
+from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
+from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
+from stager.records import (
+    DIRECT_DOWNLOAD,
+    AsyncDatabase,
+    StagingRequestRow,
+    abandon_arrival,
+    abandoned_arrivals,
+    fail_request,
+    open_flow_runs,
+    resubmit_requests,
+    stop_overdue_requests,
+    unasked_rides,
+    unfinished_requests,
+    waiting_requests,
+)
+from stager.settings import Settings
+
+if TYPE_CHECKING:
+    from stager.dispatch.cluster import Pods
+
+logger = structlog.get_logger(__name__)
+
+# Seconds that whoever claimed requests, or recorded a download, has for going on with them.
+GRACE = 5.0
+# What Prefect goes on saying of a run whose machine died, and what it is told then.
+ENDING = {"PENDING": CRASHED, "RUNNING": CRASHED, "CANCELLING": CANCELLED}
+
+
+class Silence(NamedTuple):
+    """A request's last sign of life, and since when no look has found a newer one (by time.monotonic)."""
+
+    sign: datetime | None
+    since: float
+
+
+class Reconciler:
+    """Looks every few seconds for what was dropped.
+
+    Parameters
+    ----------
+    pods
+        The cluster's; None where there is no Kubernetes.
+    recorded
+        Set when requests wait for a run again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        records: AsyncDatabase,
+        prefect: PrefectClient,
+        pods: Pods | None,
+        recorded: asyncio.Event,
+    ) -> None:
+        self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
+        self._pods = PodWatch(settings, records=records, prefect=prefect, pods=pods)
+        self._silent: dict[str, Silence] = {}
+        # When each look last came to its end, by time.monotonic.
+        self._ended: dict[str, float] = {}
+
+    @property
+    def lag(self) -> float:
+        """How long ago the slowest of its looks ended, in seconds."""
+        now = time.monotonic()
+        return now - min(self._ended.values(), default=now)
+
+    async def run(self) -> None:
+        """Look until cancelled; an error ends one look, never the looking."""
+        async with asyncio.TaskGroup() as looks:
+            looks.create_task(self._repeat(self.submit_waiting))
+            looks.create_task(self._repeat(self.take_up_crashed))
+            looks.create_task(self._repeat(self.close_unfinished))
+            looks.create_task(self._repeat(self.stop_overdue))
+            looks.create_task(self._repeat(self.remove_abandoned))
+
+    async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
+        trouble = ""
+        self._ended[look.__name__] = time.monotonic()
+        while True:
+            await asyncio.sleep(self._settings.reconcile_interval)
+            try:
+                await look()
+            except ServiceUnavailable as error:
+                if not trouble:
+                    logger.warning("The reconciler waits", reason=error.message)
+                trouble = error.message
+            except Exception:
+                logger.exception("The reconciler met an unforeseen error")
+            else:
+                if trouble:
+                    logger.info("The reconciler goes on", reason=trouble)
+                trouble = ""
+                self._ended[look.__name__] = time.monotonic()
+
+    async def submit_waiting(self) -> None:
+        """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""
+        for ride in await self._records.ask(unasked_rides, older_than=GRACE):
+            with suppress(DeploymentMissing):  # another method's requests need not wait for it
+                await submit(ride, settings=self._settings, records=self._records, prefect=self._prefect)
+        last = None
+        while rows := await self._records.ask(waiting_requests, method=DIRECT_DOWNLOAD, older_than=GRACE, after=last):
+            last = rows[-1]
+            for row in rows:
+                await self._close(row, RunLost("the service stopped before the download began"))
+
+    async def stop_overdue(self) -> None:
+        """Cancel what was not done by its deadline."""
+        for row in await self._records.ask(stop_overdue_requests):
+            _log("Deadline passed", row)
+
+    async def remove_abandoned(self) -> None:
+        """Remove what arrived of requests of very many items, and did not go on."""
+        for request_id in await self._records.ask(abandoned_arrivals):
+            await self._records.ask(abandon_arrival, request_id)
+            logger.warning("Request that did not arrive whole was removed", staging_request=request_id)
+
+    async def take_up_crashed(self) -> None:
+        """Let the requests of crashed runs wait for other runs: what ended a machine was hardly the request."""
+        runs = await self._prefect.read_flow_runs(await self._records.ask(open_flow_runs))
+        plights, ending = await self._pods.look(runs.values())
+        for run in runs.values():
+            if run.state == CRASHED and run.id not in ending:
+                await self._take_up(run, plights.get(run.id))
+
+    async def _take_up(self, run: FlowRun, plight: Plight | None) -> None:
+        error = error_of(plight) if plight else RunLost(_reason(run))
+        for row in await self._records.ask(resubmit_requests, run.id, error):
+            _log("Request taken from a crashed run", row)
+        self._recorded.set()
+        await self._pods.clear(run, plight)
+
+    async def close_unfinished(self) -> None:
+        """Close the requests whose runs are over or gone, and end the runs whose machines have died."""
+        before, self._silent = self._silent, {}  # a look that fails forgets: what it missed was no silence
+        silent: dict[str, Silence] = {}
+        stale, last = self._settings.reconcile_interval, None
+        while rows := await self._records.ask(unfinished_requests, stale=stale, after=last):
+            last = rows[-1]
+            runs = await self._prefect.read_flow_runs([row.flow_run_id for row in rows if row.flow_run_id])
+            for row in rows:
+                run = runs.get(row.flow_run_id or "")
+                if run and run.state == CRASHED:
+                    continue  # taken up
+                if row.flow_run_id and (run is None or run.is_over):
+                    await self._close(row, _error(row, run))
+                elif run is None or (run.state in ENDING and not _is_watched(run)):
+                    silent[row.id] = _silence(row, before)
+                    await self._end_if_dead(row, run, since=silent[row.id].since)
+        self._silent = silent
+
+    async def _end_if_dead(self, row: StagingRequestRow, run: FlowRun | None, *, since: float) -> None:
+        """End what was silent for a whole lease: a download, or, for the next look to find, a run in Prefect."""
+        if time.monotonic() - since < self._settings.lease:
+            return
+        if run is None:
+            await self._close(row, RunLost("the service stopped before the download ended"))
+            return
+        message = f"its machine died: it has given no sign of life since {row.alive_until or row.flow_run_at:%F %T} UTC"
+        logger.warning("Run is dead", staging_request=row.id, flow_run=run.id, reason=message)
+        await self._prefect.end_flow_run(run.id, state=ENDING[run.state], message=message)
+
+    async def _close(self, row: StagingRequestRow, error: StagingError) -> None:
+        _log("Request closed by the reconciler", await self._records.ask(fail_request, row.id, error))
+
+
+def _is_watched(run: FlowRun) -> bool:
+    """Return whether a run waits for its pod, which may take long and is looked at."""
+    return run.state == "PENDING" and run.work_pool == POD_POOL
+
+
+def _log(event: str, row: StagingRequestRow) -> None:
+    facts = {"method": row.method, "username": row.username, "status": row.status.value, "reason": row.error_reason}
+    logger.warning(event, staging_request=row.id, **facts)
+
+
+def _silence(row: StagingRequestRow, before: dict[str, Silence]) -> Silence:
+    known = before.get(row.id)
+    return known if known and known.sign == row.alive_until else Silence(row.alive_until, time.monotonic())
+
+
+def _error(row: StagingRequestRow, run: FlowRun | None) -> StagingError:
+    """Return what became of a request's run, in plain words."""
+    if run is None:
+        return RunLost("the run was deleted in Prefect")
+    is_cancelled = run.state == CANCELLED or row.cancel_requested
+    return Cancelled(_reason(run)) if is_cancelled else RunLost(_reason(run))
+
+
+def _reason(run: FlowRun) -> str:
+    words = {
+        "CANCELLED": "the run was cancelled",
+        CRASHED: "the run crashed",
+        "FAILED": "the run failed",
+        "COMPLETED": "the run ended without saying what became of this",
+    }
+    return f"{words[run.state]}: {run.message}" if run.message else words[run.state]

@@ -1,0 +1,171 @@
+"""A directory as one file, made while it is sent: the same bytes each time, so that a part can be asked for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from stager.callers.open_source import OpenSource, is_settled
+from stager.downloads.conditions import Validators
+from stager.downloads.file_headers import times_tag
+from stager.downloads.pieces import Piece, cut
+from stager.engine.fingerprint import Contents
+from stager.engine.links import refuse_leading_out
+from stager.engine.mapping import unread
+from stager.engine.source import READ, READ_DIRECTORY, refuse_special
+from stager.engine.walk import refuse_too_deep
+from stager.errors import SourceChanged
+from stager.paths import Descriptor
+from stager.slices.looking import facts
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing in a directory; ``path`` begins with the directory's own name."""
+
+    path: str
+    status: os.stat_result
+    link: str
+    open: Callable[[], Descriptor]
+
+
+class Format(Protocol):
+    """A kind of archive, for one directory."""
+
+    def size_of(self, entry: Entry) -> int:
+        """Return how long an entry is in it; each is asked for once, in order."""
+
+    def size_of_end(self) -> int:
+        """Return how long what follows the last entry is."""
+
+    def pieces(self, entries: Iterator[Entry]) -> Iterator[Piece]:
+        """Give the archive."""
+
+
+def walk(source: OpenSource) -> Iterator[Entry]:
+    """Give a directory and what is in it, sorted by name; an entry can be opened until the next is asked for.
+
+    Each step is done with the rights that the thread has which asks for it.
+
+    Raises
+    ------
+    UnsupportedFileType, SymlinkLeadsOut
+        Something in it cannot be sent; named.
+    SourceChanged, SourceUnreadable
+        Something in it vanished meanwhile, or may not be read.
+    """
+    name = os.fsdecode(source.location.name)
+    top = source.descriptor.fd
+    yield Entry(name, os.fstat(top), "", _no_content)
+    yield from _walk(source, top, name)
+
+
+def _walk(source: OpenSource, directory: int, prefix: str) -> Iterator[Entry]:
+    display = source.location.parent.display
+    refuse_too_deep(display, prefix)
+    path = prefix
+    try:
+        for name in sorted(os.listdir(directory), key=os.fsencode):
+            path = f"{prefix}/{name}"
+            entry = _entry(source, directory, name, path)
+            yield entry
+            if stat.S_ISDIR(entry.status.st_mode):
+                with Descriptor(os.open(name, READ_DIRECTORY, dir_fd=directory)) as inner:
+                    yield from _walk(source, inner.fd, path)
+    except OSError as error:
+        raise unread(error, f"{display}/{path}") from error
+
+
+def _entry(source: OpenSource, directory: int, name: str, path: str) -> Entry:
+    display = source.location.parent.display
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    refuse_special(status, f"{display}/{path}")
+    link = ""
+    if stat.S_ISLNK(status.st_mode):
+        link = os.readlink(name, dir_fd=directory)
+        within = path.partition("/")[2]
+        refuse_leading_out(source.descriptor.fd, link=within, target=link, display=source.location.display)
+    return Entry(path, status, link, lambda: _open(directory, name, f"{display}/{path}"))
+
+
+def _open(directory: int, name: str, display: str) -> Descriptor:
+    try:
+        return Descriptor(os.open(name, READ, dir_fd=directory))
+    except OSError as error:
+        raise unread(error, display) from error
+
+
+def _no_content() -> Descriptor:
+    raise IsADirectoryError
+
+
+class ArchiveRepresentation:
+    """A directory as an archive; it is walked once to know its length, and again while it is sent."""
+
+    kind = "directory"
+    checksum: str | None = None
+    content: bytes | None = None
+
+    def __init__(self, source: OpenSource, make: Callable[[], Format], *, media_type: str, ending: bytes) -> None:
+        self.source = source
+        self.media_type = media_type
+        self.filename = source.location.name + ending
+        self._make = make
+
+    @cached_property
+    def _survey(self) -> tuple[int, int, str, int, bool]:
+        """Return its length, its files, the hash of all entries, the last time in them in ns, and if it is settled."""
+        layout, size, files, newest, settled = self._make(), 0, 0, 0, True
+        seen = Contents()
+        for entry in walk(self.source):
+            size += layout.size_of(entry)
+            if stat.S_ISREG(entry.status.st_mode):
+                files += 1
+                entry.open().close()  # what may not be read is told before the first byte
+            newest = max(newest, entry.status.st_mtime_ns, entry.status.st_ctime_ns)
+            settled = settled and is_settled(entry.status)
+            seen.add(entry.path, facts(entry.status), entry.link)
+        fingerprint = seen.closed_with(os.fstat(self.source.descriptor.fd))
+        return size + layout.size_of_end(), files, fingerprint, newest, settled
+
+    def surveyed(self) -> ArchiveRepresentation:
+        """Return itself, once its length is known; in a thread, since that takes a walk."""
+        self._survey  # noqa: B018 - worked out here, kept for those who ask in the event loop
+        return self
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+        return self._survey[0]
+
+    @property
+    def file_count(self) -> int:
+        """How many files are in it."""
+        return self._survey[1]
+
+    @property
+    def validators(self) -> Validators:
+        """What tells it from its other states: all that stat(2) says of what is in it."""
+        _, _, seen, newest, settled = self._survey
+        tag = times_tag(self.media_type.rpartition("/")[2], seen, is_settled=settled)
+        return Validators(tag, newest // 1_000_000_000, settled)
+
+    def pieces(self, start: int, end: int) -> Iterator[Piece]:
+        """Give a run of its bytes; raise `SourceChanged` before the end when something in it changed meanwhile."""
+        yield from cut(self._make().pieces(self._watched()), start, end)
+
+    def _watched(self) -> Iterator[Entry]:
+        seen = Contents()
+        with ExitStack() as stack:
+            entries = walk(self.source)
+            stack.callback(entries.close)  # type: ignore[attr-defined] # a generator has it
+            for entry in entries:
+                seen.add(entry.path, facts(entry.status), entry.link)
+                yield entry
+        if seen.closed_with(os.fstat(self.source.descriptor.fd)) != self._survey[2]:
+            raise SourceChanged(self.source.location.display, "something in it is not what it was")

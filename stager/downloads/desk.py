@@ -1,0 +1,131 @@
+"""What downloads share: threads, records, and the checksums that are known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import resource
+import zlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Annotated, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from stager.background import beside
+from stager.callers.open_source import OpenSource
+from stager.checksums import text
+from stager.downloads.ledger import Ledger
+from stager.downloads.representation import FileRepresentation
+from stager.engine.file import read_block
+from stager.errors import ServiceUnavailable
+from stager.records import AsyncDatabase, checksum_of_source
+from stager.settings import Settings
+
+# Files up to this size are read at once, and sent as one message, in bytes.
+SMALL_BYTES = 128 * 1024
+# Threads that open files and move bytes, and how many of them work for one user; one that waits for a slow client
+# gives its thread back.
+THREADS, OF_ONE_USER = 16, 8
+# Whose a download is that nobody is named for.
+ANONYMOUS = "anonymous"
+# Checksums in memory.
+KNOWN = 50_000
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where downloads are handed out."""
+
+    settings: Settings
+    records: AsyncDatabase
+    ledger: Ledger
+    threads: ThreadPoolExecutor
+    _known: dict[str, str] = field(default_factory=dict)
+    _shares: WeakValueDictionary[str, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
+
+    async def do(self, whose: str | None, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a function returns that reads a storage for a user; it runs in a thread.
+
+        What one user asks for takes no more than their share of the threads,
+        however long it takes, and whether or not they still wait for it.
+        """
+        share = self._shares.setdefault(whose or ANONYMOUS, asyncio.Semaphore(OF_ONE_USER))
+        await share.acquire()
+        call = partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
+        done = asyncio.get_running_loop().run_in_executor(self.threads, call)
+        done.add_done_callback(lambda _: share.release())
+        return await asyncio.shield(done)
+
+    def small(self, source: OpenSource) -> FileRepresentation:
+        """Return a file as it is, read whole when it is small; in a thread."""
+        if source.size_bytes > SMALL_BYTES:
+            return FileRepresentation(source, self._known.get(source.fingerprint))
+        content = _whole(source)
+        checksum = self._known.get(source.fingerprint) or text(zlib.adler32(content))
+        self._keep(source, checksum)
+        return FileRepresentation(source, checksum, content)
+
+    async def with_checksum(self, file: FileRepresentation) -> FileRepresentation:
+        """Return a file with its checksum, if the records know it."""
+        if file.checksum or not file.source.is_settled:
+            return file
+        try:
+            found = await self.records.ask(checksum_of_source, file.source.fingerprint)
+        except ServiceUnavailable:  # the file can be sent without
+            return file
+        if found is None:
+            return file
+        self._keep(file.source, found)
+        return replace(file, checksum=found)
+
+    def _keep(self, source: OpenSource, checksum: str) -> None:
+        if source.is_settled:
+            while len(self._known) >= KNOWN:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[source.fingerprint] = checksum
+
+
+def _whole(source: OpenSource) -> bytes:
+    """Return a file's bytes; raise `SourceChanged` when there are fewer than it had."""
+    content = bytearray(source.size_bytes)
+    view, filled = memoryview(content), 0
+    while filled < len(content):
+        filled += read_block(source.descriptor.fd, view[filled:], filled, source.location.display)
+    return bytes(content)
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings, records: AsyncDatabase) -> AsyncIterator[Desk]:
+    """Give a desk, and write down at the end what is left to write."""
+    _raise_open_files_limit()
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="download")
+    ledger = Ledger(records, lease=settings.lease)
+    async with AsyncExitStack() as stack:
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        await stack.enter_async_context(beside(ledger.run(), name="ledger of downloads"))
+        await stack.enter_async_context(beside(ledger.keep_alive(), name="life of downloads"))
+        await stack.enter_async_context(beside(ledger.look_after(), name="downloads under way"))
+        yield Desk(settings, records, ledger, threads)
+
+
+def _raise_open_files_limit() -> None:
+    """Allow as many open files as the system does: a download holds five while it is sent."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def _desk_of(request: Request) -> Desk:  # async, or FastAPI calls it in a thread
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+OpenDesk = Annotated[Desk, Depends(_desk_of)]

@@ -1,0 +1,199 @@
+"""The records of downloads, written in groups: what begins or ends while a transaction runs shares the next.
+
+A download is on record before its first byte leaves; how it ended follows
+within moments. If the service dies in between, the reconciler closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from stager.errors import DatabaseUnavailable, ServiceUnavailable, StagingError
+from stager.records import (
+    AsyncDatabase,
+    DownloadBegun,
+    DownloadEnded,
+    DownloadProgress,
+    downloads_to_stop,
+    note_sent,
+    renew_requests,
+    write_downloads,
+)
+
+logger = structlog.get_logger(__name__)
+
+# Seconds between two tries while the database is away.
+PAUSE = 1.0
+# Seconds between two looks how far downloads are, and whether one is to stop.
+LOOK = 1.0
+# An nginx that was killed never says how a download ended; no download is taken to live longer, in seconds.
+LONGEST = 24 * 3600.0
+
+
+class UnderWay(Protocol):
+    """A download that is being sent."""
+
+    def progress(self) -> DownloadProgress:
+        """Return how far it is."""
+        ...
+
+    def stop(self) -> None:
+        """Have it end, because somebody asked to cancel it; it must still be written down how."""
+        ...
+
+
+class Ledger:
+    """Takes what there is to write, and writes it.
+
+    Parameters
+    ----------
+    lease
+        How long a download is taken to live that nobody says of that it does, in seconds.
+    """
+
+    def __init__(self, records: AsyncDatabase, *, lease: float) -> None:
+        self._records, self._lease = records, lease
+        self._begun: list[DownloadBegun] = []
+        self._ended: list[DownloadEnded] = []
+        self._written: asyncio.Future[None] | None = None
+        self._wake = asyncio.Event()
+        self._alive: dict[str, float] = {}
+        self._elsewhere: dict[str, DownloadEnded] = {}
+        self._under_way: dict[str, UnderWay] = {}
+        self._noted: dict[str, DownloadProgress] = {}
+
+    async def begin(self, download: DownloadBegun, sending: UnderWay | None = None) -> None:
+        """Return when it is on record that a download begins; it is taken to live until it ends.
+
+        Parameters
+        ----------
+        sending
+            Who sends it, if that is this service: to ask how far it is, and to tell to stop.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            It is not on record: it must not begin.
+        """
+        self._begun.append(download)
+        await self._next_group()
+        self._alive[download.id] = asyncio.get_running_loop().time() + LONGEST
+        if sending:
+            self._under_way[download.id] = sending
+
+    def end(self, download: DownloadEnded) -> None:
+        """Have it written down how a download ended, soon."""
+        self._alive.pop(download.id, None)
+        self._under_way.pop(download.id, None)
+        self._ended.append(download)
+        self._wake.set()
+
+    def leave(self, expected: DownloadEnded) -> None:
+        """Leave a download that is on record to somebody else, who will say how it ended."""
+        self._elsewhere[expected.id] = expected
+
+    def end_elsewhere(self, download_id: str, *, bytes_sent: int, error: StagingError | None) -> None:
+        """Have it written down how a download ended that was left to somebody else."""
+        expected = self._elsewhere.pop(download_id, None) or DownloadEnded(id=download_id, bytes_sent=0)
+        self.end(replace(expected, bytes_sent=bytes_sent, error=error))
+
+    async def write(self, begun: DownloadBegun, ended: DownloadEnded) -> None:
+        """Return when it is on record that a download began and ended.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            It is not on record.
+        """
+        self._begun.append(begun)
+        self._ended.append(ended)
+        await self._next_group()
+
+    async def run(self) -> None:
+        """Write until cancelled, and then what is left."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if not await self._write_group():
+                    await asyncio.sleep(PAUSE)
+        finally:
+            if self._ended:
+                await self._write_group()
+
+    async def keep_alive(self) -> None:
+        """Say of what is being sent that it lives, until cancelled."""
+        while True:
+            await asyncio.sleep(self._lease / 4)
+            now = asyncio.get_running_loop().time()
+            self._alive = {request_id: until for request_id, until in self._alive.items() if until > now}
+            self._elsewhere = {one: ended for one, ended in self._elsewhere.items() if one in self._alive}
+            try:
+                if self._alive:
+                    await self._records.ask(renew_requests, list(self._alive), seconds=self._lease)
+            except ServiceUnavailable as error:  # tried again soon; what is sent is sent
+                logger.warning("Downloads cannot say that they live", reason=error.message)
+
+    async def look_after(self) -> None:
+        """Note how far downloads are and stop those that somebody asked to cancel, until cancelled.
+
+        Whichever service is asked, the one that sends a download stops it.
+        """
+        while True:
+            await asyncio.sleep(LOOK)
+            with suppress(ServiceUnavailable):  # whoever says that downloads live tells of that
+                await self._note_progress()
+                asked = await self._records.ask(downloads_to_stop) if self._under_way else set()
+                for download_id in asked & self._under_way.keys():
+                    self._under_way.pop(download_id).stop()
+
+    async def _note_progress(self) -> None:
+        progress = {download_id: sending.progress() for download_id, sending in self._under_way.items()}
+        if moved := [one for one in progress.values() if one != self._noted.get(one.id)]:
+            await self._records.ask(note_sent, moved)
+        self._noted = progress
+
+    def _next_group(self) -> asyncio.Future[None]:
+        if self._written is None:
+            self._written = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        return asyncio.shield(self._written)  # one caller who leaves does not take it from the others
+
+    async def _write_group(self) -> bool:
+        begun, self._begun = self._begun, []
+        ended, self._ended = self._ended, []
+        written, self._written = self._written, None
+        error = await self._try_to_write(begun, ended)
+        if error:
+            refused = {one.id for one in begun}
+            self._ended[:0] = [one for one in ended if one.id not in refused]
+            if self._ended:
+                self._wake.set()
+        if written:
+            _settle(written, error)
+        return error is None
+
+    async def _try_to_write(self, begun: Sequence[DownloadBegun], ended: Sequence[DownloadEnded]) -> Exception | None:
+        try:
+            await self._records.ask(write_downloads, begun, ended, seconds=self._lease)
+        except DatabaseUnavailable as error:
+            logger.warning("Downloads cannot be recorded", reason=error.message)
+            return error
+        except Exception as error:
+            logger.exception("The records of downloads met an unforeseen error")
+            return error
+        return None
+
+
+def _settle(written: asyncio.Future[None], error: Exception | None) -> None:
+    if error is None:
+        written.set_result(None)
+        return
+    written.set_exception(error)
+    written.exception()  # whoever waited may be gone: it is no error that nobody looks

@@ -1,0 +1,148 @@
+"""What an answer is of: how long, of which kind, by which name, and its bytes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stager.callers.open_source import OpenSource
+from stager.downloads.conditions import Validators
+from stager.downloads.file_headers import strong_tag, times_tag
+from stager.downloads.pieces import FileRun, Piece
+from stager.downloads.ranges import Span
+from stager.errors import SourceChanged
+
+BINARY = "application/octet-stream"
+# What is left to send when a file is looked at for the last time, in bytes.
+LAST_LOOK = 64 * 1024
+
+
+class Representation(Protocol):
+    """What can be sent whole or in parts."""
+
+    @property
+    def source(self) -> OpenSource:
+        """The file or directory that it is of."""
+
+    @property
+    def kind(self) -> str:
+        """``file`` or ``directory``."""
+
+    @property
+    def file_count(self) -> int:
+        """How many files are in it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+
+    @property
+    def media_type(self) -> str:
+        """Its media type."""
+
+    @property
+    def filename(self) -> bytes:
+        """The name to save it under."""
+
+    @property
+    def validators(self) -> Validators:
+        """What tells it from its other states."""
+
+    @property
+    def checksum(self) -> str | None:
+        """The Adler-32 of all of it, where it is known."""
+
+    @property
+    def content(self) -> bytes | None:
+        """All of it, where it is small and was read already."""
+
+    def pieces(self, start: int, end: int) -> Iterator[Piece]:
+        """Give its bytes from one place to another; in a thread, since it may read a disk."""
+
+
+@dataclass(frozen=True)
+class FileRepresentation:
+    """A file as it is."""
+
+    source: OpenSource
+    checksum: str | None
+    content: bytes | None = None
+    kind: str = "file"
+    file_count: int = 1
+    media_type: str = BINARY
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+        return self.source.size_bytes
+
+    @property
+    def filename(self) -> bytes:
+        """The name to save it under."""
+        return self.source.location.name
+
+    @property
+    def validators(self) -> Validators:
+        """What tells it from its other states: its checksum, or else its times."""
+        status, is_settled = self.source.status, self.source.is_settled
+        modified = status.st_mtime_ns // 1_000_000_000
+        by_times = times_tag("stat", self.source.fingerprint, is_settled=is_settled)
+        if not self.checksum:
+            return Validators(by_times, modified, is_settled)
+        by_checksum = strong_tag(self.checksum, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+        return Validators(by_checksum, modified, is_settled, other=by_times)
+
+    def pieces(self, start: int, end: int) -> Iterator[Piece]:
+        """Give a run of its bytes; raise `SourceChanged` before the last of them when it changed meanwhile."""
+        if self.content is not None:
+            yield self.content[start:end]
+            return
+        fd, display = self.source.descriptor.fd, self.source.location.display
+        last = max(start, end - LAST_LOOK)
+        if last > start:
+            yield FileRun(fd, start, last - start, display)
+        now, before = os.fstat(fd), self.source.status
+        if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise SourceChanged(display, "its size or time is not what it was")
+        yield FileRun(fd, last, end - last, display)
+
+
+class Parts:
+    """Several parts of a representation, as one body.
+
+    Notes
+    -----
+    ``multipart/byteranges``, RFC 9110, section 14.6.
+    """
+
+    def __init__(self, whole: Representation, spans: Sequence[Span]) -> None:
+        self._whole, self._spans = whole, spans
+        self._boundary = secrets.token_hex(16)
+
+    @property
+    def media_type(self) -> str:
+        """What Content-Type says."""
+        return f"multipart/byteranges; boundary={self._boundary}"
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the body is, with what stands between the parts."""
+        return sum(len(self._head(span)) + span.size_bytes for span in self._spans) + len(self._tail())
+
+    def pieces(self) -> Iterator[Piece]:
+        """Give the body."""
+        for span in self._spans:
+            yield self._head(span)
+            yield from self._whole.pieces(*span)
+        yield self._tail()
+
+    def _head(self, span: Span) -> bytes:
+        of = span.content_range(self._whole.size_bytes)
+        head = f"\r\n--{self._boundary}\r\nContent-Type: {self._whole.media_type}\r\nContent-Range: {of}\r\n\r\n"
+        return head.encode("ascii")
+
+    def _tail(self) -> bytes:
+        return f"\r\n--{self._boundary}--\r\n".encode("ascii")

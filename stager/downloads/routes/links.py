@@ -1,0 +1,103 @@
+"""Downloads by a browser, which carries no token: an address that counts once, for one file or directory."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stager.callers.current import CurrentCaller
+from stager.downloads import OpenDesk
+from stager.downloads.hand_out import Archive, Wanted, hand_out, look_at
+from stager.downloads.routes.files import FILE_RESPONSES, not_found, path_in, wanted_by
+from stager.errors import LinkNotFound
+from stager.http.problems import documented
+from stager.http.views import View
+from stager.records import LinkedObject, add_link, look_at_link, take_link
+
+router = APIRouter(tags=["downloads"])
+
+# How long a link counts, in seconds.
+LASTS = 60.0
+# Of randomness in its secret.
+SECRET_BYTES = 32
+# The address is a secret: nobody keeps it, nor what comes by it.
+NOT_KEPT = {"Cache-Control": "no-store"}
+
+
+class Link(View):
+    """An address from which one file or directory can be downloaded, once, without a bearer token."""
+
+    url: str = Field(description="The address. Whoever has it gets the file.")
+    expires_at: datetime = Field(description="Until when it counts.")
+
+
+@router.post(
+    "/files/{area}/{path:any}/link",
+    summary="An address for a browser: one download, within a minute, without a token",
+    status_code=HTTPStatus.CREATED,
+    responses=documented(400, 401, 403, 404, 409, 422, 503),
+)
+async def make_link(
+    *,
+    request: Request,
+    response: Response,
+    desk: OpenDesk,
+    caller: CurrentCaller,
+    area: str,
+    path: str,  # noqa: ARG001 - its bytes are read from the address
+    username: Annotated[str | None, Query(description="Whose download it is; whose folder, in a users' area.")] = None,
+    archive: Annotated[Archive, Query(description="What a directory is sent as.")] = Archive.TAR,
+) -> Link:
+    """Return an address for what the caller may download now; it is read in the same user's name later."""
+    wanted = await wanted_by(caller, area, path_in(request).removesuffix("/link"), username=username, archive=archive)
+    with not_found():
+        whole = await look_at(desk, wanted)
+    whole.source.descriptor.close()
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    linked = LinkedObject(
+        username=wanted.username,
+        area=area,
+        path=wanted.path,
+        archive=archive.value,
+        is_bounded=wanted.is_bounded,
+    )
+    expires_at = await desk.records.ask(add_link, _digest(secret), linked, seconds=LASTS)
+    response.headers.update(NOT_KEPT)
+    address = f"{desk.settings.public_url.rstrip('/')}/links?token={secret}"
+    return Link(url=address, expires_at=expires_at)
+
+
+@router.get(
+    "/links",
+    summary="What a link leads to, once",
+    response_class=Response,
+    responses=FILE_RESPONSES,
+)
+@router.head("/links", include_in_schema=False)
+async def follow_link(
+    request: Request, desk: OpenDesk, token: Annotated[str, Query(description="The link's secret.")]
+) -> Response:
+    """Send the file or directory that a link was made for, to whoever comes with it first; a HEAD takes nothing."""
+    find = look_at_link if request.method == "HEAD" else take_link
+    linked = await desk.records.ask(find, _digest(token))
+    if linked is None:
+        raise LinkNotFound
+    wanted = Wanted(**{**vars(linked), "archive": Archive(linked.archive)})
+    structlog.contextvars.bind_contextvars(area=linked.area, source=linked.path, username=linked.username)
+    with not_found():
+        answer = await hand_out(desk, request, wanted)
+    answer.headers.update(NOT_KEPT)
+    return answer
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

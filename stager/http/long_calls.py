@@ -1,0 +1,37 @@
+"""Calls that may take long: streams, uploads, and those that wait for an outcome; a user may hold so many at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stager.errors import TooManyLongCalls
+
+
+class LongCalls:
+    """Counts the long calls of each user at this service."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def one_more(self, username: str | None) -> Iterator[None]:
+        """Count one while the body runs; of nobody, where authentication is off, none are counted.
+
+        Raises
+        ------
+        TooManyLongCalls
+            The user holds as many as the site allows.
+        """
+        if username is None:
+            yield
+            return
+        if self._held[username] >= self._most:
+            raise TooManyLongCalls(username, self._most)
+        self._held[username] += 1
+        try:
+            yield
+        finally:
+            self._held -= Counter((username,))

@@ -1,0 +1,129 @@
+"""The API's description, complete: what any call can be answered with, in the form that it really has."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+
+from stager import errors
+from stager.errors import StagingError
+from stager.http.examples import PARAMETERS, example_of
+from stager.http.headers import described
+from stager.http.problems import CHALLENGES, MEDIA_TYPE, RETRY_AFTERS, Problem, slug, title
+
+Node = dict[str, Any]
+
+KINDS = sorted(
+    (kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, StagingError)), key=slug
+)
+CALL_ID = "0d9e8f2c5b7a4f0e9c1d2b3a4f5e6d7c"
+REQUEST_ID: Node = {**described("The call's id, which the log's lines carry.", CALL_ID), "required": True}
+CHALLENGE: Node = {
+    **described("What is missing or wrong (RFC 6750).", CHALLENGES[errors.TokenMissing]),
+    "required": True,
+}
+RETRY_AFTER: Node = {
+    "description": "Seconds after which to try again.",
+    "schema": {"type": "integer"},
+    "required": True,
+}
+HEADERS: dict[str, dict[str, Node]] = {
+    "401": {"WWW-Authenticate": CHALLENGE},
+    **{
+        str(status): {"Retry-After": {**RETRY_AFTER, "example": int(seconds)}}
+        for status, seconds in RETRY_AFTERS.items()
+    },
+}
+# What a request is like that has not ended.
+GOES_ON: Node = {"status": "submitted", "started_at": None, "finished_at": None}
+
+
+class DescribedAPI(FastAPI):
+    """An application whose description says all that its calls are answered with."""
+
+    def openapi(self) -> Node:
+        """Return the description (OpenAPI 3.1)."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for operation in _operations(document):
+                _complete(operation)
+                _exemplify(operation, document["components"]["schemas"])
+        return super().openapi()
+
+
+def _operations(document: Node) -> Iterator[Node]:
+    for verbs in document["paths"].values():
+        yield from verbs.values()
+
+
+def _complete(operation: Node) -> None:
+    """Add the answers that any such call can get, and to each answer its headers."""
+    answers = operation["responses"]
+    for status in _always(operation):
+        answers.setdefault(status, {"content": {MEDIA_TYPE: {}}})
+    for status, answer in answers.items():
+        if _is_problem(answer):
+            answer["description"] = HTTPStatus(int(status)).phrase
+            answer["content"] = {MEDIA_TYPE: _problem(int(status))}
+        headers = answer.setdefault("headers", {})
+        headers.update({"X-Request-ID": REQUEST_ID, **HEADERS.get(status, {})})
+
+
+def _exemplify(operation: Node, components: Node) -> None:
+    """Give parameters, and what is sent and answered as JSON, an example where they have none."""
+    for parameter in operation.get("parameters", ()):
+        parameter.setdefault("example", _example_of_parameter(parameter, components))
+    for status, said in (("", operation.get("requestBody", {})), *operation["responses"].items()):
+        media = said.get("content", {}).get("application/json", {"example": None})
+        if not media.keys() & {"example", "examples"}:
+            media["example"] = example_of(media["schema"], components)
+            if status == "202":
+                media["example"] |= {name: value for name, value in GOES_ON.items() if name in media["example"]}
+
+
+def _example_of_parameter(parameter: Node, components: Node) -> object:
+    schema, name = parameter["schema"], parameter["name"]
+    if name in PARAMETERS and not schema.keys() & {"default", "examples"}:
+        return PARAMETERS[name]
+    return example_of(schema, components)
+
+
+def _always(operation: Node) -> Iterator[str]:
+    yield from ("414", "422", "431", "500")
+    if "requestBody" in operation:
+        yield from ("400", "408", "413")
+    if "security" in operation:
+        yield from ("401", "503")
+
+
+def _is_problem(answer: Node) -> bool:
+    """Return whether an answer is a problem, as we or FastAPI say."""
+    content = answer.get("content", {})
+    schemas = [media.get("schema", {}).get("$ref", "") for media in content.values()]
+    return MEDIA_TYPE in content or any(schema.endswith("/HTTPValidationError") for schema in schemas)
+
+
+def _problem(status: int) -> Node:
+    kinds = [kind for kind in KINDS if kind.http_status == status]
+    of_kinds = {
+        slug(kind): _example(status, f"https://staging.example.org/problems/{slug(kind)}", title(kind))
+        for kind in kinds
+    }
+    examples = of_kinds or {"about:blank": _example(status, "about:blank", HTTPStatus(status).phrase)}
+    return {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}, "examples": examples}
+
+
+def _example(status: int, kind: str, words: str) -> Node:
+    value = {
+        "type": kind,
+        "title": words,
+        "status": status,
+        "detail": f"{words}.",
+        "instance": "/requests",
+        "http_request_id": CALL_ID,
+    }
+    return {"summary": words, "value": value}

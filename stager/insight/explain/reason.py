@@ -1,0 +1,97 @@
+"""The reason as far as our own records know it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from stager.errors import MendedBy
+from stager.http.problems import error_class
+from stager.http.views import View
+from stager.models import Status
+from stager.records import DIRECT_DOWNLOAD, Event, StagingRequestRow
+
+# What is no error, and who can do something about it; a word of nobody's is an error's class.
+MENDED_BY: dict[str, MendedBy] = {
+    "WaitsForTurn": "nobody",
+    "HandedOver": "nobody",
+    "QueuedInPrefect": "nobody",
+    "LimitReached": "nobody",
+    "RunStarting": "nobody",
+    "NoWorker": "operator",
+    "PoolPaused": "operator",
+    "QueuePaused": "operator",
+    "Working": "nobody",
+    "Sending": "nobody",
+    "RunSilent": "nobody",
+    "Stopping": "nobody",
+    "Done": "nobody",
+}
+# Kinds of events that say what is waited for, until the next one.
+WAITS = ("retrying", "waiting", "pod", "resubmitted")
+# How long a try that was announced may take to show, in seconds.
+GRACE = timedelta(seconds=5)
+
+
+class Reason(View):
+    """Why a request stands where it stands."""
+
+    cause: str = Field(description="In a word: a kind of error, as in /problems/KIND, or what is waited for.")
+    message: str = Field(description="In a sentence.")
+    since: datetime = Field(description="Since when.")
+    until: datetime | None = Field(None, description="When that is known to end: the next try, or the patience.")
+    mended_by: MendedBy = Field(description="Who can do something about it: you, the operator, or nobody: wait.")
+
+
+def reason(cause: str, message: str, *, since: datetime, until: datetime | None = None) -> Reason:
+    """Return a reason, with who can mend it."""
+    mended_by = MENDED_BY.get(cause) or error_class(cause).mended_by
+    return Reason(cause=cause, message=message, since=since, until=until, mended_by=mended_by)
+
+
+def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> Reason:
+    """Return why a request stands where it stands, by its record and what its newest event is that says why.
+
+    Parameters
+    ----------
+    moment
+        Now: an announced try that is over counts no more.
+    """
+    if row.status.is_final:
+        return _ended(row, event)
+    if event and event.kind in WAITS and event.cause and (event.until is None or event.until + GRACE > moment):
+        return reason(event.cause, event.detail, since=event.at, until=event.until)
+    if row.status is Status.SUBMITTED:
+        return _not_begun(row)
+    return _begun(row, event, moment=moment)
+
+
+def _begun(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> Reason:
+    since, silent_since = row.started_at or row.created_at, row.alive_until
+    who = "the service that sends it" if row.method == DIRECT_DOWNLOAD else "its run"
+    if silent_since and silent_since + GRACE < moment:
+        return reason(
+            "RunSilent", f"{who} has given no sign of life since {silent_since:%F %T} UTC", since=silent_since
+        )
+    if row.cancel_requested:
+        return reason("Stopping", f"{who} was asked to stop", since=event.at if event else since)
+    if row.method == DIRECT_DOWNLOAD:
+        return reason("Sending", "its bytes are being sent to the caller", since=since)
+    return reason("Working", "its run is working on it", since=since)
+
+
+def _ended(row: StagingRequestRow, event: Event | None) -> Reason:
+    since = row.finished_at or row.created_at
+    if row.error_reason is None:
+        words = {Status.SKIPPED: "it was there already"}
+        return reason("Done", words.get(row.status, "it was delivered"), since=since)
+    return reason((event and event.cause) or "StagingError", row.error_reason, since=since)
+
+
+def _not_begun(row: StagingRequestRow) -> Reason:
+    if row.flow_run_id:
+        return reason("HandedOver", "Prefect has its run", since=row.flow_run_at or row.created_at)
+    if row.run_key:
+        return reason("HandedOver", "it is being handed to Prefect", since=row.flow_run_at or row.created_at)
+    return reason("WaitsForTurn", "it waits for its turn", since=row.created_at)

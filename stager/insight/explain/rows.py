@@ -1,0 +1,39 @@
+"""Requests in a list, each with its reason in short."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from stager.http.views import RequestSummary, View, summary_of
+from stager.insight.explain.reason import Reason, recorded_reason
+from stager.records import Event, StagingRequestRow
+from stager.settings import Settings
+
+
+class ListedRequest(RequestSummary):
+    """A staging request in a list."""
+
+    why: Reason = Field(description="Why it stands so, by our records alone; /explain asks Prefect too.")
+
+
+class RequestPage(View):
+    """Some requests, newest first."""
+
+    requests: tuple[ListedRequest, ...]
+    next_cursor: str | None = Field(description="Give it as cursor for the next page, null on the last.")
+
+
+def listed(
+    rows: Sequence[StagingRequestRow], events: Mapping[str, Event], *, settings: Settings
+) -> tuple[ListedRequest, ...]:
+    """Return requests as a list shows them, given the newest event of each."""
+    moment = datetime.now(UTC)
+    return tuple(
+        ListedRequest(
+            **summary_of(row, settings).model_dump(), why=recorded_reason(row, events.get(row.id), moment=moment)
+        )
+        for row in rows
+    )

@@ -1,0 +1,1 @@
+"""What Prometheus reads: figures from the records, the same from every replica, and each one's own calls."""

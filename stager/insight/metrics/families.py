@@ -1,0 +1,61 @@
+"""The figures in Prometheus' words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from stager.insight.metrics.recorded import METHOD_NAMES, Figures
+from stager.insight.metrics.tally import Spread
+from stager.models import Status
+
+
+@dataclass(frozen=True, eq=False)  # a registry keeps it by what it is
+class RecordedFamilies(Collector):
+    """The records' figures, for one answer."""
+
+    figures: Figures
+    # None where the reconciler is another process.
+    reconciler_lag: float | None
+
+    def collect(self) -> Iterator[Metric]:
+        """Return a family for each kind of figure."""
+        tally = self.figures.tally
+        yield self._endings()
+        yield _histogram("staging_request_seconds", "From being recorded to the end.", tally.seconds, "status")
+        yield _histogram("staging_request_bytes", "Bytes that a completed request delivered.", tally.bytes_done)
+        yield _histogram("staging_request_files", "Files that a completed request delivered.", tally.files_done)
+        yield from self._backlogs()
+        if self.reconciler_lag is not None:
+            words = "How long ago the slowest of this door's reconciler's looks ended, in seconds."
+            yield GaugeMetricFamily("staging_reconciler_lag_seconds", words, value=self.reconciler_lag)
+
+    def _endings(self) -> Metric:
+        words = "Requests that ended, by method, status and kind of error."
+        family = CounterMetricFamily("staging_requests", words, labels=["method", "status", "reason"])
+        for labels, count in sorted(self.figures.tally.endings.items()):
+            family.add_metric(labels, count)
+        return family
+
+    def _backlogs(self) -> Iterator[Metric]:
+        known = {(backlog.method, backlog.status): backlog for backlog in self.figures.backlogs}
+        for status, name in ((Status.SUBMITTED, "staging_queue"), (Status.STARTED, "staging_in_flight")):
+            count = GaugeMetricFamily(f"{name}_requests", f"Requests that are {status}.", labels=["method"])
+            words = f"How long the oldest request that is {status} has been on record, in seconds."
+            age = GaugeMetricFamily(f"{name}_oldest_seconds", words, labels=["method"])
+            for method in METHOD_NAMES:
+                backlog = known.get((method, status))
+                count.add_metric([method], backlog.count if backlog else 0)
+                age.add_metric([method], backlog.oldest_seconds if backlog else 0)
+            yield count
+            yield age
+
+
+def _histogram(name: str, words: str, spreads: Mapping[tuple[str, ...], Spread], *labels: str) -> Metric:
+    family = HistogramMetricFamily(name, words, labels=["method", *labels])
+    for values, spread in sorted(spreads.items()):
+        family.add_metric(values, spread.buckets(), spread.total)
+    return family

@@ -1,0 +1,56 @@
+"""The records' figures: what ended is counted once, and read no more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from stager.insight.metrics.tally import Tally
+from stager.methods import METHODS
+from stager.records import DIRECT_DOWNLOAD, Backlog, Database, backlogs, database_time, fold_endings
+
+# How long after its time an ending may still appear: a transaction commits
+# later than it looks at the clock.
+SETTLED_AFTER = timedelta(minutes=1)
+METHOD_NAMES = (*sorted(METHODS), DIRECT_DOWNLOAD)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the records say at a moment."""
+
+    tally: Tally
+    backlogs: Sequence[Backlog]
+
+
+class Recorded:
+    """Reads the records' figures, at each time only what is new in them.
+
+    Every replica comes to the same figures, whenever it started: the first
+    reading counts all that is on record.
+    """
+
+    def __init__(self) -> None:
+        self._settled = Tally()
+        self._until: datetime | None = None
+        self._lock = threading.Lock()
+
+    def read(self, database: Database) -> Figures:
+        """Return the figures as they are now; blocks while the database answers.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            The database stayed away; what was counted stays.
+        """
+        with self._lock:
+            settles = database_time(database) - SETTLED_AFTER
+            self._settled = self._folded(database, after=self._until, until=settles)
+            self._until = settles
+            tally = self._folded(database, after=settles, until=None)
+        return Figures(tally, backlogs(database))
+
+    def _folded(self, database: Database, *, after: datetime | None, until: datetime | None) -> Tally:
+        return fold_endings(database, self._settled.with_more, methods=METHOD_NAMES, after=after, until=until)

@@ -1,0 +1,1 @@
+"""The calls that let people see what goes on."""

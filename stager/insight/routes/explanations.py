@@ -1,0 +1,55 @@
+"""Why a request's data are not there yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from stager.callers.current import SeenRequest
+from stager.http.dependencies import CurrentSettings, OpenRecords
+from stager.http.problems import documented
+from stager.insight.dependencies import OpenPrefect
+from stager.insight.explain.estimate import Estimate, estimate
+from stager.insight.explain.queue import why_not_begun
+from stager.insight.explain.reason import WAITS, Reason, recorded_reason
+from stager.models import Status
+from stager.records import last_events, remainder_of, samples
+
+router = APIRouter(prefix="/requests", tags=["requests"])
+
+
+class Explanation(Reason):
+    """Why a request's data are not there yet."""
+
+    request_id: str
+    status: Status
+    items_left: int = Field(description="Items that have not ended.")
+    bytes_left: int | None = Field(description="Their bytes, null where a size is not known yet.")
+    crashes: int = Field(description="Runs that died over it so far; the events of kind resubmitted say of what.")
+    estimate: Estimate | None = Field(description="When it may be done; null when too few were done before it.")
+
+
+@router.get("/{request_id}/explain", summary="Why the data are not there yet", responses=documented(401, 404, 422, 503))
+async def explain(
+    settings: CurrentSettings, records: OpenRecords, prefect: OpenPrefect, row: SeenRequest
+) -> Explanation:
+    """Return the cause now, since when, who can mend it, and when it may be over."""
+    moment = datetime.now(UTC)
+    event = (await records.ask(last_events, [row.id])).get(row.id)
+    left = await records.ask(remainder_of, row.id)
+    past = await records.ask(samples, row.method)
+    if row.status is Status.SUBMITTED and not (event is not None and event.kind in WAITS):
+        found = await why_not_begun(row, records=records, prefect=prefect, most_runs=settings.max_runs)
+    else:
+        found = recorded_reason(row, event, moment=moment)
+    return Explanation(
+        **found.model_dump(),
+        request_id=row.id,
+        status=row.status,
+        items_left=left.items,
+        bytes_left=left.size_bytes,
+        crashes=row.crashes,
+        estimate=estimate(row, left, past, moment=moment),
+    )

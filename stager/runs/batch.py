@@ -1,0 +1,176 @@
+"""Some items, of one request or several, that go through the steps together.
+
+A step is one task run a batch, never one a file. One item's failure does not
+stop the others; a step is tried again, by whoever calls it, only for the items
+whose error says that a retry may help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+
+from stager.errors import Cancelled, StagingError
+from stager.methods import StagingMethod
+from stager.mover.handle import Mover
+from stager.records import note_progress, note_waits, save_files, wait_for
+from stager.runs.become_user import Acting
+from stager.runs.entry import Entry
+from stager.runs.following import Following
+from stager.runs.writer import Writer
+
+
+class BatchFailed(StagingError):
+    """No item of a batch is left to go on with; each has its own ending."""
+
+
+class Batch:
+    """The items of one round through the four steps.
+
+    While it is entered, the run is the one writer of the destinations. When it
+    is left, whatever the reason, nothing unpublished stays on the storage and
+    each item that ended is on record.
+
+    It is no dataclass: Prefect walks those, lists, maps and models to their
+    last leaf in each task that is given one, twice (``visit_collection``).
+    """
+
+    def __init__(self, *, method: StagingMethod, entries: list[Entry], writer: Writer, acting: Acting) -> None:
+        self.method, self.entries, self.writer, self.acting = method, entries, writer, acting
+        self._mover: Mover | None = None
+        self._held = ExitStack()
+
+    def __enter__(self) -> None:
+        with ExitStack() as stack:
+            self.entries = stack.enter_context(self.writer.of(self.entries))
+            stack.callback(self._end)
+            try:
+                self._begin()
+            except StagingError as error:  # without a mover these items end; the next batch may have another
+                self._fail(error)
+            self._held = stack.pop_all()
+
+    def _begin(self) -> None:
+        """Have a mover that knows the items and has swept where they go."""
+        self._mover = mover = self.acting.mover()
+        # What cannot be swept, the transfer tells of, of its item alone.
+        mover.sweep(self.method.name, list({entry.item.destination.parent for entry in self.entries}))
+        mover.begin(self.method.name, {entry.file.id: entry.item for entry in self.entries})
+
+    def _end(self) -> None:
+        """Have the mover discard what is not published."""
+        mover, self._mover = self._mover, None
+        if mover is not None:
+            mover.end()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        with self._held:
+            if isinstance(error, StagingError):
+                self._fail(error)
+            self._end()
+            self.save()
+        return isinstance(error, StagingError)
+
+    def _fail(self, error: StagingError) -> None:
+        """End what is pending by an error."""
+        for entry in self.pending():
+            entry.error = error
+
+    def pending(self) -> list[Entry]:
+        """Return the items that are neither done nor failed."""
+        return [entry for entry in self.entries if entry.is_pending]
+
+    def each(self, step: str, follow: Callable[[Entry], Following], *, retry_in: float | None) -> None:
+        """Do one step for every pending item that has not done it.
+
+        Parameters
+        ----------
+        follow
+            Gives what is done beside the mover's step of an item.
+        retry_in
+            After how many seconds the step is tried again, should an item need it; None on the last try.
+
+        Raises
+        ------
+        StagingError
+            The first error that a retry may mend, unless this is the last try.
+        BatchFailed
+            Nothing is left to go on with.
+        """
+        again: dict[str, StagingError] = {}
+        for entry, error in self._done(step, follow):
+            if error is None:
+                entry.steps_done.add(step)
+            elif error.retryable and retry_in is not None:
+                again[entry.file.request_id] = error
+            else:
+                entry.error = error
+        if again:
+            waits = {request_id: wait_for(error) for request_id, error in again.items()}
+            note_waits(self.writer.database, waits, kind="retrying", seconds=retry_in)
+            raise next(iter(again.values()))
+        failed = [entry.error for entry in self.entries if entry.error]
+        if failed and len(failed) == len(self.entries):
+            raise BatchFailed(failed[0].message if len(failed) == 1 else f"all {len(failed)} items failed: {failed[0]}")
+
+    def _done(self, step: str, follow: Callable[[Entry], Following]) -> Iterator[tuple[Entry, StagingError | None]]:
+        """Have the mover do a step, and yield each item with the error that came of it."""
+        todo: dict[int, tuple[Entry, Following]] = {}
+        for entry in self.pending():
+            if entry.stopped.is_set():
+                entry.error = entry.stopped.error
+            elif step not in entry.steps_done:
+                todo[entry.file.id] = entry, follow(entry)
+        if not todo or self._mover is None:
+            return
+        for item_id, outcome in self._mover.do(step, {one: follows.watch for one, (_, follows) in todo.items()}):
+            entry, follows = todo[item_id]
+            error = follows.settled(outcome)
+            yield entry, entry.stopped.error if isinstance(error, Cancelled) else error
+
+    def flush(self) -> None:
+        """Make everything that was transferred durable, before any of it is published.
+
+        A flush that failed is not tried again: the kernel may have dropped the
+        pages and would then report success (fsync(2), NOTES).
+        """
+        for entry, error in self._done("flush", Following):
+            entry.error = error
+
+    def save(self) -> None:
+        """Write down what became of the items."""
+        method = self.method.name
+        changes = [entry.change(method) for entry in self.entries if not entry.is_pending]
+        if changes:
+            save_files(self.writer.database, changes, holder=self.writer.holder)
+
+    def note_progress(self) -> None:
+        """Write down how far the items are."""
+        moving = [entry for entry in self.pending() if entry.survey]
+        note_progress(self.writer.database, [entry.progress() for entry in moving])
+
+    @property
+    def bytes_done(self) -> int:
+        """Bytes transferred so far."""
+        return sum(entry.bytes_done for entry in self.entries)
+
+    @property
+    def files_done(self) -> int:
+        """Files transferred so far."""
+        return sum(entry.files_done for entry in self.entries)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes to transfer in all."""
+        return sum(entry.survey.size_bytes for entry in self._to_transfer() if entry.survey)
+
+    @property
+    def file_count(self) -> int:
+        """Files to transfer in all."""
+        return sum(entry.survey.file_count for entry in self._to_transfer() if entry.survey)
+
+    def _to_transfer(self) -> list[Entry]:
+        return [entry for entry in self.entries if not entry.is_duplicate]

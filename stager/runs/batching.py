@@ -1,0 +1,58 @@
+"""Which requests of a run share a batch: those that are over so quickly that none waits for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stager.mover.answers import Watch
+from stager.mover.handle import Mover
+from stager.mover.replies import Done
+from stager.runs.entry import Entry
+
+# Items that go through the steps together: each may hold two descriptors.
+BATCH_SIZE = 256
+# A request of more items has batches of its own.
+FEW = 16
+
+
+@dataclass
+class Together:
+    """Some requests, and their items."""
+
+    request_ids: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+    def add(self, request_id: str, entries: list[Entry]) -> None:
+        """Take a request along."""
+        self.request_ids.append(request_id)
+        self.entries += entries
+
+    def has_room_for(self, entries: list[Entry]) -> bool:
+        """Return whether these can come along: not too many, and none with a destination that is taken."""
+        taken = {entry.file.destination_key for entry in self.entries}
+        return len(self.entries) + len(entries) <= BATCH_SIZE and taken.isdisjoint(
+            entry.file.destination_key for entry in entries
+        )
+
+
+def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[Together]:
+    """Yield the requests in their order, as many together as have room."""
+    together = Together()
+    for request_id, entries in entries_of.items():
+        if not together.has_room_for(entries):
+            yield together
+            together = Together()
+        together.add(request_id, entries)
+    yield together
+
+
+def small_among(entries: Sequence[Entry], mover: Mover, method: str) -> set[int]:
+    """Return the ids of the items whose sources are small files, or nothing that takes longer."""
+    small: set[int] = set()
+    for start in range(0, len(entries), BATCH_SIZE):  # each may have a descriptor of ours, and a message is not endless
+        some = {entry.file.id: entry for entry in entries[start : start + BATCH_SIZE]}
+        mover.begin(method, {item_id: entry.item for item_id, entry in some.items()})
+        looks = mover.do("look", {item_id: Watch(stopped=entry.stopped) for item_id, entry in some.items()})
+        small |= {item_id for item_id, found in looks if isinstance(found, Done) and found.is_small}
+    return small

@@ -1,0 +1,94 @@
+"""Whose rights a run's files are touched with: the user's own, by a mover that is the user.
+
+The run itself stays the service's account. Of root's it does what is named
+here: it makes the user's own folder, opens it, and hands it over.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from stager.errors import StagingError, destination_error
+from stager.identity import Identity
+from stager.models import StorageArea
+from stager.mover.handle import Mover
+from stager.mover.start import start_mover
+from stager.paths import Descriptor, make_home, user_folder
+from stager.runs.retry_schedule import RETRY_DELAYS
+from stager.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+
+class Acting:
+    """A user's folders, and their mover: started when it is first needed, and again where it was lost."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        # A root that is not the user can become them; whoever else stays what it is.
+        self._account = identity if os.geteuid() == 0 and identity.uid != 0 else None
+        self._roots: dict[Path, Descriptor] = {}
+        self._linked_from: set[Path] = set()
+        self._mover: Mover | None = None
+
+    def enter(self, *, source: StorageArea, destination: StorageArea) -> None:
+        """Open the user's folders in two areas, made where there are none.
+
+        Raises
+        ------
+        UserFolderMissing
+            There is none in an area, and its storage lets nobody make one.
+        DestinationError, StorageFault
+            The area is not there, or what has the folder's name is none. What
+            may pass was tried again first, as a step is.
+        """
+        self._linked_from.add(source.path)
+        for area in (source, destination):
+            root = user_folder(area.path, self.identity.username)
+            if area.per_user and root not in self._roots:
+                self._roots[root] = self._home(area.path)
+
+    def _home(self, area: Path) -> Descriptor:
+        """Return the user's folder in an area, opened; what may pass is tried again, as a step is."""
+        for delay in RETRY_DELAYS:
+            try:
+                return self._made(area)
+            except StagingError as error:
+                if not error.retryable:
+                    raise
+                logger.warning("%s; it is tried again in %.0f s", error.message, delay)
+                time.sleep(delay)
+        return self._made(area)
+
+    def _made(self, area: Path) -> Descriptor:
+        uid, gid = (self._account.uid, self._account.gid) if self._account else (-1, -1)
+        try:
+            return make_home(area, self.identity.username, uid=uid, gid=gid, mode=get_settings().folder_mode)
+        except OSError as error:
+            raise destination_error(error, str(user_folder(area, self.identity.username))) from error
+
+    def mover(self) -> Mover:
+        """Return the user's mover.
+
+        Raises
+        ------
+        MoverNotStarted
+            There can be none.
+        """
+        if self._mover is None or self._mover.is_lost:
+            self._mover = start_mover(
+                self.identity.username,
+                self._account,
+                roots=self._roots,
+                linked_from=frozenset(self._linked_from),
+                silence=get_settings().mover_silence,
+            )
+        return self._mover
+
+    def close(self) -> None:
+        """Let the mover end."""
+        if self._mover is not None:
+            self._mover.close()

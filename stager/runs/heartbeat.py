@@ -1,0 +1,44 @@
+"""A run that says that it lives, and listens for who wants a request of it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from stager.records import Database, renew_leases, renew_requests
+from stager.runs.repeated import repeated
+from stager.runs.stop import Stops
+
+# Seconds between two looks for what is to be stopped.
+INTERVAL = 0.5
+
+
+@contextmanager
+def alive(database: Database, stops: Stops, *, flow_run_id: str, holder: str, lease: float) -> Iterator[None]:
+    """Keep a run's requests and leases alive while the body runs.
+
+    Parameters
+    ----------
+    stops
+        The run's requests and items: what somebody asked to cancel, or ended
+        in our place, is set.
+    holder
+        Whose leases are renewed, as in ``acquire_leases``.
+    flow_run_id
+        The run.
+    lease
+        How long the run is taken to live unless it renews that, in seconds.
+    """
+
+    def renew() -> None:
+        renew_requests(database, list(stops.requests), seconds=lease)
+        renew_leases(database, holder=holder, seconds=lease)
+
+    listen = partial(stops.listen, database, flow_run_id=flow_run_id)
+    renew_requests(database, list(stops.requests), seconds=lease)  # who writes takes its leases for as long
+    with (
+        repeated(renew, interval=lease / 3, name="lease renewal"),
+        repeated(listen, interval=INTERVAL, name="listening for cancellation"),
+    ):
+        yield

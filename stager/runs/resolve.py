@@ -1,0 +1,145 @@
+"""What the names in a request mean here: areas, user, paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from blocks.areas import resolve_area, resolve_destination
+from stager.areas import place_in
+from stager.engine import Expected, Modes
+from stager.errors import Cancelled, StagingError, WrongAccount
+from stager.identity import resolve
+from stager.methods import Item, LastCopy
+from stager.models import Status
+from stager.paths import Location, user_folder
+from stager.records import (
+    Database,
+    FileChange,
+    StagedFile,
+    StagingRequestRow,
+    destination_key,
+    last_copies,
+    save_files,
+)
+from stager.runs.become_user import Acting
+from stager.runs.entry import Entry
+from stager.runs.stop import Stop
+from stager.settings import get_settings
+from stager.vocabulary import OnConflict
+
+
+class Resolver:
+    """Resolves the names of one request.
+
+    Raises
+    ------
+    UnknownArea, InvalidUserName, UserDoesNotExist
+        The request names what is not here.
+    AreaNotWritable, SystemAccount
+        The destination's area is none, or the account one of the system's own.
+    WrongAccount
+        The process must be the user, and is not.
+    """
+
+    def __init__(self, request: StagingRequestRow) -> None:
+        settings = get_settings()
+        self.identity = resolve(request.username, users_file=settings.users_file, least_id=settings.least_user_id)
+        if settings.must_own and not self.identity.owns_files:
+            raise WrongAccount(request.username, os.geteuid())
+        self._source_area = resolve_area(request.source_area)
+        self._destination_area = resolve_destination(request.destination_area)
+        self._is_bounded = request.is_bounded
+        self._on_conflict = OnConflict(request.on_conflict)
+        self._modes = Modes(file=settings.file_mode, directory=settings.directory_mode, folder=settings.folder_mode)
+
+    def enter(self, acting: Acting) -> None:
+        """Have the areas entered by who acts for the user; raises as `Acting.enter`."""
+        acting.enter(source=self._source_area, destination=self._destination_area)
+
+    def entry(self, file: StagedFile, *, whole: Stop) -> Entry:
+        """Return an item with its names resolved; raise StagingError where its paths cannot be.
+
+        Parameters
+        ----------
+        whole
+            Set when the request is to be left.
+        """
+        entry = Entry(file=file, item=self._item(file), stopped=_stop(file, whole))
+        file.destination_key = destination_key(entry.item.destination)
+        return entry
+
+    def folders(self, files: Sequence[StagedFile]) -> set[Location]:
+        """Return the folders that items go to."""
+        folders = set()
+        for file in files:
+            with suppress(StagingError):  # a path that was refused led nowhere
+                folders.add(self._destination(file).parent)
+        return folders
+
+    def _item(self, file: StagedFile) -> Item:
+        area, username = self._source_area, self.identity.username
+        seen_at = area.path_for_users or area.path
+        source = place_in(area, username, file.local_path_on_storage, may_be_absolute=True)
+        return Item(
+            source=replace(source, is_direct=self._is_bounded),
+            read_as=area.read_as,
+            source_seen_at=user_folder(seen_at, username) if area.per_user else seen_at,
+            destination=self._destination(file),
+            modes=self._modes,
+            on_conflict=self._on_conflict,
+            expected=Expected(checksum=file.expected_checksum, size_bytes=file.expected_size_bytes),
+            last_copy=None,
+        )
+
+    def _destination(self, file: StagedFile) -> Location:
+        return place_in(self._destination_area, self.identity.username, file.relative_path)
+
+
+def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callable[[StagedFile], Entry]) -> list[Entry]:
+    """Return the items that are not over with their names resolved; one whose paths cannot be is failed at once.
+
+    Parameters
+    ----------
+    entry
+        Resolves one, or raises StagingError.
+    """
+    entries, changes = [], []
+    for file in files:
+        if file.status.is_final:
+            continue
+        try:
+            entries.append(entry(file))
+        except StagingError as error:
+            changes.append(_failure(file, error))
+        else:
+            changes.append(FileChange(id=file.id, destination_key=file.destination_key, status=Status.STARTED))
+    save_files(database, changes)
+    last = last_copies(database, [entry.file.destination_key for entry in entries])
+    for one in entries:
+        one.item = replace(one.item, last_copy=_last_copy(last.get(one.file.destination_key)))
+    return entries
+
+
+def _stop(file: StagedFile, whole: Stop) -> Stop:
+    stop = Stop(whole)
+    if file.cancel_requested:
+        stop.because(Cancelled())
+    return stop
+
+
+def _last_copy(file: StagedFile | None) -> LastCopy | None:
+    if file is None or file.source_fingerprint is None or file.destination_fingerprint is None:
+        return None
+    return LastCopy(
+        file_id=file.id,
+        source_fingerprint=file.source_fingerprint,
+        destination_fingerprint=file.destination_fingerprint,
+        checksum=file.checksum,
+    )
+
+
+def _failure(file: StagedFile, error: StagingError) -> FileChange:
+    return FileChange(id=file.id, status=Status.FAILED, error_reason=error.message, error_type=type(error).__name__)

@@ -1,0 +1,102 @@
+"""The one living writer of a destination: leases taken, kept alive, confirmed, given back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from stager.errors import DestinationBusy, StagingError
+from stager.records import (
+    Busy,
+    Database,
+    Wait,
+    acquire_leases,
+    confirm_lease,
+    files_by_id,
+    note_waits,
+    release_leases,
+    wait_for,
+)
+from stager.runs.entry import Entry
+
+# How long a destination that another request writes is waited for, and how
+# often it is looked at, in seconds. A twin of our own run is waited for as
+# long as it lives.
+PATIENCE = 60.0
+INTERVAL = 0.5
+WAITED = Wait("Working", "its run waits for no other request any more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """A process that stages, by a name that nobody else has.
+
+    Two workers may be given the same flow run: its id is no such name. What
+    it holds is renewed by ``alive`` in stager/runs/heartbeat.py.
+    """
+
+    database: Database
+    holder: str
+    lease: float
+
+    @contextmanager
+    def of(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+        """Be the one writer of the items' destinations while the body runs.
+
+        Yields
+        ------
+        list of Entry
+            The items that are ours to do: not those that a twin of this run
+            has ended meanwhile. One whose destination another request goes on
+            writing has failed with `DestinationBusy`.
+        """
+        try:
+            yield self._still_open(self._acquired(entries))
+        finally:
+            release_leases(self.database, holder=self.holder)
+
+    def confirm(self, entry: Entry) -> None:
+        """Raise `LeaseLost` unless the destination still is ours to publish."""
+        confirm_lease(self.database, entry.file, holder=self.holder, seconds=self.lease)
+
+    def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Take the destinations, waiting for those that somebody else writes."""
+        told: set[str] = set()
+        waiting, deadline = {entry.file.id: entry for entry in entries}, time.monotonic() + PATIENCE
+        while waiting:
+            files = [entry.file for entry in waiting.values()]
+            busy = acquire_leases(self.database, files, holder=self.holder, seconds=self.lease)
+            if busy and not told:
+                told = self._tell([(waiting[one.file.id], one) for one in busy])
+            for one in busy:
+                entry = waiting[one.file.id]
+                if entry.stopped.is_set():
+                    entry.error = entry.stopped.error
+                elif one.request_id != one.file.request_id and time.monotonic() > deadline:
+                    entry.error = _busy(entry, one)
+            waiting = {one.file.id: waiting[one.file.id] for one in busy if not waiting[one.file.id].error}
+            if waiting:
+                time.sleep(INTERVAL)
+        if told:
+            note_waits(self.database, dict.fromkeys(told, WAITED), kind="waited")
+        return entries
+
+    def _tell(self, busy: Sequence[tuple[Entry, Busy]]) -> set[str]:
+        """Write down for whom the requests wait, and return which do."""
+        waits = {entry.file.request_id: wait_for(_busy(entry, one)) for entry, one in busy}
+        note_waits(self.database, waits, kind="waiting", seconds=PATIENCE)
+        return set(waits)
+
+    def _still_open(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Drop what a twin of this run has ended while we waited."""
+        ended = {
+            file.id for file in files_by_id(self.database, [entry.file.id for entry in entries]) if file.status.is_final
+        }
+        return [entry for entry in entries if entry.file.id not in ended]
+
+
+def _busy(entry: Entry, busy: Busy) -> StagingError:
+    until = f"{busy.expires_at:%H:%M:%S}"
+    return DestinationBusy(entry.item.destination.display, f"request {busy.request_id} until {until}")

@@ -1,0 +1,158 @@
+"""What a Tape REST client is answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from stager.models import Status
+from stager.records import StagedFile, StagingRequestRow
+from stager.settings import Settings
+from stager.tape.paths import AnyText
+
+BASE = "/api/v1"
+# How long a client should wait between two looks at a request, in seconds.
+POLL_INTERVAL = 5
+# The standard has no word for what was there already: it is there.
+STATES: dict[Status, Literal["SUBMITTED", "STARTED", "CANCELLED", "FAILED", "COMPLETED"]] = {
+    Status.SUBMITTED: "SUBMITTED",
+    Status.STARTED: "STARTED",
+    Status.CANCELLED: "CANCELLED",
+    Status.FAILED: "FAILED",
+    Status.SKIPPED: "COMPLETED",
+    Status.COMPLETED: "COMPLETED",
+}
+
+
+class Answer(BaseModel):
+    """An answer, whose members are named as in the standard."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class Limits(Answer):
+    """How much a client may ask for."""
+
+    max_entries: int = Field(description="Files in one request, and paths that one /archiveinfo looks at.")
+    max_open_requests: int = Field(description="Requests of one user that may be in flight.")
+    min_poll_seconds: int = Field(description="Time between two looks at a request, in seconds.")
+    retention_seconds: int | None = Field(description="How long a request can be looked at; null: until it is deleted.")
+
+
+class EndpointMetadata(Answer):
+    """What the standard only wishes for."""
+
+    limits: Limits
+    supports_since: Literal[True] = Field(default=True, description="GET /stage/{id}?since= tells only what is new.")
+
+
+class Endpoint(Answer):
+    """Where a version of the API is."""
+
+    uri: str
+    version: Literal["v1"] = "v1"
+    metadata: EndpointMetadata
+
+
+class WellKnown(Answer):
+    """Where the API is, and how the site is called."""
+
+    sitename: str
+    description: str
+    endpoints: tuple[Endpoint, ...]
+
+
+class StageCreated(Answer):
+    """A stage request was written down."""
+
+    request_id: str
+
+
+class StageFileState(Answer):
+    """How a file of a request stands. What is not known yet is left out."""
+
+    path: AnyText
+    state: Literal["SUBMITTED", "STARTED", "CANCELLED", "FAILED", "COMPLETED"]
+    started_at: int | None = Field(None, description="Milliseconds since 1970.")
+    finished_at: int | None = Field(None, description="Milliseconds since 1970.")
+    error: str | None = Field(None, description="Why it is not there.")
+
+
+class StageState(Answer):
+    """How a stage request stands. Times are in milliseconds since 1970."""
+
+    id: str
+    created_at: int
+    started_at: int = Field(description="When its first file began; createdAt before.")
+    completed_at: int | None = Field(None, description="When its last file ended.")
+    as_of: int = Field(description="Give it as since, and the next answer has what is new; not in the standard.")
+    files: tuple[StageFileState, ...]
+
+
+class Locality(StrEnum):
+    """Where a file's data are: the storage is the tape, the user's area the disk."""
+
+    TAPE = "TAPE"
+    DISK = "DISK"
+    DISK_AND_TAPE = "DISK_AND_TAPE"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class ArchiveInfo(Answer):
+    """Where a file is, or why that is not known."""
+
+    path: AnyText
+    locality: Locality | None = None
+    error: str | None = None
+
+
+def well_known(settings: Settings) -> WellKnown:
+    """Return what a client discovers the API by."""
+    limits = Limits(
+        max_entries=settings.max_items_in_body,
+        max_open_requests=settings.max_open_requests,
+        min_poll_seconds=POLL_INTERVAL,
+        retention_seconds=None,
+    )
+    endpoint = Endpoint(uri=address(settings), metadata=EndpointMetadata(limits=limits))
+    about = "Brings data products to users' areas: checked, verified, read-only"
+    return WellKnown(sitename=settings.site_name, description=about, endpoints=(endpoint,))
+
+
+def address(settings: Settings, path: str = "") -> str:
+    """Return where something of the API is, for clients elsewhere."""
+    return f"{settings.public_url.rstrip('/')}{BASE}{path}"
+
+
+def stage_state(row: StagingRequestRow, files: Sequence[StagedFile], *, as_of: datetime) -> StageState:
+    """Return how a request and some of its files stand."""
+    return StageState(
+        id=row.id,
+        created_at=milliseconds(row.created_at),
+        started_at=milliseconds(row.started_at or row.created_at),
+        completed_at=row.finished_at and milliseconds(row.finished_at),
+        as_of=milliseconds(as_of),
+        files=tuple(_file_state(file) for file in files),
+    )
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a moment in milliseconds since 1970."""
+    return int(moment.timestamp() * 1000)
+
+
+def _file_state(file: StagedFile) -> StageFileState:
+    is_there = STATES[file.status] == "COMPLETED"
+    return StageFileState(
+        path=json.loads(file.targeted_metadata or "{}").get("path", f"/{file.local_path_on_storage}"),
+        state=STATES[file.status],
+        started_at=file.started_at and milliseconds(file.started_at),
+        finished_at=file.finished_at and milliseconds(file.finished_at),
+        error=None if is_there or not file.status.is_final else file.error_reason or f"It was {file.status.value}",
+    )
