@@ -20,7 +20,7 @@ from stager.settings import Settings, get_settings
 # Nobody says here that a request was recorded: so often it is looked for, in seconds.
 LOOK_INTERVAL = 0.25
 
-logger = structlog.get_logger(__name__)
+logger = structlog.get_logger("stager.dispatch")  # a program's own name is __main__
 
 
 def main() -> None:
