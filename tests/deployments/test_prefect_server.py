@@ -22,6 +22,7 @@ from websockets.typing import Subprotocol
 
 from tests import prefect_password
 from tests.ports import free_port
+from tests.tls import TRUSTED
 
 pytestmark = pytest.mark.stack
 
@@ -90,7 +91,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         with suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=10).is_success:
+            if httpx.get(url, timeout=10, verify=TRUSTED).is_success:
                 return
         assert process.poll() is None
         time.sleep(0.1)

@@ -10,14 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from pydantic import ValidationError
 
 from blocks.areas import seed_areas
 from blocks.storage_area import StorageAreaBlock
 from stager.settings import Settings
-from tests.flows.conftest import site_of
+from tests.flows.conftest import ask_prefect, site_of
 from tests.ports import NO_PREFECT
 from tests.service.conftest import Gate
 
@@ -39,9 +38,8 @@ print(resolve_area("source").path, flush=True)
 def without_areas(prefect_api: str) -> Iterator[None]:
     """Leave no area behind: other tests' runs would use it."""
     yield
-    with httpx.Client(base_url=prefect_api, timeout=60) as prefect:
-        for block in prefect.get("/block_types/slug/storage-area/block_documents").json():
-            prefect.delete(f"/block_documents/{block['id']}").raise_for_status()
+    for block in ask_prefect("GET", f"{prefect_api}/block_types/slug/storage-area/block_documents"):
+        ask_prefect("DELETE", f"{prefect_api}/block_documents/{block['id']}")
 
 
 @pytest.fixture
@@ -147,11 +145,10 @@ def test_an_area_that_was_removed_is_forgotten_and_a_bad_one_harms_no_other(tmp_
     with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site:
         with site.python(textwrap.dedent(program)) as process:
             assert site.ended(process)[0] == "forgotten"
-        with httpx.Client(base_url=prefect_api, timeout=60) as prefect:
-            blocks = prefect.get("/block_types/slug/storage-area/block_documents").json()
-            (user,) = (block for block in blocks if block["name"] == "user")
-            slip = {"data": {"path": None}, "merge_existing_data": False}
-            prefect.patch(f"/block_documents/{user['id']}", json=slip).raise_for_status()
+        blocks = ask_prefect("GET", f"{prefect_api}/block_types/slug/storage-area/block_documents")
+        (user,) = (block for block in blocks if block["name"] == "user")
+        slip = {"data": {"path": None}, "merge_existing_data": False}
+        ask_prefect("PATCH", f"{prefect_api}/block_documents/{user['id']}", slip)
         with site.python("from blocks.areas import resolve_area; print(resolve_area('source').path)") as process:
             assert site.ended(process)[0] == "/from the operator"
 

@@ -36,6 +36,7 @@ from stager.records.schema import migrate
 from tests import behind_nginx, prefect_password
 from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT, free_port
+from tests.tls import TRUSTED
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
 DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
@@ -61,7 +62,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, trusted: ssl
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(httpx.HTTPError):
-            httpx.get(url, timeout=5, verify=trusted or True)
+            httpx.get(url, timeout=5, verify=trusted or TRUSTED)
             return
         time.sleep(0.1)
     pytest.fail(f"{url} did not come up: {log.read_text()[-3000:]}")
@@ -201,7 +202,7 @@ def served_door(
     with ExitStack() as stack:
         env = _environment(folder, database_url, prefect_api, settings)
         process = stack.enter_context(running([*command, *options], env=env, log=log))
-        client = stack.enter_context(httpx.Client(base_url=url, timeout=120, verify=trusted or True))
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=120, verify=trusted or TRUSTED))
         door = ServedDoor(url, folder, database_url, process, client, env)
         stack.callback(door.database.close)
         wait_for(f"{url}/config/", process, log, trusted)

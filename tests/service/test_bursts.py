@@ -17,6 +17,7 @@ import pytest
 from stager.models import Status
 from stager.records import Database, list_requests
 from tests.ports import NO_PREFECT
+from tests.tls import TRUSTED
 
 if TYPE_CHECKING:
     from tests.conftest import MariaDB
@@ -69,7 +70,7 @@ class Burst:
         call = {**CALLS[self._path](destination), "headers": {"Idempotency-Key": destination}, "timeout": 60.0}
         while time.monotonic() < deadline:
             try:
-                answer = httpx.post(self.url + self._path, **call)
+                answer = httpx.post(self.url + self._path, **call, verify=TRUSTED)
             except httpx.TransportError:
                 time.sleep(0.1)
                 continue

@@ -22,6 +22,7 @@ import pytest
 
 from tests import prefect_password
 from tests.ports import free_port
+from tests.tls import TRUSTED
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -73,7 +74,7 @@ class Prefect:
 
     def _is_up(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/health").is_success
+            return httpx.get(f"{self.url}/api/health", verify=TRUSTED).is_success
         except httpx.HTTPError:
             return False
 
@@ -83,7 +84,14 @@ class Prefect:
             self.process.wait(30)
 
     def ask(self, verb: str, path: str, **body: object) -> Any:
-        answer = httpx.request(verb, f"{self.url}/api{path}", json=body or None, auth=prefect_password.AUTH, timeout=30)
+        answer = httpx.request(
+            verb,
+            f"{self.url}/api{path}",
+            json=body or None,
+            auth=prefect_password.AUTH,
+            timeout=30,
+            verify=TRUSTED,
+        )
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

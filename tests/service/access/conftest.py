@@ -17,6 +17,7 @@ import pytest
 
 from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT, free_port
+from tests.tls import TRUSTED
 
 if TYPE_CHECKING:
     from tests.conftest import MariaDB
@@ -107,7 +108,7 @@ class Provider:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:
             with suppress(httpx.HTTPError):
-                httpx.get(f"{self.url}/jwks", timeout=5)
+                httpx.get(f"{self.url}/jwks", timeout=5, verify=TRUSTED)
                 return
             time.sleep(0.05)
         pytest.fail("the OpenID provider did not start")
@@ -129,11 +130,12 @@ class Provider:
 
     def _ask(self, sub: str, claims: dict[str, Any], more: dict[str, str]) -> str:
         words = {"grant_type": "urn:tests:token", "sub": sub, "audience": AUDIENCE, "claims": json.dumps(claims)}
-        answer = httpx.post(f"{self.url}/token", data={**words, **more}, auth=("tests", "tests"), timeout=30)
+        asked: dict[str, Any] = {"data": {**words, **more}, "auth": ("tests", "tests")}
+        answer = httpx.post(f"{self.url}/token", **asked, timeout=30, verify=TRUSTED)
         return str(answer.raise_for_status().json()["access_token"])
 
     def published_key(self, kind: str = "RSA") -> dict[str, Any]:
-        keys = httpx.get(f"{self.url}/jwks", timeout=30).json()["keys"]
+        keys = httpx.get(f"{self.url}/jwks", timeout=30, verify=TRUSTED).json()["keys"]
         return next(dict(key) for key in keys if key["kty"] == kind)
 
 
