@@ -69,7 +69,7 @@ ARG REVISION=""
 LABEL org.opencontainers.image.title="SKA staging service" \
     org.opencontainers.image.description="Brings data products to where a scientist works: checked, verified, read-only, recorded." \
     org.opencontainers.image.licenses="BSD-3-Clause" \
-    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.version="0.2.0" \
     org.opencontainers.image.source="${SOURCE}" \
     org.opencontainers.image.revision="${REVISION}"
 USER 10001:10001

@@ -27,12 +27,13 @@ test: ## Run lint, build the manual, and run every test
 unit: ## Run the tests that need no server on every other Python that is installed
 	@deployments/local/unit "$(STATE)"
 
-lint: ## Check style, types, import arrows, spelling and dependencies
+lint: ## Check style, types, import arrows, spelling, fragments and dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/towncrier build --draft --version next >/dev/null
 	$(BIN)/deptry .
 	$(BIN)/deptry . --extend-exclude "tests|benchmarks|deployments/local|docs" --ignore DEP002
 
