@@ -48,4 +48,4 @@ lock: ## Resolve the requirements anew
 	@deployments/local/lock "$(STATE)" "$(PYTHON)"
 
 clean: ## Remove everything that was made, the records included
-	rm -rf $(STATE) build/doctrees build/links build/manual/*
+	rm -rf $(STATE) build/doctrees build/html build/links build/manual/*
