@@ -43,11 +43,12 @@ def _call(verb: str, path: str, call: Description) -> Iterator[str]:
     yield f"### `{verb.upper()} {path}`\n"
     yield f"**{call['summary']}.** {call.get('description', '')}\n"
     yield from _parameters(call.get("parameters", []))
+    shown: list[object] = []
     if body := call.get("requestBody"):
-        yield from _content("Body", body["content"])
+        yield from _content("Body", body["content"], shown)
     for status, answer in call["responses"].items():
         if status < "400":
-            yield from _content(f"`{status}`: {answer['description'].rstrip('.')}", answer.get("content", {}))
+            yield from _content(f"`{status}`: {answer['description'].rstrip('.')}", answer.get("content", {}), shown)
     yield from _refusals([status for status in call["responses"] if status >= "400"])
 
 
@@ -62,16 +63,17 @@ def _parameters(parameters: list[Description]) -> Iterator[str]:
     yield ""
 
 
-def _content(heading: str, content: Description) -> Iterator[str]:
+def _content(heading: str, content: Description, shown: list[object]) -> Iterator[str]:
+    """Give what is sent, with an example of each form the first time in a call."""
     kinds = [
         f"`{media}` ({_kind(said['schema'])})" if said.get("schema") else f"`{media}`"
         for media, said in content.items()
     ]
     yield f"{heading}{', as ' if kinds else ''}{' or '.join(kinds)}.\n"
-    for media, said in content.items():
-        if media == "application/json" and (example := _example(said)) is not None:
-            yield f"```json\n{json.dumps(example, indent=2)}\n```\n"
-            return
+    said = content.get("application/json", {})
+    if said.get("schema") not in shown and (example := _example(said)) is not None:
+        shown.append(said.get("schema"))
+        yield f"```json\n{json.dumps(example, indent=2)}\n```\n"
 
 
 def _example(said: Description) -> Any:  # noqa: ANN401 - an example is anything
