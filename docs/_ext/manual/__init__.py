@@ -21,7 +21,7 @@ from deployments.local.settings import LocalSettings
 from manual.chart_values import chart_values
 from manual.http_api import http_api, openapi
 from manual.problem_kinds import problem_kinds
-from manual.python_api import let_flows_be_functions, write_python_api
+from manual.python_api import let_flows_be_functions, python_packages, write_python_api
 from manual.settings_table import settings_table
 from stager.settings import Settings
 
@@ -32,8 +32,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "chart-values": chart_values,
     "http-api": lambda: http_api(openapi()),
     "problems": problem_kinds,
+    "python-packages": python_packages,
 }
-PAGES = {"reference/settings", "reference/chart-values", "reference/http-api", "reference/problems"}
+PAGES = {f"reference/{page}" for page in ("settings", "chart-values", "http-api", "problems", "python")}
 
 logger = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 import sys
 from importlib import import_module
@@ -29,6 +30,12 @@ def write_python_api(folder: Path) -> None:
         page = folder / name
         if not page.exists() or page.read_text() != text:
             page.write_text(text)
+
+
+def python_packages() -> str:
+    """Return a list of the packages: a link to the page of each, and what its docstring begins with."""
+    told = ((package, inspect.getdoc(import_module(package)) or "") for package in sorted(_packages()))
+    return "".join(f"- [`{package}`](python/{package}.rst): {text.splitlines()[0]}\n" for package, text in told)
 
 
 def let_flows_be_functions() -> None:
