@@ -42,6 +42,8 @@ RUN apt-get update \
     && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin stager
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /srv /srv
+# As `make docs` built it, which takes a Python that is not in here; else the folder is empty, and /manual says so.
+COPY build/manual /srv/manual
 WORKDIR /srv
 # Compiled now, for the file system will be read-only: what the doors import,
 # of the standard library too, and no more. By its hash unchecked, no start
@@ -59,14 +61,15 @@ ENV PATH=/opt/venv/bin:$PATH \
     PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1 \
-    STAGER_LOG_FILE=/tmp/staging_service.log
+    STAGER_LOG_FILE=/tmp/staging_service.log \
+    STAGER_MANUAL=/srv/manual
 # Last, so that another revision makes no layer anew.
 ARG SOURCE=""
 ARG REVISION=""
 LABEL org.opencontainers.image.title="SKA staging service" \
     org.opencontainers.image.description="Brings data products to where a scientist works: checked, verified, read-only, recorded." \
     org.opencontainers.image.licenses="BSD-3-Clause" \
-    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.version="0.2.0" \
     org.opencontainers.image.source="${SOURCE}" \
     org.opencontainers.image.revision="${REVISION}"
 USER 10001:10001

@@ -1,6 +1,6 @@
 # `make up` runs the service on this machine, `make test` runs every test.
 .DEFAULT_GOAL := help
-.PHONY: help up test unit lint format lock clean
+.PHONY: help up test unit lint docs format lock clean
 
 STATE := .run
 PYTHON ?=
@@ -17,10 +17,11 @@ up: ## Run the service on this machine until Ctrl-C
 	@deployments/local/environment "$(LOCAL)" requirements/local.txt "$(PYTHON)"
 	@exec $(LOCAL)/bin/python -m deployments.local
 
-test: ## Run lint, types, import arrows and every test
+test: ## Run lint, build the manual, and run every test
 	@deployments/local/components
 	@deployments/local/environment "$(VENV)" requirements/dev.txt "$(PYTHON)"
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory unit
 	$(CLUSTER) $(BIN)/python -m pytest -q -m cluster
 	$(BIN)/python -m pytest -q -m "not cluster" -n 2
@@ -28,14 +29,18 @@ test: ## Run lint, types, import arrows and every test
 unit: ## Run the tests that need no server on every other Python that is installed
 	@deployments/local/unit "$(STATE)"
 
-lint: ## Check style, types, import arrows, spelling and dependencies
+lint: ## Check style, types, import arrows, spelling, fragments and dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/towncrier build --draft --version next >/dev/null
 	$(BIN)/deptry .
-	$(BIN)/deptry . --extend-exclude "tests|benchmarks|deployments/local" --ignore DEP002
+	$(BIN)/deptry . --extend-exclude "tests|benchmarks|deployments/local|docs" --ignore DEP002
+
+docs: ## Build the manual, and check its links
+	@deployments/local/manual "$(STATE)"
 
 format: ## Format the code
 	$(BIN)/ruff format
@@ -45,4 +50,4 @@ lock: ## Resolve the requirements anew
 	@deployments/local/lock "$(STATE)" "$(PYTHON)"
 
 clean: ## Remove everything that was made, the records included
-	rm -rf $(STATE)
+	rm -rf $(STATE) build/doctrees build/html build/links build/manual/*

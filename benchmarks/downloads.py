@@ -1,4 +1,4 @@
-"""Downloads beside nginx, which serves the same files in the same run; writes docs/speed-of-downloads.md.
+"""Downloads beside nginx, which serves the same files in the same run; writes docs/reference/speed/downloads.md.
 
     python -m benchmarks.downloads FOLDER        (a folder on tmpfs; needs nginx and wrk)
 
@@ -36,7 +36,7 @@ PARTS = 8
 SECRET = secrets.token_hex(16)
 BEHIND_NGINX = {"STAGER_NGINX_FILES": "/stager-files", "STAGER_NGINX_SECRET": SECRET}
 CHECKOUT = Path(__file__).parents[1]
-PAGE = CHECKOUT / "docs" / "speed-of-downloads.md"
+PAGE = CHECKOUT / "docs" / "reference" / "speed" / "downloads.md"
 MARKS = "<!-- figures -->\n", "<!-- end of figures -->\n"
 STATIC = """
 worker_processes {workers}; daemon off; pid {folder}/static.pid; error_log {folder}/static.log;

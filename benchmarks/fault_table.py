@@ -1,4 +1,4 @@
-"""Write what befalls pods into ``docs/kubernetes-faults.md``, from a real run of its tests.
+"""Write what befalls pods into ``docs/reference/kubernetes-faults.md``, from a real run of its tests.
 
 ::
 
@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-PAGE = Path(__file__).parents[1] / "docs/kubernetes-faults.md"
+PAGE = Path(__file__).parents[1] / "docs/reference/kubernetes-faults.md"
 ABOVE = """# What befalls pods
 
 Written by `python benchmarks/fault_table.py`, from runs of `tests/cluster/pool/test_faults.py` on a cluster of one
-node with two cores that did nothing else. By which rule: [the Kubernetes pool](kubernetes-pool.md#what-befalls-pods).
+node with two cores that did nothing else. By which rule:
+[the Kubernetes pool](../explanation/kubernetes-pool.md#what-befalls-pods).
 
 The user sees the ending and, where it is not a success, the reason: in the answer, the record and Prefect. The seconds
 are from the fault (of a pod that cannot begin: from the request) until the record is closed, the pod is gone and

@@ -4,7 +4,7 @@ Run it with ``python -m benchmarks.large_requests``. It serves the HTTP door alo
 on SQLite in a temporary folder or at ``--database-url``, uploads a manifest and
 reads the request as a run would. Then it stages a smaller one from end to end
 by all of ``make up``, while another user asks for a file now and then. The
-tables go into ``docs/speed-of-requests.md``.
+tables go into ``docs/reference/speed/large-requests.md``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stager.records.schema import migrate
 from stager.runs.batching import BATCH_SIZE
 
 CHECKOUT = Path(__file__).parents[1]
-PAGE = CHECKOUT / "docs/speed-of-requests.md"
+PAGE = CHECKOUT / "docs/reference/speed/large-requests.md"
 TERMS = {"method": "local_copy", "username": "user0"}
 CSV = {"Content-Type": "text/csv"}
 ANOTHER = 1  # a user who asks for a file now and then

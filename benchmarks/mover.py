@@ -1,7 +1,7 @@
 """The mover beside cp, rsync, rclone and shutil, in turns, on one file system at a time.
 
 ``python -m benchmarks.mover MEMORY DISK`` works in a folder of each kind,
-as root, and writes its tables into docs/speed.md, between the two marks there.
+as root, and writes its tables into docs/reference/speed/mover.md, between the two marks there.
 Where other work is on the machine, ``chrt -f 1`` before it keeps that work out
 of the figures, for ours and rivals alike.
 """
@@ -27,7 +27,7 @@ ROUNDS = 5
 FILE_BYTES = 1024 * MIB
 SMALL_FILES, SMALL_BYTES, PER_FOLDER = 20_000, 4096, 200
 MANY_FILES, MANY_PER_FOLDER = 1_000_000, 1000
-PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "speed" / "mover.md"
 MARKS = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 Seconds = dict[str, list[float]]

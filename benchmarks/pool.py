@@ -3,7 +3,7 @@
 Run it with ``python -m benchmarks.pool`` where ``KUBECONFIG`` names a cluster
 of one node, this machine, and ``TEST_IMAGE`` the image. The bare Job has the
 pod of a real flow run, whose command is replaced by the imports of one. It
-writes the table into ``docs/speed-of-the-pool.md``.
+writes the table into ``docs/reference/speed/pool.md``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import httpx
 from tests.cluster.conftest import a_namespace
 from tests.cluster.pool.conftest import Site, opened
 
-PAGE = Path(__file__).parents[1] / "docs/speed-of-the-pool.md"
+PAGE = Path(__file__).parents[1] / "docs/reference/speed/pool.md"
 # What a flow run has imported when it is over, and when that was.
 IMPORTS = (
     "prefect.engine",

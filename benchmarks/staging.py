@@ -3,7 +3,7 @@
 Run it with ``python -m benchmarks.staging``. It starts the stack as ``make
 up`` does, in a temporary folder and on free ports, once with the warm worker
 and once with Prefect's process worker, and writes the table into
-``docs/speed-of-stagings.md``.
+``docs/reference/speed/stagings.md``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.stack import USERS, Stack, stack, until
 from deployments.local.settings import CHECKOUT
 from stager.records import StagingRequestRow, get_request
 
-PAGE = CHECKOUT / "docs/speed-of-stagings.md"
+PAGE = CHECKOUT / "docs/reference/speed/stagings.md"
 
 
 def one_by_one(made: Stack, count: int, *, through: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""How fast requests are taken in, alone and while they are staged; writes docs/speed-of-submissions.md.
+"""How fast requests are taken in, alone and while they are staged; writes docs/reference/speed/submissions.md.
 
 Run it with ``python -m benchmarks.submissions``; it needs wrk. With ``--mariadb URL``, an empty database, the service
 alone is measured with its records there, too.
@@ -24,7 +24,7 @@ from stager.records.schema import migrate
 
 CONNECTIONS, SECONDS, WARM_UP = 16, 10, 2
 CHECKOUT = Path(__file__).parents[1]
-PAGE = CHECKOUT / "docs" / "speed-of-submissions.md"
+PAGE = CHECKOUT / "docs" / "reference" / "speed" / "submissions.md"
 ADDITIONS = 20_000_000
 NO_LIMIT = "1000000000"  # open requests a user
 # One file a request, each to a place of its own; users take turns.

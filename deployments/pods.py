@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stager.errors import ConfigurationError
 
 TEMPLATE = Path(__file__).with_name("job_template.yaml")
-# What a pod of root needs, and nothing else; docs/kubernetes-pool.md says what for.
+# What a pod of root needs, and nothing else; docs/explanation/kubernetes-pool.md says what for.
 ROOT_MAY = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "KILL", "SETGID", "SETUID"]
 
 # As Kubernetes writes it.

@@ -23,6 +23,7 @@ from stager.api.routes import (
     items,
     limits,
     manifests,
+    manual,
     problems,
     requests,
     staging,
@@ -100,13 +101,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     _add_middleware(app, settings)
     answer_errors(app)
     of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
-    of_site = (health, limits, metrics, logs, config, create_file, problems, docs)
+    of_site = (health, limits, metrics, logs, config, create_file, problems, docs, manual)
     # In this order they are tried: first what is asked for many times a second.
     for routes in (files, links, staging, *of_requests, areas, tape, *of_site):
         app.include_router(routes.router)
     if settings.nginx_files:
         app.include_router(internal.router)
-    app.router.routes.append(docs.ASSETS)
+    app.router.routes += [docs.ASSETS, manual.pages_of(settings)]
     return app
 
 

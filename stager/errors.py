@@ -37,6 +37,7 @@
     │   └── DeadlinePassed           the request itself did, by its deadline
     ├── UnforeseenError              what nobody thought of (retryable)
     ├── ConfigurationError           the operator can mend a setting or a file
+    ├── ManualNotBuilt               there are no pages to show
     ├── RunRefused                   Prefect will never run it as it was asked for
     └── ServiceUnavailable           a service that we depend on is away (retryable)
         ├── DatabaseUnavailable      IssuerUnavailable      ClusterUnavailable
@@ -718,6 +719,17 @@ class UnforeseenError(StagingError):
     def __init__(self, error: BaseException) -> None:
         super().__init__(f"Unforeseen error: {type(error).__name__}: {error}")
         self.error = error
+
+
+class ManualNotBuilt(StagingError):
+    """The manual is not here: nobody has built it, or the service was not told where it is."""
+
+    http_status = 404
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The manual is not built here: `make docs` builds it, and STAGER_MANUAL says in which folder it is"
+        )
 
 
 class RunRefused(StagingError):

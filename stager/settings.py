@@ -208,6 +208,9 @@ class Settings(BaseSettings):
         default=False,
         description="The service has its areas mounted read-only on purpose: others stage, as in the chart.",
     )
+    manual: Path | None = Field(
+        None, description="Folder of the built manual, which is served at /manual; `make docs` builds it."
+    )
     log_file: Path = Field(Path("staging_service.log"), description="Where the log is written beside the console.")
 
     @property

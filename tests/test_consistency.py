@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect import Flow
-from pydantic import AliasChoices, SecretStr
 from pydantic_settings import BaseSettings
 
 from deployments import POD_POOL, WORK_POOL
 from deployments.local.banner import curl
 from deployments.local.products import FOLDER, MEASUREMENT_SET
 from deployments.local.settings import LocalSettings
+from manual.settings_table import settings_table, variable
 from stager import errors
 from stager.insight.explain.reason import MENDED_BY
 from stager.methods import METHODS
@@ -69,42 +69,23 @@ def test_every_method_runs_in_pods_as_it_does_warm(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted({*METHODS, *ALLOWED_BY_DEFAULT}))
 def test_every_method_is_described(name: str) -> None:
-    assert f"\n## {name}\n" in page("methods.md")
-
-
-def variable(settings: type[BaseSettings], name: str) -> str:
-    alias = settings.model_fields[name].validation_alias
-    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"STAGER_{name.upper()}"
-
-
-def in_words(name: str, default: object) -> str:
-    """Return a default as an operator would write it."""
-    match default:
-        case None:
-            return "none"
-        case SecretStr():
-            return f"`{default.get_secret_value()}`"
-        case tuple():
-            return f"`{json.dumps(default)}`"
-        case int() if name.endswith("_mode"):
-            return f"`{default:04o}`"
-        case Path() if default.is_relative_to(CHECKOUT):
-            return f"`{default.relative_to(CHECKOUT)}`"
-    return f"`{default}`"
+    assert f"\n## {name}\n" in page("reference/methods.md")
 
 
 @pytest.mark.parametrize(
-    ("settings", "heading", "name"),
+    ("settings", "mark", "name"),
     [
-        *((Settings, "## The service, the flows and the registration", name) for name in Settings.model_fields),
-        *((LocalSettings, "## `make up`", name) for name in LocalSettings.model_fields),
+        *((Settings, "settings", name) for name in Settings.model_fields),
+        *((LocalSettings, "settings-of-make-up", name) for name in LocalSettings.model_fields),
     ],
 )
-def test_every_setting_is_in_the_reference(settings: type[BaseSettings], heading: str, name: str) -> None:
-    section = page("settings.md").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
-    field = settings.model_fields[name]
-    row = f"| `{variable(settings, name)}` | {in_words(name, field.default)} | {field.description} |\n"
-    assert section.count(row) == 1, row
+def test_every_setting_is_in_the_reference(settings: type[BaseSettings], mark: str, name: str) -> None:
+    assert f"<!-- generated: {mark} -->\n" in page("reference/settings.md")
+    [row] = [
+        row for row in settings_table(settings).splitlines() if row.startswith(f"| `{variable(settings, name)}` |")
+    ]
+    assert row.endswith(f" | {settings.model_fields[name].description} |")
+    assert settings.model_fields[name].description
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -137,7 +118,7 @@ def test_the_tree_says_which_errors_may_be_retried() -> None:
 
 
 def test_every_cause_that_the_api_page_names_is_told_and_none_is_left_out() -> None:
-    rows = page("api.md").partition("| cause | meaning |")[2].partition("\n\n")[0]
+    rows = page("how-to/api.md").partition("| cause | meaning |")[2].partition("\n\n")[0]
     named = {cause for row in rows.splitlines() for cause in re.findall(r"`([A-Z]\w+)`", row.split(" | ")[0])}
     code = "".join((CHECKOUT / "stager" / "dispatch" / file).read_text() for file in ("pod_trouble.py", "pod_watch.py"))
     assert set(MENDED_BY) - named == set()
@@ -145,7 +126,7 @@ def test_every_cause_that_the_api_page_names_is_told_and_none_is_left_out() -> N
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page("guarantees.md"))
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page("reference/guarantees.md"))
     assert named
     assert [test for test in named if f"def {test[1]}(" not in (CHECKOUT / test[0]).read_text()] == []
 
@@ -163,7 +144,7 @@ def test_a_package_has_one_version_in_all_requirements_and_no_index_is_named() -
         pins = re.findall(r"^([\w.-]+)(?:\[.*\])?==(\S+)", file, flags=re.MULTILINE)
         for name in {name for name, _ in pins}:
             versions.setdefault(name, set()).add(frozenset(version for named, version in pins if named == name))
-    assert (len(files), "prefect" in versions) == (5, True)
+    assert (len(files), "prefect" in versions) == (6, True)
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
     assert re.findall(r"://|--.*index.*", "".join(files)) == []
 

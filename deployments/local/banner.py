@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from deployments.local.password import Password
-from deployments.local.settings import LocalSettings
+from deployments.local.settings import MANUAL, LocalSettings
 from stager.settings import AUTHENTICATION_IS_OFF
 
 WIDTH = 100
@@ -23,6 +23,7 @@ def banner(settings: LocalSettings, *, product: Path, password: Password) -> str
 The staging service is ready.
 
     HTTP service    {settings.service_url}    (its calls: {settings.service_url}/docs)
+    manual          {_manual(settings)}
     Prefect         {settings.prefect_url}
     its password    {_told(password)}
     storage area    {settings.storage}
@@ -38,6 +39,11 @@ Ctrl-C stops everything.
 """
 
 
+def _manual(settings: LocalSettings) -> str:
+    is_built = (MANUAL / "index.html").exists()
+    return f"{settings.service_url}/manual" if is_built else "`make docs` builds it"
+
+
 def _told(password: Password) -> str:
     return f"{password.auth_string}    (kept in {password.place})" if password.is_new else f"in {password.place}"
 
@@ -45,7 +51,7 @@ def _told(password: Password) -> str:
 def _warning(settings: LocalSettings) -> str:
     if settings.access_file:
         return ""
-    return "\n" + textwrap.fill(f"{AUTHENTICATION_IS_OFF} See docs/authentication.md.", WIDTH) + "\n"
+    return "\n" + textwrap.fill(f"{AUTHENTICATION_IS_OFF} See docs/how-to/authentication.md.", WIDTH) + "\n"
 
 
 def curl(settings: LocalSettings, *, product: Path) -> str:

@@ -10,6 +10,8 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+# Where `make docs` puts it.
+MANUAL = CHECKOUT / "build" / "manual"
 
 
 class LocalSettings(BaseSettings):
@@ -109,6 +111,7 @@ def service_environment(settings: LocalSettings) -> dict[str, str]:
         "STAGER_DATABASE_URL": settings.records_url,
         "STAGER_LOG_FILE": str(settings.logs / "staging_service.log"),
         "STAGER_PUBLIC_URL": settings.service_url,
+        "STAGER_MANUAL": str(MANUAL),
     }
 
 

@@ -16,7 +16,7 @@ from stager.errors import CorruptedInTransfer, SourceChanged, source_error
 from stager.paths import Descriptor
 from stager.slices.copying import is_sparse
 
-# Larger writes into the page cache of ext4 took up to eight times as long (docs/speed.md).
+# Larger writes into the page cache of ext4 took up to eight times as long (docs/reference/speed/mover.md).
 BLOCK_BYTES = 256 << 10
 _PARALLEL_BYTES = 16 * BLOCK_BYTES
 _WRITEBACK_BYTES = 32 * BLOCK_BYTES

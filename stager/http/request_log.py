@@ -17,9 +17,9 @@ from stager.http.problems import unforeseen_problem
 HEADER = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 # Asked every few seconds by probes and by whoever watches the log, or many times a
-# second by whoever downloads (the records have each of those): they would
+# second by whoever downloads (the records have each of those) or reads a page: they would
 # drown the log that they look at.
-_QUIET = ("/health", "/logs", "/metrics", "/files", "/links")
+_QUIET = ("/health", "/logs", "/metrics", "/files", "/links", "/manual")
 
 logger = structlog.get_logger(__name__)
 

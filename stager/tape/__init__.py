@@ -1,1 +1,1 @@
-"""The WLCG Tape REST API, version 1, over the same records: see docs/tape-rest.md."""
+"""The WLCG Tape REST API, version 1, over the same records: see docs/how-to/tape-rest.md."""

@@ -1,4 +1,4 @@
-"""The tables of docs/attacks.md: ``python -m tests.attacks.table`` writes the page."""
+"""The tables of docs/reference/attacks.md: ``python -m tests.attacks.table`` writes the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.attacks.site import METHODS
 from tests.attacks.tricks import NAMING, READING, WRITING
 from tests.attacks.world import AREAS
 
-PAGE = Path(__file__).parents[2] / "docs" / "attacks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "attacks.md"
 INTRODUCTION = f"""# What was tried
 
 The tests in `tests/attacks/` attack a whole site: root's service with authentication on, an OpenID provider, Prefect and a worker. Alice and Bob are two

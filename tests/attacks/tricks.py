@@ -1,4 +1,4 @@
-"""What Alice tries: ways to what is not hers. The tables of docs/attacks.md are these."""
+"""What Alice tries: ways to what is not hers. The tables of docs/reference/attacks.md are these."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A release of the chart on a real cluster, installed once and shared by all tests.
 
 Any cluster will do: ``KUBECONFIG`` names it, and ``TEST_IMAGE`` the image, which
-must be there already (docs/kubernetes.md says how on kind and minikube).
+must be there already (docs/start/kubernetes.md says how on kind and minikube).
 ``TEST_INGRESS`` is the address of the cluster's Ingress controller.
 """
 
@@ -229,8 +229,8 @@ def forwarded(cluster: Cluster, what: str, port: int, *, path: str = "") -> Iter
 
 
 def page_values(hand: Hand, image: str) -> dict[str, Any]:
-    """Return the values that docs/kubernetes.md gives: image and host paths apart, all else is the chart's default."""
-    page = (CHART.parents[1] / "docs" / "kubernetes.md").read_text()
+    """Return the values of docs/start/kubernetes.md: image and host paths apart, all else is the chart's default."""
+    page = (CHART.parents[1] / "docs" / "start" / "kubernetes.md").read_text()
     said = page.partition("```yaml\n")[2].partition("```")[0]
     repository, _, tag = image.rpartition(":")
     values: dict[str, Any] = yaml.safe_load(said.replace("/storages", hand.folder))
@@ -239,7 +239,7 @@ def page_values(hand: Hand, image: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def release(cluster: Cluster, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    """The chart, installed with the values of docs/kubernetes.md, which knows one user, alice."""
+    """The chart, installed with the values of docs/start/kubernetes.md, which knows one user, alice."""
     with a_hand(cluster, image) as hand:
         values = tmp_path_factory.mktemp("cluster") / "values.yaml"
         values.write_text(yaml.safe_dump(page_values(hand, image)))

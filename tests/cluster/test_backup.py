@@ -1,4 +1,4 @@
-"""Backup and restore, by the commands that docs/kubernetes-operations.md gives."""
+"""Backup and restore, by the commands that docs/how-to/kubernetes-operations.md gives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ def test_both_databases_come_back_from_their_backup(release: Release, tmp_path: 
     before = set(release.records())
     assert release.stage("kept.txt", "kept.txt")[0] == 200
     lay_out(release, tmp_path)
-    backup, restore_records, restore_prefect, *_postgresql = commands("kubernetes-operations.md", "Backup and restore")
+    backup, restore_records, restore_prefect, *_postgresql = commands(
+        "how-to/kubernetes-operations.md", "Backup and restore"
+    )
     records = release.records()
     (kept,) = records.keys() - before
     run = f"/flow_runs/{release.record(kept)['flow_run_id']}"

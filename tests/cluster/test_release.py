@@ -104,7 +104,7 @@ def ingress() -> str:
     return address
 
 
-@pytest.mark.parametrize("path", ["/docs", "/logs/", "/config/", "/requests"])
+@pytest.mark.parametrize("path", ["/docs", "/manual/", "/logs/", "/config/", "/requests"])
 def test_the_ingress_leads_to_every_page(release: Release, ingress: str, path: str) -> None:
     del release
     answer = httpx.get(ingress + path, headers={"Host": HOST}, timeout=60)

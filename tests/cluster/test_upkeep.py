@@ -142,7 +142,7 @@ def test_an_upgrade_that_brings_prefects_password_loses_no_request(release: Rele
 
 
 def test_prefects_password_is_changed_by_the_pages_commands(release: Release, tmp_path: Path) -> None:
-    (change,) = commands("kubernetes-operations.md", "Changing Prefect's password")
+    (change,) = commands("how-to/kubernetes-operations.md", "Changing Prefect's password")
     with steady_work(release) as answers:
         carry_out(release, change, tmp_path)
         for part in ("statefulset/{}-prefect", "deployment/{}-api", "deployment/{}-warm-worker"):
@@ -266,12 +266,12 @@ def test_uninstalled_and_installed_again_it_goes_on_with_its_records(release: Re
     records, secrets = release.records(), passwords(release)
     release.cluster.helm("uninstall", release.name)
     lay_out(release, tmp_path)
-    *_, install, stage, look = commands("kubernetes.md", "From nothing to the first staging")
+    *_, install, stage, look = commands("start/kubernetes.md", "From nothing to the first staging")
     assert "Succeeded" in carry_out(release, install, tmp_path)
     assert passwords(release) == secrets
     assert records.items() <= release.records().items()
     answer = re.findall(r"{.*}", carry_out(release, within_reach(stage), tmp_path))
-    assert f"`{answer[-1]}`" in (DOCS / "kubernetes.md").read_text()
+    assert f"`{answer[-1]}`" in (DOCS / "start" / "kubernetes.md").read_text()
     listed = carry_out(release, look, tmp_path).splitlines()
     assert [line.split()[:4] for line in listed if line.endswith(" File1Copy.txt")] == [
         ["-r--------", "1", "70001", "70001"]

@@ -154,12 +154,12 @@ def test_prefects_postgresql_comes_back_from_its_backup_and_takes_another_passwo
     assert ended(pooled, request)["status"] == "completed"
     run = f"/flow_runs/{pooled.record(request)['flow_run_id']}"
     lay_out(pooled, tmp_path)
-    *_sqlite, backup, restore = commands("kubernetes-operations.md", "Backup and restore")
+    *_sqlite, backup, restore = commands("how-to/kubernetes-operations.md", "Backup and restore")
     carry_out(pooled, backup, tmp_path)
     with pooled.prefect() as prefect:
         assert prefect.delete(run).is_success
     carry_out(pooled, restore, tmp_path)
-    *_mariadb, change = commands("kubernetes-operations.md", "Changing a password")
+    *_mariadb, change = commands("how-to/kubernetes-operations.md", "Changing a password")
     carry_out(pooled, change, tmp_path)
     pooled.cluster.kubectl("rollout", "status", f"deployment/{pooled.fullname}-prefect", "--timeout=300s")
 

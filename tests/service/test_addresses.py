@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
 
 # Addresses that no description names.
-MORE = ("/openapi.json", "/", "/docs", "/docs/page.js", "/docs/assets/none", "/health/ready/")
+MORE = (
+    "/openapi.json",
+    "/",
+    "/docs",
+    "/docs/page.js",
+    "/docs/assets/none",
+    "/manual",
+    "/manual/none",
+    "/health/ready/",
+)
 # What an old client sends to these is taken as it is.
 DEMOS = {"/stage_data", "/logs/", "/config/", "/config/allowed-methods/", "/create-file"}
 # What there is no need to say: a stream has no length, and who ends it is the server.

@@ -31,7 +31,7 @@
 {{- fail "auth.everyone, auth.groups and auth.users are for the callers whose tokens come from auth.issuers, and there are none" -}}
 {{- end -}}
 {{- if and $auth.required (not (include "staging.accessFile" .)) -}}
-{{- fail "auth.required is true, and without issuers anyone who reaches the service would act as any user: give auth.issuers, or an access file by auth.existingConfigMap or auth.existingSecret (docs/authentication.md)" -}}
+{{- fail "auth.required is true, and without issuers anyone who reaches the service would act as any user: give auth.issuers, or an access file by auth.existingConfigMap or auth.existingSecret (docs/how-to/authentication.md)" -}}
 {{- end -}}
 {{- end -}}
 

@@ -13,7 +13,7 @@ is made up once: what the cluster has already counts.
 {{- $known := index . 0 -}}
 {{- $given := index . 1 -}}
 {{- if and $known $given (ne $known $given) -}}
-{{- fail (printf "%s: the Secret %s holds another password, and so does the database's volume. Change it in the database first (ALTER USER) and in the Secret, as in docs/kubernetes-operations.md, \"Changing a password\"; or, if the volume is gone, delete the Secret" (index . 2) (index . 3)) -}}
+{{- fail (printf "%s: the Secret %s holds another password, and so does the database's volume. Change it in the database first (ALTER USER) and in the Secret, as in docs/how-to/kubernetes-operations.md, \"Changing a password\"; or, if the volume is gone, delete the Secret" (index . 2) (index . 3)) -}}
 {{- end -}}
 {{- coalesce $given $known (randAlphaNum 32) -}}
 {{- end -}}

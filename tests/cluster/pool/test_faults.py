@@ -14,7 +14,7 @@ import pytest
 from tests.cluster.pool.conftest import FROZEN, PAUSED, Site
 from tests.cluster.pool.node import kubelet, processes_of, stopped
 
-# Notes a fault for the table in docs/kubernetes-faults.md: its name, its request, since when (time.monotonic).
+# Notes a fault for the table in docs/reference/kubernetes-faults.md: its name, its request, since when (monotonic).
 Note = Callable[[str, str, float], None]
 
 

@@ -1,4 +1,4 @@
-"""What nobody should send: it is refused in words, and others are served meanwhile. docs/abuse.md has the table."""
+"""What nobody should send: it is refused in words, and others are served meanwhile. Table: docs/reference/abuse.md."""
 
 from __future__ import annotations
 

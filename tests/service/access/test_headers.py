@@ -166,7 +166,7 @@ def test_the_limits_are_told(lone_door: ServedDoor) -> None:
 
 def test_every_limit_is_on_its_page(lone_door: ServedDoor) -> None:
     told = lone_door.client.get("/limits").json() | {"wait": Settings.model_fields["wait"].default}
-    rows = (Path(__file__).parents[3] / "docs" / "limits.md").read_text().splitlines()
+    rows = (Path(__file__).parents[3] / "docs" / "reference" / "limits.md").read_text().splitlines()
 
     for name, figure in told.items():
         assert [row for row in rows if row.startswith(f"| `{name}`: ") and f" | {figure} | " in row], name

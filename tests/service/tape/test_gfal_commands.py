@@ -1,4 +1,4 @@
-"""The commands of Debian's gfal2-util, as docs/tape-rest.md shows them."""
+"""The commands of Debian's gfal2-util, as docs/how-to/tape-rest.md shows them."""
 
 from __future__ import annotations
 
