@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from stager.service.downloads.desk import THREADS
+from stager.downloads.desk import THREADS
 
 if TYPE_CHECKING:
     from tests.service.downloads.conftest import Shelf
