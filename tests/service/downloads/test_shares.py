@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+
 from stager.downloads.desk import THREADS
 
 if TYPE_CHECKING:
