@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -121,3 +122,10 @@ def test_a_users_area_shows_their_own_folder(shelf: Shelf) -> None:
 def test_what_cannot_be_listed_is_refused(shelf: Shelf, query: str, status: int) -> None:
     shelf.put("listed-file", b"")
     assert shelf.door.client.get(f"/areas/source/entries?{query}").status_code == status
+
+
+def test_a_folder_whose_name_is_dots_is_a_folder(shelf: Shelf) -> None:
+    folder = shelf.put(".../inside", b"").parent
+    found = [entry["name"] for entry in entries(shelf, path="...")["entries"]]
+    shutil.rmtree(folder)
+    assert found == ["inside"]
