@@ -97,8 +97,9 @@ class Record:
             return
         run = self._flow_run_id
         again = [retried(self._database, request, flow_run_id=run, times=times) for request in self._requests]
-        self._requests = [request for request in again if request.status.is_final or self._is_ours(request)]
-        self._not_ours += [request.id for request in again if not (request.status.is_final or self._is_ours(request))]
+        elsewhere = [request.id for request in again if not (request.status.is_final or self._is_ours(request))]
+        self._requests = [request for request in again if request.id not in elsewhere]
+        self._not_ours += elsewhere
         self._stops.take(request.id for request in self._requests)
         renew_requests(self._database, list(self._stops.requests), seconds=self._lease)
         self._logger.info("Retry of what was not delivered: %s", ", ".join(request.id for request in self._requests))

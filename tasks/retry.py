@@ -40,9 +40,9 @@ def times_retried(flow_run_id: str) -> int:
 
 
 def retried(database: Database, request: StagingRequestRow, *, flow_run_id: str, times: int) -> StagingRequestRow:
-    """Return the request that does another again for the so-manieth time, made for this run unless it is there.
+    """Return the last of so many retries of a request, each of the one before; what is not there is made for this run.
 
-    It is the last one before that if nothing is left to be done.
+    There are fewer of them where one has left nothing to be done.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from stager.background import beside
 from stager.checksums import text
 from stager.downloads.answer import Body, headers_of
 from stager.downloads.desk import Desk, P, T
-from stager.downloads.pieces import FileRun, Piece, Summed, size_of
+from stager.downloads.pieces import FileRun, Piece, Summed
 from stager.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
 from stager.downloads.representation import FileRepresentation, Representation
 from stager.errors import Cancelled, StagingError, UnforeseenError
@@ -170,22 +170,27 @@ class Download(Response):
         """Have the first byte in the pipe; before the answer begins, the server says whether the client is there."""
         sending, gone = self._sending, asyncio.Event()
         async with beside(_watch(receive, gone), name="client"):
-            while not await sending.do(pipe.has_begun):
-                if gone.is_set() or sending.is_to_stop:
+            while not (sending.is_to_stop or await sending.do(pipe.has_begun)):
+                if gone.is_set():
                     raise sending.cut_short()
 
     async def _send_by_blocks(self, receive: Receive, send: Send) -> None:
         sending, gone = self._sending, asyncio.Event()
+
+        def is_over() -> bool:
+            return sending.is_to_stop or gone.is_set()
+
         await send(self._start)
         async with beside(_watch(receive, gone), name="client"):
             pieces = iter(sending.summed or sending.body.pieces)
-            while (piece := await sending.do(_next, pieces)) is not None:
-                for start in range(0, size_of(piece) or 1, BLOCK_BYTES):
-                    if gone.is_set() or sending.is_to_stop:
-                        raise sending.cut_short()
-                    block = await sending.do(_block, piece, start)
+            while not is_over() and (piece := await sending.do(_next, pieces)) is not None:
+                start = 0
+                while not is_over() and (block := await sending.do(_block, piece, start)):
                     await send({"type": "http.response.body", "body": block, "more_body": True})
+                    start += len(block)
                     sending.bytes_sent += len(block)
+            if is_over() and sending.bytes_sent < sending.body.size_bytes:
+                raise sending.cut_short()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
