@@ -66,8 +66,9 @@ def _no_truth(value: Any) -> Any:  # noqa: ANN401 - whatever the caller sent
     return value
 
 
-# Not pydantic's own int, which takes true for 1; nor a strict one, which refuses a query's digits.
-WholeNumber = Annotated[int, BeforeValidator(_no_truth)]
+# Of a whole number: pydantic's own int takes true for 1, and a strict one refuses a query's digits. Bounds stand before
+# it, so that the API's description has them too.
+NO_TRUTH = BeforeValidator(_no_truth)
 
 
 def _no_bare_number(value: Any) -> Any:  # noqa: ANN401 - whatever the caller sent
@@ -139,11 +140,11 @@ class StagingItem(Frozen):
     )
     checksum: str | None = Field(
         None,
-        pattern=r"^(?i:adler32:)?[0-9A-Fa-f]{1,8}$",
+        pattern=r"^([Aa][Dd][Ll][Ee][Rr]32:)?[0-9A-Fa-f]{1,8}$",  # as ECMA-262 has it too
         description="The source file's Adler-32 as Rucio writes it (up to eight hexadecimal digits), if known.",
     )
-    size_bytes: WholeNumber | None = Field(
-        None, ge=0, le=MAX_SIZE_BYTES, description="The source's size in bytes, if known."
+    size_bytes: Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES), NO_TRUTH] | None = Field(
+        None, description="The source's size in bytes, if known."
     )
 
 
@@ -158,10 +159,12 @@ class StagingTerms(Frozen):
         OnConflict.SKIP_IDENTICAL, description="Where something is at the destination: fail, skip_identical or replace."
     )
     deadline: Moment | None = Field(None, description="What is not done by then is cancelled; UTC without an offset.")
-    lifetime: WholeNumber | None = Field(
-        None, ge=1, le=MAX_LIFETIME, description="How long the delivery is wanted for, in seconds; it is written down."
+    lifetime: Annotated[int, Field(ge=1, le=MAX_LIFETIME), NO_TRUTH] | None = Field(
+        None, description="How long the delivery is wanted for, in seconds; it is written down."
     )
-    priority: WholeNumber = Field(0, ge=-10, le=10, description="Of what waits, the higher goes first.")
+    priority: Annotated[int, Field(ge=-10, le=10), NO_TRUTH] = Field(
+        0, description="Of what waits, the higher goes first."
+    )
     note: str | None = Field(None, max_length=2000, description="Words of the caller's own.")
 
 

@@ -111,6 +111,7 @@ PARAMETERS: dict[str, object] = MEMBERS | {
     "name": "source-not-found",
     "note": "survey",
     "path": "night-1/a.fits",
+    "prefer": "wait=10",
     "token": "0123456789abcdef",
     "x-jupyter-token": "0123456789abcdef",
 }

@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any
 
 from fastapi import Header
+from pydantic import WithJsonSchema
 
 # As in the IETF's draft of the Idempotency-Key header field, quotes or none: they belong to the key.
 IdempotencyKey = Annotated[
@@ -17,9 +18,11 @@ IdempotencyKey = Annotated[
         examples=["night-1 of the survey"],
     ),
 ]
+# A list, for it may come in several lines, which say the same as one (RFC 9110, section 5.3): so clients are told.
 Prefer = Annotated[
     list[str] | None,
-    Header(description="wait=N waits up to N seconds for the outcome (RFC 7240, section 4.3).", examples=[["wait=10"]]),
+    Header(description="wait=N waits up to N seconds for the outcome (RFC 7240, section 4.3)."),
+    WithJsonSchema({"type": "string"}),
 ]
 
 _WAIT = re.compile(r"(?i)(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])")

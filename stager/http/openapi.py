@@ -49,9 +49,16 @@ class DescribedAPI(FastAPI):
         """Return the description (OpenAPI 3.1)."""
         if self.openapi_schema is None:
             document = super().openapi()
+            document["components"] |= {"responses": {}, "headers": {"X-Request-ID": REQUEST_ID}}
+            for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own: ours are problems
+                document["components"]["schemas"].pop(name, None)
+            for schema in document["components"]["schemas"].values():
+                for member in schema.get("properties", {}).values():
+                    member.pop("title", None)  # its name again
             for operation in _operations(document):
                 _complete(operation)
                 _exemplify(operation, document["components"]["schemas"])
+                _share_problems(operation, document["components"]["responses"])
         return super().openapi()
 
 
@@ -70,19 +77,31 @@ def _complete(operation: Node) -> None:
             answer["description"] = HTTPStatus(int(status)).phrase
             answer["content"] = {MEDIA_TYPE: _problem(int(status))}
         headers = answer.setdefault("headers", {})
-        headers.update({"X-Request-ID": REQUEST_ID, **HEADERS.get(status, {})})
+        headers.update({"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}, **HEADERS.get(status, {})})
 
 
 def _exemplify(operation: Node, components: Node) -> None:
     """Give parameters, and what is sent and answered as JSON, an example where they have none."""
     for parameter in operation.get("parameters", ()):
         parameter.setdefault("example", _example_of_parameter(parameter, components))
+        for said in ("title", "description", "examples"):  # of the parameter, or its name again
+            parameter["schema"].pop(said, None)
     for status, said in (("", operation.get("requestBody", {})), *operation["responses"].items()):
         media = said.get("content", {}).get("application/json", {"example": None})
         if not media.keys() & {"example", "examples"}:
             media["example"] = example_of(media["schema"], components)
             if status == "202":
                 media["example"] |= {name: value for name, value in GOES_ON.items() if name in media["example"]}
+
+
+def _share_problems(operation: Node, shared: Node) -> None:
+    """Let each status's problem, which is the same at every call, stand once in the document."""
+    for status, answer in operation["responses"].items():
+        if not _is_problem(answer):
+            continue
+        name = f"{HTTPStatus(int(status)).phrase.title().replace(' ', '').replace('-', '')}Problem"
+        if shared.setdefault(name, answer) == answer:
+            operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
 
 
 def _example_of_parameter(parameter: Node, components: Node) -> object:
@@ -126,4 +145,4 @@ def _example(status: int, kind: str, words: str) -> Node:
         "instance": "/requests",
         "http_request_id": CALL_ID,
     }
-    return {"summary": words, "value": value}
+    return {"value": value}

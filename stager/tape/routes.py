@@ -97,6 +97,7 @@ Since = Annotated[
 
 @router.get(
     "/.well-known/wlcg-tape-rest-api",
+    operation_id="get_tape_rest_api",
     summary="Where the Tape REST API is, and its limits",
     responses=documented(400),
 )
@@ -107,6 +108,7 @@ async def show_well_known(settings: CurrentSettings) -> WellKnown:
 
 @router.post(
     f"{BASE}/stage",
+    operation_id="create_stage",
     summary="Ask for files to be staged",
     status_code=HTTPStatus.CREATED,
     response_model=StageCreated,
@@ -132,6 +134,7 @@ async def stage(settings: CurrentSettings, intake: OpenIntake, caller: CurrentCa
 
 @router.get(
     f"{BASE}/stage/{{request_id}}",
+    operation_id="get_stage",
     summary="How a stage request stands",
     response_model_exclude_none=True,
     responses=documented(400, 401, 404, 503),
@@ -176,6 +179,7 @@ async def delete_stage(records: OpenRecords, row: StageRequest) -> Response:
 
 @router.post(
     f"{BASE}/release/{{request_id}}",
+    operation_id="release_stage",
     summary="Say that staged files are not needed any more",
     responses=DONE | documented(400, 401, 403, 404, 503),
     response_class=Response,
@@ -189,6 +193,7 @@ async def release(records: OpenRecords, row: StageRequest, body: PathsBody) -> R
 
 @router.post(
     f"{BASE}/archiveinfo",
+    operation_id="get_archive_info",
     summary="Where files are",
     response_model_exclude_none=True,
     responses=documented(400, 401, 403, 503),

@@ -14,12 +14,19 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.any_database
 
 
+def resolved(document: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said in one place, or where that leads to."""
+    for name in said.get("$ref", "#").split("/")[1:]:
+        document = document[name]
+    return document if "$ref" in said else said
+
+
 def of_json(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give each body and answer in JSON that a call may have, with the call."""
     for path, verbs in document["paths"].items():
         for verb, call in verbs.items():
             for where, said in {"body": call.get("requestBody", {}), **call["responses"]}.items():
-                for media_type, media in said.get("content", {}).items():
+                for media_type, media in resolved(document, said).get("content", {}).items():
                     if media_type in {"application/json", "application/problem+json"}:
                         yield f"{verb} {path} {where} {media_type}", media
 
@@ -31,9 +38,10 @@ def lacking(document: dict[str, Any]) -> Iterator[str]:
             for parameter in call.get("parameters", ()):
                 if "example" not in parameter:
                     yield f"{verb} {path} {parameter['name']}"
-            for status, answer in call["responses"].items():
+            for status, said in call["responses"].items():
+                answer = resolved(document, said)
                 for name, header in answer.get("headers", {}).items():
-                    if "example" not in header:
+                    if "example" not in resolved(document, header):
                         yield f"{verb} {path} {status} {name}"
                 if status in {"200", "201", "202", "206"} and not is_shown(answer.get("content", {})):
                     yield f"{verb} {path} {status}"
@@ -89,3 +97,27 @@ def test_every_body_and_answer_in_json_has_an_example_that_is_as_described(lone_
         for example in media.get("examples", {"": {"value": media.get("example")}}).values():
             assert list(validator.iter_errors(example["value"])) == [], call
     assert "application/json" not in document["paths"]["/files/{area}/{path}"]["head"]["responses"]["200"]["content"]
+
+
+def bounds_of(node: object) -> Iterator[str]:
+    """Give the words of Python's own for bounds, which JSON Schema does not know."""
+    if isinstance(node, dict):
+        yield from node.keys() & {"ge", "gt", "le", "lt"}
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        yield from bounds_of(child)
+
+
+def test_the_description_is_small_and_its_names_and_words_are_what_generators_know(lone_door: ServedDoor) -> None:
+    answer = lone_door.client.get("/openapi.json")
+    document = answer.json()
+    names = [call["operationId"] for verbs in document["paths"].values() for call in verbs.values()]
+
+    assert len(answer.content) <= 150_000
+    assert len(set(names)) == len(names)
+    assert {"stage_data", "create_request", "create_request_from_manifest", "retry_request", "list_requests"} <= {
+        *names
+    }
+    assert [name for name in names if not name.isidentifier() or "__" in name] == []
+    assert list(bounds_of(document)) == []
+    assert "(?i" not in answer.text  # ECMA-262 has no such group

@@ -19,7 +19,7 @@ from stager.http.headers import IdempotencyKey, Prefer
 from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
 from stager.http.views import RequestSummary, summary_of
-from stager.models import Frozen, Status, WholeNumber
+from stager.models import NO_TRUTH, Frozen, Status
 from stager.records import StagingRequestRow, cancel_items, cancel_request
 from stager.settings import Settings
 
@@ -43,7 +43,7 @@ MOST_CANCELLED = 10_000
 class Cancellation(Frozen):
     """What to cancel."""
 
-    items: tuple[Annotated[WholeNumber, Field(ge=0, lt=2**31)], ...] | None = Field(
+    items: tuple[Annotated[int, Field(ge=0, lt=2**31), NO_TRUTH], ...] | None = Field(
         None, min_length=1, max_length=MOST_CANCELLED, description="Positions of the items; without them, all."
     )
 
@@ -56,14 +56,24 @@ class Retry(Frozen):
     )
 
 
-@router.delete("/{request_id}", summary="Cancel a request", response_model=RequestSummary, responses=ANSWERS)
+@router.delete(
+    "/{request_id}",
+    operation_id="cancel_request",
+    summary="Cancel a request",
+    response_model=RequestSummary,
+    responses=ANSWERS,
+)
 async def cancel(settings: CurrentSettings, records: OpenRecords, row: SeenRequest) -> Response:
     """Cancel what has not ended; what is delivered stays."""
     return _answer(await records.ask(cancel_request, row.id), settings)
 
 
 @router.post(
-    "/{request_id}/cancel", summary="Cancel a request, or some items", response_model=RequestSummary, responses=ANSWERS
+    "/{request_id}/cancel",
+    operation_id="cancel_items",
+    summary="Cancel a request, or some items",
+    response_model=RequestSummary,
+    responses=ANSWERS,
 )
 async def cancel_some(
     settings: CurrentSettings, records: OpenRecords, row: SeenRequest, wanted: Cancellation | None = None
@@ -76,6 +86,7 @@ async def cancel_some(
 
 @router.post(
     "/{request_id}/retry",
+    operation_id="retry_request",
     summary="Do again what failed of a request, as a new request",
     response_model=RequestSummary,
     responses={

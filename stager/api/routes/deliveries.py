@@ -21,6 +21,7 @@ EXAMPLE = (
 
 @router.get(
     "/{request_id}/manifest",
+    operation_id="get_manifest",
     summary="The checksums of every file that was delivered",
     response_class=StreamingResponse,
     responses={
@@ -34,7 +35,10 @@ async def show_manifest(records: OpenRecords, row: SeenRequest) -> StreamingResp
 
 
 @router.get(
-    "/{request_id}/receipt", summary="What a request has brought in all", responses=documented(401, 404, 409, 422, 503)
+    "/{request_id}/receipt",
+    operation_id="get_receipt",
+    summary="What a request has brought in all",
+    responses=documented(401, 404, 409, 422, 503),
 )
 async def show_receipt(settings: CurrentSettings, records: OpenRecords, row: SeenRequest) -> Receipt:
     """Return how a request that has ended went, in figures."""

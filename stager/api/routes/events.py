@@ -15,7 +15,10 @@ router = APIRouter(prefix="/requests", tags=["requests"])
 
 
 @router.get(
-    "/{request_id}/events", summary="What happened to a request, in pages", responses=documented(401, 404, 422, 503)
+    "/{request_id}/events",
+    operation_id="list_events",
+    summary="What happened to a request, in pages",
+    responses=documented(401, 404, 422, 503),
 )
 async def show_events(
     records: OpenRecords, row: SeenRequest, cursor: Cursor = None, limit: PageSize = MAX_PAGE

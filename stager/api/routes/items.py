@@ -17,7 +17,12 @@ from stager.records import files_of
 router = APIRouter(prefix="/requests", tags=["requests"])
 
 
-@router.get("/{request_id}/items", summary="The items of a request, in pages", responses=documented(401, 404, 422, 503))
+@router.get(
+    "/{request_id}/items",
+    operation_id="list_items",
+    summary="The items of a request, in pages",
+    responses=documented(401, 404, 422, 503),
+)
 async def show_items(
     records: OpenRecords,
     row: SeenRequest,

@@ -36,7 +36,7 @@ class SiteLimits(BaseModel):
     wait: float = Field(description="How long a caller is kept waiting for an outcome, in seconds (202).")
 
 
-@router.get("", summary="How much a caller may ask for")
+@router.get("", operation_id="get_limits", summary="How much a caller may ask for")
 @router.get("/", include_in_schema=False)
 async def show_limits(settings: CurrentSettings) -> SiteLimits:
     """Return the site's limits."""

@@ -42,6 +42,7 @@ MANIFEST = {
 
 @router.post(
     "/from-manifest",
+    operation_id="create_request_from_manifest",
     summary="Ask for a staging of very many items",
     response_model=RequestSummary,
     openapi_extra={"requestBody": MANIFEST},

@@ -26,7 +26,7 @@ class ProblemKind(BaseModel):
     retryable: bool = Field(description="Whether the same call may succeed later.")
 
 
-@router.get("/{name}", summary="A kind of problem, explained", responses=documented(404))
+@router.get("/{name}", operation_id="get_problem", summary="A kind of problem, explained", responses=documented(404))
 async def show_problem(name: str) -> ProblemKind:
     """Return what a kind of problem stands for."""
     kind = KINDS.get(name)

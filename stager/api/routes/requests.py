@@ -72,6 +72,7 @@ TAKEN_IN: dict[int | str, dict[str, Any]] = {
 
 @router.post(
     "",
+    operation_id="create_request",
     summary="Ask for a staging of one or more items",
     response_model=RequestSummary,
     responses={
@@ -113,7 +114,12 @@ async def accepted(
     return EscapedJSON(summary_of(row, settings).model_dump(mode="json"), status_code=status, headers=headers)
 
 
-@router.get("", summary="Requests, newest first, in pages", responses=documented(401, 404, 422, 503))
+@router.get(
+    "",
+    operation_id="list_requests",
+    summary="Requests, newest first, in pages",
+    responses=documented(401, 404, 422, 503),
+)
 @router.get("/", include_in_schema=False)
 async def show_requests(
     *,
@@ -146,7 +152,12 @@ async def show_requests(
     return RequestPage(requests=requests, next_cursor=page.next_cursor)
 
 
-@router.get("/{request_id}", summary="One request with its items", responses=documented(401, 404, 422, 503))
+@router.get(
+    "/{request_id}",
+    operation_id="get_request",
+    summary="One request with its items",
+    responses=documented(401, 404, 422, 503),
+)
 @router.get("/{request_id}/", include_in_schema=False)
 async def show_request(
     settings: CurrentSettings,

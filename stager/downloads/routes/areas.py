@@ -65,7 +65,7 @@ class EntryPage(View):
     next_cursor: str | None = Field(description="Give it as cursor for the next page, null on the last.")
 
 
-@router.get("", summary="The storage areas", responses=documented(401, 403))
+@router.get("", operation_id="list_areas", summary="The storage areas", responses=documented(401, 403))
 @router.get("/", include_in_schema=False)
 async def show_areas(caller: CurrentCaller) -> Areas:
     """Return the areas that the caller may use."""
@@ -85,7 +85,10 @@ def _view(area: StorageArea, caller: Caller) -> AreaView:
 
 
 @router.get(
-    "/{area}/entries", summary="What is in a folder, in pages", responses=documented(400, 401, 403, 404, 422, 503)
+    "/{area}/entries",
+    operation_id="list_entries",
+    summary="What is in a folder, in pages",
+    responses=documented(400, 401, 403, 404, 422, 503),
 )
 @router.get("/{area}/entries/", include_in_schema=False)
 async def show_entries(

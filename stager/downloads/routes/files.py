@@ -87,6 +87,7 @@ _ASKED = {
 
 @router.get(
     "/{area}/{path:any}",
+    operation_id="get_file",
     summary="A file, a part of it, or a directory as an archive",
     response_class=Response,
     responses=FILE_RESPONSES,
@@ -94,6 +95,7 @@ _ASKED = {
 )
 @router.head(
     "/{area}/{path:any}",
+    operation_id="head_file",
     summary="What a GET would say, without the bytes",
     response_class=Response,
     responses=FILE_RESPONSES,

@@ -42,6 +42,7 @@ class Link(View):
 
 @router.post(
     "/files/{area}/{path:any}/link",
+    operation_id="create_link",
     summary="An address for a browser: one download, within a minute, without a token",
     status_code=HTTPStatus.CREATED,
     responses=documented(400, 401, 403, 404, 409, 422, 503),

@@ -31,7 +31,12 @@ class Explanation(Reason):
     estimate: Estimate | None = Field(description="When it may be done; null when too few were done before it.")
 
 
-@router.get("/{request_id}/explain", summary="Why the data are not there yet", responses=documented(401, 404, 422, 503))
+@router.get(
+    "/{request_id}/explain",
+    operation_id="explain_request",
+    summary="Why the data are not there yet",
+    responses=documented(401, 404, 422, 503),
+)
 async def explain(
     settings: CurrentSettings, records: OpenRecords, prefect: OpenPrefect, row: SeenRequest
 ) -> Explanation:

@@ -80,6 +80,7 @@ def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, A
 
 @router.get(
     "/health",
+    operation_id="get_health",
     summary="Whether the database and Prefect answer",
     responses=_without("A part does not answer.", Health(status="unhealthy", database=AWAY, prefect=THERE)),
 )
@@ -94,7 +95,7 @@ async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Resp
     return Health(status="healthy" if is_healthy else "unhealthy", database=of_database, prefect=of_prefect)
 
 
-@router.get("/health/live", summary="Whether the service runs at all")
+@router.get("/health/live", operation_id="get_liveness", summary="Whether the service runs at all")
 @router.get("/health/live/", include_in_schema=False)
 async def show_life() -> Alive:
     """Answer, and ask nobody."""
@@ -103,6 +104,7 @@ async def show_life() -> Alive:
 
 @router.get(
     "/health/ready",
+    operation_id="get_readiness",
     summary="Whether the service can do its work, part by part",
     responses=_without(
         "The database does not answer.", Readiness(status="unready", parts={"database": AWAY, "area source": THERE})

@@ -46,6 +46,7 @@ TEXT: dict[int | str, dict[str, Any]] = {
 
 @router.get(
     "/",
+    operation_id="get_log",
     summary="The log file: all of it, its last lines, or some of them",
     response_class=StreamingResponse,
     responses=TEXT,

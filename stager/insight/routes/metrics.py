@@ -24,6 +24,7 @@ router = APIRouter(prefix="/metrics", tags=["site"])
 
 @router.get(
     "",
+    operation_id="get_metrics",
     summary="Figures for Prometheus",
     response_class=Response,
     responses={

@@ -39,6 +39,7 @@ LastEventId = Annotated[
 
 @router.get(
     "/stream",
+    operation_id="watch_requests",
     summary="All requests, as they go on",
     response_class=StreamingResponse,
     responses={**STREAM, **documented(401, 422, 429, 503)},
@@ -54,6 +55,7 @@ async def watch_all(
 
 @router.get(
     "/{request_id}/stream",
+    operation_id="watch_request",
     summary="One request, as it goes on",
     response_class=StreamingResponse,
     responses={
