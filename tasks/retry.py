@@ -9,19 +9,19 @@ from prefect.client.orchestration import get_client
 
 from stager.errors import IdempotencyConflict
 from stager.models import StagingItem, Status
-from stager.records import (
-    Database,
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.requests import (
     Digest,
-    StagingRequestRow,
     abandon_arrival,
     add_items,
     begin_arrival,
-    files_of,
     item_again,
     publish_arrival,
     request_of_key,
     terms_again,
 )
+from stager.records.tables import StagingRequestRow
 
 ORIGIN = "prefect"
 # What is done again: requests that ended so, and their items that did.

@@ -19,7 +19,7 @@ from sqlalchemy.orm import configure_mappers
 from blocks.areas import adopt_areas
 from stager.errors import DatabaseUnavailable
 from stager.mover.starter import keep_starter
-from stager.records import rehearse
+from stager.records.runs import rehearse
 from tasks.database import records_database
 from workers.installed import FLOWS, flows_of
 from workers.prefect_internals import Readiness, complete_models

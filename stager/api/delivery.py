@@ -11,16 +11,9 @@ from pydantic import Field
 from stager.errors import RequestNotEnded
 from stager.http.views import View
 from stager.models import Status
-from stager.records import (
-    AsyncDatabase,
-    StagedFile,
-    StagingRequestRow,
-    counts_of,
-    files_of,
-    has_directory,
-    manifest_part,
-    told_by,
-)
+from stager.records.database import AsyncDatabase
+from stager.records.items import counts_of, files_of, has_directory, manifest_part, told_by
+from stager.records.tables import StagedFile, StagingRequestRow
 
 # Items asked for at once.
 PAGE = 500

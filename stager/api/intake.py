@@ -17,15 +17,9 @@ from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
 from stager.methods import METHODS
 from stager.models import StagingRequest, StagingTerms
-from stager.records import (
-    AsyncDatabase,
-    ClientWish,
-    Draft,
-    StagingRequestRow,
-    create_request,
-    create_requests,
-    draft_of,
-)
+from stager.records.database import AsyncDatabase
+from stager.records.requests import ClientWish, Draft, create_request, create_requests, draft_of
+from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
 # A request of more items is a transaction of its own: nobody waits for it.

@@ -18,7 +18,8 @@ from stager.dispatch.pools import needs_pod
 from stager.dispatch.prefect import PrefectClient
 from stager.errors import DeploymentMissing, ServiceUnavailable
 from stager.methods import METHODS
-from stager.records import AsyncDatabase, Weight, claim_ride, turns
+from stager.records.database import AsyncDatabase
+from stager.records.runs import Weight, claim_ride, turns
 from stager.settings import Settings
 
 logger = structlog.get_logger(__name__)

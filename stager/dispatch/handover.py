@@ -7,7 +7,9 @@ import structlog
 from stager.dispatch.pools import pod_of
 from stager.dispatch.prefect import PrefectClient
 from stager.errors import ServiceUnavailable, StagingError
-from stager.records import AsyncDatabase, Ride, fail_request, note_flow_run
+from stager.records.database import AsyncDatabase
+from stager.records.requests import fail_request, note_flow_run
+from stager.records.runs import Ride
 from stager.settings import Settings
 
 logger = structlog.get_logger(__name__)

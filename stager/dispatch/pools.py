@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from stager.identity import Identity, resolve
-from stager.records import Ride, Weight
+from stager.records.runs import Ride, Weight
 from stager.settings import Settings
 
 # Prefect's work pool of pods; prefect.yaml names it too.

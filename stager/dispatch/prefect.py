@@ -11,7 +11,7 @@ import httpx
 
 from stager.dispatch.queue_position import Line, Place, Worker
 from stager.errors import DeploymentMissing, PrefectUnavailable, RunRefused
-from stager.records import Ride
+from stager.records.runs import Ride
 
 # Answers that say nothing of the call itself: asked again later, it may succeed.
 _NOT_NOW = frozenset({401, 403, 408, 425, 429})

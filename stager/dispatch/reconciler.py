@@ -21,20 +21,11 @@ from stager.dispatch.pod_watch import PodWatch, error_of
 from stager.dispatch.pools import POD_POOL
 from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
-from stager.records import (
-    DIRECT_DOWNLOAD,
-    AsyncDatabase,
-    StagingRequestRow,
-    abandon_arrival,
-    abandoned_arrivals,
-    fail_request,
-    open_flow_runs,
-    resubmit_requests,
-    stop_overdue_requests,
-    unasked_rides,
-    unfinished_requests,
-    waiting_requests,
-)
+from stager.records.database import AsyncDatabase
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.requests import abandon_arrival, abandoned_arrivals, fail_request, stop_overdue_requests
+from stager.records.runs import open_flow_runs, resubmit_requests, unasked_rides, unfinished_requests, waiting_requests
+from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from stager.downloads.zipped import MEDIA_TYPE as ZIP
 from stager.downloads.zipped import Zip
 from stager.errors import InvalidMethod, StagingError
 from stager.http.offered_methods import offered_methods
-from stager.records import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnded, new_download_id
+from stager.records.downloads import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnded, new_download_id
 
 
 class Archive(StrEnum):

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql
 from sqlmodel import Field, SQLModel
 
 from stager.models import Status
-from stager.records.columns import ExactText, PathBytes, Sentence, StatusText, UtcDateTime
+from stager.records.database.columns import ExactText, PathBytes, Sentence, StatusText, UtcDateTime
 
 # What has not ended.
 OPEN = (Status.SUBMITTED, Status.STARTED)

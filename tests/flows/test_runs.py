@@ -12,20 +12,13 @@ import pytest
 
 from stager.models import Status
 from stager.paths import locate
-from stager.records import (
-    acquire_leases,
-    cancel_items,
-    cancel_request,
-    destination_key,
-    get_request,
-    manifest_of,
-    manifest_writer,
-    told_by,
-)
+from stager.records.items import destination_key, manifest_of, manifest_writer, told_by
+from stager.records.leases import acquire_leases
+from stager.records.requests import cancel_items, cancel_request, get_request
 from stager.vocabulary import ManifestEntry, OnConflict
 
 if TYPE_CHECKING:
-    from stager.records import StagedFile
+    from stager.records.tables import StagedFile
     from tests.flows.conftest import Site
 
 pytestmark = pytest.mark.stack

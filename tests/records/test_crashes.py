@@ -9,27 +9,20 @@ from sqlalchemy.orm import Session
 
 from stager.errors import PodImpossible, RunLost
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    Database,
-    FileChange,
-    Turn,
-    acquire_leases,
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import FileChange, files_of, save_files
+from stager.records.leases import acquire_leases
+from stager.records.requests import (
     cancel_request,
     cancel_run,
-    claim_ride,
-    close_request,
     create_request,
-    events_of,
     fail_request,
-    files_of,
     get_request,
-    note_trouble,
-    open_flow_runs,
-    requests_to_stop,
-    resubmit_requests,
-    save_files,
     start_requests,
 )
+from stager.records.requests.lifecycle import close_request
+from stager.records.runs import Turn, claim_ride, note_trouble, open_flow_runs, requests_to_stop, resubmit_requests
 from stager.records.tables import Event
 
 DIED = RunLost("the run crashed: out of memory")

@@ -4,22 +4,22 @@ from typing import TYPE_CHECKING
 
 from stager.errors import Cancelled
 from stager.models import Status
-from stager.records import (
+from stager.records.downloads import (
     DownloadBegun,
     DownloadEnded,
     DownloadProgress,
     checksum_of_source,
-    events_of,
-    files_of,
-    get_request,
     new_download_id,
     note_sent,
-    unfinished_requests,
     write_downloads,
 )
+from stager.records.events import events_of
+from stager.records.items import files_of
+from stager.records.requests import get_request
+from stager.records.runs import unfinished_requests
 
 if TYPE_CHECKING:
-    from stager.records import Database
+    from stager.records.database import Database
 
 FINGERPRINT = "f" * 64
 

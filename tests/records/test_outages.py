@@ -18,24 +18,19 @@ from sqlalchemy.orm import Session
 
 from stager.errors import DatabaseUnavailable
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    Database,
-    acquire_leases,
-    close_request,
-    confirm_lease,
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import files_of, manifest_of, manifest_writer, save_files
+from stager.records.leases import acquire_leases, confirm_lease, release_leases
+from stager.records.requests import (
     create_request,
     create_requests,
     draft_of,
-    events_of,
-    files_of,
     list_requests,
-    manifest_of,
-    manifest_writer,
     note_flow_run,
-    release_leases,
-    save_files,
     start_requests,
 )
+from stager.records.requests.lifecycle import close_request
 from stager.records.schema import migrate
 from stager.vocabulary import ManifestEntry
 

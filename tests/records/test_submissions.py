@@ -10,19 +10,12 @@ import pytest
 
 from stager.errors import IdempotencyConflict, InvalidPath, RequestArriving, TooManyRequests
 from stager.models import StagingItem, StagingRequest, StagingTerms
-from stager.records import (
-    Database,
-    Draft,
-    StagingRequestRow,
-    begin_arrival,
-    create_requests,
-    draft_of,
-    events_of,
-    fail_request,
-    files_of,
-    list_requests,
-)
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import files_of
+from stager.records.requests import Draft, begin_arrival, create_requests, draft_of, fail_request, list_requests
 from stager.records.schema import migrate
+from stager.records.tables import StagingRequestRow
 
 
 def draft(name: str, *, username: str = "alice", key: str | None = None) -> Draft:

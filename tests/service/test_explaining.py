@@ -12,21 +12,11 @@ import pytest
 
 from stager.errors import DestinationBusy, RunLost, SourceChanged, StagingError, StorageFault
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    cancel_request,
-    create_request,
-    files_of,
-    get_request,
-    note_progress,
-    note_trouble,
-    note_waits,
-    release_files,
-    renew_requests,
-    resubmit_requests,
-    start_requests,
-    wait_for,
-)
-from stager.records.files import Progress
+from stager.records.insight import note_waits, wait_for
+from stager.records.items import Progress, files_of, note_progress
+from stager.records.requests import cancel_request, create_request, get_request, start_requests
+from stager.records.runs import note_trouble, renew_requests, resubmit_requests
+from stager.records.tape import release_files
 
 if TYPE_CHECKING:
     from tests.service.conftest import PrefectServer, ServedDoor

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import func, select
 
 from stager.models import StagingItem, StagingTerms
-from stager.records import abandoned_arrivals, add_items, begin_arrival, files_of
+from stager.records.items import files_of
+from stager.records.requests import abandoned_arrivals, add_items, begin_arrival
 from stager.records.tables import StagedFile, StagingRequestRow
 
 if TYPE_CHECKING:

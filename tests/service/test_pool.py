@@ -10,7 +10,7 @@ import pytest
 
 from stager.dispatch.pools import needs_pod, pod_of
 from stager.errors import UserDoesNotExist
-from stager.records import Ride, Weight
+from stager.records.runs import Ride, Weight
 from stager.settings import Settings
 
 CLUSTER: dict[str, Any] = {"pods_namespace": "staging", "pods_from_items": 1000, "pods_from_bytes": 10_000}

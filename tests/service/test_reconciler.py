@@ -10,20 +10,12 @@ import pytest
 from sqlalchemy import insert
 
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    FileChange,
-    acquire_leases,
-    cancel_request,
-    close_request,
-    create_request,
-    events_of,
-    files_of,
-    get_request,
-    release_leases,
-    renew_requests,
-    save_files,
-    start_requests,
-)
+from stager.records.events import events_of
+from stager.records.items import FileChange, files_of, save_files
+from stager.records.leases import acquire_leases, release_leases
+from stager.records.requests import cancel_request, create_request, get_request, start_requests
+from stager.records.requests.lifecycle import close_request
+from stager.records.runs import renew_requests
 from stager.records.tables import StagingRequestRow
 
 if TYPE_CHECKING:

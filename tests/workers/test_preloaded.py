@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stager.records import Database
+from stager.records.database import Database
 from stager.records.schema import migrate
 from tests.ports import NO_PREFECT
 

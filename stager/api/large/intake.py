@@ -13,15 +13,8 @@ from stager.callers.areas import check_sources
 from stager.callers.caller import Caller
 from stager.errors import IdempotencyConflict, RequestArriving, TooManyItems
 from stager.models import StagingItem, StagingTerms
-from stager.records import (
-    Digest,
-    StagingRequestRow,
-    abandon_arrival,
-    add_items,
-    begin_arrival,
-    publish_arrival,
-    request_of_key,
-)
+from stager.records.requests import Digest, abandon_arrival, add_items, begin_arrival, publish_arrival, request_of_key
+from stager.records.tables import StagingRequestRow
 
 logger = structlog.get_logger(__name__)
 

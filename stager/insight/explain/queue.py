@@ -10,7 +10,9 @@ from stager.dispatch.queue_position import AWAITS_SLOT, Line, Place
 from stager.errors import ServiceUnavailable
 from stager.insight.explain.reason import Reason, reason
 from stager.methods import METHODS
-from stager.records import AsyncDatabase, StagingRequestRow, Turn, turns
+from stager.records.database import AsyncDatabase
+from stager.records.runs import Turn, turns
+from stager.records.tables import StagingRequestRow
 
 # A worker that has not polled for so long is away: it polls every ten seconds or so.
 SILENCE = timedelta(seconds=60)

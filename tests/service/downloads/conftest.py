@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from stager.engine import fingerprint_of_file
-from stager.records import DownloadBegun, DownloadEnded, new_download_id, write_downloads
+from stager.records.downloads import DownloadBegun, DownloadEnded, new_download_id, write_downloads
 from tests import behind_nginx
 from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT

@@ -12,7 +12,7 @@ from sqlmodel import col
 from stager.errors import Cancelled
 from stager.models import Status
 from stager.records.database import Database, now
-from stager.records.lifecycle import why_stopped
+from stager.records.requests.lifecycle import why_stopped
 from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
 
 # Requests in one answer.

@@ -13,7 +13,7 @@ from stager.errors import Cancelled, StagingError
 from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
-from stager.records.lifecycle import end_in
+from stager.records.requests.lifecycle import end_in
 from stager.records.tables import OPEN, DestinationLease, Event, StagedFile, StagingRequestRow
 
 # So many runs may die over a request.

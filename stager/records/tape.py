@@ -11,11 +11,10 @@ from sqlmodel import col
 
 from stager.errors import FileNotInRequest
 from stager.models import Status
-from stager.records.columns import path_bytes
-from stager.records.database import Database, now
+from stager.records.database import Database, chunks, now
+from stager.records.database.columns import path_bytes
 from stager.records.events import note_event
-from stager.records.files import chunks
-from stager.records.requests import request_in
+from stager.records.requests.lookup import request_in
 from stager.records.tables import StagedFile
 
 

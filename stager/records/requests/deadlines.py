@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import DeadlinePassed
-from stager.records.cancellation import stop_in
 from stager.records.database import Database, now
-from stager.records.requests import request_in
+from stager.records.requests.cancellation import stop_in
+from stager.records.requests.lookup import request_in
 from stager.records.tables import OPEN, StagingRequestRow
 
 # Requests in one look.

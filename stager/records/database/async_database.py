@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
-from stager.records.database import Database
+from stager.records.database.transactions import Database
 
 # As many as a connection pool has for good; who waits for an outcome holds
 # none of them in between.

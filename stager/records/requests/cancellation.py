@@ -10,12 +10,11 @@ from sqlmodel import col
 
 from stager.errors import Cancelled, ItemNotFound
 from stager.models import Status
-from stager.records.database import Database, now
-from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.database import Database, chunks, now
+from stager.records.downloads.record import DIRECT_DOWNLOAD
 from stager.records.events import note_event
-from stager.records.files import chunks
-from stager.records.lifecycle import end_in
-from stager.records.requests import request_in
+from stager.records.requests.lifecycle import end_in
+from stager.records.requests.lookup import request_in
 from stager.records.tables import OPEN, StagedFile, StagingRequestRow
 
 CANCEL_REQUESTED = "cancel_requested"

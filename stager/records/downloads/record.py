@@ -14,10 +14,8 @@ from sqlmodel import col
 
 from stager.errors import Cancelled, StagingError
 from stager.models import Status
-from stager.records.columns import path_bytes
-from stager.records.database import Database, now
-from stager.records.drafts import new_id
-from stager.records.files import chunks
+from stager.records.database import Database, chunks, new_id, now
+from stager.records.database.columns import path_bytes
 from stager.records.tables import EVENT, FILE, OPEN, REQUEST, StagedFile, StagingRequestRow
 from stager.vocabulary import OnConflict
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from stager.models import StagingItem, StagingRequest, StagingTerms, Status
-from stager.records.columns import path_bytes
-from stager.records.digest import digest_of
+from stager.records.database import new_id
+from stager.records.database.columns import path_bytes
+from stager.records.requests.body_digest import digest_of
 
 
 class ClientWish(TypedDict):
@@ -119,11 +118,3 @@ def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) 
 def _digits(checksum: str | None) -> str | None:
     """Return an Adler-32 as eight lower-case digits."""
     return checksum and checksum.lower().removeprefix("adler32:").zfill(8)
-
-
-def new_id() -> str:
-    """Return 32 hexadecimal digits that sort by time: a UUID of version 7 (RFC 9562)."""
-    milliseconds = time.time_ns() // 1_000_000
-    random = secrets.randbits(74)
-    number = milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
-    return f"{number:032x}"

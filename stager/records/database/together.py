@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from stager.records.database import Database, is_passing, patiently
+from stager.records.database.transactions import Database, is_passing, patiently
 
 T = TypeVar("T")
 

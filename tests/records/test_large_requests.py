@@ -9,19 +9,18 @@ from sqlalchemy import func, select, update
 
 from stager.errors import RequestNotFound
 from stager.models import StagingItem, StagingTerms
-from stager.records import (
-    Database,
+from stager.records.database import Database, now
+from stager.records.events import events_of
+from stager.records.items import files_of
+from stager.records.requests import (
     abandon_arrival,
     abandoned_arrivals,
     add_items,
     begin_arrival,
-    events_of,
-    files_of,
     get_request,
     publish_arrival,
-    turns,
 )
-from stager.records.database import now
+from stager.records.runs import turns
 from stager.records.tables import StagedFile, StagingRequestRow
 
 TERMS = StagingTerms(method="local_copy", username="alice")

@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.records.database import Database, now
-from stager.records.drafts import new_id
+from stager.records.database import Database, new_id, now
 from stager.records.tables import DownloadLink
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple, Required, TypedDict, TypeVar
+from typing import NamedTuple, Required, TypedDict
 
 from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.models import Status
-from stager.records.database import Database, now
+from stager.records.database import Database, chunks, now
 from stager.records.tables import FILE, OPEN, DestinationLease, StagedFile
-
-T = TypeVar("T")
-# Rows asked for at once.
-CHUNK = 1000
 
 
 class FileChange(TypedDict, total=False):
@@ -191,11 +187,6 @@ def last_copies(database: Database, keys: Sequence[str]) -> dict[str, StagedFile
         return found
 
     return database.read(work)
-
-
-def chunks(sequence: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Return a sequence in pieces that a statement can take."""
-    return (sequence[start : start + CHUNK] for start in range(0, len(sequence), CHUNK))
 
 
 def _ours(session: Session, ids: Sequence[int], *, holder: str | None, tries: Sequence[datetime]) -> set[int]:

@@ -17,7 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
 
 from stager.errors import DatabaseUnavailable
-from stager.records.columns import is_mysql
+from stager.records.database.columns import is_mysql
 
 T = TypeVar("T")
 

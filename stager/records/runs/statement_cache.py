@@ -6,13 +6,13 @@ import uuid
 
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
-from stager.records.files import FileChange, files_by_id, files_of, first_files, last_copies, save_files
+from stager.records.items.files import FileChange, files_by_id, files_of, first_files, last_copies, save_files
 from stager.records.leases import acquire_leases, confirm_lease, release_leases, renew_leases
-from stager.records.lifecycle import close_requests, start_requests
-from stager.records.requests import get_requests, note_flow_run
-from stager.records.submission import create_request
+from stager.records.requests.creation import create_request
+from stager.records.requests.lifecycle import close_requests, start_requests
+from stager.records.requests.lookup import get_requests, note_flow_run
+from stager.records.runs.stalled import files_to_stop, renew_requests, requests_to_stop
 from stager.records.tables import StagedFile
-from stager.records.unfinished import files_to_stop, renew_requests, requests_to_stop
 
 
 def rehearse(database: Database) -> None:

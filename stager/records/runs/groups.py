@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.models import Status
-from stager.records.crashes import LIVES
 from stager.records.database import Database, now
+from stager.records.runs.crashes import LIVES
+from stager.records.runs.load import Weight, weights_in
 from stager.records.tables import StagingRequestRow
-from stager.records.weights import Weight, weights_in
 
 UNCLAIMED = (
     col(StagingRequestRow.status) == Status.SUBMITTED,

@@ -14,7 +14,7 @@ from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
 from stager.records.leases import has_other_writer
-from stager.records.requests import request_in
+from stager.records.requests.lookup import request_in
 from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
 
 # Reasons that a request's own reason names.

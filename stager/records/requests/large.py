@@ -12,9 +12,9 @@ from sqlmodel import col
 from stager.errors import RequestArriving, RequestNotFound
 from stager.models import StagingItem, StagingTerms, Status
 from stager.records.database import Database, now
-from stager.records.drafts import file_rows, row_of
 from stager.records.events import handed_to, note_event
-from stager.records.submission import taken_in
+from stager.records.requests.creation import taken_in
+from stager.records.requests.new_rows import file_rows, row_of
 from stager.records.tables import StagedFile, StagingRequestRow
 
 # One that has grown by nothing for so many seconds was given up.

@@ -13,10 +13,10 @@ from sqlmodel import col
 from stager.errors import DatabaseUnavailable, IdempotencyConflict, RequestArriving, TooManyRequests
 from stager.models import StagingRequest
 from stager.records.database import Database, now
-from stager.records.drafts import ClientWish, Draft, draft_of
+from stager.records.database.together import together
 from stager.records.events import handed_to, note_events
+from stager.records.requests.new_rows import ClientWish, Draft, draft_of
 from stager.records.tables import FILE, OPEN, REQUEST, StagingRequestRow
-from stager.records.together import together
 
 _INSERT_REQUEST, _INSERT_FILE = insert(REQUEST), insert(FILE)
 _OPEN_BY_USER = (

@@ -1,0 +1,15 @@
+"""The records database: transactions, column types, ids."""
+
+from stager.records.database.async_database import AsyncDatabase, open_records
+from stager.records.database.chunks import chunks
+from stager.records.database.ids import new_id
+from stager.records.database.transactions import Database, now
+
+__all__ = [
+    "AsyncDatabase",
+    "Database",
+    "chunks",
+    "new_id",
+    "now",
+    "open_records",
+]
