@@ -33,10 +33,10 @@ from stager.records.requests import (
     create_request,
     fail_request,
     get_requests,
-    note_flow_run,
+    renew_requests,
     start_requests,
 )
-from stager.records.runs import renew_requests
+from stager.records.runs import note_flow_run
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
 from stager.runs.batching import BATCH_SIZE, FEW, grouped, small_among

@@ -8,8 +8,8 @@ from stager.dispatch.pools import pod_of
 from stager.dispatch.prefect import PrefectClient
 from stager.errors import ServiceUnavailable, StagingError
 from stager.records.database import AsyncDatabase
-from stager.records.requests import fail_request, note_flow_run
-from stager.records.runs import Ride
+from stager.records.requests import fail_request
+from stager.records.runs import Ride, note_flow_run
 from stager.settings import Settings
 
 logger = structlog.get_logger(__name__)

@@ -25,7 +25,7 @@ from stager.downloads.representation import FileRepresentation
 from stager.engine.file import read_block
 from stager.errors import ServiceUnavailable
 from stager.records.database import AsyncDatabase
-from stager.records.downloads import checksum_of_source
+from stager.records.items import checksum_of_source
 from stager.settings import Settings
 
 # Files up to this size are read at once, and sent as one message, in bytes.

@@ -24,7 +24,7 @@ from stager.records.downloads import (
     note_sent,
     write_downloads,
 )
-from stager.records.runs import renew_requests
+from stager.records.requests import renew_requests
 
 logger = structlog.get_logger(__name__)
 

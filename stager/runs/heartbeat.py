@@ -8,7 +8,7 @@ from functools import partial
 
 from stager.records.database import Database
 from stager.records.leases import renew_leases
-from stager.records.runs import renew_requests
+from stager.records.requests import renew_requests
 from stager.runs.repeated import repeated
 from stager.runs.stop import Stops
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stager.errors import DestinationBusy, StagingError
 from stager.records.database import Database
-from stager.records.insight import Wait, note_waits, wait_for
+from stager.records.events import Wait, note_waits, wait_for
 from stager.records.items import files_by_id
 from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases
 from stager.runs.entry import Entry

@@ -27,7 +27,7 @@ from stager.http.examples import MILLISECONDS, REQUEST_ID
 from stager.http.headers import described
 from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
-from stager.records.insight import database_time
+from stager.records.database import database_time
 from stager.records.items import files_of
 from stager.records.requests import cancel_items, cancel_request
 from stager.records.tables import StagingRequestRow

@@ -10,16 +10,8 @@ import pytest
 
 from stager.errors import RequestNotFound
 from stager.models import StagingItem, Status
-from stager.records.requests import (
-    add_items,
-    begin_arrival,
-    get_request,
-    list_requests,
-    note_flow_run,
-    publish_arrival,
-    terms_again,
-)
-from stager.records.runs import Turn, claim_ride
+from stager.records.requests import add_items, begin_arrival, get_request, list_requests, publish_arrival, terms_again
+from stager.records.runs import Turn, claim_ride, note_flow_run
 from tests.flows.conftest import RUN, site_of
 
 if TYPE_CHECKING:

@@ -19,10 +19,11 @@ from stager.records.requests import (
     create_request,
     fail_request,
     get_request,
+    requests_to_stop,
     start_requests,
 )
 from stager.records.requests.lifecycle import close_request
-from stager.records.runs import Turn, claim_ride, note_trouble, open_flow_runs, requests_to_stop, resubmit_requests
+from stager.records.runs import Turn, claim_ride, note_trouble, open_flow_runs, resubmit_requests
 from stager.records.tables import Event
 
 DIED = RunLost("the run crashed: out of memory")

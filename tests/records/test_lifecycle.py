@@ -15,11 +15,12 @@ from stager.records.requests import (
     create_request,
     fail_request,
     get_request,
-    note_flow_run,
+    renew_requests,
+    requests_to_stop,
     start_requests,
 )
 from stager.records.requests.lifecycle import close_request
-from stager.records.runs import renew_requests, requests_to_stop, unfinished_requests, waiting_requests
+from stager.records.runs import note_flow_run, unfinished_requests, waiting_requests
 from stager.records.tables import StagedFile
 
 C, S, F, X = Status.COMPLETED, Status.SKIPPED, Status.FAILED, Status.CANCELLED

@@ -22,15 +22,9 @@ from stager.records.database import Database
 from stager.records.events import events_of
 from stager.records.items import files_of, manifest_of, manifest_writer, save_files
 from stager.records.leases import acquire_leases, confirm_lease, release_leases
-from stager.records.requests import (
-    create_request,
-    create_requests,
-    draft_of,
-    list_requests,
-    note_flow_run,
-    start_requests,
-)
+from stager.records.requests import create_request, create_requests, draft_of, list_requests, start_requests
 from stager.records.requests.lifecycle import close_request
+from stager.records.runs import note_flow_run
 from stager.records.schema import migrate
 from stager.vocabulary import ManifestEntry
 

@@ -13,7 +13,8 @@ from stager.paths import locate
 from stager.records.database import Database
 from stager.records.events import events_of
 from stager.records.items import FileChange, destination_key, files_of, last_copies, save_files
-from stager.records.requests import create_request, get_request, list_requests, note_flow_run
+from stager.records.requests import create_request, get_request, list_requests
+from stager.records.runs import note_flow_run
 
 
 def request_of(*paths: str, username: str = "alice", method: str = "local_copy") -> StagingRequest:

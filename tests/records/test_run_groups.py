@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from stager.errors import Cancelled
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
-from stager.records.requests import cancel_request, create_request, fail_request, note_flow_run, start_requests
-from stager.records.runs import Ride, Turn, Weight, claim_ride, turns, unasked_rides
+from stager.records.requests import cancel_request, create_request, fail_request, start_requests
+from stager.records.runs import Ride, Turn, Weight, claim_ride, note_flow_run, turns, unasked_rides
 
 METHODS = ("local_copy", "local_symlink")
 

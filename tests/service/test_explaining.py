@@ -12,10 +12,10 @@ import pytest
 
 from stager.errors import DestinationBusy, RunLost, SourceChanged, StagingError, StorageFault
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records.insight import note_waits, wait_for
+from stager.records.events import note_waits, wait_for
 from stager.records.items import Progress, files_of, note_progress
-from stager.records.requests import cancel_request, create_request, get_request, start_requests
-from stager.records.runs import note_trouble, renew_requests, resubmit_requests
+from stager.records.requests import cancel_request, create_request, get_request, renew_requests, start_requests
+from stager.records.runs import note_trouble, resubmit_requests
 from stager.records.tape import release_files
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from stager.models import StagingItem, StagingRequest, Status
 from stager.records.events import events_of
 from stager.records.items import FileChange, files_of, save_files
 from stager.records.leases import acquire_leases, release_leases
-from stager.records.requests import cancel_request, create_request, get_request, start_requests
+from stager.records.requests import cancel_request, create_request, get_request, renew_requests, start_requests
 from stager.records.requests.lifecycle import close_request
-from stager.records.runs import renew_requests
 from stager.records.tables import StagingRequestRow
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from stager.http.responses import EscapedJSON
 from stager.http.views import RequestSummary, RequestView, summary_of, view_of
 from stager.insight.explain.rows import RequestPage, listed
 from stager.models import Moment, StagingRequest, Status
-from stager.records.insight import last_events
+from stager.records.events import last_events
 from stager.records.items import files_of
 from stager.records.requests import list_requests
 from stager.records.tables import StagingRequestRow

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import Cancelled, StagingError
 from stager.models import Status
-from stager.records.database import Database, chunks, new_id, now
+from stager.records.database import Database, chunks, now
 from stager.records.database.columns import path_bytes
-from stager.records.tables import EVENT, FILE, OPEN, REQUEST, StagedFile, StagingRequestRow
+from stager.records.tables import EVENT, FILE, OPEN, REQUEST, StagingRequestRow
 from stager.vocabulary import OnConflict
 
 DIRECT_DOWNLOAD = "direct_download"
@@ -59,20 +59,6 @@ class DownloadEnded:
     error: StagingError | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class DownloadProgress:
-    """How far a download is: ``bytes_sent`` of this answer, ``size_bytes`` of the file."""
-
-    id: str
-    bytes_sent: int
-    size_bytes: int | None
-
-
-def new_download_id() -> str:
-    """Return an id that no request has."""
-    return new_id()
-
-
 def write_downloads(
     database: Database, begun: Sequence[DownloadBegun], ended: Sequence[DownloadEnded], *, seconds: float
 ) -> None:
@@ -104,45 +90,6 @@ def write_downloads(
             session.connection().execute(insert(EVENT), [_event(row) for row in noted])
 
     database.write(work)
-
-
-def note_sent(database: Database, progress: Sequence[DownloadProgress]) -> None:
-    """Write down how far downloads are; one that has ended stays as it ended."""
-    statement = (
-        update(FILE)
-        .where(FILE.c.request_id == bindparam("of"), FILE.c.position == 0, or_(*(FILE.c.status == one for one in OPEN)))
-        .values(bytes_done=bindparam("sent"), size_bytes=bindparam("size"))
-    )
-    rows = [{"of": one.id, "sent": one.bytes_sent, "size": one.size_bytes} for one in progress]
-    if rows:
-        database.write(lambda session: session.connection().execute(statement, rows) and None)
-
-
-def downloads_to_stop(database: Database) -> set[str]:
-    """Return the ids of the downloads that run, by whichever service, and that somebody asked to cancel."""
-    row, file = StagingRequestRow, StagedFile
-    statement = (
-        select(col(row.id))
-        .join(file, col(file.request_id) == col(row.id))
-        .where(
-            col(row.method) == DIRECT_DOWNLOAD,
-            col(row.status) == Status.STARTED,
-            or_(col(row.cancel_requested), col(file.cancel_requested)),
-        )
-    )
-    return database.read(lambda session: set(session.scalars(statement)))
-
-
-def checksum_of_source(database: Database, fingerprint: str) -> str | None:
-    """Return the Adler-32 of a file that we have read whole, by its fingerprint."""
-    file = StagedFile
-    statement = select(col(file.checksum)).where(
-        col(file.source_fingerprint) == fingerprint,
-        col(file.kind) == "file",
-        col(file.checksum_algorithm) == "adler32",
-    )
-
-    return database.read(lambda session: session.scalars(statement.limit(1)).first())
 
 
 def _unknown(session: Session, begun: Sequence[DownloadBegun]) -> list[DownloadBegun]:

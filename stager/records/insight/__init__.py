@@ -1,15 +1,6 @@
 """What people look at: requests as they go on, how long they may take, and figures of many."""
 
-from stager.records.insight.estimate import (
-    Remainder,
-    Sample,
-    Wait,
-    last_events,
-    note_waits,
-    remainder_of,
-    samples,
-    wait_for,
-)
+from stager.records.insight.estimate import Remainder, Sample, remainder_of, samples
 from stager.records.insight.live import (
     LiveEvent,
     RequestProgress,
@@ -19,7 +10,7 @@ from stager.records.insight.live import (
     settled_position,
     started_requests,
 )
-from stager.records.insight.metrics import Backlog, Ending, backlogs, database_time, fold_endings
+from stager.records.insight.metrics import Backlog, Ending, backlogs, fold_endings
 
 __all__ = [
     "Backlog",
@@ -28,18 +19,13 @@ __all__ = [
     "Remainder",
     "RequestProgress",
     "Sample",
-    "Wait",
     "backlogs",
-    "database_time",
     "fold_endings",
-    "last_events",
     "missed_events",
-    "note_waits",
     "progress_of",
     "remainder_of",
     "samples",
     "settled_events",
     "settled_position",
     "started_requests",
-    "wait_for",
 ]

@@ -1,21 +1,16 @@
-"""What the records know of why a request stands where it stands, and of how long it may take."""
+"""What an estimate of how long a request may take goes by."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import StagingError
 from stager.models import Status
-from stager.records.database import Database, now
-from stager.records.events import note_event
-from stager.records.tables import OPEN, Event, StagedFile, StagingRequestRow
+from stager.records.database import Database
+from stager.records.tables import OPEN, StagedFile, StagingRequestRow
 
 # Requests that the pace is measured on: the last ones that were completed.
 MEASURED = 50
@@ -37,52 +32,6 @@ class Remainder:
 
     items: int
     size_bytes: int | None
-
-
-class Wait(NamedTuple):
-    """Why a request does not go on just now: in a word, and in a sentence."""
-
-    cause: str
-    detail: str
-
-
-def wait_for(error: StagingError) -> Wait:
-    """Return an error as what is waited for."""
-    return Wait(type(error).__name__, error.message)
-
-
-def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seconds: float | None = None) -> None:
-    """Write down why requests, by their ids, do not go on just now.
-
-    Parameters
-    ----------
-    kind
-        ``retrying``: an error is behind them; ``waiting``: for what another request holds; ``waited``: no more.
-    seconds
-        When they go on, from now; None when nobody knows.
-    """
-
-    def work(session: Session) -> None:
-        until = None if seconds is None else now(session) + timedelta(seconds=seconds)
-        for request_id, wait in waits.items():
-            note_event(session, request_id, kind=kind, detail=wait.detail, cause=wait.cause, until=until)
-
-    database.write(work)
-
-
-def last_events(database: Database, request_ids: Sequence[str]) -> dict[str, Event]:
-    """Return the newest event of each request that says why it stands as it does, by the requests' ids.
-
-    A release says nothing of that.
-    """
-    which = (col(Event.request_id).in_(request_ids), col(Event.kind) != "released")
-    newest = select(func.max(col(Event.id))).where(*which).group_by(col(Event.request_id))
-
-    def work(session: Session) -> dict[str, Event]:
-        ids = session.scalars(newest).all()
-        return {event.request_id: event for event in session.scalars(select(Event).where(col(Event.id).in_(ids)))}
-
-    return database.read(work)
 
 
 def remainder_of(database: Database, request_id: str) -> Remainder:

@@ -1,4 +1,4 @@
-"""What the records say in figures: how requests ended, and what waits."""
+"""What the metrics say of the records: how requests ended, and what waits."""
 
 from __future__ import annotations
 
@@ -49,11 +49,6 @@ class Backlog:
     status: Status
     count: int
     oldest_seconds: float
-
-
-def database_time(database: Database) -> datetime:
-    """Return the time by the clock that the records go by."""
-    return database.read(now)
 
 
 def fold_endings(

@@ -4,6 +4,7 @@ from stager.records.items.destination import destination_key
 from stager.records.items.files import (
     FileChange,
     Progress,
+    checksum_of_source,
     counts_of,
     files_by_id,
     files_of,
@@ -19,6 +20,7 @@ __all__ = [
     "FileChange",
     "ManifestWriter",
     "Progress",
+    "checksum_of_source",
     "counts_of",
     "destination_key",
     "files_by_id",

@@ -189,6 +189,18 @@ def last_copies(database: Database, keys: Sequence[str]) -> dict[str, StagedFile
     return database.read(work)
 
 
+def checksum_of_source(database: Database, fingerprint: str) -> str | None:
+    """Return the Adler-32 of a file that we have read whole, by its fingerprint."""
+    file = StagedFile
+    statement = select(col(file.checksum)).where(
+        col(file.source_fingerprint) == fingerprint,
+        col(file.kind) == "file",
+        col(file.checksum_algorithm) == "adler32",
+    )
+
+    return database.read(lambda session: session.scalars(statement.limit(1)).first())
+
+
 def _ours(session: Session, ids: Sequence[int], *, holder: str | None, tries: Sequence[datetime]) -> set[int]:
     """Return which files are open and not another writer's, and hold their rows.
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, literal, select, tuple_, update
+from sqlalchemy import bindparam, literal, select, tuple_
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import RequestNotFound
 from stager.models import Status
-from stager.records.database import Database, now
-from stager.records.events import handed_to, note_event
+from stager.records.database import Database
 from stager.records.tables import OPEN, REQUEST, StagingRequestRow
 
 # Asked before every request is taken in: built once.
@@ -117,19 +116,6 @@ def has_open_requests(database: Database, username: str, *, count: int) -> bool:
     """Return whether a user has at least so many requests that have not ended."""
     values = {"username": username, "others": count - 1}
     return database.read(lambda session: session.connection().execute(_NTH_OPEN, values).first() is not None)
-
-
-def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: str) -> None:
-    """Write down which flow run does some requests, as far as they are open; the first that is known stays."""
-    row = StagingRequestRow
-    unknown = (col(row.id).in_(request_ids), col(row.flow_run_id).is_(None), col(row.status).in_(OPEN))
-
-    def work(session: Session) -> None:
-        for request_id in session.scalars(select(col(row.id)).where(*unknown).with_for_update()).all():
-            note_event(session, request_id, kind="flow_run", detail=handed_to(flow_run_id))
-        session.execute(update(row).where(*unknown).values(flow_run_id=flow_run_id, flow_run_at=now(session)))
-
-    database.write(work)
 
 
 def request_in(session: Session, request_id: str, *, locked: bool = False) -> StagingRequestRow:

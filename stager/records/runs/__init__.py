@@ -1,15 +1,9 @@
 """Runs: which requests go into one, how much they are, and what becomes of those whose run died."""
 
 from stager.records.runs.crashes import note_trouble, open_flow_runs, resubmit_requests
-from stager.records.runs.groups import Ride, Turn, claim_ride, turns, unasked_rides
+from stager.records.runs.groups import Ride, Turn, claim_ride, note_flow_run, turns, unasked_rides
 from stager.records.runs.load import Weight
-from stager.records.runs.stalled import (
-    files_to_stop,
-    renew_requests,
-    requests_to_stop,
-    unfinished_requests,
-    waiting_requests,
-)
+from stager.records.runs.stalled import unfinished_requests, waiting_requests
 from stager.records.runs.statement_cache import rehearse
 
 __all__ = [
@@ -17,12 +11,10 @@ __all__ = [
     "Turn",
     "Weight",
     "claim_ride",
-    "files_to_stop",
+    "note_flow_run",
     "note_trouble",
     "open_flow_runs",
     "rehearse",
-    "renew_requests",
-    "requests_to_stop",
     "resubmit_requests",
     "turns",
     "unasked_rides",

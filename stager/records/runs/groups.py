@@ -18,9 +18,10 @@ from sqlmodel import col
 
 from stager.models import Status
 from stager.records.database import Database, now
+from stager.records.events import handed_to, note_event
 from stager.records.runs.crashes import LIVES
 from stager.records.runs.load import Weight, weights_in
-from stager.records.tables import StagingRequestRow
+from stager.records.tables import OPEN, StagingRequestRow
 
 UNCLAIMED = (
     col(StagingRequestRow.status) == Status.SUBMITTED,
@@ -167,6 +168,19 @@ def unasked_rides(database: Database, *, older_than: float) -> Sequence[Ride]:
         return [ride for key in keys if key is not None and (ride := _ride(session, key))]
 
     return database.read(work)
+
+
+def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: str) -> None:
+    """Write down which flow run does some requests, as far as they are open; the first that is known stays."""
+    row = StagingRequestRow
+    unknown = (col(row.id).in_(request_ids), col(row.flow_run_id).is_(None), col(row.status).in_(OPEN))
+
+    def work(session: Session) -> None:
+        for request_id in session.scalars(select(col(row.id)).where(*unknown).with_for_update()).all():
+            note_event(session, request_id, kind="flow_run", detail=handed_to(flow_run_id))
+        session.execute(update(row).where(*unknown).values(flow_run_id=flow_run_id, flow_run_at=now(session)))
+
+    database.write(work)
 
 
 def _ride(session: Session, key: str) -> Ride | None:
