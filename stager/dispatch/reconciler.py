@@ -24,7 +24,13 @@ from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavaila
 from stager.records.database import AsyncDatabase
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.requests import abandon_arrival, abandoned_arrivals, fail_request, stop_overdue_requests
-from stager.records.runs import open_flow_runs, resubmit_requests, unasked_rides, unfinished_requests, waiting_requests
+from stager.records.runs import (
+    claims_without_run,
+    open_flow_runs,
+    resubmit_requests,
+    unfinished_requests,
+    waiting_requests,
+)
 from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
@@ -108,9 +114,9 @@ class Reconciler:
 
     async def submit_waiting(self) -> None:
         """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""
-        for ride in await self._records.ask(unasked_rides, older_than=GRACE):
+        for group in await self._records.ask(claims_without_run, older_than=GRACE):
             with suppress(DeploymentMissing):  # another method's requests need not wait for it
-                await submit(ride, settings=self._settings, records=self._records, prefect=self._prefect)
+                await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
         last = None
         while rows := await self._records.ask(waiting_requests, method=DIRECT_DOWNLOAD, older_than=GRACE, after=last):
             last = rows[-1]

@@ -11,7 +11,7 @@ import pytest
 from stager.errors import RequestNotFound
 from stager.models import StagingItem, Status
 from stager.records.requests import add_items, begin_arrival, get_request, list_requests, publish_arrival, terms_again
-from stager.records.runs import Turn, claim_ride, note_flow_run
+from stager.records.runs import FairShare, claim_run_group, note_flow_run
 from tests.flows.conftest import RUN, site_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.stack
 
 FORM: dict[str, Any] = {"request": {"username": "alice", "items": [{"source": "a.fits", "destination": "typed.fits"}]}}
 NOT_HANDED = "Failed: Nothing was staged: what it names was not handed to this run."
-TURN = Turn(username="alice", method="local_copy", is_next=True)
+SHARE = FairShare(username="alice", method="local_copy", is_next=True)
 
 SiteWith = Callable[..., "Site"]
 
@@ -200,7 +200,7 @@ def test_a_request_that_only_has_the_key_of_a_retry_is_taken_for_none(site_with:
 
 def is_claimed(site: Site) -> None:
     """Claim what waits for a run that Prefect has not been asked for."""
-    assert claim_ride(site.database, TURN, limit=1)
+    assert claim_run_group(site.database, SHARE, limit=1)
 
 
 def is_handed_over(site: Site) -> None:
@@ -227,9 +227,9 @@ def test_a_run_that_names_a_request_which_the_service_did_not_hand_to_it_leaves_
 def test_a_run_whose_id_is_not_yet_on_record_does_what_its_key_was_claimed_for(site_with: SiteWith) -> None:
     site = site_with()
     request_id = site.request(("a.fits", "b.fits"))
-    ride = claim_ride(site.database, TURN, limit=1)
-    assert ride is not None
-    asked = site.asked_for("local_copy", {"request_ids": ride.request_ids}, idempotency_key=ride.key)
+    group = claim_run_group(site.database, SHARE, limit=1)
+    assert group is not None
+    asked = site.asked_for("local_copy", {"request_ids": group.request_ids}, idempotency_key=group.key)
     assert ended(site, asked).startswith("Completed")
     assert get_request(site.database, request_id).flow_run_id == asked
 

@@ -20,7 +20,7 @@ from stager.records.requests import (
     get_request,
     publish_arrival,
 )
-from stager.records.runs import turns
+from stager.records.runs import fair_shares
 from stager.records.tables import StagedFile, StagingRequestRow
 
 TERMS = StagingTerms(method="local_copy", username="alice")
@@ -35,14 +35,16 @@ def arriving(database: Database) -> str:
 
 def test_no_run_takes_a_request_up_before_it_is_whole(database: Database) -> None:
     request_id = arriving(database)
-    assert turns(database, methods=["local_copy"], patience=0, most_runs=1) == []
+    assert fair_shares(database, methods=["local_copy"], patience=0, most_runs=1) == []
     with pytest.raises(RequestNotFound):
         get_request(database, request_id)
 
     add_items(database, request_id, ITEMS[20:], start=20)
     row = publish_arrival(database, request_id, item_count=30, digest="digest")
 
-    assert [turn.username for turn in turns(database, methods=["local_copy"], patience=0, most_runs=1)] == ["alice"]
+    assert [share.username for share in fair_shares(database, methods=["local_copy"], patience=0, most_runs=1)] == [
+        "alice"
+    ]
     assert (row.item_count, len(files_of(database, request_id))) == (30, 30)
     assert [event.detail for event in events_of(database, request_id)] == ["30 items by local_copy for alice"]
 

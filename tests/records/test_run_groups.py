@@ -1,4 +1,4 @@
-"""What one user asks for rides together, users take turns, and nothing is claimed twice or forgotten."""
+"""What one user asks for makes one run group, users take turns, and nothing is claimed twice or forgotten."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ from stager.errors import Cancelled
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
 from stager.records.requests import cancel_request, create_request, fail_request, start_requests
-from stager.records.runs import Ride, Turn, Weight, claim_ride, note_flow_run, turns, unasked_rides
+from stager.records.runs import (
+    FairShare,
+    Load,
+    RunGroup,
+    claim_run_group,
+    claims_without_run,
+    fair_shares,
+    note_flow_run,
+)
 
 METHODS = ("local_copy", "local_symlink")
 
 
-ONE = Weight(items=1, size_bytes=0)
+ONE = Load(items=1, size_bytes=0)
 
 
 def ask(
@@ -27,27 +35,27 @@ def ask(
 def waiting(
     database: Database, patience: float = 60, methods: Collection[str] = METHODS, most_runs: int = 100
 ) -> list[tuple[str, bool]]:
-    found = turns(database, methods=methods, patience=patience, most_runs=most_runs)
-    return [(turn.username, turn.is_next) for turn in found]
+    found = fair_shares(database, methods=methods, patience=patience, most_runs=most_runs)
+    return [(share.username, share.is_next) for share in found]
 
 
-def claim(database: Database, username: str, limit: int = 100) -> Ride | None:
-    return claim_ride(database, Turn(username=username, method="local_copy", is_next=True), limit=limit)
+def claim(database: Database, username: str, limit: int = 100) -> RunGroup | None:
+    return claim_run_group(database, FairShare(username=username, method="local_copy", is_next=True), limit=limit)
 
 
-def test_requests_of_a_user_and_method_ride_together_in_their_order(database: Database) -> None:
+def test_requests_of_a_user_and_method_share_a_run_in_their_order(database: Database) -> None:
     ids = [ask(database, "alice") for _ in range(3)]
     ask(database, "alice", "local_symlink")
     ask(database, "bob")
-    expected = Ride(key=ids[0], username="alice", method="local_copy", request_ids=tuple(ids), weight=ONE)
+    expected = RunGroup(key=ids[0], username="alice", method="local_copy", request_ids=tuple(ids), load=ONE)
     assert claim(database, "alice") == expected
     assert claim(database, "alice") is None
 
 
 def test_a_run_carries_no_more_than_its_limit(database: Database) -> None:
     ids = [ask(database, "alice") for _ in range(5)]
-    rides = [claim(database, "alice", limit=2) for _ in range(3)]
-    assert [ride.request_ids for ride in rides if ride] == [tuple(ids[:2]), tuple(ids[2:4]), tuple(ids[4:])]
+    groups = [claim(database, "alice", limit=2) for _ in range(3)]
+    assert [group.request_ids for group in groups if group] == [tuple(ids[:2]), tuple(ids[2:4]), tuple(ids[4:])]
 
 
 def test_a_user_waits_while_a_run_of_theirs_has_not_begun_and_others_do_not(database: Database) -> None:
@@ -68,8 +76,8 @@ def test_a_user_waits_while_as_many_runs_of_theirs_are_under_way_as_may_be(datab
     for name in ("alice", "bob"):
         ask(database, name)
     assert waiting(database, most_runs=2) == [("alice", False), ("bob", True)]
-    [turn, _] = turns(database, methods=METHODS, patience=0, most_runs=2)
-    assert turn.has_most_runs
+    [share, _] = fair_shares(database, methods=METHODS, patience=0, most_runs=2)
+    assert share.has_most_runs
     fail_request(database, firsts[0], Cancelled())
     assert waiting(database, most_runs=2) == [("alice", True), ("bob", True)]
 
@@ -96,34 +104,34 @@ def test_other_methods_are_not_looked_at(database: Database) -> None:
 
 def test_a_claim_that_was_not_asked_for_is_found_whole_until_its_run_is_known(database: Database) -> None:
     ids = [ask(database, "alice") for _ in range(3)]
-    ride = claim(database, "alice")
-    assert ride is not None
+    group = claim(database, "alice")
+    assert group is not None
     cancel_request(database, ids[1])
-    assert unasked_rides(database, older_than=0) == [ride]
-    assert unasked_rides(database, older_than=60) == []
+    assert claims_without_run(database, older_than=0) == [group]
+    assert claims_without_run(database, older_than=60) == []
     note_flow_run(database, ids, "run")
-    assert unasked_rides(database, older_than=0) == []
+    assert claims_without_run(database, older_than=0) == []
 
 
 def test_many_doors_claim_each_request_once(database: Database) -> None:
     ids = {ask(database, "alice") for _ in range(30)}
     with ThreadPoolExecutor(6) as pool:
-        rides = [ride for ride in pool.map(lambda _: claim(database, "alice", limit=4), range(40)) if ride]
-    claimed = [request_id for ride in rides for request_id in ride.request_ids]
+        groups = [group for group in pool.map(lambda _: claim(database, "alice", limit=4), range(40)) if group]
+    claimed = [request_id for group in groups for request_id in group.request_ids]
     assert (sorted(claimed), len(claimed)) == (sorted(ids), len(ids))
 
 
-def test_small_requests_never_ride_with_large_ones(database: Database) -> None:
+def test_small_requests_never_share_a_run_with_large_ones(database: Database) -> None:
     small = [ask(database, "alice"), ask(database, "alice", sizes=(60, 30))]
     large = [ask(database, "alice", sizes=(60, None, 50)), ask(database, "alice", sizes=(1,) * 8)]
-    turn = Turn(username="alice", method="local_copy", is_next=True)
-    rides = [claim_ride(database, turn, limit=10, is_large=lambda weight: weight.is_over(items=8, size_bytes=100))]
-    rides += [claim_ride(database, turn, limit=10, is_large=lambda weight: weight.is_over(items=8, size_bytes=100))]
-    assert [ride and (list(ride.request_ids), ride.weight) for ride in rides] == [
-        (small, Weight(items=2, size_bytes=90)),
-        (large, Weight(items=8, size_bytes=110)),
+    share = FairShare(username="alice", method="local_copy", is_next=True)
+    groups = [claim_run_group(database, share, limit=10, is_large=lambda load: load.is_over(items=8, size_bytes=100))]
+    groups += [claim_run_group(database, share, limit=10, is_large=lambda load: load.is_over(items=8, size_bytes=100))]
+    assert [group and (list(group.request_ids), group.load) for group in groups] == [
+        (small, Load(items=2, size_bytes=90)),
+        (large, Load(items=8, size_bytes=110)),
     ]
-    assert sorted(unasked_rides(database, older_than=0), key=lambda ride: ride.key) == rides
+    assert sorted(claims_without_run(database, older_than=0), key=lambda group: group.key) == groups
 
 
 def test_what_has_a_higher_priority_goes_first_among_users_and_in_a_run(database: Database) -> None:
@@ -133,6 +141,6 @@ def test_what_has_a_higher_priority_goes_first_among_users_and_in_a_run(database
         wanted = StagingRequest(method="local_copy", username=username, items=items, priority=priority)
         ids[username, priority] = create_request(database, wanted).id
     assert [name for name, _ in waiting(database)] == ["carol", "alice", "bob"]
-    ride = claim(database, "alice")
-    assert ride is not None
-    assert ride.request_ids == (ids["alice", 2], ids["alice", 0])
+    group = claim(database, "alice")
+    assert group is not None
+    assert group.request_ids == (ids["alice", 2], ids["alice", 0])

@@ -120,7 +120,7 @@ def test_a_limit_that_is_reached_is_told_as_what_a_run_waits_for(
     )
 
 
-def test_what_rides_behind_a_users_own_run_says_so(door: ServedDoor) -> None:
+def test_what_waits_for_a_users_own_run_says_so(door: ServedDoor) -> None:
     username = "alice"
     first = door.ask().json()["request_id"]
     door.eventually(first, lambda seen: seen["flow_run_id"])

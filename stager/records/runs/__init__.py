@@ -1,23 +1,24 @@
 """Runs: which requests go into one, how much they are, and what becomes of those whose run died."""
 
 from stager.records.runs.crashes import note_trouble, open_flow_runs, resubmit_requests
-from stager.records.runs.groups import Ride, Turn, claim_ride, note_flow_run, turns, unasked_rides
-from stager.records.runs.load import Weight
+from stager.records.runs.fair_share import FairShare, fair_shares
+from stager.records.runs.groups import RunGroup, claim_run_group, claims_without_run, note_flow_run
+from stager.records.runs.load import Load
 from stager.records.runs.stalled import unfinished_requests, waiting_requests
 from stager.records.runs.statement_cache import rehearse
 
 __all__ = [
-    "Ride",
-    "Turn",
-    "Weight",
-    "claim_ride",
+    "FairShare",
+    "Load",
+    "RunGroup",
+    "claim_run_group",
+    "claims_without_run",
+    "fair_shares",
     "note_flow_run",
     "note_trouble",
     "open_flow_runs",
     "rehearse",
     "resubmit_requests",
-    "turns",
-    "unasked_rides",
     "unfinished_requests",
     "waiting_requests",
 ]

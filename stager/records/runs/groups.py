@@ -1,18 +1,18 @@
-"""Which requests ride together in one flow run, and whose turn it is.
+"""Which requests make one run group, and which flow run does it.
 
 A run costs Prefect's server far more than a request costs us. So what one user
-asks for while their last run has not begun yet rides together in the next one.
-Nobody waits for company: without a run ahead of it, a request goes at once.
+asks for while their last run has not begun yet is done by the next one. No
+request waits for others: without a run ahead of it, it goes at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -20,17 +20,12 @@ from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_event
 from stager.records.runs.crashes import LIVES
-from stager.records.runs.load import Weight, weights_in
+from stager.records.runs.fair_share import UNCLAIMED, FairShare
+from stager.records.runs.load import Load, loads_in
 from stager.records.tables import OPEN, StagingRequestRow
 
-UNCLAIMED = (
-    col(StagingRequestRow.status) == Status.SUBMITTED,
-    col(StagingRequestRow.run_key).is_(None),
-    col(StagingRequestRow.flow_run_id).is_(None),
-    ~col(StagingRequestRow.is_arriving),
-)
-# What a run needs to know of a request: whole records would cost ten times as much.
-_RIDERS = select(
+# What a group needs to know of a request: whole records would cost ten times as much.
+_FACTS = select(
     col(StagingRequestRow.id),
     col(StagingRequestRow.username),
     col(StagingRequestRow.method),
@@ -39,30 +34,12 @@ _RIDERS = select(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
-    """A user and a method that requests wait for.
+class RunGroup:
+    """Requests of one user and method that are claimed for one flow run, and the claim's key.
 
     Attributes
     ----------
-    is_next
-        A run may be claimed for them.
-    has_most_runs
-        As many of the user's runs are under way as may be.
-    """
-
-    username: str
-    method: str
-    is_next: bool
-    has_most_runs: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ride:
-    """Requests of one user and method that are claimed for one flow run, and the run's key.
-
-    Attributes
-    ----------
-    weight
+    load
         The most items, and the most bytes, that one of them asks for.
     """
 
@@ -70,102 +47,65 @@ class Ride:
     username: str
     method: str
     request_ids: tuple[str, ...]
-    weight: Weight
+    load: Load
 
 
-def turns(database: Database, *, methods: Collection[str], patience: float, most_runs: int) -> list[Turn]:
-    """Return for whom requests wait that no run is claimed for: by priority, then who has waited longest.
-
-    Parameters
-    ----------
-    methods
-        Only those of these methods.
-    patience
-        It is not a user's turn while a run of theirs has not begun, but for no
-        longer than this, in seconds.
-    most_runs
-        Nor is it while so many runs of theirs are under way.
-    """
-    row = StagingRequestRow
-    waits = (*UNCLAIMED, col(row.method).in_(methods))
-    order = (func.max(col(row.priority)).desc(), func.min(col(row.created_at)))
-    who = select(col(row.username), col(row.method)).where(*waits).group_by(col(row.username), col(row.method))
-    under_way = (col(row.status) == Status.STARTED, col(row.method).in_(methods))
-    has_most = func.count(col(row.flow_run_id).distinct()) >= most_runs
-    busy = select(col(row.username)).where(*under_way).group_by(col(row.username)).having(has_most)
-
-    def work(session: Session) -> list[Turn]:
-        since = now(session) - timedelta(seconds=patience)
-        behind = (col(row.status) == Status.SUBMITTED, col(row.run_key).is_not(None), col(row.flow_run_at) > since)
-        waiting = session.execute(who.order_by(*order)).all()
-        if not waiting:
-            return []
-        full = set(session.scalars(busy))
-        blocked = full | set(session.scalars(select(col(row.username)).where(*behind).distinct()))
-        return [
-            Turn(username=name, method=method, is_next=name not in blocked, has_most_runs=name in full)
-            for name, method in waiting
-        ]
-
-    return database.read(work)
-
-
-def _none_is(_: Weight) -> bool:
+def _none_is(_: Load) -> bool:
     return False
 
 
-def claim_ride(
-    database: Database, turn: Turn, *, limit: int, is_large: Callable[[Weight], bool] = _none_is
-) -> Ride | None:
-    """Claim waiting requests of a turn for one run, by priority and age; None when somebody else has.
+def claim_run_group(
+    database: Database, share: FairShare, *, limit: int, is_large: Callable[[Load], bool] = _none_is
+) -> RunGroup | None:
+    """Claim a user's waiting requests for one run, by priority and age; None when somebody else has.
 
-    One that has a single life left rides alone, so that whatever kills its
-    runs takes no other with it. Small ones never ride with large ones.
+    One that has a single life left is alone in its run, so that whatever kills
+    its runs takes no other with it. Small ones never share a run with large ones.
 
     Parameters
     ----------
     limit
         How many at most.
     is_large
-        Which weights are large.
+        Which loads are large.
     """
     row = StagingRequestRow
-    waits = (*UNCLAIMED, col(row.username) == turn.username, col(row.method) == turn.method)
+    waits = (*UNCLAIMED, col(row.username) == share.username, col(row.method) == share.method)
     order = (col(row.priority).desc(), col(row.created_at), col(row.id))
-    first_ones = _RIDERS.where(*waits).order_by(*order).limit(limit)
+    first_ones = _FACTS.where(*waits).order_by(*order).limit(limit)
 
-    def work(session: Session) -> Ride | None:
+    def work(session: Session) -> RunGroup | None:
         waiting = session.execute(first_ones.with_for_update()).all()
         if not waiting:
             return None
         first = waiting[0]
-        weights = weights_in(session, [one.id for one in waiting])
-        fits = is_large(weights[first.id])
-        company = [one for one in waiting if not _rides_alone(one) and is_large(weights[one.id]) == fits]
-        riders = [first] if _rides_alone(first) else company
+        loads = loads_in(session, [one.id for one in waiting])
+        fits = is_large(loads[first.id])
+        alike = [one for one in waiting if not _must_be_alone(one) and is_large(loads[one.id]) == fits]
+        chosen = [first] if _must_be_alone(first) else alike
         key = f"{first.id}-{first.crashes}" if first.crashes else first.id  # Prefect never repeats a run of one key
-        ids = tuple(one.id for one in riders)
+        ids = tuple(one.id for one in chosen)
         session.execute(update(row).where(col(row.id).in_(ids)).values(run_key=key, flow_run_at=now(session)))
-        return _ride_of(key, riders, weights)
+        return _group_of(key, chosen, loads)
 
     return database.write(work)
 
 
-def _rides_alone(row: Row[Any]) -> bool:
+def _must_be_alone(row: Row[Any]) -> bool:
     return bool(row.crashes >= LIVES - 1)
 
 
-def unasked_rides(database: Database, *, older_than: float) -> Sequence[Ride]:
-    """Return what was claimed so long ago, in seconds, but is not known to have been asked for."""
+def claims_without_run(database: Database, *, older_than: float) -> Sequence[RunGroup]:
+    """Return what was claimed so long ago, in seconds, but is not known to have a run at Prefect."""
     row = StagingRequestRow
 
-    def work(session: Session) -> list[Ride]:
+    def work(session: Session) -> list[RunGroup]:
         before = now(session) - timedelta(seconds=older_than)
         lost = select(col(row.run_key)).where(
             col(row.status) == Status.SUBMITTED, col(row.flow_run_id).is_(None), col(row.flow_run_at) <= before
         )
         keys = session.scalars(lost.distinct().order_by(col(row.run_key))).all()
-        return [ride for key in keys if key is not None and (ride := _ride(session, key))]
+        return [group for key in keys if key is not None and (group := _group(session, key))]
 
     return database.read(work)
 
@@ -183,18 +123,16 @@ def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: s
     database.write(work)
 
 
-def _ride(session: Session, key: str) -> Ride | None:
+def _group(session: Session, key: str) -> RunGroup | None:
     row = StagingRequestRow
-    riders = _RIDERS.where(col(row.run_key) == key).order_by(col(row.priority).desc(), col(row.created_at), col(row.id))
-    rows = session.execute(riders).all()
+    order = (col(row.priority).desc(), col(row.created_at), col(row.id))
+    rows = session.execute(_FACTS.where(col(row.run_key) == key).order_by(*order)).all()
     if not rows:
         return None
-    return _ride_of(key, rows, weights_in(session, [one.id for one in rows]))
+    return _group_of(key, rows, loads_in(session, [one.id for one in rows]))
 
 
-def _ride_of(key: str, riders: Sequence[Row[Any]], weights: Mapping[str, Weight]) -> Ride:
-    ids = tuple(one.id for one in riders)
-    weight = Weight(
-        items=max(weights[one].items for one in ids), size_bytes=max(weights[one].size_bytes for one in ids)
-    )
-    return Ride(key=key, username=riders[0].username, method=riders[0].method, request_ids=ids, weight=weight)
+def _group_of(key: str, rows: Sequence[Row[Any]], loads: Mapping[str, Load]) -> RunGroup:
+    ids = tuple(one.id for one in rows)
+    load = Load(items=max(loads[one].items for one in ids), size_bytes=max(loads[one].size_bytes for one in ids))
+    return RunGroup(key=key, username=rows[0].username, method=rows[0].method, request_ids=ids, load=load)

@@ -13,8 +13,8 @@ from stager.records.tables import StagedFile
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weight:
-    """What a request asks for.
+class Load:
+    """How much a request asks for.
 
     Attributes
     ----------
@@ -32,8 +32,8 @@ class Weight:
         return self.items >= items or self.size_bytes >= size_bytes
 
 
-def weights_in(session: Session, request_ids: Collection[str]) -> dict[str, Weight]:
-    """Return the weights of some requests, by their ids, within a transaction."""
+def loads_in(session: Session, request_ids: Collection[str]) -> dict[str, Load]:
+    """Return the loads of some requests, by their ids, within a transaction."""
     file = StagedFile
     sizes = func.coalesce(func.sum(col(file.expected_size_bytes)), 0)
     statement = (
@@ -41,4 +41,4 @@ def weights_in(session: Session, request_ids: Collection[str]) -> dict[str, Weig
         .where(col(file.request_id).in_(request_ids))
         .group_by(col(file.request_id))
     )
-    return {row: Weight(items=items, size_bytes=int(size or 0)) for row, items, size in session.execute(statement)}
+    return {row: Load(items=items, size_bytes=int(size or 0)) for row, items, size in session.execute(statement)}
