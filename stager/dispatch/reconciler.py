@@ -23,7 +23,7 @@ from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
 from stager.records.database import AsyncDatabase
 from stager.records.downloads import DIRECT_DOWNLOAD
-from stager.records.requests import abandon_arrival, abandoned_arrivals, fail_request, stop_overdue_requests
+from stager.records.requests import abandon_large_request, abandoned_large_requests, fail_request, stop_overdue_requests
 from stager.records.runs import (
     claims_without_run,
     open_flow_runs,
@@ -130,8 +130,8 @@ class Reconciler:
 
     async def remove_abandoned(self) -> None:
         """Remove what arrived of requests of very many items, and did not go on."""
-        for request_id in await self._records.ask(abandoned_arrivals):
-            await self._records.ask(abandon_arrival, request_id)
+        for request_id in await self._records.ask(abandoned_large_requests):
+            await self._records.ask(abandon_large_request, request_id)
             logger.warning("Request that did not arrive whole was removed", staging_request=request_id)
 
     async def take_up_crashed(self) -> None:

@@ -72,7 +72,7 @@ def release_files(database: Database, request_id: str, sources: Collection[str])
 
 
 def forget_request(database: Database, request_id: str) -> None:
-    """Let the door that a request came in by not show it any more; the record stays.
+    """Let the Tape REST API not show a request any more; the record stays.
 
     Raises
     ------

@@ -10,7 +10,14 @@ import pytest
 
 from stager.errors import RequestNotFound
 from stager.models import StagingItem, Status
-from stager.records.requests import add_items, begin_arrival, get_request, list_requests, publish_arrival, terms_again
+from stager.records.requests import (
+    add_items,
+    begin_large_request,
+    get_request,
+    list_requests,
+    submit_large_request,
+    terms_again,
+)
 from stager.records.runs import FairShare, claim_run_group, note_flow_run
 from tests.flows.conftest import RUN, site_of
 
@@ -159,7 +166,7 @@ def begun_again(site: Site, flow_run_id: str, **more: Any) -> str:
     (failed,) = list_requests(site.database).requests
     terms, key = terms_again(failed), f"{flow_run_id}/{failed.id}"
     given = {"origin": "prefect", "idempotency_key": key, "retry_of": failed.id}
-    begun = begin_arrival(site.database, terms, **(given | more))
+    begun = begin_large_request(site.database, terms, **(given | more))
     item = StagingItem(source="late.fits", destination="late.fits")
     add_items(site.database, begun, [item], start=0)
     return begun
@@ -183,7 +190,7 @@ def test_a_retry_that_another_run_has_taken_up_is_left_to_it(site_with: SiteWith
     flow_run_id = site.asked_for("local_copy", LATE)
     ended(site, flow_run_id)
     made = begun_again(site, flow_run_id)
-    publish_arrival(site.database, made, item_count=1, digest="0", flow_run_id=str(uuid.uuid4()))
+    submit_large_request(site.database, made, item_count=1, digest="0", flow_run_id=str(uuid.uuid4()))
     assert do_again(site, flow_run_id) == NOT_HANDED
     assert get_request(site.database, made).status is Status.SUBMITTED
 
@@ -193,7 +200,7 @@ def test_a_request_that_only_has_the_key_of_a_retry_is_taken_for_none(site_with:
     flow_run_id = site.asked_for("local_copy", LATE)
     ended(site, flow_run_id)
     made = begun_again(site, flow_run_id, origin="api", retry_of=None)
-    publish_arrival(site.database, made, item_count=1, digest="0")
+    submit_large_request(site.database, made, item_count=1, digest="0")
     assert "was used for another request" in do_again(site, flow_run_id)
     assert get_request(site.database, made).status is Status.SUBMITTED
 

@@ -12,23 +12,23 @@ from stager.models import Status
 from stager.records.database import Database
 from stager.records.items import FileChange, files_of, save_files
 from stager.records.requests import create_request, get_requests, list_requests, start_requests
-from stager.records.runs import note_flow_run, rehearse
+from stager.records.runs import fill_statement_cache, note_flow_run
 from stager.records.schema import migrate
 from tests.records.test_requests import request_of
 
 
-def test_a_rehearsal_leaves_no_record_and_no_connection(database: Database) -> None:
+def test_filling_the_cache_leaves_no_record_and_no_connection(database: Database) -> None:
     opened: list[object] = []
     event.listen(database.engine, "connect", lambda *made: opened.append(made))
-    rehearse(database)
+    fill_statement_cache(database)
     assert list_requests(database).requests == []
     assert len(opened) == 2  # its own, and that of the look
 
 
-def test_a_run_makes_no_sql_that_was_made_at_the_rehearsal(database: Database) -> None:
+def test_a_run_makes_no_sql_that_the_cache_has(database: Database) -> None:
     request_id = create_request(database, request_of("a")).id
     note_flow_run(database, [request_id], "run")
-    rehearse(database)
+    fill_statement_cache(database)
     made: dict[str, str] = {}
 
     def note(_: Connection, __: object, statement: str, ___: object, context: object, ____: object) -> None:
@@ -43,24 +43,24 @@ def test_a_run_makes_no_sql_that_was_made_at_the_rehearsal(database: Database) -
     assert [statement for statement, how in made.items() if "MISS" in how] == []
 
 
-def test_a_rehearsal_without_tables_fails_at_once(database_url: str) -> None:
+def test_filling_the_cache_without_tables_fails_at_once(database_url: str) -> None:
     with pytest.raises(DatabaseUnavailable):
-        rehearse(Database(database_url))
+        fill_statement_cache(Database(database_url))
 
 
-def test_a_rehearsal_waits_for_no_writer(tmp_path: Path) -> None:
+def test_filling_the_cache_waits_for_no_writer(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/records.db"
     migrate(url)
     database, writer = Database(url), Database(url)
-    with database.rehearsal():
+    with database.rolled_back():
         assert database.read(lambda session: session.execute(text("PRAGMA busy_timeout")).scalar()) == 0
     with writer.engine.begin(), pytest.raises(DatabaseUnavailable, match="locked"):
-        rehearse(database)
-    rehearse(database)
+        fill_statement_cache(database)
+    fill_statement_cache(database)
     writer.close()
 
 
-def test_a_rehearsal_makes_no_file(tmp_path: Path) -> None:
+def test_filling_the_cache_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailable, match="there is no"):
-        rehearse(Database(f"sqlite:///{tmp_path}/none.db"))
+        fill_statement_cache(Database(f"sqlite:///{tmp_path}/none.db"))
     assert list(tmp_path.iterdir()) == []

@@ -75,7 +75,7 @@ class Database:
     def __init__(self, url: str, *, patience: float = 300.0) -> None:
         self.patience = patience
         self.engine = open_engine(url)
-        self._rehearsed: Connection | None = None
+        self._rolled_back: Connection | None = None
 
     def write(self, work: Callable[[Session], T]) -> T:
         """Return what a transaction returns, once it is committed.
@@ -101,7 +101,7 @@ class Database:
         return self._run(work, self.engine.execution_options(**{READS: True}))
 
     @contextmanager
-    def rehearsal(self) -> Iterator[None]:
+    def rolled_back(self) -> Iterator[None]:
         """Keep nothing of the transactions in the body; nothing is open afterwards.
 
         No lock of somebody else is waited for; on MySQL, which knows no less, for a second.
@@ -121,10 +121,10 @@ class Database:
             raise DatabaseUnavailable(reason)
         try:
             with ExitStack() as stack:
-                self._rehearsed, self.patience = patiently(lambda: self._begin(stack), patience=0.0), 0.0
+                self._rolled_back, self.patience = patiently(lambda: self._begin(stack), patience=0.0), 0.0
                 yield
         finally:
-            self._rehearsed, self.patience = None, patience
+            self._rolled_back, self.patience = None, patience
             self.close()
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class Database:
         return connection
 
     def _run(self, work: Callable[[Session], T], engine: Engine) -> T:
-        bind = self._rehearsed or engine
+        bind = self._rolled_back or engine
 
         def attempt() -> T:
             options = {"expire_on_commit": False, "join_transaction_mode": "create_savepoint"}

@@ -1,4 +1,4 @@
-"""What somebody who watches is told: events of all requests as they come, and how far requests are."""
+"""What live streams tell: events of all requests as they come, and how far requests are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stager.records.tables import Event, StagedFile, StagingRequestRow
 SETTLE = 2.0
 # Newest events that are looked at for one that has settled.
 RECENT = 200
-# Requests whose progress is told to whoever watches them all.
+# Requests whose progress a stream of all requests tells.
 MAX_STARTED = 200
 
 

@@ -14,7 +14,13 @@ from stager.records.items.files import (
     note_progress,
     save_files,
 )
-from stager.records.items.manifests import ManifestWriter, manifest_of, manifest_part, manifest_writer, told_by
+from stager.records.items.manifests import (
+    ManifestWriter,
+    item_with_manifest,
+    manifest_of,
+    manifest_part,
+    manifest_writer,
+)
 
 __all__ = [
     "FileChange",
@@ -27,11 +33,11 @@ __all__ = [
     "files_of",
     "first_files",
     "has_directory",
+    "item_with_manifest",
     "last_copies",
     "manifest_of",
     "manifest_part",
     "manifest_writer",
     "note_progress",
     "save_files",
-    "told_by",
 ]

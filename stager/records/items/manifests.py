@@ -111,7 +111,7 @@ def manifest_of(database: Database, file_id: int) -> Iterator[ManifestEntry]:
         part += 1
 
 
-def told_by(database: Database, file: StagedFile) -> int:
+def item_with_manifest(database: Database, file: StagedFile) -> int:
     """Return the id of the item whose manifest says what a directory holds.
 
     Its own; of one that was there already and was not read for that, that of the first item of the very same source.
@@ -121,9 +121,9 @@ def told_by(database: Database, file: StagedFile) -> int:
     of, part = StagedFile, ManifestPart
     is_whole = col(of.status).in_((Status.COMPLETED, Status.SKIPPED))
     same_source = (col(of.source_fingerprint) == file.source_fingerprint, is_whole)
-    told = select(col(part.file_id)).where(col(part.part) == 0)
-    own = told.where(col(part.file_id) == file.id)
-    others = told.join(of, col(of.id) == col(part.file_id)).where(*same_source).order_by(col(of.id)).limit(1)
+    with_manifest = select(col(part.file_id)).where(col(part.part) == 0)
+    own = with_manifest.where(col(part.file_id) == file.id)
+    others = with_manifest.join(of, col(of.id) == col(part.file_id)).where(*same_source).order_by(col(of.id)).limit(1)
     return database.read(lambda session: session.scalar(own) or session.scalar(others)) or file.id
 
 

@@ -1,4 +1,4 @@
-"""What a request is told from another by: the digest of its terms and items."""
+"""The digest of a request's terms and items, by which it is told from another of the same key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from stager.models import Frozen, StagingItem, StagingRequest, StagingTerms
 
 
-class Digest:
+class BodyDigest:
     """Takes a request's items one by one: a million of them are never held at once."""
 
     def __init__(self, terms: StagingTerms) -> None:
@@ -31,7 +31,7 @@ class Digest:
 
 def digest_of(request: StagingRequest) -> str:
     """Return the digest of a request that is there as a whole."""
-    digest = Digest(request)
+    digest = BodyDigest(request)
     for item in request.items:
         digest.add(item)
     return str(digest)

@@ -15,7 +15,7 @@ from stager.models import StagingRequest
 from stager.records.database import Database, now
 from stager.records.database.together import together
 from stager.records.events import handed_to, note_events
-from stager.records.requests.new_rows import ClientWish, Draft, draft_of
+from stager.records.requests.rows import ClientWish, NewRequest, new_request
 from stager.records.tables import FILE, OPEN, REQUEST, StagingRequestRow
 
 _INSERT_REQUEST, _INSERT_FILE = insert(REQUEST), insert(FILE)
@@ -39,7 +39,7 @@ def create_request(
 ) -> StagingRequestRow:
     """Write a request and its items down, all or nothing, and return its record.
 
-    The parameters are those of ``draft_of`` and ``create_requests``.
+    The parameters are those of ``new_request`` and ``create_requests``.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def create_request(
     DatabaseUnavailable
         The database stayed away.
     """
-    draft = draft_of(
+    made = new_request(
         request,
         idempotency_key=idempotency_key,
         flow_run_id=flow_run_id,
@@ -62,14 +62,14 @@ def create_request(
         wishes=wishes,
         is_bounded=is_bounded,
     )
-    (created,) = create_requests(database, [draft], most_open=most_open)
+    (created,) = create_requests(database, [made], most_open=most_open)
     if isinstance(created, Exception):
         raise created
     return created
 
 
 def create_requests(
-    database: Database, drafts: Sequence[Draft], *, most_open: int | None = None
+    database: Database, requests: Sequence[NewRequest], *, most_open: int | None = None
 ) -> list[StagingRequestRow | Exception]:
     """Write some requests down in one transaction; each is whole, or refused without the others.
 
@@ -81,7 +81,7 @@ def create_requests(
     Returns
     -------
     list[StagingRequestRow | Exception]
-        In the drafts' order, the record, or the first one of the same key; or
+        In their order, the record, or the first one of the same key; or
         why there is none: ``IdempotencyConflict``, ``RequestArriving``,
         ``TooManyRequests``, or what the database has against one of several.
 
@@ -94,9 +94,9 @@ def create_requests(
 
     def work(session: Session) -> list[StagingRequestRow | Exception]:
         nonlocal may_be_written
-        known = _known(session, drafts, also_ours=may_be_written)
+        known = _known(session, requests, also_ours=may_be_written)
         may_be_written = True  # the next time, by this try
-        return _write(session, drafts, known, most_open)
+        return _write(session, requests, known, most_open)
 
     try:
         try:
@@ -106,41 +106,43 @@ def create_requests(
     except DatabaseUnavailable:
         raise
     except Exception:
-        if len(drafts) == 1:
+        if len(requests) == 1:
             raise
         # One of them cannot be written: only its own caller is told.
-        each = together(database, [partial(create_requests, drafts=[draft], most_open=most_open) for draft in drafts])
+        each = together(
+            database, [partial(create_requests, requests=[request], most_open=most_open) for request in requests]
+        )
         return [one if isinstance(one, Exception) else one[0] for one in each]
 
 
-def _known(session: Session, drafts: Sequence[Draft], *, also_ours: bool) -> dict[object, StagingRequestRow]:
+def _known(session: Session, requests: Sequence[NewRequest], *, also_ours: bool) -> dict[object, StagingRequestRow]:
     """Return what is there already, by ids and keys: of the same keys, and by an earlier try."""
-    keys = [draft.key for draft in drafts if draft.key]
+    keys = [request.key for request in requests if request.key]
     found: list[StagingRequestRow] = []
     if keys:
         found += session.scalars(_of_keys({username for username, _ in keys}, {name for _, name in keys}))
     if also_ours:
-        ours = [draft.row["id"] for draft in drafts]
+        ours = [request.row["id"] for request in requests]
         found += session.scalars(select(StagingRequestRow).where(col(StagingRequestRow.id).in_(ours)))
     return {name: row for row in found for name in (row.id, (row.username, row.idempotency_key))}
 
 
 def _write(
-    session: Session, drafts: Sequence[Draft], known: dict[object, StagingRequestRow], most_open: int | None
+    session: Session, requests: Sequence[NewRequest], known: dict[object, StagingRequestRow], most_open: int | None
 ) -> list[StagingRequestRow | Exception]:
-    room = _room(session, {draft.row["username"] for draft in drafts}, most_open)
+    room = _room(session, {request.row["username"] for request in requests}, most_open)
     moment = now(session)
     outcomes: list[StagingRequestRow | Exception] = []
-    new: list[tuple[StagingRequestRow, Draft]] = []
-    for draft in drafts:
-        username, name = draft.row["username"], draft.key or draft.row["id"]
-        row = known.get(draft.row["id"]) or known.get(name)
+    new: list[tuple[StagingRequestRow, NewRequest]] = []
+    for request in requests:
+        username, name = request.row["username"], request.key or request.row["id"]
+        row = known.get(request.row["id"]) or known.get(name)
         if row is None and room[username] > 0:
-            draft.row.update(created_at=moment, flow_run_at=moment if draft.row["flow_run_id"] else None)
-            row = known[name] = StagingRequestRow(**draft.row)
+            request.row.update(created_at=moment, flow_run_at=moment if request.row["flow_run_id"] else None)
+            row = known[name] = StagingRequestRow(**request.row)
             room[username] -= 1
-            new.append((row, draft))
-        outcomes.append(_outcome(row, draft) if row else TooManyRequests(username, most_open or 0))
+            new.append((row, request))
+        outcomes.append(_outcome(row, request) if row else TooManyRequests(username, most_open or 0))
     if new:
         _insert(session, new)
     return outcomes
@@ -154,18 +156,18 @@ def _room(session: Session, usernames: Collection[str], most_open: int | None) -
     return {username: most_open - are_open.get(username, 0) for username in usernames}
 
 
-def _outcome(row: StagingRequestRow, draft: Draft) -> StagingRequestRow | Exception:
+def _outcome(row: StagingRequestRow, request: NewRequest) -> StagingRequestRow | Exception:
     """Return the record, unless it is of another request with the same key."""
     key = row.idempotency_key or ""
     if row.is_arriving:
         return RequestArriving(key)
-    return row if row.body_digest == draft.row["body_digest"] else IdempotencyConflict(key)
+    return row if row.body_digest == request.row["body_digest"] else IdempotencyConflict(key)
 
 
-def _insert(session: Session, new: Sequence[tuple[StagingRequestRow, Draft]]) -> None:
+def _insert(session: Session, new: Sequence[tuple[StagingRequestRow, NewRequest]]) -> None:
     connection = session.connection()
-    connection.execute(_INSERT_REQUEST, [draft.row for _, draft in new])
-    connection.execute(_INSERT_FILE, [file for _, draft in new for file in draft.files])
+    connection.execute(_INSERT_REQUEST, [request.row for _, request in new])
+    connection.execute(_INSERT_FILE, [file for _, request in new for file in request.files])
     note_events(session, {row.id: taken_in(row) for row, _ in new}, kind="submitted")
     runs = {row.id: handed_to(row.flow_run_id) for row, _ in new if row.flow_run_id}
     note_events(session, runs, kind="flow_run")

@@ -1,4 +1,4 @@
-"""Signs of life of whoever works on requests, and what it is to leave."""
+"""The heartbeat of what works on requests, a run or a download, and which of them it is to leave."""
 
 from __future__ import annotations
 

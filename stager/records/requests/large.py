@@ -1,4 +1,4 @@
-"""Requests of very many items, on their way in: nobody sees one before it is whole."""
+"""Large requests, whose items come a part at a time: none is seen before it is whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stager.models import StagingItem, StagingTerms, Status
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_event
 from stager.records.requests.creation import taken_in
-from stager.records.requests.new_rows import file_rows, row_of
+from stager.records.requests.rows import file_rows, row_of
 from stager.records.tables import StagedFile, StagingRequestRow
 
 # One that has grown by nothing for so many seconds was given up.
@@ -23,7 +23,7 @@ PATIENCE = 600
 CHUNK = 5000
 
 
-def begin_arrival(
+def begin_large_request(
     database: Database,
     terms: StagingTerms,
     *,
@@ -78,7 +78,7 @@ def add_items(database: Database, request_id: str, items: Sequence[StagingItem],
     database.write(work)
 
 
-def publish_arrival(
+def submit_large_request(
     database: Database, request_id: str, *, item_count: int, digest: str, flow_run_id: str | None = None
 ) -> StagingRequestRow:
     """Let everybody see a request all of whose items have arrived, and return its record.
@@ -107,7 +107,7 @@ def publish_arrival(
     return database.write(work)
 
 
-def abandon_arrival(database: Database, request_id: str) -> None:
+def abandon_large_request(database: Database, request_id: str) -> None:
     """Remove what has arrived of a request, some thousand items at a time."""
     row, file = StagingRequestRow, StagedFile
     some = select(col(file.id)).where(col(file.request_id) == request_id).limit(CHUNK)
@@ -126,7 +126,7 @@ def abandon_arrival(database: Database, request_id: str) -> None:
         pass
 
 
-def abandoned_arrivals(database: Database) -> Sequence[str]:
+def abandoned_large_requests(database: Database) -> Sequence[str]:
     """Return the ids of the requests that have stopped arriving."""
     row = StagingRequestRow
 

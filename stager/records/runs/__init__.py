@@ -5,7 +5,7 @@ from stager.records.runs.fair_share import FairShare, fair_shares
 from stager.records.runs.groups import RunGroup, claim_run_group, claims_without_run, note_flow_run
 from stager.records.runs.load import Load
 from stager.records.runs.stalled import unfinished_requests, waiting_requests
-from stager.records.runs.statement_cache import rehearse
+from stager.records.runs.statement_cache import fill_statement_cache
 
 __all__ = [
     "FairShare",
@@ -14,10 +14,10 @@ __all__ = [
     "claim_run_group",
     "claims_without_run",
     "fair_shares",
+    "fill_statement_cache",
     "note_flow_run",
     "note_trouble",
     "open_flow_runs",
-    "rehearse",
     "resubmit_requests",
     "unfinished_requests",
     "waiting_requests",

@@ -1,4 +1,4 @@
-"""What a run does with the records, done once for nobody."""
+"""The statements of a run, made into SQL before there is one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stager.records.runs.groups import note_flow_run
 from stager.records.tables import StagedFile
 
 
-def rehearse(database: Database) -> None:
-    """Go through a request's transactions and keep nothing of them.
+def fill_statement_cache(database: Database) -> None:
+    """Go through a request's transactions once, and keep nothing of them but the SQL.
 
     SQLAlchemy makes SQL of each statement at its first time, which takes
     longer than the database does. Processes that are forked afterwards, and
@@ -28,13 +28,13 @@ def rehearse(database: Database) -> None:
     DatabaseUnavailable, sqlalchemy.exc.SQLAlchemyError
         The database is away, locked or not migrated.
     """
-    with database.rehearsal():
+    with database.rolled_back():
         for arrives in (True, False):
             _stage(database, arrives=arrives)
 
 
 def _stage(database: Database, *, arrives: bool) -> None:
-    run, lease = f"rehearsal-{uuid.uuid4()}", 60.0
+    run, lease = f"nobody-{uuid.uuid4()}", 60.0
     asked = StagingRequest(method="local_copy", username=run[:32], items=(StagingItem(source="a", destination="a"),))
     ids = [create_request(database, asked).id]
     note_flow_run(database, ids, run)

@@ -1,4 +1,4 @@
-"""Pieces of a sequence that one statement can take."""
+"""How many rows one statement asks for."""
 
 from __future__ import annotations
 

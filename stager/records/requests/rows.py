@@ -1,4 +1,4 @@
-"""Drafts: what is to be written down of a request, made before there is a transaction."""
+"""What is to be written down of a new request: its rows, made before there is a transaction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ClientWish(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draft:
+class NewRequest:
     """What is to be written down of a request: its row and those of its items."""
 
     row: dict[str, Any]
@@ -33,7 +33,7 @@ class Draft:
         return name and (self.row["username"], name)
 
 
-def draft_of(
+def new_request(
     request: StagingRequest,
     *,
     idempotency_key: str | None = None,
@@ -41,7 +41,7 @@ def draft_of(
     origin: str = "api",
     wishes: Sequence[ClientWish] = (),
     is_bounded: bool = False,
-) -> Draft:
+) -> NewRequest:
     """Return what is to be written down of a request.
 
     Parameters
@@ -54,7 +54,7 @@ def draft_of(
     flow_run_id
         The run that has the request already; without one, it waits for a run.
     origin
-        The door that it came in by, in a word of at most 16 letters.
+        The way that it came in, in a word of at most 16 letters.
     wishes
         What a Tape REST client says of each item, in their order; by default nothing.
     is_bounded
@@ -74,7 +74,7 @@ def draft_of(
     files = file_rows(request.items, request_id=row["id"])
     for file, wish in zip(files, wishes, strict=bool(wishes)):
         file.update(wish)
-    return Draft(row=row, files=files)
+    return NewRequest(row=row, files=files)
 
 
 def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str, is_bounded: bool) -> dict[str, Any]:
