@@ -52,7 +52,7 @@ from stager.insight.live.feed import Feed
 from stager.insight.metrics.recorded import Recorded
 from stager.insight.routes import explanations, health, logs, metrics, streams
 from stager.logging import set_up_logging
-from stager.records import open_records
+from stager.records.database import open_records
 from stager.settings import Settings, get_settings
 from stager.tape import routes as tape
 

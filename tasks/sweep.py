@@ -14,7 +14,10 @@ from stager.errors import StagingError
 from stager.methods import METHODS
 from stager.models import Status
 from stager.paths import Location
-from stager.records import Database, StagingRequestRow, files_of, list_requests
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.requests import list_requests
+from stager.records.tables import StagingRequestRow
 from stager.runs.become_user import Acting
 from stager.runs.resolve import Resolver
 from tasks.database import records_database

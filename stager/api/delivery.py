@@ -11,16 +11,9 @@ from pydantic import Field
 from stager.errors import RequestNotEnded
 from stager.http.views import View
 from stager.models import Status
-from stager.records import (
-    AsyncDatabase,
-    StagedFile,
-    StagingRequestRow,
-    counts_of,
-    files_of,
-    has_directory,
-    manifest_part,
-    told_by,
-)
+from stager.records.database import AsyncDatabase
+from stager.records.items import counts_of, files_of, has_directory, item_with_manifest, manifest_part
+from stager.records.tables import StagedFile, StagingRequestRow
 
 # Items asked for at once.
 PAGE = 500
@@ -99,7 +92,7 @@ async def manifest_lines(records: AsyncDatabase, request_id: str) -> AsyncIterat
 
 async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[list[dict[str, object]]]:
     """Give the lines of a directory; its own, when what it holds is not on record."""
-    part, told = 0, await records.ask(told_by, file)
+    part, told = 0, await records.ask(item_with_manifest, file)
     while entries := await records.ask(manifest_part, told, part):
         yield [
             {

@@ -17,15 +17,9 @@ from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
 from stager.methods import METHODS
 from stager.models import StagingRequest, StagingTerms
-from stager.records import (
-    AsyncDatabase,
-    ClientWish,
-    Draft,
-    StagingRequestRow,
-    create_request,
-    create_requests,
-    draft_of,
-)
+from stager.records.database import AsyncDatabase
+from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request
+from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
 # A request of more items is a transaction of its own: nobody waits for it.
@@ -48,8 +42,8 @@ class Intake:
     def __init__(self, settings: Settings, records: AsyncDatabase, *, recorded: asyncio.Event) -> None:
         self.settings, self.records, self.recorded = settings, records, recorded
         # Small requests that come at the same moment are written down in one transaction.
-        self._small: GroupCommit[Draft, StagingRequestRow] = GroupCommit(
-            lambda drafts: records.ask(create_requests, drafts, most_open=settings.max_open_requests)
+        self._small: GroupCommit[NewRequest, StagingRequestRow] = GroupCommit(
+            lambda requests: records.ask(create_requests, requests, most_open=settings.max_open_requests)
         )
         # When each user was last found, by time.monotonic.
         self._found: dict[str, float] = {}
@@ -136,9 +130,10 @@ class Intake:
         """
         is_bounded = caller.is_bounded(request.source_area)
         if len(request.items) <= FEW_ITEMS:
-            row = await self._small.ask(
-                draft_of(request, origin=origin, idempotency_key=idempotency_key, wishes=wishes, is_bounded=is_bounded)
+            new = new_request(
+                request, origin=origin, idempotency_key=idempotency_key, wishes=wishes, is_bounded=is_bounded
             )
+            row = await self._small.ask(new)
         else:
             row = await self.records.ask(
                 create_request,

@@ -10,7 +10,11 @@ from stager.callers.caller import Caller
 from stager.callers.quota import check_open_requests
 from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
 from stager.models import Status
-from stager.records import DIRECT_DOWNLOAD, AsyncDatabase, StagingRequestRow, files_of, item_again, terms_again
+from stager.records.database import AsyncDatabase
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.items import files_of
+from stager.records.requests import item_again, terms_again
+from stager.records.tables import StagingRequestRow
 
 PAGE = 1000
 

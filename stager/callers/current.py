@@ -14,7 +14,8 @@ from stager.callers.authenticator import Authenticator
 from stager.callers.caller import ANYBODY, Caller
 from stager.errors import RequestNotFound, TokenMissing
 from stager.http.dependencies import CountedCalls, OpenRecords
-from stager.records import StagingRequestRow, get_request
+from stager.records.requests import get_request
+from stager.records.tables import StagingRequestRow
 
 _bearer = HTTPBearer(
     auto_error=False, bearerFormat="JWT", description="An access token of an issuer that this site trusts."

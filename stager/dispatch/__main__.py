@@ -14,7 +14,7 @@ import structlog
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.running import dispatching
 from stager.logging import set_up_logging
-from stager.records import open_records
+from stager.records.database import open_records
 from stager.settings import Settings, get_settings
 
 # Nobody says here that a request was recorded: so often it is looked for, in seconds.

@@ -1,7 +1,7 @@
 """Hands requests to Prefect as soon as they are recorded, and lets users take turns.
 
 Each user has at most one run that has not begun: what they ask for meanwhile
-rides in the next. So runs queue up in Prefect by user, not by request, and
+goes into the next. So runs queue up in Prefect by user, not by request, and
 however many requests one user has, another's waits behind one run of theirs.
 """
 
@@ -18,13 +18,14 @@ from stager.dispatch.pools import needs_pod
 from stager.dispatch.prefect import PrefectClient
 from stager.errors import DeploymentMissing, ServiceUnavailable
 from stager.methods import METHODS
-from stager.records import AsyncDatabase, Weight, claim_ride, turns
+from stager.records.database import AsyncDatabase
+from stager.records.runs import Load, claim_run_group, fair_shares
 from stager.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
-# Requests in one run.
-RIDERS = 100
+# Requests in one run at most.
+MAX_REQUESTS = 100
 # How long a user's requests wait for their last run to begin, in seconds.
 PATIENCE = 10.0
 # Seconds between two looks while somebody waits for that, and while somebody waits for a run of theirs to end.
@@ -75,18 +76,18 @@ class Dispatcher:
     async def look(self) -> float:
         """Hand over the requests of every user whose turn it is; return in how many seconds to look again at most."""
         most_runs = self._settings.max_runs
-        waiting = await self._records.ask(turns, methods=sorted(METHODS), patience=PATIENCE, most_runs=most_runs)
+        waiting = await self._records.ask(fair_shares, methods=sorted(METHODS), patience=PATIENCE, most_runs=most_runs)
         served: set[str] = set()
         left = []
-        for turn in waiting:
-            if not turn.is_next or turn.username in served:
-                left.append(turn)
+        for share in waiting:
+            if not share.is_next or share.username in served:
+                left.append(share)
                 continue
-            served.add(turn.username)
-            if ride := await self._records.ask(claim_ride, turn, limit=RIDERS, is_large=self._is_large):
+            served.add(share.username)
+            if group := await self._records.ask(claim_run_group, share, limit=MAX_REQUESTS, is_large=self._is_large):
                 with suppress(DeploymentMissing):  # another method's requests need not wait for it
-                    await submit(ride, settings=self._settings, records=self._records, prefect=self._prefect)
-        return min((LATER if turn.has_most_runs else SOON for turn in left), default=math.inf)
+                    await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
+        return min((LATER if share.has_most_runs else SOON for share in left), default=math.inf)
 
-    def _is_large(self, weight: Weight) -> bool:
-        return needs_pod(weight, self._settings)
+    def _is_large(self, load: Load) -> bool:
+        return needs_pod(load, self._settings)

@@ -12,7 +12,9 @@ from stager.dispatch.pod_trouble import Outlook, Plight
 from stager.dispatch.pools import POD_POOL
 from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import PodImpossible, RunLost, StagingError
-from stager.records import AsyncDatabase, cancel_run, note_trouble
+from stager.records.database import AsyncDatabase
+from stager.records.requests import cancel_run
+from stager.records.runs import note_trouble
 from stager.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import httpx
 
 from stager.dispatch.queue_position import Line, Place, Worker
 from stager.errors import DeploymentMissing, PrefectUnavailable, RunRefused
-from stager.records import Ride
+from stager.records.runs import RunGroup
 
 # Answers that say nothing of the call itself: asked again later, it may succeed.
 _NOT_NOW = frozenset({401, 403, 408, 425, 429})
@@ -78,7 +78,7 @@ class PrefectClient:
         await self._ask("GET", "/ready")  # which asks for none
         await self._ask("GET", "/version")
 
-    async def create_flow_run(self, ride: Ride, *, pod: dict[str, Any] | None = None) -> str:
+    async def create_flow_run(self, group: RunGroup, *, pod: dict[str, Any] | None = None) -> str:
         """Ask for a run that serves recorded requests, and return the run's id.
 
         Idempotent: the same claim never gets a second run, whoever asks and
@@ -95,13 +95,13 @@ class PrefectClient:
             Prefect will never run it as it was asked for.
         """
         body = {
-            "name": f"{ride.username} {ride.method} {ride.key[-4:]}",
-            "parameters": {"request_ids": ride.request_ids},
-            "idempotency_key": ride.key,
-            "tags": [f"user:{ride.username}"],
+            "name": f"{group.username} {group.method} {group.key[-4:]}",
+            "parameters": {"request_ids": group.request_ids},
+            "idempotency_key": group.key,
+            "tags": [f"user:{group.username}"],
             "job_variables": pod,
         }
-        name = deployment_of(ride.method, in_pod=pod is not None)
+        name = deployment_of(group.method, in_pod=pod is not None)
         for _ in range(2):  # the deployment may have been registered anew, under another id
             deployment = await self._deployment(name)
             answer = await self._ask("POST", f"/deployments/{deployment}/create_flow_run", body)

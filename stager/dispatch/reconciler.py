@@ -21,20 +21,17 @@ from stager.dispatch.pod_watch import PodWatch, error_of
 from stager.dispatch.pools import POD_POOL
 from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
-from stager.records import (
-    DIRECT_DOWNLOAD,
-    AsyncDatabase,
-    StagingRequestRow,
-    abandon_arrival,
-    abandoned_arrivals,
-    fail_request,
+from stager.records.database import AsyncDatabase
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.requests import abandon_large_request, abandoned_large_requests, fail_request, stop_overdue_requests
+from stager.records.runs import (
+    claims_without_run,
     open_flow_runs,
     resubmit_requests,
-    stop_overdue_requests,
-    unasked_rides,
     unfinished_requests,
     waiting_requests,
 )
+from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
 if TYPE_CHECKING:
@@ -117,9 +114,9 @@ class Reconciler:
 
     async def submit_waiting(self) -> None:
         """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""
-        for ride in await self._records.ask(unasked_rides, older_than=GRACE):
+        for group in await self._records.ask(claims_without_run, older_than=GRACE):
             with suppress(DeploymentMissing):  # another method's requests need not wait for it
-                await submit(ride, settings=self._settings, records=self._records, prefect=self._prefect)
+                await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
         last = None
         while rows := await self._records.ask(waiting_requests, method=DIRECT_DOWNLOAD, older_than=GRACE, after=last):
             last = rows[-1]
@@ -133,8 +130,8 @@ class Reconciler:
 
     async def remove_abandoned(self) -> None:
         """Remove what arrived of requests of very many items, and did not go on."""
-        for request_id in await self._records.ask(abandoned_arrivals):
-            await self._records.ask(abandon_arrival, request_id)
+        for request_id in await self._records.ask(abandoned_large_requests):
+            await self._records.ask(abandon_large_request, request_id)
             logger.warning("Request that did not arrive whole was removed", staging_request=request_id)
 
     async def take_up_crashed(self) -> None:

@@ -11,7 +11,7 @@ from stager.background import beside
 from stager.dispatch.dispatcher import Dispatcher
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.reconciler import Reconciler
-from stager.records import AsyncDatabase
+from stager.records.database import AsyncDatabase
 from stager.settings import Settings
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from stager.downloads.ledger import Ledger
 from stager.downloads.representation import FileRepresentation
 from stager.engine.file import read_block
 from stager.errors import ServiceUnavailable
-from stager.records import AsyncDatabase, checksum_of_source
+from stager.records.database import AsyncDatabase
+from stager.records.items import checksum_of_source
 from stager.settings import Settings
 
 # Files up to this size are read at once, and sent as one message, in bytes.

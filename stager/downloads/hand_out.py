@@ -26,7 +26,8 @@ from stager.downloads.zipped import MEDIA_TYPE as ZIP
 from stager.downloads.zipped import Zip
 from stager.errors import InvalidMethod, StagingError
 from stager.http.offered_methods import offered_methods
-from stager.records import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnded, new_download_id
+from stager.records.database import new_id
+from stager.records.downloads import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnded
 
 
 class Archive(StrEnum):
@@ -51,7 +52,7 @@ class Wanted:
     def begun(self, acting_as: str) -> DownloadBegun:
         """Return what the record says of its beginning."""
         return DownloadBegun(
-            id=new_download_id(),
+            id=new_id(),
             username=self.username or ANONYMOUS,
             area=self.area,
             path=self.path,

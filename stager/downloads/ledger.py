@@ -15,16 +15,16 @@ from typing import Protocol
 import structlog
 
 from stager.errors import DatabaseUnavailable, ServiceUnavailable, StagingError
-from stager.records import (
-    AsyncDatabase,
+from stager.records.database import AsyncDatabase
+from stager.records.downloads import (
     DownloadBegun,
     DownloadEnded,
     DownloadProgress,
     downloads_to_stop,
     note_sent,
-    renew_requests,
     write_downloads,
 )
+from stager.records.requests import renew_requests
 
 logger = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from stager.downloads.pieces import FileRun, Piece, Summed
 from stager.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
 from stager.downloads.representation import FileRepresentation, Representation
 from stager.errors import Cancelled, StagingError, UnforeseenError
-from stager.records import DownloadBegun, DownloadEnded, DownloadProgress
+from stager.records.downloads import DownloadBegun, DownloadEnded, DownloadProgress
 
 PATHSEND = "http.response.pathsend"
 # Seconds between two looks whether the server has taken what is in a pipe: the first and the longest.

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stager.models import PathText, Status
-from stager.records import Event, StagedFile, StagingRequestRow
+from stager.records.tables import Event, StagedFile, StagingRequestRow
 from stager.settings import Settings
 from stager.vocabulary import OnConflict
 

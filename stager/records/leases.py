@@ -16,10 +16,9 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import LeaseLost
-from stager.records.columns import is_mysql
-from stager.records.database import Database, now
+from stager.records.database import Database, chunks, now
+from stager.records.database.columns import is_mysql
 from stager.records.events import note_event
-from stager.records.files import chunks
 from stager.records.tables import DestinationLease, StagedFile
 
 

@@ -11,8 +11,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 from stager.errors import DatabaseUnavailable
-from stager.records.columns import is_mysql
-from stager.records.database import Database, patiently
+from stager.records.database import Database
+from stager.records.database.columns import is_mysql
+from stager.records.database.transactions import patiently
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 # One migration at a time, whoever starts it; the server drops the lock with

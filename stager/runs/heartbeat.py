@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from stager.records import Database, renew_leases, renew_requests
+from stager.records.database import Database
+from stager.records.leases import renew_leases
+from stager.records.requests import renew_requests
 from stager.runs.repeated import repeated
 from stager.runs.stop import Stops
 

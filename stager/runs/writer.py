@@ -8,17 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stager.errors import DestinationBusy, StagingError
-from stager.records import (
-    Busy,
-    Database,
-    Wait,
-    acquire_leases,
-    confirm_lease,
-    files_by_id,
-    note_waits,
-    release_leases,
-    wait_for,
-)
+from stager.records.database import Database
+from stager.records.events import Wait, note_waits, wait_for
+from stager.records.items import files_by_id
+from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases
 from stager.runs.entry import Entry
 
 # How long a destination that another request writes is waited for, and how

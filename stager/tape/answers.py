@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from stager.models import Status
-from stager.records import StagedFile, StagingRequestRow
+from stager.records.tables import StagedFile, StagingRequestRow
 from stager.settings import Settings
 from stager.tape.paths import AnyText
 

@@ -14,7 +14,7 @@ from stager.api.large.destinations import Destinations
 from stager.callers.caller import Caller
 from stager.errors import MalformedCall, MixedStage
 from stager.models import MAX_LIFETIME, PathText, StagingItem, StagingRequest
-from stager.records import ClientWish
+from stager.records.requests import ClientWish
 from stager.settings import Settings
 from stager.tape.paths import AnyText, sanitised, source_of
 

@@ -27,17 +27,11 @@ from stager.http.examples import MILLISECONDS, REQUEST_ID
 from stager.http.headers import described
 from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
-from stager.records import (
-    StagingRequestRow,
-    cancel_items,
-    cancel_request,
-    database_time,
-    files_changed_since,
-    files_of,
-    forget_request,
-    positions_of,
-    release_files,
-)
+from stager.records.database import database_time
+from stager.records.items import files_of
+from stager.records.requests import cancel_items, cancel_request
+from stager.records.tables import StagingRequestRow
+from stager.records.tape import files_changed_since, forget_request, positions_of, release_files
 from stager.settings import Settings
 from stager.tape.answers import (
     BASE,

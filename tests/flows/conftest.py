@@ -23,8 +23,11 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import Database, StagedFile, StagingRequestRow, create_request, files_of, get_request
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.requests import create_request, get_request
 from stager.records.schema import migrate
+from stager.records.tables import StagedFile, StagingRequestRow
 from stager.vocabulary import OnConflict
 from tests.forked import Forked
 from tests.tls import TRUSTED

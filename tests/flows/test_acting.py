@@ -13,7 +13,10 @@ import pytest
 
 from stager.models import Status
 from stager.paths import locate
-from stager.records import acquire_leases, destination_key, events_of, get_request, release_leases
+from stager.records.events import events_of
+from stager.records.items import destination_key
+from stager.records.leases import acquire_leases, release_leases
+from stager.records.requests import get_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

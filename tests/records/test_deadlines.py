@@ -5,15 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    Database,
-    close_request,
-    create_request,
-    events_of,
-    requests_to_stop,
-    start_requests,
-    stop_overdue_requests,
-)
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.requests import create_request, requests_to_stop, start_requests, stop_overdue_requests
+from stager.records.requests.lifecycle import close_request
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 REASON = "not done by its deadline, 2026-01-01 00:00:00 UTC"

@@ -11,20 +11,12 @@ import pytest
 from stager.errors import LeaseLost
 from stager.models import StagingItem, StagingRequest
 from stager.paths import locate, user_folder
-from stager.records import (
-    Database,
-    StagedFile,
-    acquire_leases,
-    confirm_lease,
-    create_request,
-    destination_key,
-    events_of,
-    files_of,
-    release_leases,
-    renew_leases,
-    save_files,
-)
-from stager.records.leases import lease_in
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import destination_key, files_of, save_files
+from stager.records.leases import acquire_leases, confirm_lease, lease_in, release_leases, renew_leases
+from stager.records.requests import create_request
+from stager.records.tables import StagedFile
 
 USERS, SHARED = Path("/users"), Path("/projects")
 
@@ -161,7 +153,9 @@ def test_batches_that_overlap_in_any_order_neither_block_nor_share(database: Dat
 
 WRITER = """
 import os, sys, time
-from stager.records import Database, acquire_leases, confirm_lease, files_of, release_leases
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.leases import acquire_leases, confirm_lease, release_leases
 url, request_id, mark = sys.argv[1:]
 database, holder, done = Database(url, patience=60), f"process {os.getpid()}", 0
 [file] = files_of(database, request_id)

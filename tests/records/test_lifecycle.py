@@ -6,28 +6,22 @@ import pytest
 
 from stager.errors import Cancelled, InvalidMethod, LeaseLost, RequestNotFound, RunLost, StagingError
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    Database,
-    Progress,
-    StagedFile,
-    acquire_leases,
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import Progress, files_of, note_progress, save_files
+from stager.records.leases import acquire_leases, confirm_lease
+from stager.records.requests import (
     cancel_request,
-    close_request,
-    confirm_lease,
     create_request,
-    events_of,
     fail_request,
-    files_of,
     get_request,
-    note_flow_run,
-    note_progress,
     renew_requests,
     requests_to_stop,
-    save_files,
     start_requests,
-    unfinished_requests,
-    waiting_requests,
 )
+from stager.records.requests.lifecycle import close_request
+from stager.records.runs import note_flow_run, unfinished_requests, waiting_requests
+from stager.records.tables import StagedFile
 
 C, S, F, X = Status.COMPLETED, Status.SKIPPED, Status.FAILED, Status.CANCELLED
 

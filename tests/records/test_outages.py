@@ -18,24 +18,13 @@ from sqlalchemy.orm import Session
 
 from stager.errors import DatabaseUnavailable
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    Database,
-    acquire_leases,
-    close_request,
-    confirm_lease,
-    create_request,
-    create_requests,
-    draft_of,
-    events_of,
-    files_of,
-    list_requests,
-    manifest_of,
-    manifest_writer,
-    note_flow_run,
-    release_leases,
-    save_files,
-    start_requests,
-)
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import files_of, manifest_of, manifest_writer, save_files
+from stager.records.leases import acquire_leases, confirm_lease, release_leases
+from stager.records.requests import create_request, create_requests, list_requests, new_request, start_requests
+from stager.records.requests.lifecycle import close_request
+from stager.records.runs import note_flow_run
 from stager.records.schema import migrate
 from stager.vocabulary import ManifestEntry
 
@@ -165,7 +154,7 @@ def test_requests_are_written_once_when_the_answer_to_their_commit_is_lost(maria
     items = [StagingItem(source=name, destination=name) for name in "abc"]
     wanted = [StagingRequest(method="local_copy", username="alice", items=(item,)) for item in items]
     with unlucky(mariadb_database) as database:
-        written = create_requests(database, [draft_of(request) for request in wanted], most_open=3)
+        written = create_requests(database, [new_request(request) for request in wanted], most_open=3)
         lost = database.proxy.lost
     seen = Database(mariadb_database)
     assert lost == 1

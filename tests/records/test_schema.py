@@ -9,7 +9,9 @@ from sqlalchemy import inspect
 
 from stager.errors import DatabaseUnavailable
 from stager.models import StagingItem, StagingRequest
-from stager.records import Database, FileChange, create_request, files_of, get_request, list_requests, save_files
+from stager.records.database import Database
+from stager.records.items import FileChange, files_of, save_files
+from stager.records.requests import create_request, get_request, list_requests
 from stager.records.schema import alembic_config, migrate
 from stager.records.tables import TABLES
 

@@ -11,16 +11,12 @@ from sqlalchemy.orm import Session
 
 from stager.errors import IdempotencyConflict
 from stager.models import StagingItem, StagingRequest
-from stager.records import (
-    Database,
-    StagingRequestRow,
-    create_request,
-    events_of,
-    files_of,
-    get_request,
-    list_requests,
-    together,
-)
+from stager.records.database import Database
+from stager.records.database.together import together
+from stager.records.events import events_of
+from stager.records.items import files_of
+from stager.records.requests import create_request, get_request, list_requests
+from stager.records.tables import StagingRequestRow
 
 
 def wanted(name: str) -> StagingRequest:

@@ -23,16 +23,12 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col
 
-from stager.records import (
-    Database,
-    StagingRequestRow,
-    close_request,
-    files_of,
-    save_files,
-    start_requests,
-)
-from stager.records.database import now
+from stager.records.database import Database, now
+from stager.records.items import files_of, save_files
+from stager.records.requests import start_requests
+from stager.records.requests.lifecycle import close_request
 from stager.records.schema import migrate
+from stager.records.tables import StagingRequestRow
 from tests import behind_nginx, prefect_password
 from tests.forked import Forked
 from tests.open_folder import open_folder

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.models import Status
-from stager.records import close_request, start_requests
+from stager.records.requests import start_requests
+from stager.records.requests.lifecycle import close_request
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor

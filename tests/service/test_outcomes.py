@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.models import Status
-from stager.records import close_request, files_of, save_files, start_requests
+from stager.records.items import files_of, save_files
+from stager.records.requests import start_requests
+from stager.records.requests.lifecycle import close_request
 
 if TYPE_CHECKING:
     from tests.service.conftest import PrefectServer, ServedDoor

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from stager.models import Status
-from stager.records import close_request, files_of, note_progress, save_files, start_requests
-from stager.records.files import Progress
+from stager.records.items import Progress, files_of, note_progress, save_files
+from stager.records.requests import start_requests
+from stager.records.requests.lifecycle import close_request
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor

@@ -27,7 +27,10 @@ from stager.http.responses import EscapedJSON
 from stager.http.views import RequestSummary, RequestView, summary_of, view_of
 from stager.insight.explain.rows import RequestPage, listed
 from stager.models import Moment, StagingRequest, Status
-from stager.records import StagingRequestRow, files_of, last_events, list_requests
+from stager.records.events import last_events
+from stager.records.items import files_of
+from stager.records.requests import list_requests
+from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
 INSTEAD = "upload them as a manifest (POST /requests/from-manifest)"

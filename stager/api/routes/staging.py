@@ -27,7 +27,10 @@ from stager.http.problems import documented, error_class, staging_problem
 from stager.http.responses import EscapedJSON
 from stager.http.views import Accepted, Staged
 from stager.models import PathText, StagingItem, StagingRequest, Status
-from stager.records import DIRECT_DOWNLOAD, AsyncDatabase, StagedFile, StagingRequestRow, files_of
+from stager.records.database import AsyncDatabase
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.items import files_of
+from stager.records.tables import StagedFile, StagingRequestRow
 
 router = APIRouter(tags=["staging"], route_class=BodyRoute)
 logger = structlog.get_logger(__name__)

@@ -23,7 +23,7 @@ from stager.downloads.hand_out import Archive, Wanted, hand_out
 from stager.errors import SourceNotFound, UnknownArea
 from stager.http.headers import described
 from stager.http.problems import documented
-from stager.records import DIRECT_DOWNLOAD
+from stager.records.downloads import DIRECT_DOWNLOAD
 
 
 class _AnyPath(Convertor[str]):

@@ -21,7 +21,7 @@ from stager.downloads.routes.files import FILE_RESPONSES, not_found, path_in, wa
 from stager.errors import LinkNotFound
 from stager.http.problems import documented
 from stager.http.views import View
-from stager.records import LinkedObject, add_link, look_at_link, take_link
+from stager.records.downloads import LinkedObject, add_link, look_at_link, take_link
 
 router = APIRouter(tags=["downloads"])
 

@@ -10,7 +10,8 @@ from stager.errors import MendedBy
 from stager.http.problems import error_class
 from stager.http.views import View
 from stager.models import Status
-from stager.records import DIRECT_DOWNLOAD, Event, StagingRequestRow
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.tables import Event, StagingRequestRow
 
 # What is no error, and who can do something about it; a word of nobody's is an error's class.
 MENDED_BY: dict[str, MendedBy] = {

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from stager.http.views import RequestSummary, View, summary_of
 from stager.insight.explain.reason import Reason, recorded_reason
-from stager.records import Event, StagingRequestRow
+from stager.records.tables import Event, StagingRequestRow
 from stager.settings import Settings
 
 

@@ -11,8 +11,8 @@ import structlog
 from stager.errors import ServiceUnavailable
 from stager.insight.live.watcher import Watcher
 from stager.models import Status
-from stager.records import (
-    AsyncDatabase,
+from stager.records.database import AsyncDatabase
+from stager.records.insight import (
     LiveEvent,
     RequestProgress,
     progress_of,

@@ -18,7 +18,8 @@ from stager.http.views import EventView
 from stager.insight.live.feed import Feed
 from stager.insight.live.watcher import News, Watcher
 from stager.models import Status
-from stager.records import AsyncDatabase, LiveEvent, missed_events
+from stager.records.database import AsyncDatabase
+from stager.records.insight import LiveEvent, missed_events
 
 # Seconds without news behind which a comment shows that the connection lives.
 QUIET = 15.0

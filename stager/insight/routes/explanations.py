@@ -15,7 +15,8 @@ from stager.insight.explain.estimate import Estimate, estimate
 from stager.insight.explain.queue import why_not_begun
 from stager.insight.explain.reason import WAITS, Reason, recorded_reason
 from stager.models import Status
-from stager.records import last_events, remainder_of, samples
+from stager.records.events import last_events
+from stager.records.insight import remainder_of, samples
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 

@@ -19,7 +19,7 @@ from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import RETRY_AFTER
 from stager.insight.dependencies import OpenPrefect
 from stager.insight.looks import Looks
-from stager.records import Database
+from stager.records.database import Database
 
 router = APIRouter(tags=["site"])
 
