@@ -5,25 +5,14 @@ The demo's variables keep their names; what is new begins with ``STAGER_``.
 
 from __future__ import annotations
 
-import stat
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
-def _octal(value: object) -> object:
-    return int(value, 8) if isinstance(value, str) else value
-
-
-def _read_only(mode: int) -> int:
-    if mode & 0o222 or mode & ~0o777:
-        message = f"{mode:04o} is not a read-only mode"
-        raise ValueError(message)
-    return mode
-
+from stager.modes import FolderMode, ReadOnlyMode
 
 # What an operator must know who sets no access_file.
 AUTHENTICATION_IS_OFF = (
@@ -31,16 +20,6 @@ AUTHENTICATION_IS_OFF = (
     "stages, reads and cancels as any user. That is for one person's machine."
 )
 
-
-def _for_its_owner(mode: int) -> int:
-    if mode & stat.S_IRWXU != stat.S_IRWXU or mode & ~(stat.S_ISGID | 0o775):
-        message = f"{mode:04o} is no mode of a folder that its owner uses and not everybody writes"
-        raise ValueError(message)
-    return mode
-
-
-ReadOnlyMode = Annotated[int, BeforeValidator(_octal), AfterValidator(_read_only)]
-FolderMode = Annotated[int, BeforeValidator(_octal), AfterValidator(_for_its_owner)]
 ReadAs = Literal["user", "service"]
 
 
