@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -49,6 +50,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if twice:
         config.hook.pytest_deselected(items=twice)
         items[:] = [item for item in items if item not in set(twice)]
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection go through all that was imported: some tests make thousands of them."""
+    gc.collect()
+    gc.freeze()
 
 
 class Together(LoadFileScheduling):  # type: ignore[misc]
