@@ -187,17 +187,25 @@ def test_a_door_hands_requests_to_such_a_prefect(guarded: Guarded, serve: Serve,
         assert door.client.get("/health/ready").json()["status"] == "ready"
 
 
-def check_password(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-c", "from workers.password import check_password; check_password()"]
+def run(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PREFECT_HOME": str(tmp_path), **variables}
+    program = [sys.executable, *arguments]
     return subprocess.run(program, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
 
 def test_a_worker_is_told_apart_a_wrong_password_and_a_wrong_key(guarded: Guarded, tmp_path: Path) -> None:
+    check = ["-c", "from workers.password import check_password; check_password()"]
     right = guarded.variables
-    assert check_password(tmp_path, **right).returncode == 0
-    wrong = check_password(tmp_path, **right | {"PREFECT_API_AUTH_STRING": "tests:wrong"})
+    assert run(tmp_path, *check, **right).returncode == 0
+    wrong = run(tmp_path, *check, **right | {"PREFECT_API_AUTH_STRING": "tests:wrong"})
     assert f"{guarded.api} refuses the password: " in wrong.stderr
-    wrong = check_password(tmp_path, **right | {"PREFECT_API_AUTH_STRING": "", "PREFECT_API_KEY": "pnu_wrong"})
+    wrong = run(tmp_path, *check, **right | {"PREFECT_API_AUTH_STRING": "", "PREFECT_API_KEY": "pnu_wrong"})
     assert f"{guarded.api} refuses the key: PREFECT_API_KEY is not one of its keys" in wrong.stderr
+
+
+def test_the_registration_finds_such_a_prefect_there(guarded: Guarded, tmp_path: Path) -> None:
+    register_when_ready = ["-m", "deployments.local.when_ready", f"{guarded.api}/health", "deployments.register"]
+    ended = run(tmp_path, *register_when_ready, **guarded.variables)
+    assert ended.returncode == 0, ended.stderr
+    assert asyncio.run(asked(guarded.settings(), lambda prefect: prefect.check_method("symlink_copy"))) is None
