@@ -121,7 +121,7 @@ async def _serve(app: FastAPI) -> AsyncIterator[None]:
     recorded = asyncio.Event()
     async with (
         open_records(settings.database_url.get_secret_value()) as records,
-        PrefectClient(settings.prefect_api_url, settings.prefect_auth) as prefect,
+        PrefectClient(settings) as prefect,
         open_authenticator(settings) as authenticator,
         open_desk(settings, records) as desk,
     ):

@@ -36,7 +36,7 @@ async def _work(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(signal_number, told_to_stop.set)
     async with (
         open_records(settings.database_url.get_secret_value()) as records,
-        PrefectClient(settings.prefect_api_url, settings.prefect_auth) as prefect,
+        PrefectClient(settings) as prefect,
         dispatching(settings, records=records, prefect=prefect, recorded=asyncio.Event(), look_every=LOOK_INTERVAL),
     ):
         logger.info("Requests are handed to Prefect by this process")
