@@ -22,7 +22,7 @@ import pytest
 from stager.dispatch.prefect import CANCELLED, PrefectClient
 from stager.errors import PrefectUnavailable
 from stager.prefect_http import PrefectAuth, prefect_trust
-from stager.records import Ride, Weight
+from stager.records.runs import Load, RunGroup
 from stager.settings import Settings
 from tests import prefect_password
 from tests.gfal import make_certificate
@@ -134,14 +134,14 @@ async def asked(settings: Settings, ask: Callable[[PrefectClient], Any]) -> Any:
         return await ask(prefect)
 
 
-def ride() -> Ride:
-    weight = Weight(items=1, size_bytes=0)
-    return Ride(key=uuid4().hex, username="alice", method="local_copy", request_ids=("1",), weight=weight)
+def group() -> RunGroup:
+    load = Load(items=1, size_bytes=0)
+    return RunGroup(key=uuid4().hex, username="alice", method="local_copy", request_ids=("1",), load=load)
 
 
 def test_a_prefect_that_wants_csrf_tokens_is_asked_with_one(guarded: Guarded) -> None:
     async def make_and_end(prefect: PrefectClient) -> str:
-        run = await prefect.create_flow_run(ride())
+        run = await prefect.create_flow_run(group())
         await prefect.end_flow_run(run, state=CANCELLED, message="enough")
         return (await prefect.read_flow_runs([run]))[run].state
 
@@ -150,16 +150,16 @@ def test_a_prefect_that_wants_csrf_tokens_is_asked_with_one(guarded: Guarded) ->
 
 def test_who_ask_at_once_for_their_first_token_hinder_one_another_in_nothing(guarded: Guarded) -> None:
     async def make_some(prefect: PrefectClient) -> list[str]:
-        return await asyncio.gather(*(prefect.create_flow_run(ride()) for _ in range(5)))
+        return await asyncio.gather(*(prefect.create_flow_run(group()) for _ in range(5)))
 
     assert len(set(asyncio.run(asked(guarded.settings(), make_some)))) == 5
 
 
 def test_a_token_that_counts_no_more_is_replaced(guarded: Guarded) -> None:
     async def make_early_and_late(prefect: PrefectClient) -> tuple[str, str]:
-        early = await prefect.create_flow_run(ride())
+        early = await prefect.create_flow_run(group())
         await asyncio.sleep(TOKEN_LIFE + 1)
-        return early, await prefect.create_flow_run(ride())
+        return early, await prefect.create_flow_run(group())
 
     early, late = asyncio.run(asked(guarded.settings(), make_early_and_late))
     assert early != late
@@ -168,7 +168,7 @@ def test_a_token_that_counts_no_more_is_replaced(guarded: Guarded) -> None:
 def test_a_wrong_password_is_named_before_any_token(guarded: Guarded) -> None:
     with pytest.raises(PrefectUnavailable, match="PREFECT_API_AUTH_STRING is not its password"):
         asyncio.run(
-            asked(guarded.settings(PREFECT_API_AUTH_STRING="tests:wrong"), lambda it: it.create_flow_run(ride()))
+            asked(guarded.settings(PREFECT_API_AUTH_STRING="tests:wrong"), lambda it: it.create_flow_run(group()))
         )
 
 
