@@ -21,7 +21,6 @@ from stager.records.digest import Digest
 from stager.records.download_links import LinkedObject, add_link, look_at_link, take_link
 from stager.records.downloads import (
     DIRECT_DOWNLOAD,
-    DOWNLOAD_AREA,
     DownloadBegun,
     DownloadEnded,
     DownloadProgress,
@@ -47,7 +46,7 @@ from stager.records.files import (
     save_files,
 )
 from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases, renew_leases
-from stager.records.lifecycle import close_request, close_requests, fail_request, start_requests
+from stager.records.lifecycle import close_requests, fail_request, start_requests
 from stager.records.live import (
     LiveEvent,
     RequestProgress,
@@ -57,15 +56,15 @@ from stager.records.live import (
     settled_position,
     started_requests,
 )
-from stager.records.manifests import ManifestWriter, manifest_of, manifest_part, manifest_writer, told_by
+from stager.records.manifests import manifest_of, manifest_part, manifest_writer, told_by
 from stager.records.reasons import Remainder, Sample, Wait, last_events, note_waits, remainder_of, samples, wait_for
 from stager.records.rehearsal import rehearse
-from stager.records.requests import Page, get_request, get_requests, has_open_requests, list_requests, note_flow_run
+from stager.records.requests import get_request, get_requests, has_open_requests, list_requests, note_flow_run
 from stager.records.retries import item_again, terms_again
 from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.stages import files_changed_since, forget_request, positions_of, release_files
 from stager.records.submission import create_request, create_requests, request_of_key
-from stager.records.tables import DestinationLease, Event, StagedFile, StagingRequestRow
+from stager.records.tables import Event, StagedFile, StagingRequestRow
 from stager.records.together import together
 from stager.records.unfinished import (
     files_to_stop,
@@ -78,13 +77,11 @@ from stager.records.weights import Weight
 
 __all__ = [
     "DIRECT_DOWNLOAD",
-    "DOWNLOAD_AREA",
     "AsyncDatabase",
     "Backlog",
     "Busy",
     "ClientWish",
     "Database",
-    "DestinationLease",
     "Digest",
     "DownloadBegun",
     "DownloadEnded",
@@ -95,8 +92,6 @@ __all__ = [
     "FileChange",
     "LinkedObject",
     "LiveEvent",
-    "ManifestWriter",
-    "Page",
     "Progress",
     "Remainder",
     "RequestProgress",
@@ -119,7 +114,6 @@ __all__ = [
     "cancel_run",
     "checksum_of_source",
     "claim_ride",
-    "close_request",
     "close_requests",
     "confirm_lease",
     "counts_of",

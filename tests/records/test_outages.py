@@ -21,7 +21,7 @@ from stager.models import StagingItem, StagingRequest, Status
 from stager.records import (
     Database,
     acquire_leases,
-    close_request,
+    close_requests,
     confirm_lease,
     create_request,
     create_requests,
@@ -59,7 +59,7 @@ def stage(database: Database, name: str) -> str:
     confirm_lease(database, file, holder=name, seconds=1300)  # less than half is left: it is extended
     assert save_files(database, [{"id": file.id, "status": Status.COMPLETED}], holder=name) == []
     release_leases(database, holder=name)
-    assert close_request(database, row.id, holder=name).status is Status.COMPLETED
+    assert close_requests(database, [row.id], holder=name)[0].status is Status.COMPLETED
     return row.id
 
 

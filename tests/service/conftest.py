@@ -26,7 +26,7 @@ from sqlmodel import col
 from stager.records import (
     Database,
     StagingRequestRow,
-    close_request,
+    close_requests,
     files_of,
     save_files,
     start_requests,
@@ -122,7 +122,7 @@ class ServedDoor:
         files = files_of(self.database, request_id)
         changed: list[Any] = [change | {"id": known.id} for change, known in zip(changes, files, strict=True)]
         save_files(self.database, changed)
-        close_request(self.database, request_id)
+        close_requests(self.database, [request_id])
 
     def keep_behind(self, request_id: str) -> None:
         """Let its user's next requests wait until its run has begun, however long that takes."""

@@ -14,7 +14,7 @@ from stager.records import (
     FileChange,
     acquire_leases,
     cancel_request,
-    close_request,
+    close_requests,
     create_request,
     events_of,
     files_of,
@@ -167,7 +167,7 @@ def test_a_run_that_prefect_still_runs_is_left_alone(door: ServedDoor, prefect: 
     door.eventually(closed, is_final)
 
     assert door.request(left)["status"] == "started"
-    close_request(door.database, left)
+    close_requests(door.database, [left])
 
 
 def test_a_writer_that_lives_is_left_alone_whatever_prefect_says(door: ServedDoor, prefect: PrefectServer) -> None:
@@ -188,7 +188,7 @@ def test_a_record_that_its_run_closed_keeps_its_ending(door: ServedDoor, prefect
     request_id, flow_run_id = running(door, prefect)
     (file,) = files_of(door.database, request_id)
     save_files(door.database, [FileChange(id=file.id, status=Status.COMPLETED)])
-    close_request(door.database, request_id)
+    close_requests(door.database, [request_id])
 
     prefect.end(flow_run_id, "CRASHED", "too late")
     other, other_run_id = running(door, prefect)
