@@ -63,7 +63,7 @@ class PrefectClient:
     """
 
     def __init__(self, api_url: str, auth: tuple[str, str] | None, *, timeout: float = 10.0) -> None:
-        self._http = httpx.AsyncClient(base_url=api_url.rstrip("/"), auth=auth, timeout=timeout)
+        self._http = httpx.AsyncClient(base_url=api_url, auth=auth, timeout=timeout)
         self._deployments: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:

@@ -16,7 +16,7 @@ from stager.callers.open_source import is_settled
 from stager.callers.reading import Access
 from stager.engine.source import kind_in_words
 from stager.errors import InvalidPath, SourceError
-from stager.paths import Descriptor, Location, open_location
+from stager.paths import Descriptor, Location, names_in, open_location
 
 # Folders whose names are kept between two pages: how many, and of how many names.
 KEPT_FOLDERS, LARGE, LARGEST_KEPT = 4, 1000, 200_000
@@ -62,8 +62,7 @@ def list_folder(access: Access, root: Descriptor, path: str, *, cursor: str | No
         There is no such folder, it may not be read, or it is no folder.
     """
     after = _name_of(cursor) if cursor else b""
-    names_root = {*path.split("/")} <= {"", "."}
-    location = Location(access.root, (), root) if names_root else access.locate(path, root)
+    location = access.locate(path, root) if names_in(path) else Location(access.root, (), root)
     with _open(access, location) as folder:
         try:
             names = _sorted_names(folder.fd)

@@ -79,7 +79,7 @@ def title(kind: type[StagingError]) -> str:
 def staging_problem(request: Request, kind: type[StagingError], detail: str) -> ProblemAnswer:
     """Return the answer for an error of ours, raised here or recorded by a run."""
     members = {
-        "type": f"{request.app.state.settings.public_url.rstrip('/')}/problems/{slug(kind)}",
+        "type": f"{request.app.state.settings.public_url}/problems/{slug(kind)}",
         "title": title(kind),
         "detail": detail,
     }

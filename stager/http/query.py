@@ -12,9 +12,9 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 
-# The demo's calls, without a slash behind them: they take what old clients send.
+# The demo's calls: they take what old clients send.
 DEMOS = frozenset(
-    {"", "/docs", "/stage_data", "/stage-data", "/logs", "/config", "/config/allowed-methods", "/create-file"}
+    {"/", "/docs", "/stage_data", "/stage-data", "/logs", "/config", "/config/allowed-methods", "/create-file"}
 )
 # Of each handler, its parameters by name, and whether they may be said again.
 _known: dict[Callable[..., Any], dict[str, bool]] = {}
@@ -29,7 +29,7 @@ async def check_query(request: Request) -> None:  # async, or FastAPI calls it i
         It does not, or something is.
     """
     route: APIRoute = request.scope["route"]
-    if not request.scope["query_string"] or route.path.rstrip("/") in DEMOS:
+    if not request.scope["query_string"] or route.path in DEMOS:
         return
     if route.endpoint not in _known:
         _known[route.endpoint] = dict(_parameters(route.dependant))
