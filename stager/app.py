@@ -47,6 +47,7 @@ from stager.http.query import check_query
 from stager.http.request_log import RequestLog
 from stager.http.responses import EscapedJSON
 from stager.http.safe_headers import SafeHeaders
+from stager.http.trailing_slash import TrailingSlash
 from stager.http.verbs import HeadOfGet
 from stager.insight.live.feed import Feed
 from stager.insight.metrics.recorded import Recorded
@@ -178,4 +179,5 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             expose_headers=EXPOSED,
         )
     app.add_middleware(SafeHeaders, is_over_tls=settings.public_url.startswith("https://"))
+    app.add_middleware(TrailingSlash)
     app.add_middleware(RequestLog)

@@ -56,6 +56,7 @@ import os
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
 # You: who asked for it. Nobody: it passes by itself, or is over.
@@ -789,6 +790,15 @@ class PrefectUnavailable(ServiceUnavailable):
 class DeploymentMissing(PrefectUnavailable):
     """Prefect answers, and has no deployment of the method yet; other methods go on."""
 
+
+def _with_those_below(kind: type[StagingError]) -> Iterator[type[StagingError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _with_those_below(below)
+
+
+# The classes by their names, as records, metrics and problems name them.
+KINDS = {kind.__name__: kind for kind in _with_those_below(StagingError)}
 
 _SOURCE_ERRORS: dict[int, type[PathError]] = {
     errno.ENOENT: SourceNotFound,

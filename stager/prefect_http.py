@@ -31,7 +31,7 @@ class PrefectAuth(httpx.Auth):
     def __init__(self, settings: Settings) -> None:
         given = {name: value.get_secret_value() for name, value in settings.prefect_client_custom_headers.items()}
         self._headers = _authorization(settings) | given
-        self._tokens = f"{settings.prefect_api_url.rstrip('/')}/csrf-token"
+        self._tokens = f"{settings.prefect_api_url}/csrf-token"
         self._token: dict[str, str] = {}
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stager.modes import FolderMode, ReadOnlyMode
@@ -21,6 +21,8 @@ AUTHENTICATION_IS_OFF = (
 )
 
 ReadAs = Literal["user", "service"]
+# Without a slash behind it, so that a path can be put there.
+Address = Annotated[str, AfterValidator(lambda address: address.rstrip("/"))]
 
 
 class Settings(BaseSettings):
@@ -55,7 +57,7 @@ class Settings(BaseSettings):
         SecretStr("sqlite:///stager.db"),
         description="Records database: sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME.",
     )
-    prefect_api_url: str = Field(
+    prefect_api_url: Address = Field(
         "http://127.0.0.1:4200/api",
         validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url"),
         description="Prefect's API.",
@@ -90,12 +92,12 @@ class Settings(BaseSettings):
         description="Names that Prefect's server answers to, as a JSON list; "
         "beside the loopback's and those in PREFECT_API_URL, PREFECT_UI_URL and PREFECT_SERVER_API_HOST.",
     )
-    prefect_ui_url: str | None = Field(
+    prefect_ui_url: Address | None = Field(
         None,
         validation_alias=AliasChoices("PREFECT_UI_URL", "prefect_ui_url"),
         description="Prefect's pages as a browser reaches them; by default the API's address without /api.",
     )
-    public_url: str = Field("http://127.0.0.1:8000", description="This service as its users reach it; in links.")
+    public_url: Address = Field("http://127.0.0.1:8000", description="This service as its users reach it; in links.")
     users_file: Path | None = Field(
         None, description="TOML file of users (name, uid, gid, groups); without it, the system's accounts count."
     )

@@ -113,6 +113,7 @@ def test_the_readmes_line_is_for_whoever_types_it_the_one_that_make_up_prints() 
 
 def test_every_error_is_in_the_tree() -> None:
     assert len(ERRORS) > 1
+    assert ERRORS == errors.KINDS
     assert set(ERRORS) - set(re.findall(r"\w+", str(errors.__doc__))) == set()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 
@@ -66,7 +67,7 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
         items_by_status=await records.ask(counts_of, row.id),
         size_bytes=row.bytes_done,
         file_count=row.files_done,
-        manifest_url=f"{public_url.rstrip('/')}/requests/{row.id}/manifest",
+        manifest_url=f"{public_url}/requests/{row.id}/manifest",
         to_remove=_TO_REMOVE if await records.ask(has_directory, row.id, statuses=DELIVERED) else None,
     )
 
@@ -97,7 +98,7 @@ async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[
         yield [
             {
                 "position": file.position,
-                "path": f"{file.relative_path.rstrip('/')}/{entry.path}",
+                "path": posixpath.join(file.relative_path, entry.path),
                 "kind": "file",
                 "size_bytes": entry.size_bytes,
                 "checksum": entry.checksum,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from collections.abc import Iterable, Sequence
 
 import structlog
+from cachetools import TTLCache
 
 from stager.callers.areas import check_destination, check_sources
 from stager.callers.caller import Caller
@@ -24,8 +23,8 @@ from stager.settings import Settings
 
 # A request of more items is a transaction of its own: nobody waits for it.
 FEW_ITEMS = 100
-# How long a user who was found is not looked for again, in seconds.
-USER_LASTS = 5.0
+# How long a user who was found is not looked for again, in seconds, and of how many that is known.
+USER_LASTS, MANY_USERS = 5.0, 10_000
 
 logger = structlog.get_logger(__name__)
 
@@ -45,8 +44,7 @@ class Intake:
         self._small: GroupCommit[NewRequest, StagingRequestRow] = GroupCommit(
             lambda requests: records.ask(create_requests, requests, most_open=settings.max_open_requests)
         )
-        # When each user was last found, by time.monotonic.
-        self._found: dict[str, float] = {}
+        self._found: TTLCache[str, None] = TTLCache(MANY_USERS, USER_LASTS)
 
     async def check(
         self,
@@ -104,11 +102,11 @@ class Intake:
 
     async def _check_user(self, username: str) -> None:
         """Return when there is such a user; one who was there a moment ago still is: the run looks again."""
-        if time.monotonic() - self._found.get(username, -math.inf) < USER_LASTS:
+        if username in self._found:
             return
         users_file, least_id = self.settings.users_file, self.settings.least_user_id
         await asyncio.to_thread(resolve, username, users_file=users_file, least_id=least_id)
-        self._found[username] = time.monotonic()
+        self._found[username] = None
 
     async def record(
         self,

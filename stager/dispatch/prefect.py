@@ -64,7 +64,7 @@ class PrefectClient:
 
     def __init__(self, settings: Settings, *, timeout: float = 10.0) -> None:
         self._http = httpx.AsyncClient(
-            base_url=settings.prefect_api_url.rstrip("/"),
+            base_url=settings.prefect_api_url,
             auth=PrefectAuth(settings),
             verify=prefect_trust(settings),
             timeout=timeout,

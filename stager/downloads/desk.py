@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Lock
 from typing import Annotated, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
+from cachetools import LRUCache
 from fastapi import Depends
 from starlette.requests import Request
 
@@ -50,7 +52,9 @@ class Desk:
     records: AsyncDatabase
     ledger: Ledger
     threads: ThreadPoolExecutor
-    _known: dict[str, str] = field(default_factory=dict)
+    # By fingerprint; the event loop and the threads ask for them.
+    _known: LRUCache[str, str] = field(default_factory=lambda: LRUCache(KNOWN))
+    _knowing: Lock = field(default_factory=Lock)
     _shares: WeakValueDictionary[str, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
 
     async def do(self, whose: str | None, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -69,9 +73,9 @@ class Desk:
     def small(self, source: OpenSource) -> FileRepresentation:
         """Return a file as it is, read whole when it is small; in a thread."""
         if source.size_bytes > SMALL_BYTES:
-            return FileRepresentation(source, self._known.get(source.fingerprint))
+            return FileRepresentation(source, self._known_of(source))
         content = _whole(source)
-        checksum = self._known.get(source.fingerprint) or text(zlib.adler32(content))
+        checksum = self._known_of(source) or text(zlib.adler32(content))
         self._keep(source, checksum)
         return FileRepresentation(source, checksum, content)
 
@@ -88,11 +92,14 @@ class Desk:
         self._keep(file.source, found)
         return replace(file, checksum=found)
 
+    def _known_of(self, source: OpenSource) -> str | None:
+        with self._knowing:
+            return self._known.get(source.fingerprint)
+
     def _keep(self, source: OpenSource, checksum: str) -> None:
         if source.is_settled:
-            while len(self._known) >= KNOWN:
-                self._known.pop(next(iter(self._known)), None)
-            self._known[source.fingerprint] = checksum
+            with self._knowing:
+                self._known[source.fingerprint] = checksum
 
 
 def _whole(source: OpenSource) -> bytes:

@@ -151,10 +151,10 @@ def events_in(events: Sequence[Event], *, limit: int) -> EventPage:
 
 
 def _facts(row: StagingRequestRow, settings: Settings) -> dict[str, object]:
-    pages = settings.prefect_ui_url or settings.prefect_api_url.rstrip("/").removesuffix("/api")
+    pages = settings.prefect_ui_url or settings.prefect_api_url.removesuffix("/api")
     run = row.flow_run_id
     facts = {name: getattr(row, name) for name in RequestSummary.model_fields if hasattr(row, name)}
-    flow_run_url = f"{pages.rstrip('/')}/runs/flow-run/{run}" if run else None
+    flow_run_url = f"{pages}/runs/flow-run/{run}" if run else None
     return {**facts, "request_id": row.id, "flow_run_url": flow_run_url}
 
 

@@ -21,15 +21,13 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK = "stager_migration"
 
 
-def migrate(url: str, *, revision: str = "head", patience: float = 60.0) -> None:
+def migrate(url: str, *, patience: float = 60.0) -> None:
     """Bring the tables up to date; safe when several processes start at once.
 
     Parameters
     ----------
     url
         The records database.
-    revision
-        Where to go; an older one goes back.
     patience
         How long a database that is not up yet is waited for, in seconds.
 
@@ -42,9 +40,7 @@ def migrate(url: str, *, revision: str = "head", patience: float = 60.0) -> None
 
     def work() -> None:
         with database.engine.connect() as connection, _alone(connection, patience):
-            config = alembic_config(connection)
-            go = command.downgrade if revision == "base" or revision.startswith("-") else command.upgrade
-            go(config, revision)
+            command.upgrade(alembic_config(connection), "head")
             connection.commit()
 
     try:

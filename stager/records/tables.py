@@ -140,7 +140,6 @@ class DestinationLease(SQLModel, table=True):
     destination: str = Field(sa_type=PathBytes)
     request_id: str = Field(max_length=32)
     holder: str = Field(max_length=255)
-    epoch: int = Field(sa_type=BigInteger)
     expires_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -127,7 +127,7 @@ def well_known(settings: Settings) -> WellKnown:
 
 def address(settings: Settings, path: str = "") -> str:
     """Return where something of the API is, for clients elsewhere."""
-    return f"{settings.public_url.rstrip('/')}{BASE}{path}"
+    return f"{settings.public_url}{BASE}{path}"
 
 
 def stage_state(row: StagingRequestRow, files: Sequence[StagedFile], *, as_of: datetime) -> StageState:

@@ -16,13 +16,13 @@ from stager.records.leases import acquire_leases
 from stager.records.requests import (
     cancel_request,
     cancel_run,
+    close_requests,
     create_request,
     fail_request,
     get_request,
     requests_to_stop,
     start_requests,
 )
-from stager.records.requests.lifecycle import close_request
 from stager.records.runs import FairShare, claim_run_group, note_trouble, open_flow_runs, resubmit_requests
 from stager.records.tables import Event
 
@@ -72,7 +72,7 @@ def test_the_dead_run_leaves_it_alone_if_it_lives_after_all(database: Database) 
     resubmit_requests(database, "run", DIED)
     for _ in range(2):  # while it waits, and when the next run has it
         assert set(requests_to_stop(database, [request_id], flow_run_id="run")) == {request_id}
-        close_request(database, request_id, flow_run_id="run", cancelled=True)
+        close_requests(database, [request_id], flow_run_id="run", cancelled=[request_id])
         assert not fail_request(database, request_id, DIED, flow_run_id="run").status.is_final
         start_requests(database, [request_id], flow_run_id="the next run", acting_as="alice")
     assert fail_request(database, request_id, DIED, flow_run_id="the next run").status is Status.FAILED

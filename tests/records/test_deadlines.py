@@ -7,8 +7,13 @@ from datetime import UTC, datetime, timedelta
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
 from stager.records.events import events_of
-from stager.records.requests import create_request, requests_to_stop, start_requests, stop_overdue_requests
-from stager.records.requests.lifecycle import close_request
+from stager.records.requests import (
+    close_requests,
+    create_request,
+    requests_to_stop,
+    start_requests,
+    stop_overdue_requests,
+)
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 REASON = "not done by its deadline, 2026-01-01 00:00:00 UTC"
@@ -34,4 +39,4 @@ def test_the_run_of_an_overdue_request_is_told_to_leave_it_and_why(database: Dat
     assert (row.status, row.cancel_requested) == (Status.STARTED, True)
     assert stop_overdue_requests(database) == []
     assert requests_to_stop(database, [late], flow_run_id="run")[late].message == REASON
-    assert close_request(database, late, cancelled=True).error_reason == REASON
+    assert close_requests(database, [late], cancelled=[late])[0].error_reason == REASON

@@ -22,8 +22,14 @@ from stager.records.database import Database
 from stager.records.events import events_of
 from stager.records.items import files_of, manifest_of, manifest_writer, save_files
 from stager.records.leases import acquire_leases, confirm_lease, release_leases
-from stager.records.requests import create_request, create_requests, list_requests, new_request, start_requests
-from stager.records.requests.lifecycle import close_request
+from stager.records.requests import (
+    close_requests,
+    create_request,
+    create_requests,
+    list_requests,
+    new_request,
+    start_requests,
+)
 from stager.records.runs import note_flow_run
 from stager.records.schema import migrate
 from stager.vocabulary import ManifestEntry
@@ -48,7 +54,7 @@ def stage(database: Database, name: str) -> str:
     confirm_lease(database, file, holder=name, seconds=1300)  # less than half is left: it is extended
     assert save_files(database, [{"id": file.id, "status": Status.COMPLETED}], holder=name) == []
     release_leases(database, holder=name)
-    assert close_request(database, row.id, holder=name).status is Status.COMPLETED
+    assert close_requests(database, [row.id], holder=name)[0].status is Status.COMPLETED
     return row.id
 
 

@@ -25,8 +25,7 @@ from sqlmodel import col
 
 from stager.records.database import Database, now
 from stager.records.items import files_of, save_files
-from stager.records.requests import start_requests
-from stager.records.requests.lifecycle import close_request
+from stager.records.requests import close_requests, start_requests
 from stager.records.schema import migrate
 from stager.records.tables import StagingRequestRow
 from tests import behind_nginx, prefect_password
@@ -126,7 +125,7 @@ class ServedDoor:
         files = files_of(self.database, request_id)
         changed: list[Any] = [change | {"id": known.id} for change, known in zip(changes, files, strict=True)]
         save_files(self.database, changed)
-        close_request(self.database, request_id)
+        close_requests(self.database, [request_id])
 
     def keep_behind(self, request_id: str) -> None:
         """Let its user's next requests wait until its run has begun, however long that takes."""

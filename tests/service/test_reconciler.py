@@ -13,8 +13,14 @@ from stager.models import StagingItem, StagingRequest, Status
 from stager.records.events import events_of
 from stager.records.items import FileChange, files_of, save_files
 from stager.records.leases import acquire_leases, release_leases
-from stager.records.requests import cancel_request, create_request, get_request, renew_requests, start_requests
-from stager.records.requests.lifecycle import close_request
+from stager.records.requests import (
+    cancel_request,
+    close_requests,
+    create_request,
+    get_request,
+    renew_requests,
+    start_requests,
+)
 from stager.records.tables import StagingRequestRow
 
 if TYPE_CHECKING:
@@ -158,7 +164,7 @@ def test_a_run_that_prefect_still_runs_is_left_alone(door: ServedDoor, prefect: 
     door.eventually(closed, is_final)
 
     assert door.request(left)["status"] == "started"
-    close_request(door.database, left)
+    close_requests(door.database, [left])
 
 
 def test_a_writer_that_lives_is_left_alone_whatever_prefect_says(door: ServedDoor, prefect: PrefectServer) -> None:
@@ -179,7 +185,7 @@ def test_a_record_that_its_run_closed_keeps_its_ending(door: ServedDoor, prefect
     request_id, flow_run_id = running(door, prefect)
     (file,) = files_of(door.database, request_id)
     save_files(door.database, [FileChange(id=file.id, status=Status.COMPLETED)])
-    close_request(door.database, request_id)
+    close_requests(door.database, [request_id])
 
     prefect.end(flow_run_id, "CRASHED", "too late")
     other, other_run_id = running(door, prefect)

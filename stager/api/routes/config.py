@@ -41,16 +41,14 @@ class Config(BaseModel):
 
 
 @router.get(
-    "/allowed-methods/", operation_id="list_allowed_methods", summary="The staging methods that may be asked for"
+    "/allowed-methods", operation_id="list_allowed_methods", summary="The staging methods that may be asked for"
 )
-@router.get("/allowed-methods", include_in_schema=False)
 async def show_allowed_methods(settings: CurrentSettings) -> AllowedMethods:
     """Return the methods' names."""
     return AllowedMethods(allowed_methods=offered_methods(settings))
 
 
-@router.get("/", operation_id="get_config", summary="The site's storages and methods")
-@router.get("", include_in_schema=False)
+@router.get("", operation_id="get_config", summary="The site's storages and methods")
 async def show_config(settings: CurrentSettings) -> Config:
     """Return where the storages are mounted, and the methods."""
     is_open = settings.access_file is None

@@ -37,7 +37,6 @@ class SiteLimits(BaseModel):
 
 
 @router.get("", operation_id="get_limits", summary="How much a caller may ask for")
-@router.get("/", include_in_schema=False)
 async def show_limits(settings: CurrentSettings) -> SiteLimits:
     """Return the site's limits."""
     return SiteLimits(

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from stager import errors
-from stager.errors import StagingError
-from stager.http.problems import documented, slug, title
+from stager.http.problems import KINDS_OF_PROBLEMS, documented, title
 
 router = APIRouter(prefix="/problems", tags=["problems"])
-
-KINDS = {slug(kind): kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, StagingError)}
 
 
 class ProblemKind(BaseModel):
@@ -29,7 +23,7 @@ class ProblemKind(BaseModel):
 @router.get("/{name}", operation_id="get_problem", summary="A kind of problem, explained", responses=documented(404))
 async def show_problem(name: str) -> ProblemKind:
     """Return what a kind of problem stands for."""
-    kind = KINDS.get(name)
+    kind = KINDS_OF_PROBLEMS.get(name)
     if kind is None:
         raise HTTPException(404, f"No kind of problem is called {name}")
     return ProblemKind(title=title(kind), status=kind.http_status, retryable=kind.retryable)

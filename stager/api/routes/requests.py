@@ -83,7 +83,6 @@ TAKEN_IN: dict[int | str, dict[str, Any]] = {
         **documented(400, 401, 403, 409, 413, 415, 422, 429, 503),
     },
 )
-@router.post("/", include_in_schema=False)
 async def ask_for_staging(
     *,
     settings: CurrentSettings,
@@ -123,7 +122,6 @@ async def accepted(
     summary="Requests, newest first, in pages",
     responses=documented(401, 404, 422, 503),
 )
-@router.get("/", include_in_schema=False)
 async def show_requests(
     *,
     settings: CurrentSettings,
@@ -161,7 +159,6 @@ async def show_requests(
     summary="One request with its items",
     responses=documented(401, 404, 422, 503),
 )
-@router.get("/{request_id}/", include_in_schema=False)
 async def show_request(
     settings: CurrentSettings,
     records: OpenRecords,

@@ -73,9 +73,7 @@ class StageDataBody(BaseModel):
         **documented(400, 401, 403, 409, 422, 429, 500, 503, 507),
     },
 )
-@router.post("/stage_data/", include_in_schema=False)
 @router.post("/stage-data", include_in_schema=False)
-@router.post("/stage-data/", include_in_schema=False)
 async def stage_data(
     *,
     request: Request,

@@ -66,7 +66,6 @@ class EntryPage(View):
 
 
 @router.get("", operation_id="list_areas", summary="The storage areas", responses=documented(401, 403))
-@router.get("/", include_in_schema=False)
 async def show_areas(caller: CurrentCaller) -> Areas:
     """Return the areas that the caller may use."""
     views = [_view(area, caller) for area in await asyncio.to_thread(known_areas)]
@@ -90,7 +89,6 @@ def _view(area: StorageArea, caller: Caller) -> AreaView:
     summary="What is in a folder, in pages",
     responses=documented(400, 401, 403, 404, 422, 503),
 )
-@router.get("/{area}/entries/", include_in_schema=False)
 async def show_entries(
     *,
     request: Request,

@@ -40,7 +40,6 @@ class _AnyPath(Convertor[str]):
 
 register_url_convertor("any", _AnyPath())
 router = APIRouter(prefix="/files", tags=["downloads"])
-logger = structlog.get_logger(__name__)
 
 
 FILE_HEADERS = {

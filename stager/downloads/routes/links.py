@@ -73,7 +73,7 @@ async def make_link(
     )
     expires_at = await desk.records.ask(add_link, _digest(secret), linked, seconds=LASTS)
     response.headers.update(NOT_KEPT)
-    address = f"{desk.settings.public_url.rstrip('/')}/links?token={secret}"
+    address = f"{desk.settings.public_url}/links?token={secret}"
     return Link(url=address, expires_at=expires_at)
 
 

@@ -84,7 +84,6 @@ def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, A
     summary="Whether the database and Prefect answer",
     responses=_without("A part does not answer.", Health(status="unhealthy", database=AWAY, prefect=THERE)),
 )
-@router.get("/health/", include_in_schema=False)
 async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Response) -> Health:
     """Ask the parts, both at once."""
     of_database, of_prefect = await asyncio.gather(_health(records.ask(_select)), _health(prefect.check()))
@@ -96,7 +95,6 @@ async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Resp
 
 
 @router.get("/health/live", operation_id="get_liveness", summary="Whether the service runs at all")
-@router.get("/health/live/", include_in_schema=False)
 async def show_life() -> Alive:
     """Answer, and ask nobody."""
     return Alive()
@@ -110,7 +108,6 @@ async def show_life() -> Alive:
         "The database does not answer.", Readiness(status="unready", parts={"database": AWAY, "area source": THERE})
     ),
 )
-@router.get("/health/ready/", include_in_schema=False)
 async def show_readiness(
     settings: CurrentSettings, records: OpenRecords, prefect: OpenPrefect, response: Response
 ) -> Readiness:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 
 from stager.paths import Location
 
@@ -24,4 +25,4 @@ def destination_key(destination: Location) -> str:
         paths cannot be an InnoDB key.
     """
     root = os.fsencode(os.path.realpath(destination.root))
-    return hashlib.sha256(b"/".join([root.rstrip(b"/"), *destination.parts])).hexdigest()
+    return hashlib.sha256(posixpath.join(root, *destination.parts)).hexdigest()

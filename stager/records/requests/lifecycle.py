@@ -56,15 +56,15 @@ def start_requests(
     return database.write(work)
 
 
-def close_request(
+def close_requests(
     database: Database,
-    request_id: str,
+    request_ids: Collection[str],
     *,
     holder: str | None = None,
     flow_run_id: str | None = None,
-    cancelled: bool = False,
-) -> StagingRequestRow:
-    """Close a request by how its items ended, and return its record.
+    cancelled: Collection[str] = (),
+) -> list[StagingRequestRow]:
+    """Close requests by how their items ended, in one transaction, and return their records in the order of the ids.
 
     ``completed`` when every item is completed or skipped, ``skipped`` when all
     are skipped, ``cancelled`` when some were cancelled, else ``failed``, with
@@ -74,37 +74,16 @@ def close_request(
     Parameters
     ----------
     holder
-        Who closes it; while another living writer has leases for the request,
-        it is left open for that one.
+        Who closes them; one that another living writer has leases for is left open for that one.
     flow_run_id
-        The run that closes it; once another run has it, it is left to that one.
+        The run that closes them; what another run has is left to that one.
     cancelled
-        Somebody asked to stop: what is still open was cancelled.
+        The ids of those that somebody asked to stop: what is still open of them was cancelled.
 
     Raises
     ------
     RequestNotFound
-        There is none of that id.
-    """
-    stopped = {request_id} if cancelled else set()
-    (row,) = close_requests(database, [request_id], holder=holder, flow_run_id=flow_run_id, cancelled=stopped)
-    return row
-
-
-def close_requests(
-    database: Database,
-    request_ids: Collection[str],
-    *,
-    holder: str | None = None,
-    flow_run_id: str | None = None,
-    cancelled: Collection[str] = (),
-) -> list[StagingRequestRow]:
-    """Close some requests as ``close_request`` does, all in one transaction.
-
-    Parameters
-    ----------
-    cancelled
-        The ids of those that somebody asked to stop.
+        There is none of such an id; then none is closed.
     """
 
     def work(session: Session) -> list[StagingRequestRow]:
@@ -131,7 +110,7 @@ def fail_request(
     Parameters
     ----------
     flow_run_id
-        As in ``close_request``.
+        As in ``close_requests``.
 
     Raises
     ------
