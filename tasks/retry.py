@@ -26,7 +26,7 @@ from stager.records.tables import StagingRequestRow
 ORIGIN = "prefect"
 # What is done again: requests that ended so, and their items that did.
 ENDINGS = (Status.FAILED, Status.CANCELLED)
-PAGE = 1000
+ITEMS_AT_ONCE = 1000
 
 
 def times_retried(flow_run_id: str) -> int:
@@ -91,6 +91,6 @@ def _next(database: Database, request: StagingRequestRow, flow_run_id: str) -> S
 
 def _pages(database: Database, request_id: str) -> Iterator[Sequence[StagingItem]]:
     position = None
-    while files := files_of(database, request_id, after=position, limit=PAGE, statuses=ENDINGS):
+    while files := files_of(database, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=ENDINGS):
         position = files[-1].position
         yield [item_again(file) for file in files]

@@ -24,7 +24,7 @@ from deployments.local.settings import LocalSettings, stack_environment
 from deployments.local.supervisor_client import Report, reports
 
 POLL = 0.1
-PATIENCE = 180.0
+START_SECONDS = 180.0
 LOG_LINES = 15
 
 
@@ -47,7 +47,7 @@ class Stack:
         CannotStart
             A part ended, or is not ready after three minutes.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_SECONDS
         waiting = list(programs(self._settings))
         while waiting:
             seen = reports(self._socket)
@@ -61,7 +61,7 @@ class Stack:
             raise CannotStart(_with_log(self._settings, "supervisord", "The supervisor ended by itself"))
         if is_late:
             raise CannotStart(
-                _with_log(self._settings, program.name, f"{program.name} is not ready after {PATIENCE:.0f} s")
+                _with_log(self._settings, program.name, f"{program.name} is not ready after {START_SECONDS:.0f} s")
             )
         if report is None or report.is_done or (report.is_running and self._is_first(report)):
             return

@@ -17,7 +17,7 @@ from stager.records.items import counts_of, files_of, has_directory, item_with_m
 from stager.records.tables import StagedFile, StagingRequestRow
 
 # Items asked for at once.
-PAGE = 500
+ITEMS_AT_ONCE = 500
 # What is at its destination.
 DELIVERED = (Status.COMPLETED, Status.SKIPPED)
 _TO_REMOVE = "Before you move, remove or add to a directory that was delivered: chmod -R u+w DIRECTORY"
@@ -75,7 +75,7 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
 async def manifest_lines(records: AsyncDatabase, request_id: str) -> AsyncIterator[bytes]:
     """Give a JSON line for every file that was delivered, some hundred at a time; memory stays flat."""
     position = None
-    while files := await records.ask(files_of, request_id, after=position, limit=PAGE, statuses=DELIVERED):
+    while files := await records.ask(files_of, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=DELIVERED):
         position = files[-1].position
         single = []
         for file in files:

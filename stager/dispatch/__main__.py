@@ -18,7 +18,7 @@ from stager.records.database import open_records
 from stager.settings import Settings, get_settings
 
 # Nobody says here that a request was recorded: so often it is looked for, in seconds.
-LOOK_INTERVAL = 0.25
+POLL_SECONDS = 0.25
 
 logger = structlog.get_logger("stager.dispatch")  # a program's own name is __main__
 
@@ -37,7 +37,7 @@ async def _work(settings: Settings) -> None:
     async with (
         open_records(settings.database_url.get_secret_value()) as records,
         PrefectClient(settings) as prefect,
-        dispatching(settings, records=records, prefect=prefect, recorded=asyncio.Event(), look_every=LOOK_INTERVAL),
+        dispatching(settings, records=records, prefect=prefect, recorded=asyncio.Event(), look_every=POLL_SECONDS),
     ):
         logger.info("Requests are handed to Prefect by this process")
         await told_to_stop.wait()

@@ -27,11 +27,11 @@ logger = structlog.get_logger(__name__)
 # Requests in one run at most.
 MAX_REQUESTS = 100
 # How long a user's requests wait for their last run to begin, in seconds.
-PATIENCE = 10.0
+RUN_BEGINS_SECONDS = 10.0
 # Seconds between two looks while somebody waits for that, and while somebody waits for a run of theirs to end.
-SOON, LATER = 0.1, 1.0
+SOON_SECONDS, LATER_SECONDS = 0.1, 1.0
 # What is recorded at one moment is handed over by one look, in seconds.
-BREATH = 0.01
+GATHER_SECONDS = 0.01
 
 
 class Dispatcher:
@@ -65,18 +65,20 @@ class Dispatcher:
                 await asyncio.wait_for(self._recorded.wait(), pause)
             self._recorded.clear()
             pause = self._settings.reconcile_interval
-            await asyncio.sleep(BREATH)
+            await asyncio.sleep(GATHER_SECONDS)
             try:
                 pause = min(self._look_every, await self.look())
             except ServiceUnavailable as error:
-                logger.warning("Requests wait for the reconciler", reason=error.message)
+                logger.warning("Could not hand requests to Prefect; will retry", reason=error.message)
             except Exception:
-                logger.exception("The dispatcher met an unforeseen error")
+                logger.exception("Handing requests to Prefect met an unforeseen error; will retry")
 
     async def look(self) -> float:
         """Hand over the requests of every user whose turn it is; return in how many seconds to look again at most."""
         most_runs = self._settings.max_runs
-        waiting = await self._records.ask(fair_shares, methods=sorted(METHODS), patience=PATIENCE, most_runs=most_runs)
+        waiting = await self._records.ask(
+            fair_shares, methods=sorted(METHODS), patience=RUN_BEGINS_SECONDS, most_runs=most_runs
+        )
         served: set[str] = set()
         left = []
         for share in waiting:
@@ -87,7 +89,7 @@ class Dispatcher:
             if group := await self._records.ask(claim_run_group, share, limit=MAX_REQUESTS, is_large=self._is_large):
                 with suppress(DeploymentMissing):  # another method's requests need not wait for it
                     await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
-        return min((LATER if share.has_most_runs else SOON for share in left), default=math.inf)
+        return min((LATER_SECONDS if share.has_most_runs else SOON_SECONDS for share in left), default=math.inf)
 
     def _is_large(self, load: Load) -> bool:
         return needs_pod(load, self._settings)

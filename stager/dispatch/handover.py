@@ -34,7 +34,11 @@ async def submit(group: RunGroup, *, settings: Settings, records: AsyncDatabase,
     except ServiceUnavailable:
         raise
     except StagingError as error:  # refused for good, or for an account that the pod cannot have
-        logger.exception("Requests cannot be run", staging_requests=group.request_ids, method=group.method)
+        logger.exception(
+            "Could not ask Prefect for a run; the requests have failed",
+            staging_requests=group.request_ids,
+            method=group.method,
+        )
         for request_id in group.request_ids:
             await records.ask(fail_request, request_id, error)
         return

@@ -29,7 +29,7 @@ _UNKNOWN_NAME = ": PREFECT_API_URL names it otherwise than its STAGER_PREFECT_HO
 CRASHED = "CRASHED"
 CANCELLED = "CANCELLED"
 # As many runs as Prefect tells of in one answer.
-PAGE = 200
+RUNS_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ class PrefectClient:
         """Return what Prefect knows of some runs, by their ids; those that it does not know are missing."""
         found: dict[str, FlowRun] = {}
         ids = sorted(set(flow_run_ids))
-        for start in range(0, len(ids), PAGE):
-            some = ids[start : start + PAGE]
-            body = {"flow_runs": {"id": {"any_": some}}, "limit": PAGE}
+        for start in range(0, len(ids), RUNS_AT_ONCE):
+            some = ids[start : start + RUNS_AT_ONCE]
+            body = {"flow_runs": {"id": {"any_": some}}, "limit": RUNS_AT_ONCE}
             for run in _body(await self._ask("POST", "/flow_runs/filter", body)):
                 found[run["id"]] = _flow_run(run)
         return found

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from stager.dispatch.handover import submit
-from stager.dispatch.pod_trouble import Plight
+from stager.dispatch.pod_trouble import PodTrouble
 from stager.dispatch.pod_watch import PodWatch, error_of
 from stager.dispatch.pools import POD_POOL
 from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 # Seconds that whoever claimed requests, or recorded a download, has for going on with them.
-GRACE = 5.0
+CLAIM_SECONDS = 5.0
 # What Prefect goes on saying of a run whose machine died, and what it is told then.
-ENDING = {"PENDING": CRASHED, "RUNNING": CRASHED, "CANCELLING": CANCELLED}
+ENDINGS_OF_LOST_RUNS = {"PENDING": CRASHED, "RUNNING": CRASHED, "CANCELLING": CANCELLED}
 
 
 class Silence(NamedTuple):
@@ -102,23 +102,25 @@ class Reconciler:
                 await look()
             except ServiceUnavailable as error:
                 if not trouble:
-                    logger.warning("The reconciler waits", reason=error.message)
+                    logger.warning("Could not look for dropped requests; will retry", reason=error.message)
                 trouble = error.message
             except Exception:
-                logger.exception("The reconciler met an unforeseen error")
+                logger.exception("Looking for dropped requests met an unforeseen error; will retry")
             else:
                 if trouble:
-                    logger.info("The reconciler goes on", reason=trouble)
+                    logger.info("Looking for dropped requests again", reason=trouble)
                 trouble = ""
                 self._ended[look.__name__] = time.monotonic()
 
     async def submit_waiting(self) -> None:
         """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""
-        for group in await self._records.ask(claims_without_run, older_than=GRACE):
+        for group in await self._records.ask(claims_without_run, older_than=CLAIM_SECONDS):
             with suppress(DeploymentMissing):  # another method's requests need not wait for it
                 await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
         last = None
-        while rows := await self._records.ask(waiting_requests, method=DIRECT_DOWNLOAD, older_than=GRACE, after=last):
+        while rows := await self._records.ask(
+            waiting_requests, method=DIRECT_DOWNLOAD, older_than=CLAIM_SECONDS, after=last
+        ):
             last = rows[-1]
             for row in rows:
                 await self._close(row, RunLost("the service stopped before the download began"))
@@ -137,17 +139,17 @@ class Reconciler:
     async def take_up_crashed(self) -> None:
         """Let the requests of crashed runs wait for other runs: what ended a machine was hardly the request."""
         runs = await self._prefect.read_flow_runs(await self._records.ask(open_flow_runs))
-        plights, ending = await self._pods.look(runs.values())
+        troubles, ending = await self._pods.look(runs.values())
         for run in runs.values():
             if run.state == CRASHED and run.id not in ending:
-                await self._take_up(run, plights.get(run.id))
+                await self._take_up(run, troubles.get(run.id))
 
-    async def _take_up(self, run: FlowRun, plight: Plight | None) -> None:
-        error = error_of(plight) if plight else RunLost(_reason(run))
+    async def _take_up(self, run: FlowRun, trouble: PodTrouble | None) -> None:
+        error = error_of(trouble) if trouble else RunLost(_reason(run))
         for row in await self._records.ask(resubmit_requests, run.id, error):
             _log("Request taken from a crashed run", row)
         self._recorded.set()
-        await self._pods.clear(run, plight)
+        await self._pods.clear(run, trouble)
 
     async def close_unfinished(self) -> None:
         """Close the requests whose runs are over or gone, and end the runs whose machines have died."""
@@ -163,7 +165,7 @@ class Reconciler:
                     continue  # taken up
                 if row.flow_run_id and (run is None or run.is_over):
                     await self._close(row, _error(row, run))
-                elif run is None or (run.state in ENDING and not _is_watched(run)):
+                elif run is None or (run.state in ENDINGS_OF_LOST_RUNS and not _is_watched(run)):
                     silent[row.id] = _silence(row, before)
                     await self._end_if_dead(row, run, since=silent[row.id].since)
         self._silent = silent
@@ -177,7 +179,7 @@ class Reconciler:
             return
         message = f"its machine died: it has given no sign of life since {row.alive_until or row.flow_run_at:%F %T} UTC"
         logger.warning("Run is dead", staging_request=row.id, flow_run=run.id, reason=message)
-        await self._prefect.end_flow_run(run.id, state=ENDING[run.state], message=message)
+        await self._prefect.end_flow_run(run.id, state=ENDINGS_OF_LOST_RUNS[run.state], message=message)
 
     async def _close(self, row: StagingRequestRow, error: StagingError) -> None:
         _log("Request closed by the reconciler", await self._records.ask(fail_request, row.id, error))

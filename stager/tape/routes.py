@@ -20,7 +20,7 @@ from stager.api.dependencies import OpenIntake
 from stager.callers.body import BodyRoute
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller, SeenRequest
-from stager.downloads import OpenDesk
+from stager.downloads import CurrentDownloads
 from stager.errors import RequestNotFound, TooManyItems
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import MILLISECONDS, REQUEST_ID
@@ -188,11 +188,11 @@ async def release(records: OpenRecords, row: StageRequest, body: PathsBody) -> R
     responses=documented(400, 401, 403, 503),
 )
 async def show_archive_info(
-    settings: CurrentSettings, desk: OpenDesk, caller: CurrentCaller, body: ArchiveBody
+    settings: CurrentSettings, downloads: CurrentDownloads, caller: CurrentCaller, body: ArchiveBody
 ) -> tuple[ArchiveInfo, ...]:
     """Return where each file is, or why that is not known; of too many, the first."""
     some = body.paths[: settings.max_items_in_body]
-    return await desk.do(caller.username, _archive_infos, caller, some, settings)
+    return await downloads.do(caller.username, _archive_infos, caller, some, settings)
 
 
 def _archive_infos(caller: Caller, paths: tuple[str, ...], settings: Settings) -> tuple[ArchiveInfo, ...]:

@@ -18,8 +18,8 @@ from stager.callers.asked import WHOSE, name_of
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
-from stager.downloads import OpenDesk
-from stager.downloads.hand_out import Wanted, record_and_hand_out
+from stager.downloads import CurrentDownloads
+from stager.downloads.respond import Wanted, record_and_respond
 from stager.downloads.routes.files import BINARY, FILE_HEADERS
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer, preferred_wait
@@ -81,7 +81,7 @@ async def stage_data(
     records: OpenRecords,
     intake: OpenIntake,
     outcomes: OpenOutcomes,
-    desk: OpenDesk,
+    downloads: CurrentDownloads,
     caller: CurrentCaller,
     body: StageDataBody,
     method: Annotated[str, Query(description="Staging method.", examples=["local_copy"])],
@@ -118,7 +118,7 @@ async def stage_data(
             destination=paths.relative_path,
             is_bounded=caller.is_bounded(SOURCE_AREA),
         )
-        return await record_and_hand_out(desk, wanted)
+        return await record_and_respond(downloads, wanted)
     asked = _in_our_words(paths, method=method, username=username)
     row = await intake.record(caller, asked, origin="stage_data", idempotency_key=idempotency_key)
     wait = preferred_wait(prefer, longest=settings.wait)

@@ -16,7 +16,7 @@ from stager.callers.areas import check_sources, known_areas
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
 from stager.callers.reading import access_to
-from stager.downloads import Desk, OpenDesk
+from stager.downloads import CurrentDownloads, Downloads
 from stager.downloads.listing import Listing, list_folder
 from stager.downloads.routes.files import not_found
 from stager.http.problems import documented
@@ -92,7 +92,7 @@ def _view(area: StorageArea, caller: Caller) -> AreaView:
 async def show_entries(
     *,
     request: Request,
-    desk: OpenDesk,
+    downloads: CurrentDownloads,
     caller: CurrentCaller,
     area: str,
     path: Annotated[str, Query(description="The folder; the area itself, or the user's folder, by default.")] = "",
@@ -105,10 +105,10 @@ async def show_entries(
     await check_sources(caller, area, [path])
     username = caller.username if username is None else caller.user(username)
     with not_found():
-        page = await desk.do(
+        page = await downloads.do(
             username,
             _list,
-            desk,
+            downloads,
             area,
             path,
             username=username,
@@ -121,9 +121,16 @@ async def show_entries(
 
 
 def _list(
-    desk: Desk, name: str, path: str, *, username: str | None, is_bounded: bool, cursor: str | None, limit: int
+    downloads: Downloads,
+    name: str,
+    path: str,
+    *,
+    username: str | None,
+    is_bounded: bool,
+    cursor: str | None,
+    limit: int,
 ) -> Listing:
-    access = access_to(name, username, settings=desk.settings, is_bounded=is_bounded)
+    access = access_to(name, username, settings=downloads.settings, is_bounded=is_bounded)
     with access.entered() as root:
         return list_folder(access, root, path, cursor=cursor, limit=limit)
 

@@ -18,8 +18,8 @@ from starlette.responses import Response
 from stager.callers.areas import check_sources
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
-from stager.downloads import OpenDesk
-from stager.downloads.hand_out import Archive, Wanted, hand_out
+from stager.downloads import CurrentDownloads
+from stager.downloads.respond import Archive, Wanted, respond
 from stager.errors import SourceNotFound, UnknownArea
 from stager.http.headers import described
 from stager.http.problems import documented
@@ -103,7 +103,7 @@ _ASKED = {
 async def show_file(
     *,
     request: Request,
-    desk: OpenDesk,
+    downloads: CurrentDownloads,
     caller: CurrentCaller,
     area: str,
     path: str,  # noqa: ARG001 - its bytes are read from the address: they need not be UTF-8
@@ -113,7 +113,7 @@ async def show_file(
     """Send a file as it is; parts, conditions and checksums as in RFC 9110 and RFC 9530."""
     wanted = await wanted_by(caller, area, path_in(request), username=username, archive=archive)
     with not_found():
-        return await hand_out(desk, request, wanted)
+        return await respond(downloads, request, wanted)
 
 
 async def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, archive: Archive) -> Wanted:

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stager.callers.current import CurrentCaller
-from stager.downloads import OpenDesk
-from stager.downloads.hand_out import Archive, Wanted, hand_out, look_at
+from stager.downloads import CurrentDownloads
+from stager.downloads.respond import Archive, Wanted, look_at, respond
 from stager.downloads.routes.files import FILE_RESPONSES, not_found, path_in, wanted_by
 from stager.errors import LinkNotFound
 from stager.http.problems import documented
@@ -51,7 +51,7 @@ async def make_link(
     *,
     request: Request,
     response: Response,
-    desk: OpenDesk,
+    downloads: CurrentDownloads,
     caller: CurrentCaller,
     area: str,
     path: str,  # noqa: ARG001 - its bytes are read from the address
@@ -61,7 +61,7 @@ async def make_link(
     """Return an address for what the caller may download now; it is read in the same user's name later."""
     wanted = await wanted_by(caller, area, path_in(request).removesuffix("/link"), username=username, archive=archive)
     with not_found():
-        whole = await look_at(desk, wanted)
+        whole = await look_at(downloads, wanted)
     whole.source.descriptor.close()
     secret = secrets.token_urlsafe(SECRET_BYTES)
     linked = LinkedObject(
@@ -71,9 +71,9 @@ async def make_link(
         archive=archive.value,
         is_bounded=wanted.is_bounded,
     )
-    expires_at = await desk.records.ask(add_link, _digest(secret), linked, seconds=LASTS)
+    expires_at = await downloads.records.ask(add_link, _digest(secret), linked, seconds=LASTS)
     response.headers.update(NOT_KEPT)
-    address = f"{desk.settings.public_url}/links?token={secret}"
+    address = f"{downloads.settings.public_url}/links?token={secret}"
     return Link(url=address, expires_at=expires_at)
 
 
@@ -85,17 +85,17 @@ async def make_link(
 )
 @router.head("/links", include_in_schema=False)
 async def follow_link(
-    request: Request, desk: OpenDesk, token: Annotated[str, Query(description="The link's secret.")]
+    request: Request, downloads: CurrentDownloads, token: Annotated[str, Query(description="The link's secret.")]
 ) -> Response:
     """Send the file or directory that a link was made for, to whoever comes with it first; a HEAD takes nothing."""
     find = look_at_link if request.method == "HEAD" else take_link
-    linked = await desk.records.ask(find, _digest(token))
+    linked = await downloads.records.ask(find, _digest(token))
     if linked is None:
         raise LinkNotFound
     wanted = Wanted(**{**vars(linked), "archive": Archive(linked.archive)})
     structlog.contextvars.bind_contextvars(area=linked.area, source=linked.path, username=linked.username)
     with not_found():
-        answer = await hand_out(desk, request, wanted)
+        answer = await respond(downloads, request, wanted)
     answer.headers.update(NOT_KEPT)
     return answer
 

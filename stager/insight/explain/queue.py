@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from stager.dispatch.dispatcher import PATIENCE
+from stager.dispatch.dispatcher import RUN_BEGINS_SECONDS
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.queue_position import AWAITS_SLOT, Line, Place
 from stager.errors import ServiceUnavailable
@@ -27,7 +27,9 @@ async def why_not_begun(
     """
     since = row.flow_run_at or row.created_at
     if row.run_key is None and row.flow_run_id is None:
-        waiting = await records.ask(fair_shares, methods=sorted(METHODS), patience=PATIENCE, most_runs=most_runs)
+        waiting = await records.ask(
+            fair_shares, methods=sorted(METHODS), patience=RUN_BEGINS_SECONDS, most_runs=most_runs
+        )
         return _behind_others(row, waiting, most_runs=most_runs)
     try:
         if row.flow_run_id is None:

@@ -32,7 +32,7 @@ MENDED_BY: dict[str, MendedBy] = {
 # Kinds of events that say what is waited for, until the next one.
 WAITS = ("retrying", "waiting", "pod", "resubmitted")
 # How long a try that was announced may take to show, in seconds.
-GRACE = timedelta(seconds=5)
+RETRY_SHOWS_WITHIN = timedelta(seconds=5)
 
 
 class Reason(View):
@@ -61,7 +61,12 @@ def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: date
     """
     if row.status.is_final:
         return _ended(row, event)
-    if event and event.kind in WAITS and event.cause and (event.until is None or event.until + GRACE > moment):
+    if (
+        event
+        and event.kind in WAITS
+        and event.cause
+        and (event.until is None or event.until + RETRY_SHOWS_WITHIN > moment)
+    ):
         return reason(event.cause, event.detail, since=event.at, until=event.until)
     if row.status is Status.SUBMITTED:
         return _not_begun(row)
@@ -71,7 +76,7 @@ def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: date
 def _begun(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> Reason:
     since, silent_since = row.started_at or row.created_at, row.alive_until
     who = "the service that sends it" if row.method == DIRECT_DOWNLOAD else "its run"
-    if silent_since and silent_since + GRACE < moment:
+    if silent_since and silent_since + RETRY_SHOWS_WITHIN < moment:
         return reason(
             "RunSilent", f"{who} has given no sign of life since {silent_since:%F %T} UTC", since=silent_since
         )

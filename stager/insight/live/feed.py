@@ -25,9 +25,9 @@ logger = structlog.get_logger(__name__)
 
 # Seconds between two looks, and how many times longer than a look the pause
 # behind it is at least: adding up a million items may take a second.
-INTERVAL, RATIO = 0.5, 5.0
+POLL_SECONDS, PAUSE_PER_POLL = 0.5, 5.0
 # Events in one look.
-PAGE = 1000
+EVENTS_AT_ONCE = 1000
 
 
 class Feed:
@@ -71,15 +71,15 @@ class Feed:
             try:
                 await self.look()
             except ServiceUnavailable as error:
-                logger.warning("Watchers wait", reason=error.message)
+                logger.warning("Could not read what is new for live streams; will retry", reason=error.message)
             except Exception:
-                logger.exception("The feed met an unforeseen error")
-            await asyncio.sleep(max(INTERVAL, RATIO * (clock() - began)))
+                logger.exception("Reading what is new for live streams met an unforeseen error; will retry")
+            await asyncio.sleep(max(POLL_SECONDS, PAUSE_PER_POLL * (clock() - began)))
 
     async def look(self) -> None:
         """Tell the watchers what is new: how far requests are, then what happened to them."""
         async with self._lock:
-            events = await self._records.ask(settled_events, self._position, limit=PAGE)
+            events = await self._records.ask(settled_events, self._position, limit=EVENTS_AT_ONCE)
             await self._tell_progress(events)
             for one in events:
                 self._position = one.event.id

@@ -18,7 +18,7 @@ from stager.errors import StagingError
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import RETRY_AFTER
 from stager.insight.dependencies import OpenPrefect
-from stager.insight.looks import Looks
+from stager.insight.probes import Probes
 from stager.records.database import Database
 
 router = APIRouter(tags=["site"])
@@ -27,7 +27,7 @@ router = APIRouter(tags=["site"])
 LIMIT = 4.0
 # How long Prefect may take to say which storage areas there are; after that, those that were known last count.
 AREAS_LIMIT = 1.0
-_looks = Looks()
+_probes = Probes()
 
 
 class PartHealth(BaseModel):
@@ -117,13 +117,13 @@ async def show_readiness(
     for while Prefect or a storage is away is recorded, and done later.
     """
     with suppress(TimeoutError):
-        await asyncio.wait_for(_looks.look(known_areas), AREAS_LIMIT)
+        await asyncio.wait_for(_probes.look(known_areas), AREAS_LIMIT)
     areas = {f"area {area.name}": area for area in await asyncio.to_thread(areas_at_hand)}
     check = check_area_to_read if settings.areas_read_only else check_area
     checks = {
         "database": _health(records.ask(_select)),
         "prefect": _health(prefect.check()),
-        **{part: _health(_looks.look(check, area)) for part, area in areas.items()},
+        **{part: _health(_probes.look(check, area)) for part, area in areas.items()},
     }
     parts = dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
     if not parts["database"].is_reachable:

@@ -17,7 +17,7 @@ from stager.records.database.transactions import Database
 # none of them in between.
 THREADS = 5
 # How long a database that is away is waited for, in seconds: as long as a caller is.
-PATIENCE = 3.0
+DATABASE_PATIENCE_SECONDS = 3.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class AsyncDatabase:
 @asynccontextmanager
 async def open_records(url: str) -> AsyncIterator[AsyncDatabase]:
     """Give the records of a database, and close it at the end."""
-    database = Database(url, patience=PATIENCE)
+    database = Database(url, patience=DATABASE_PATIENCE_SECONDS)
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="records")
     try:
         yield AsyncDatabase(database, threads)

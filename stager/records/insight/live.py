@@ -19,7 +19,7 @@ from stager.records.tables import Event, StagedFile, StagingRequestRow
 # committed: on MariaDB a lower one may come to light after a higher one.
 SETTLE = 2.0
 # Newest events that are looked at for one that has settled.
-RECENT = 200
+RECENT_EVENTS = 200
 # Requests whose progress a stream of all requests tells.
 MAX_STARTED = 200
 
@@ -47,13 +47,13 @@ class RequestProgress:
 
 def settled_position(database: Database) -> int:
     """Return the number of an event behind which nothing with a lower one comes to light; 0 without events."""
-    newest = select(col(Event.id), col(Event.at)).order_by(col(Event.id).desc()).limit(RECENT)
+    newest = select(col(Event.id), col(Event.at)).order_by(col(Event.id).desc()).limit(RECENT_EVENTS)
 
     def work(session: Session) -> int:
         before = now(session) - timedelta(seconds=SETTLE)
         rows = session.execute(newest).all()
         settled = (number for number, at in rows if at <= before)
-        return next(settled, rows[-1][0] if len(rows) == RECENT else 0)
+        return next(settled, rows[-1][0] if len(rows) == RECENT_EVENTS else 0)
 
     return database.read(work)
 

@@ -15,7 +15,7 @@ from stager.records.requests.lookup import request_in
 from stager.records.tables import OPEN, StagingRequestRow
 
 # Requests in one look.
-PAGE = 500
+REQUESTS_AT_ONCE = 500
 
 
 def stop_overdue_requests(database: Database) -> Sequence[StagingRequestRow]:
@@ -29,7 +29,7 @@ def stop_overdue_requests(database: Database) -> Sequence[StagingRequestRow]:
     def overdue(session: Session) -> Sequence[str]:
         is_going = (col(row.status).in_(OPEN), ~col(row.cancel_requested), ~col(row.is_arriving))
         late = (*is_going, col(row.deadline) <= now(session))
-        return session.scalars(select(col(row.id)).where(*late).limit(PAGE)).all()
+        return session.scalars(select(col(row.id)).where(*late).limit(REQUESTS_AT_ONCE)).all()
 
     return [database.write(lambda session, i=i: _stop(session, i)) for i in database.read(overdue)]  # type: ignore[misc] # mypy cannot infer a default's type
 

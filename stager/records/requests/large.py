@@ -18,7 +18,7 @@ from stager.records.requests.rows import file_rows, row_of
 from stager.records.tables import StagedFile, StagingRequestRow
 
 # One that has grown by nothing for so many seconds was given up.
-PATIENCE = 600
+ABANDONED_SECONDS = 600
 # Items that are removed in one transaction.
 CHUNK = 5000
 
@@ -46,7 +46,9 @@ def begin_large_request(
     def work(session: Session) -> None:
         moment = now(session)
         if session.get(StagingRequestRow, request_id) is None:
-            session.add(StagingRequestRow(**row, created_at=moment, alive_until=moment + timedelta(seconds=PATIENCE)))
+            session.add(
+                StagingRequestRow(**row, created_at=moment, alive_until=moment + timedelta(seconds=ABANDONED_SECONDS))
+            )
 
     try:
         database.write(work)
@@ -68,7 +70,7 @@ def add_items(database: Database, request_id: str, items: Sequence[StagingItem],
     written = select(col(file.id)).where(col(file.request_id) == request_id, col(file.position) == start)
 
     def work(session: Session) -> None:
-        until = now(session) + timedelta(seconds=PATIENCE)
+        until = now(session) + timedelta(seconds=ABANDONED_SECONDS)
         grows = update(row).where(col(row.id) == request_id, col(row.is_arriving)).values(alive_until=until)
         if not session.execute(grows).rowcount:  # type: ignore[attr-defined] # an UPDATE's result has it
             raise RequestNotFound(request_id)

@@ -14,7 +14,7 @@ from stager.records.database import Database, now
 from stager.records.tables import OPEN, DestinationLease, StagingRequestRow
 
 # Requests in one answer.
-PAGE = 500
+REQUESTS_AT_ONCE = 500
 
 
 def waiting_requests(
@@ -23,7 +23,7 @@ def waiting_requests(
     method: str,
     older_than: float,
     after: StagingRequestRow | None = None,
-    limit: int = PAGE,
+    limit: int = REQUESTS_AT_ONCE,
 ) -> Sequence[StagingRequestRow]:
     """Return a page of the requests of a method that nobody has begun, the oldest first.
 
@@ -47,7 +47,7 @@ def waiting_requests(
 
 
 def unfinished_requests(
-    database: Database, *, stale: float, after: StagingRequestRow | None = None, limit: int = PAGE
+    database: Database, *, stale: float, after: StagingRequestRow | None = None, limit: int = REQUESTS_AT_ONCE
 ) -> Sequence[StagingRequestRow]:
     """Return a page of the requests that were handed over or begun and that nobody is known to work on.
 

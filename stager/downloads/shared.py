@@ -19,10 +19,10 @@ from cachetools import LRUCache
 from fastapi import Depends
 from starlette.requests import Request
 
-from stager.background import beside
+from stager.background import background_task
 from stager.callers.open_source import OpenSource
 from stager.checksums import text
-from stager.downloads.ledger import Ledger
+from stager.downloads.recorder import DownloadRecorder
 from stager.downloads.representation import FileRepresentation
 from stager.engine.file import read_block
 from stager.errors import ServiceUnavailable
@@ -38,22 +38,22 @@ THREADS, OF_ONE_USER = 16, 8
 # Whose a download is that nobody is named for.
 ANONYMOUS = "anonymous"
 # Checksums in memory.
-KNOWN = 50_000
+KNOWN_CHECKSUMS = 50_000
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Where downloads are handed out."""
+class Downloads:
+    """What all downloads share: threads, the records, and known checksums."""
 
     settings: Settings
     records: AsyncDatabase
-    ledger: Ledger
+    recorder: DownloadRecorder
     threads: ThreadPoolExecutor
     # By fingerprint; the event loop and the threads ask for them.
-    _known: LRUCache[str, str] = field(default_factory=lambda: LRUCache(KNOWN))
+    _known: LRUCache[str, str] = field(default_factory=lambda: LRUCache(KNOWN_CHECKSUMS))
     _knowing: Lock = field(default_factory=Lock)
     _shares: WeakValueDictionary[str, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
 
@@ -112,17 +112,17 @@ def _whole(source: OpenSource) -> bytes:
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings, records: AsyncDatabase) -> AsyncIterator[Desk]:
-    """Give a desk, and write down at the end what is left to write."""
+async def open_downloads(settings: Settings, records: AsyncDatabase) -> AsyncIterator[Downloads]:
+    """Give what downloads share, and write down at the end what is left to write."""
     _raise_open_files_limit()
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="download")
-    ledger = Ledger(records, lease=settings.lease)
+    recorder = DownloadRecorder(records, lease=settings.lease)
     async with AsyncExitStack() as stack:
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-        await stack.enter_async_context(beside(ledger.run(), name="ledger of downloads"))
-        await stack.enter_async_context(beside(ledger.keep_alive(), name="life of downloads"))
-        await stack.enter_async_context(beside(ledger.look_after(), name="downloads under way"))
-        yield Desk(settings, records, ledger, threads)
+        await stack.enter_async_context(background_task(recorder.run(), name="recorder of downloads"))
+        await stack.enter_async_context(background_task(recorder.keep_alive(), name="life of downloads"))
+        await stack.enter_async_context(background_task(recorder.look_after(), name="downloads under way"))
+        yield Downloads(settings, records, recorder, threads)
 
 
 def _raise_open_files_limit() -> None:
@@ -131,9 +131,9 @@ def _raise_open_files_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _desk_of(request: Request) -> Desk:  # async, or FastAPI calls it in a thread
-    desk: Desk = request.app.state.desk
-    return desk
+async def _downloads_of(request: Request) -> Downloads:  # async, or FastAPI calls it in a thread
+    downloads: Downloads = request.app.state.downloads
+    return downloads
 
 
-OpenDesk = Annotated[Desk, Depends(_desk_of)]
+CurrentDownloads = Annotated[Downloads, Depends(_downloads_of)]

@@ -37,7 +37,7 @@ from kubernetes_asyncio.client import (
 )
 
 from stager.dispatch.cluster import Pods
-from stager.dispatch.pod_trouble import Outlook, Plight, plight_of
+from stager.dispatch.pod_trouble import PodTrouble, Remedy, trouble_of
 
 MADE, ENDED = (datetime(2026, 11, 24, 21, minute, tzinfo=UTC) for minute in (0, 5))
 IMAGE = "registry.example.org/staging:1"
@@ -95,17 +95,17 @@ CANNOT = "its container cannot be made (CreateContainerConfigError): "
 
 
 @pytest.mark.parametrize(
-    ("found", "outlook", "words"),
+    ("found", "remedy", "words"),
     [
-        (waiting("ImagePullBackOff", f"{RPC}Unknown desc = {AWAY}"), Outlook.TIME, f"{PULL}{AWAY}"),
-        (waiting("ErrImagePull", f"{RPC}NotFound desc = {GONE}"), Outlook.NOTHING, f"{PULL}{GONE}"),
-        (waiting("CreateContainerConfigError", SECRET), Outlook.NOTHING, f"{CANNOT}{SECRET}"),
+        (waiting("ImagePullBackOff", f"{RPC}Unknown desc = {AWAY}"), Remedy.TIME, f"{PULL}{AWAY}"),
+        (waiting("ErrImagePull", f"{RPC}NotFound desc = {GONE}"), Remedy.NOTHING, f"{PULL}{GONE}"),
+        (waiting("CreateContainerConfigError", SECRET), Remedy.NOTHING, f"{CANNOT}{SECRET}"),
     ],
 )
-def test_a_pod_that_does_not_begin_says_why(found: V1Pod, outlook: Outlook, words: str) -> None:
-    plight = plight_of(job(), found, [])
-    assert plight is not None
-    assert (plight.outlook, plight.words, plight.since) == (outlook, words, MADE)
+def test_a_pod_that_does_not_begin_says_why(found: V1Pod, remedy: Remedy, words: str) -> None:
+    trouble = trouble_of(job(), found, [])
+    assert trouble is not None
+    assert (trouble.remedy, trouble.words, trouble.since) == (remedy, words, MADE)
 
 
 @pytest.mark.parametrize(
@@ -121,39 +121,39 @@ def test_a_pod_that_does_not_begin_says_why(found: V1Pod, outlook: Outlook, word
     ],
 )
 def test_a_pod_that_died_says_of_what_and_another_may_live(found: V1Pod | None, words: str) -> None:
-    plight = plight_of(job(failed=BACKOFF), found, [])
-    assert plight is not None
-    assert (plight.outlook, plight.words, plight.since) == (Outlook.ANOTHER_POD, words, ENDED)
+    trouble = trouble_of(job(failed=BACKOFF), found, [])
+    assert trouble is not None
+    assert (trouble.remedy, trouble.words, trouble.since) == (Remedy.ANOTHER_POD, words, ENDED)
 
 
 def test_a_pod_that_needed_more_than_its_limit_is_not_tried_again() -> None:
-    plight = plight_of(job(failed=BACKOFF), out_of_memory(resources=LIMITED), [])
-    assert plight is not None
+    trouble = trouble_of(job(failed=BACKOFF), out_of_memory(resources=LIMITED), [])
+    assert trouble is not None
     words = "its pod was killed: it needed more memory than its limit of 64Mi"
-    assert (plight.outlook, plight.words) == (Outlook.NOTHING, words)
+    assert (trouble.remedy, trouble.words) == (Remedy.NOTHING, words)
 
 
 def test_a_pod_that_is_gone_is_known_by_its_last_event() -> None:
-    plight = plight_of(job(failed=BACKOFF), None, [warning("Evicted", "The node was low on resource: memory. ")])
-    assert plight is not None
-    assert plight.words == "its pod was removed: The node was low on resource: memory"
+    trouble = trouble_of(job(failed=BACKOFF), None, [warning("Evicted", "The node was low on resource: memory. ")])
+    assert trouble is not None
+    assert trouble.words == "its pod was removed: The node was low on resource: memory"
 
 
 def test_a_quota_is_said_in_the_same_words_at_each_try() -> None:
     tries = [warning("FailedCreate", f'Error creating: pods "a-{pod}" is forbidden: exceeded quota: q') for pod in "bc"]
-    plights = [plight_of(job(), None, tries[: number + 1]) for number in range(2)]
-    assert [plight and plight.words for plight in plights] == ["its pod may not be made: exceeded quota: q"] * 2
+    troubles = [trouble_of(job(), None, tries[: number + 1]) for number in range(2)]
+    assert [trouble and trouble.words for trouble in troubles] == ["its pod may not be made: exceeded quota: q"] * 2
 
 
 def test_a_job_that_took_too_long_is_not_tried_again() -> None:
-    plight = plight_of(job(failed="DeadlineExceeded"), None, [])
-    assert plight is not None
-    assert (plight.outlook, plight.words) == (Outlook.NOTHING, "it took longer than the 60 seconds that a Job may take")
+    trouble = trouble_of(job(failed="DeadlineExceeded"), None, [])
+    assert trouble is not None
+    assert (trouble.remedy, trouble.words) == (Remedy.NOTHING, "it took longer than the 60 seconds that a Job may take")
 
 
 @pytest.mark.parametrize("found", [pod("Running"), pod("Succeeded"), pod("Pending"), None])
 def test_a_pod_that_works_has_no_plight(found: V1Pod | None) -> None:
-    assert plight_of(job(), found, []) is None
+    assert trouble_of(job(), found, []) is None
 
 
 OUR_POOL = {"prefect.io/work-pool-name": "staging-kubernetes"}
@@ -196,9 +196,9 @@ def cluster(**kinds: list[dict[str, Any]]) -> Iterator[str]:
             server.shutdown()
 
 
-async def plights(address: str) -> dict[str, Plight | None]:
+async def troubles(address: str) -> dict[str, PodTrouble | None]:
     async with ApiClient(Configuration(host=address)) as client:
-        return await Pods(client, "staging").plights()
+        return await Pods(client, "staging").troubles()
 
 
 def test_whatever_one_job_looks_like_the_others_are_looked_at_and_foreign_ones_are_not() -> None:
@@ -212,6 +212,6 @@ def test_whatever_one_job_looks_like_the_others_are_looked_at_and_foreign_ones_a
         object_of("4", "by-hand", failed, {}),
     ]
     with cluster(jobs=jobs, pods=[object_of("1", "odd", odd, OUR_POOL)]) as address:
-        found = asyncio.run(plights(address))
-    words = {run: plight and plight.words for run, plight in found.items()}
+        found = asyncio.run(troubles(address))
+    words = {run: trouble and trouble.words for run, trouble in found.items()}
     assert words == {"1": None, "2": "its pod was deleted"}

@@ -7,23 +7,23 @@ import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from workers.ledger import Ledger
+from workers.run_register import RunRegister
 
 HOLDS = """
 import sys, uuid
 from pathlib import Path
-from workers.ledger import Ledger
-with Ledger(Path(sys.argv[1])) as ledger:
+from workers.run_register import RunRegister
+with RunRegister(Path(sys.argv[1])) as register:
     for number in sys.argv[2:]:
-        ledger.add(uuid.UUID(number))
+        register.add(uuid.UUID(number))
     print("written", flush=True)
     sys.stdin.read()
 """
 
 
 def orphans(place: Path) -> set[UUID]:
-    with Ledger(place) as ledger:
-        return {number for numbers in ledger.orphans() for number in numbers}
+    with RunRegister(place) as register:
+        return {number for numbers in register.orphans() for number in numbers}
 
 
 def test_what_a_killed_worker_had_is_known_to_the_next_once(tmp_path: Path) -> None:
@@ -40,16 +40,16 @@ def test_what_a_killed_worker_had_is_known_to_the_next_once(tmp_path: Path) -> N
 
 def test_what_could_not_be_reported_is_told_again(tmp_path: Path) -> None:
     run = uuid4()
-    with Ledger(tmp_path) as left:
+    with RunRegister(tmp_path) as left:
         left.add(run)
-    with Ledger(tmp_path) as ledger:
-        assert next(ledger.orphans()) == [run]  # and no further: the report failed
+    with RunRegister(tmp_path) as register:
+        assert next(register.orphans()) == [run]  # and no further: the report failed
     assert orphans(tmp_path) == {run}
 
 
 def test_a_worker_that_ends_in_order_leaves_nothing(tmp_path: Path) -> None:
     run = uuid4()
-    with Ledger(tmp_path) as ledger:
-        ledger.add(run)
-        ledger.remove(run)
+    with RunRegister(tmp_path) as register:
+        register.add(run)
+        register.remove(run)
     assert list(tmp_path.iterdir()) == []

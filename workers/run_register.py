@@ -16,7 +16,7 @@ from uuid import UUID
 LOCK = "lock"
 
 
-class Ledger:
+class RunRegister:
     """A folder of a living worker, with an empty file for each of its runs.
 
     Parameters

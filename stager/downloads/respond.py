@@ -15,11 +15,11 @@ from stager.callers.quota import check_open_requests
 from stager.callers.reading import access_to
 from stager.downloads.answer import SENT, headers_of, negotiate
 from stager.downloads.archive import ArchiveRepresentation
-from stager.downloads.desk import ANONYMOUS, Desk
 from stager.downloads.nginx import path_for_nginx, sent_by_nginx
 from stager.downloads.pieces import Summed
 from stager.downloads.representation import FileRepresentation, Representation
 from stager.downloads.sending import Download, Sending
+from stager.downloads.shared import ANONYMOUS, Downloads
 from stager.downloads.tar import MEDIA_TYPE as TAR
 from stager.downloads.tar import Tar
 from stager.downloads.zipped import MEDIA_TYPE as ZIP
@@ -61,7 +61,7 @@ class Wanted:
         )
 
 
-async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
+async def respond(downloads: Downloads, request: Request, wanted: Wanted) -> Response:
     """Return the answer to a GET or HEAD of a file or a directory.
 
     Only bytes make a record: neither a HEAD nor what is refused or not modified does.
@@ -73,26 +73,26 @@ async def hand_out(desk: Desk, request: Request, wanted: Wanted) -> Response:
     StagingError
         It cannot be sent.
     """
-    whole = await look_at(desk, wanted)
+    whole = await look_at(downloads, wanted)
     body = negotiate(whole, request.method, request.headers)
     if request.method == "HEAD" or body.status not in SENT:
         whole.source.descriptor.close()
         return Response(status_code=body.status, headers=headers_of(whole, body))
-    sending = Sending(desk, wanted.begun(whole.source.access.acting_as), whole, body)
+    sending = Sending(downloads, wanted.begun(whole.source.access.acting_as), whole, body)
     if whole.content is not None:
         return Download(sending)
-    settings = desk.settings
-    await check_open_requests(desk.records, sending.begun.username, limit=settings.max_open_requests)
+    settings = downloads.settings
+    await check_open_requests(downloads.records, sending.begun.username, limit=settings.max_open_requests)
     prefix = settings.nginx_files
-    if prefix and (path := await desk.do(wanted.username, path_for_nginx, whole, request)):
-        await desk.ledger.begin(sending.begun)
-        desk.ledger.leave(sending.ended(None))
+    if prefix and (path := await downloads.do(wanted.username, path_for_nginx, whole, request)):
+        await downloads.recorder.begin(sending.begun)
+        downloads.recorder.leave(sending.ended(None))
         return sent_by_nginx(sending, path, prefix=prefix)
-    await desk.ledger.begin(sending.begun, sending)
+    await downloads.recorder.begin(sending.begun, sending)
     return Download(sending)
 
 
-async def record_and_hand_out(desk: Desk, wanted: Wanted) -> Response:
+async def record_and_respond(downloads: Downloads, wanted: Wanted) -> Response:
     """Return the answer to the demo's POST: the whole file, and a record also of what is refused.
 
     Raises
@@ -101,20 +101,20 @@ async def record_and_hand_out(desk: Desk, wanted: Wanted) -> Response:
         It cannot be sent; the record says why.
     """
     try:
-        whole = await look_at(desk, wanted)
+        whole = await look_at(downloads, wanted)
     except StagingError as error:
         begun = wanted.begun("nobody: it was refused")
-        await desk.ledger.write(begun, DownloadEnded(id=begun.id, bytes_sent=0, error=error))
+        await downloads.recorder.write(begun, DownloadEnded(id=begun.id, bytes_sent=0, error=error))
         raise
     begun, body = wanted.begun(whole.source.access.acting_as), negotiate(whole, "POST", Headers())
     is_summed = isinstance(whole, FileRepresentation) and whole.checksum is None
-    sending = Sending(desk, begun, whole, body, Summed(body.pieces) if is_summed else None)
+    sending = Sending(downloads, begun, whole, body, Summed(body.pieces) if is_summed else None)
     if whole.content is None:
-        await desk.ledger.begin(begun, sending)
+        await downloads.recorder.begin(begun, sending)
     return Download(sending)
 
 
-async def look_at(desk: Desk, wanted: Wanted) -> Representation:
+async def look_at(downloads: Downloads, wanted: Wanted) -> Representation:
     """Return what there is to send.
 
     Raises
@@ -122,26 +122,26 @@ async def look_at(desk: Desk, wanted: Wanted) -> Representation:
     StagingError
         Nothing is there, or nothing that this caller may have.
     """
-    if DIRECT_DOWNLOAD not in offered_methods(desk.settings):
+    if DIRECT_DOWNLOAD not in offered_methods(downloads.settings):
         raise InvalidMethod(DIRECT_DOWNLOAD)
-    found = await desk.do(wanted.username, _look, desk, wanted)
-    return await desk.with_checksum(found) if isinstance(found, FileRepresentation) else found
+    found = await downloads.do(wanted.username, _look, downloads, wanted)
+    return await downloads.with_checksum(found) if isinstance(found, FileRepresentation) else found
 
 
-def _look(desk: Desk, wanted: Wanted) -> Representation:
-    access = access_to(wanted.area, wanted.username, settings=desk.settings, is_bounded=wanted.is_bounded)
+def _look(downloads: Downloads, wanted: Wanted) -> Representation:
+    access = access_to(wanted.area, wanted.username, settings=downloads.settings, is_bounded=wanted.is_bounded)
     with access.entered() as root:
         source = open_source(access, root, wanted.path)
         try:
-            return _representation(desk, source, wanted.archive)
+            return _representation(downloads, source, wanted.archive)
         except BaseException:
             source.descriptor.close()
             raise
 
 
-def _representation(desk: Desk, source: OpenSource, archive: Archive) -> Representation:
+def _representation(downloads: Downloads, source: OpenSource, archive: Archive) -> Representation:
     if not source.is_directory:
-        return desk.small(source)
+        return downloads.small(source)
     make, media_type = (Tar, TAR) if archive is Archive.TAR else (Zip, ZIP)
     of = partial(ArchiveRepresentation, source, make, media_type=media_type)
     return of(ending=f".{archive}".encode()).surveyed()

@@ -11,7 +11,7 @@ from typing import TypeVarTuple
 Ts = TypeVarTuple("Ts")
 
 
-class Looks:
+class Probes:
     """Looks in a thread each: one that hangs holds up no other, nor the end of the process."""
 
     def __init__(self) -> None:

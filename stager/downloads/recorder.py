@@ -29,11 +29,11 @@ from stager.records.requests import renew_requests
 logger = structlog.get_logger(__name__)
 
 # Seconds between two tries while the database is away.
-PAUSE = 1.0
+RETRY_SECONDS = 1.0
 # Seconds between two looks how far downloads are, and whether one is to stop.
-LOOK = 1.0
+PROGRESS_SECONDS = 1.0
 # An nginx that was killed never says how a download ended; no download is taken to live longer, in seconds.
-LONGEST = 24 * 3600.0
+LONGEST_SECONDS = 24 * 3600.0
 
 
 class UnderWay(Protocol):
@@ -48,7 +48,7 @@ class UnderWay(Protocol):
         ...
 
 
-class Ledger:
+class DownloadRecorder:
     """Takes what there is to write, and writes it.
 
     Parameters
@@ -83,7 +83,7 @@ class Ledger:
         """
         self._begun.append(download)
         await self._next_group()
-        self._alive[download.id] = asyncio.get_running_loop().time() + LONGEST
+        self._alive[download.id] = asyncio.get_running_loop().time() + LONGEST_SECONDS
         if sending:
             self._under_way[download.id] = sending
 
@@ -122,7 +122,7 @@ class Ledger:
                 await self._wake.wait()
                 self._wake.clear()
                 if not await self._write_group():
-                    await asyncio.sleep(PAUSE)
+                    await asyncio.sleep(RETRY_SECONDS)
         finally:
             if self._ended:
                 await self._write_group()
@@ -138,7 +138,7 @@ class Ledger:
                 if self._alive:
                     await self._records.ask(renew_requests, list(self._alive), seconds=self._lease)
             except ServiceUnavailable as error:  # tried again soon; what is sent is sent
-                logger.warning("Downloads cannot say that they live", reason=error.message)
+                logger.warning("Could not record that downloads are under way; will retry", reason=error.message)
 
     async def look_after(self) -> None:
         """Note how far downloads are and stop those that somebody asked to cancel, until cancelled.
@@ -146,7 +146,7 @@ class Ledger:
         Whichever service is asked, the one that sends a download stops it.
         """
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(PROGRESS_SECONDS)
             with suppress(ServiceUnavailable):  # whoever says that downloads live tells of that
                 await self._note_progress()
                 asked = await self._records.ask(downloads_to_stop) if self._under_way else set()
@@ -183,10 +183,10 @@ class Ledger:
         try:
             await self._records.ask(write_downloads, begun, ended, seconds=self._lease)
         except DatabaseUnavailable as error:
-            logger.warning("Downloads cannot be recorded", reason=error.message)
+            logger.warning("Could not record downloads; will retry", reason=error.message)
             return error
         except Exception as error:
-            logger.exception("The records of downloads met an unforeseen error")
+            logger.exception("Recording downloads met an unforeseen error")
             return error
         return None
 
