@@ -11,7 +11,6 @@ from cachetools import TTLCache
 from stager.callers.areas import check_destination, check_sources
 from stager.callers.caller import Caller
 from stager.errors import InvalidMethod
-from stager.http.group_commit import GroupCommit
 from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
 from stager.methods import METHODS
@@ -20,6 +19,7 @@ from stager.records import (
     AsyncDatabase,
     ClientWish,
     Draft,
+    GroupCommit,
     StagingRequestRow,
     create_request,
     create_requests,

@@ -45,6 +45,7 @@ from stager.records.files import (
     note_progress,
     save_files,
 )
+from stager.records.group_commit import GroupCommit
 from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases, renew_leases
 from stager.records.lifecycle import close_requests, fail_request, start_requests
 from stager.records.live import (
@@ -65,7 +66,6 @@ from stager.records.runs import Ride, Turn, claim_ride, turns, unasked_rides
 from stager.records.stages import files_changed_since, forget_request, positions_of, release_files
 from stager.records.submission import create_request, create_requests, request_of_key
 from stager.records.tables import Event, StagedFile, StagingRequestRow
-from stager.records.together import together
 from stager.records.unfinished import (
     files_to_stop,
     renew_requests,
@@ -90,6 +90,7 @@ __all__ = [
     "Ending",
     "Event",
     "FileChange",
+    "GroupCommit",
     "LinkedObject",
     "LiveEvent",
     "Progress",
@@ -174,7 +175,6 @@ __all__ = [
     "stop_overdue_requests",
     "take_link",
     "terms_again",
-    "together",
     "told_by",
     "turns",
     "unasked_rides",
