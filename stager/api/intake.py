@@ -11,12 +11,11 @@ from cachetools import TTLCache
 from stager.callers.areas import check_destination, check_sources
 from stager.callers.caller import Caller
 from stager.errors import InvalidMethod
-from stager.http.group_commit import GroupCommit
 from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
 from stager.methods import METHODS
 from stager.models import StagingRequest, StagingTerms
-from stager.records.database import AsyncDatabase
+from stager.records.database import AsyncDatabase, GroupCommit
 from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request
 from stager.records.tables import StagingRequestRow
 from stager.settings import Settings

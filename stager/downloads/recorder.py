@@ -1,4 +1,4 @@
-"""The records of downloads, written in groups: what begins or ends while a transaction runs shares the next.
+"""The records of downloads: what begins or ends while a transaction runs shares the next.
 
 A download is on record before its first byte leaves; how it ended follows
 within moments. If the service dies in between, the reconciler closes it.
@@ -7,15 +7,17 @@ within moments. If the service dies in between, the reconciler closes it.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
 import structlog
+from cachetools import TTLCache
 
 from stager.errors import DatabaseUnavailable, ServiceUnavailable, StagingError
-from stager.records.database import AsyncDatabase
+from stager.records.database import AsyncDatabase, GroupCommit
 from stager.records.downloads import (
     DownloadBegun,
     DownloadEnded,
@@ -27,6 +29,9 @@ from stager.records.downloads import (
 from stager.records.requests import renew_requests
 
 logger = structlog.get_logger(__name__)
+
+# Downloads that begin, and those that end; one may be in both.
+Group = tuple[Sequence[DownloadBegun], Sequence[DownloadEnded]]
 
 # Seconds between two tries while the database is away.
 RETRY_SECONDS = 1.0
@@ -59,12 +64,11 @@ class DownloadRecorder:
 
     def __init__(self, records: AsyncDatabase, *, lease: float) -> None:
         self._records, self._lease = records, lease
-        self._begun: list[DownloadBegun] = []
+        self._groups: GroupCommit[Group, None] = GroupCommit(self._write)
         self._ended: list[DownloadEnded] = []
-        self._written: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
-        self._alive: dict[str, float] = {}
-        self._elsewhere: dict[str, DownloadEnded] = {}
+        self._alive: TTLCache[str, None] = TTLCache(math.inf, LONGEST_SECONDS)
+        self._elsewhere: TTLCache[str, DownloadEnded] = TTLCache(math.inf, LONGEST_SECONDS)
         self._under_way: dict[str, UnderWay] = {}
         self._noted: dict[str, DownloadProgress] = {}
 
@@ -81,9 +85,8 @@ class DownloadRecorder:
         DatabaseUnavailable
             It is not on record: it must not begin.
         """
-        self._begun.append(download)
-        await self._next_group()
-        self._alive[download.id] = asyncio.get_running_loop().time() + LONGEST_SECONDS
+        await self._groups.ask(([download], []))
+        self._alive[download.id] = None
         if sending:
             self._under_way[download.id] = sending
 
@@ -111,32 +114,27 @@ class DownloadRecorder:
         DatabaseUnavailable
             It is not on record.
         """
-        self._begun.append(begun)
-        self._ended.append(ended)
-        await self._next_group()
+        await self._groups.ask(([begun], [ended]))
 
     async def run(self) -> None:
-        """Write until cancelled, and then what is left."""
+        """Write down how downloads ended until cancelled, and then what is left."""
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                if not await self._write_group():
+                if not await self._write_ended():
+                    self._wake.set()
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
-            if self._ended:
-                await self._write_group()
+            await self._write_ended()
 
     async def keep_alive(self) -> None:
         """Say of what is being sent that it lives, until cancelled."""
         while True:
             await asyncio.sleep(self._lease / 4)
-            now = asyncio.get_running_loop().time()
-            self._alive = {request_id: until for request_id, until in self._alive.items() if until > now}
-            self._elsewhere = {one: ended for one, ended in self._elsewhere.items() if one in self._alive}
             try:
-                if self._alive:
-                    await self._records.ask(renew_requests, list(self._alive), seconds=self._lease)
+                if alive := list(self._alive):
+                    await self._records.ask(renew_requests, alive, seconds=self._lease)
             except ServiceUnavailable as error:  # tried again soon; what is sent is sent
                 logger.warning("Could not record that downloads are under way; will retry", reason=error.message)
 
@@ -159,41 +157,23 @@ class DownloadRecorder:
             await self._records.ask(note_sent, moved)
         self._noted = progress
 
-    def _next_group(self) -> asyncio.Future[None]:
-        if self._written is None:
-            self._written = asyncio.get_running_loop().create_future()
-        self._wake.set()
-        return asyncio.shield(self._written)  # one caller who leaves does not take it from the others
-
-    async def _write_group(self) -> bool:
-        begun, self._begun = self._begun, []
-        ended, self._ended = self._ended, []
-        written, self._written = self._written, None
-        error = await self._try_to_write(begun, ended)
-        if error:
-            refused = {one.id for one in begun}
-            self._ended[:0] = [one for one in ended if one.id not in refused]
-            if self._ended:
-                self._wake.set()
-        if written:
-            _settle(written, error)
-        return error is None
-
-    async def _try_to_write(self, begun: Sequence[DownloadBegun], ended: Sequence[DownloadEnded]) -> Exception | None:
+    async def _write_ended(self) -> bool:
+        """Write down what has ended, and tell whether it is; what is not is kept for the next time."""
+        ended = [*self._ended]
         try:
-            await self._records.ask(write_downloads, begun, ended, seconds=self._lease)
+            if ended:
+                await self._groups.ask(([], ended))
         except DatabaseUnavailable as error:
             logger.warning("Could not record downloads; will retry", reason=error.message)
-            return error
-        except Exception as error:
+            return False
+        except Exception:
             logger.exception("Recording downloads met an unforeseen error")
-            return error
-        return None
+            return False
+        del self._ended[: len(ended)]
+        return True
 
-
-def _settle(written: asyncio.Future[None], error: Exception | None) -> None:
-    if error is None:
-        written.set_result(None)
-        return
-    written.set_exception(error)
-    written.exception()  # whoever waited may be gone: it is no error that nobody looks
+    async def _write(self, groups: Sequence[Group]) -> Sequence[None]:
+        begun = [one for some, _ in groups for one in some]
+        ended = [one for _, some in groups for one in some]
+        await self._records.ask(write_downloads, begun, ended, seconds=self._lease)
+        return [None] * len(groups)

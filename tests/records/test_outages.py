@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 import pymysql
 import pytest
+from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from stager.errors import DatabaseUnavailable
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
-from stager.records.events import events_of
+from stager.records.events import events_of, note_event
 from stager.records.items import files_of, manifest_of, manifest_writer, save_files
 from stager.records.leases import acquire_leases, confirm_lease, release_leases
 from stager.records.requests import (
@@ -169,6 +170,22 @@ def test_requests_are_written_once_when_the_answer_to_their_commit_is_lost(maria
         assert [event.kind for event in events_of(seen, row.id)] == ["submitted"]
         assert len(files_of(seen, row.id)) == 1
     seen.close()
+
+
+def test_a_transaction_that_a_deadlock_took_back_is_done_again_whole(database: Database) -> None:
+    request = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="a"),))
+    request_id, tries = create_request(database, request).id, 0
+
+    def work(session: Session) -> int:
+        nonlocal tries
+        tries += 1
+        note_event(session, request_id, kind="pod", detail=f"try {tries}")
+        if tries == 1:
+            raise exc.OperationalError("INSERT", {}, pymysql.err.OperationalError(1213, "Deadlock found"))
+        return tries
+
+    assert database.write(work) == 2
+    assert [event.detail for event in events_of(database, request_id)][1:] == ["try 2"]
 
 
 def kill(server: Any) -> None:

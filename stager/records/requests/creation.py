@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from functools import partial
+from contextlib import suppress
 
 from sqlalchemy import Select, bindparam, exc, func, insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import DatabaseUnavailable, IdempotencyConflict, RequestArriving, TooManyRequests
+from stager.errors import IdempotencyConflict, RequestArriving, TooManyRequests
 from stager.models import StagingRequest
 from stager.records.database import Database, now
-from stager.records.database.together import together
 from stager.records.events import handed_to, note_events
 from stager.records.requests.rows import ClientWish, NewRequest, new_request
 from stager.records.tables import FILE, OPEN, REQUEST, StagingRequestRow
@@ -73,6 +72,8 @@ def create_requests(
 ) -> list[StagingRequestRow | Exception]:
     """Write some requests down in one transaction; each is whole, or refused without the others.
 
+    What the database has against one of them, which no refusal foresees, is an error of all: none is written.
+
     Parameters
     ----------
     most_open
@@ -83,7 +84,7 @@ def create_requests(
     list[StagingRequestRow | Exception]
         In their order, the record, or the first one of the same key; or
         why there is none: ``IdempotencyConflict``, ``RequestArriving``,
-        ``TooManyRequests``, or what the database has against one of several.
+        ``TooManyRequests``.
 
     Raises
     ------
@@ -98,21 +99,10 @@ def create_requests(
         may_be_written = True  # the next time, by this try
         return _write(session, requests, known, most_open)
 
-    try:
-        try:
+    for _ in requests:
+        with suppress(exc.IntegrityError):  # somebody else wrote one of the keys at this moment
             return database.write(work)
-        except exc.IntegrityError:  # somebody else wrote one of the keys at this moment
-            return database.write(work)
-    except DatabaseUnavailable:
-        raise
-    except Exception:
-        if len(requests) == 1:
-            raise
-        # One of them cannot be written: only its own caller is told.
-        each = together(
-            database, [partial(create_requests, requests=[request], most_open=most_open) for request in requests]
-        )
-        return [one if isinstance(one, Exception) else one[0] for one in each]
+    return database.write(work)
 
 
 def _known(session: Session, requests: Sequence[NewRequest], *, also_ours: bool) -> dict[object, StagingRequestRow]:
