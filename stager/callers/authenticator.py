@@ -77,7 +77,7 @@ class Authenticator:
         Raises
         ------
         TokenInvalid
-            The token does not count here.
+            The token is not accepted.
         NotAllowed
             It counts, and the access file has no user for it.
         IssuerUnavailable

@@ -35,14 +35,14 @@ GATHER_SECONDS = 0.01
 
 
 class Dispatcher:
-    """Looks for requests to hand over: when one was recorded, and again and again.
+    """Hands recorded requests to Prefect: at once when one is recorded, and by polling the records.
 
     Parameters
     ----------
     recorded
         Set when a request was recorded.
     look_every
-        How long it waits for that before it looks all the same, in seconds.
+        The longest time between two polls while no request is recorded, in seconds.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Dispatcher:
         self._look_every = look_every
 
     async def run(self) -> None:
-        """Look until cancelled; an error ends one look, never the looking."""
+        """Hand requests over until cancelled. An error ends one round; the next one is tried after a pause."""
         pause = 0.0
         while True:
             with suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""Where a run is done: in a process that is awake already, or in a pod that is the user."""
+"""Chooses the work pool of a run: a ready process of the warm worker, or a pod that is the user."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Silence(NamedTuple):
 
 
 class Reconciler:
-    """Looks every few seconds for what was dropped.
+    """Polls every few seconds for requests, runs and downloads that nobody looks after any more.
 
     Parameters
     ----------
@@ -75,31 +75,31 @@ class Reconciler:
         self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
         self._pods = PodWatch(settings, records=records, prefect=prefect, pods=pods)
         self._silent: dict[str, Silence] = {}
-        # When each look last came to its end, by time.monotonic.
+        # When each check last succeeded, by time.monotonic.
         self._ended: dict[str, float] = {}
 
     @property
     def lag(self) -> float:
-        """How long ago the slowest of its looks ended, in seconds."""
+        """How long ago the slowest of its checks last succeeded, in seconds."""
         now = time.monotonic()
         return now - min(self._ended.values(), default=now)
 
     async def run(self) -> None:
-        """Look until cancelled; an error ends one look, never the looking."""
-        async with asyncio.TaskGroup() as looks:
-            looks.create_task(self._repeat(self.submit_waiting))
-            looks.create_task(self._repeat(self.take_up_crashed))
-            looks.create_task(self._repeat(self.close_unfinished))
-            looks.create_task(self._repeat(self.stop_overdue))
-            looks.create_task(self._repeat(self.remove_abandoned))
+        """Check until cancelled. An error ends one check; the next one is tried after a pause."""
+        async with asyncio.TaskGroup() as checks:
+            checks.create_task(self._repeat(self.submit_waiting))
+            checks.create_task(self._repeat(self.take_up_crashed))
+            checks.create_task(self._repeat(self.close_unfinished))
+            checks.create_task(self._repeat(self.stop_overdue))
+            checks.create_task(self._repeat(self.remove_abandoned))
 
-    async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, check: Callable[[], Awaitable[None]]) -> None:
         trouble = ""
-        self._ended[look.__name__] = time.monotonic()
+        self._ended[check.__name__] = time.monotonic()
         while True:
             await asyncio.sleep(self._settings.reconcile_interval)
             try:
-                await look()
+                await check()
             except ServiceUnavailable as error:
                 if not trouble:
                     logger.warning("Could not look for dropped requests; will retry", reason=error.message)
@@ -110,7 +110,7 @@ class Reconciler:
                 if trouble:
                     logger.info("Looking for dropped requests again", reason=trouble)
                 trouble = ""
-                self._ended[look.__name__] = time.monotonic()
+                self._ended[check.__name__] = time.monotonic()
 
     async def submit_waiting(self) -> None:
         """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""

@@ -31,7 +31,7 @@ EVENTS_AT_ONCE = 1000
 
 
 class Feed:
-    """Looks for what is new, and tells the watchers."""
+    """Polls the records for what is new, and tells the live streams."""
 
     def __init__(self, records: AsyncDatabase) -> None:
         self._records = records
@@ -63,7 +63,7 @@ class Feed:
                 self._is_watched.clear()
 
     async def run(self) -> None:
-        """Look until cancelled; an error ends one look, never the looking."""
+        """Poll until cancelled. An error ends one poll; the next one is tried after a pause."""
         clock = asyncio.get_running_loop().time
         while True:
             await self._is_watched.wait()

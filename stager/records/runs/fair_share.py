@@ -1,4 +1,4 @@
-"""Whose turn is next: each user has one run in Prefect's queue, however much they ask for."""
+"""Chooses the user whose requests are run next: each has one run in Prefect's queue, however much they ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statements of a run, made into SQL before there is one."""
+"""Compiles the SQL of a run beforehand, in the process that runs are forked from."""
 
 from __future__ import annotations
 
