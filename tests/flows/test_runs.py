@@ -37,7 +37,7 @@ StorageAreaBlock(path=Path(sys.argv[1]), is_destination=True).save("projects", o
 # The database is away when a manifest's first part is written, and there again after that.
 AWAY_ONCE = """
 from stager.errors import DatabaseUnavailable
-from stager.records.manifests import ManifestWriter
+from stager.records.items import ManifestWriter
 
 flush, failed = ManifestWriter.flush, []
 
