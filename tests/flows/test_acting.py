@@ -18,7 +18,7 @@ from stager.records import acquire_leases, destination_key, events_of, get_reque
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.flows.conftest import Site
+    from tests.flows.conftest import Running, Site
 
 pytestmark = [
     pytest.mark.any_database,
@@ -50,7 +50,7 @@ def status_of(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def mover_of(run: subprocess.Popen[str]) -> psutil.Process:
+def mover_of(run: Running) -> psutil.Process:
     """Return a run's mover."""
     family = psutil.Process(run.pid).children(recursive=True)
     (mover,) = [one for one in family if one.uids().real in UIDS.values()]
@@ -58,7 +58,7 @@ def mover_of(run: subprocess.Popen[str]) -> psutil.Process:
 
 
 @contextmanager
-def waiting(site: Site, *more: str) -> Iterator[tuple[list[str], subprocess.Popen[str], psutil.Process]]:
+def waiting(site: Site, *more: str) -> Iterator[tuple[list[str], Running, psutil.Process]]:
     """Give two requests, their run, which waits for a destination until the leases are released, and its mover.
 
     The run has more requests to do afterwards.
