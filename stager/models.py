@@ -134,17 +134,21 @@ class StorageArea(Frozen):
 class StagingItem(Frozen):
     """One file or directory to bring to its destination."""
 
-    source: PathText = Field(description="Path in the source area, relative to it or absolute inside it.")
+    source: PathText = Field(
+        description="Path in the source area, relative to it or absolute inside it.", examples=["a.fits"]
+    )
     destination: PathText = Field(
-        description="Path relative to the destination area (a user area: to the user's folder)."
+        description="Path relative to the destination area (a user area: to the user's folder).",
+        examples=["night-1/a.fits"],
     )
     checksum: str | None = Field(
         None,
         pattern=r"^([Aa][Dd][Ll][Ee][Rr]32:)?[0-9A-Fa-f]{1,8}$",  # as ECMA-262 has it too
         description="The source file's Adler-32 as Rucio writes it (up to eight hexadecimal digits), if known.",
+        examples=["adler32:0a1b2c3d"],
     )
     size_bytes: Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES), NO_TRUTH] | None = Field(
-        None, description="The source's size in bytes, if known."
+        None, description="The source's size in bytes, if known.", examples=[2880]
     )
 
 
@@ -158,14 +162,18 @@ class StagingTerms(Frozen):
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL, description="Where something is at the destination: fail, skip_identical or replace."
     )
-    deadline: Moment | None = Field(None, description="What is not done by then is cancelled; UTC without an offset.")
-    lifetime: Annotated[int, Field(ge=1, le=MAX_LIFETIME), NO_TRUTH] | None = Field(
+    deadline: Annotated[Moment, Field(examples=["2026-11-24T20:05:00Z"])] | None = Field(
+        None, description="What is not done by then is cancelled; UTC without an offset."
+    )
+    lifetime: Annotated[int, Field(ge=1, le=MAX_LIFETIME, examples=[86_400]), NO_TRUTH] | None = Field(
         None, description="How long the delivery is wanted for, in seconds; it is written down."
     )
     priority: Annotated[int, Field(ge=-10, le=10), NO_TRUTH] = Field(
         0, description="Of what waits, the higher goes first."
     )
-    note: str | None = Field(None, max_length=2000, description="Words of the caller's own.")
+    note: Annotated[str, Field(max_length=2000, examples=["survey"])] | None = Field(
+        None, description="Words of the caller's own."
+    )
 
 
 class StagingRequest(StagingTerms):

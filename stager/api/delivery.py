@@ -10,6 +10,7 @@ from datetime import datetime
 from pydantic import Field
 
 from stager.errors import RequestNotEnded
+from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.views import View
 from stager.models import Status
 from stager.records.database import AsyncDatabase
@@ -26,23 +27,32 @@ _TO_REMOVE = "Before you move, remove or add to a directory that was delivered: 
 class Receipt(View):
     """What a request brought, once it has ended."""
 
-    request_id: str
-    method: str
-    username: str
-    status: Status
+    request_id: str = Field(examples=[REQUEST_ID])
+    method: str = Field(examples=["local_copy"])
+    username: str = Field(examples=["alice"])
+    status: Status = Field(examples=[Status.COMPLETED])
     error_reason: str | None = Field(description="Why it failed or was cancelled.")
     note: str | None
-    acting_as: str | None = Field(description="The account that the files were written as, in words.")
+    acting_as: str | None = Field(
+        description="The account that the files were written as, in words.", examples=["alice (uid 1000)"]
+    )
     item_count: int
-    items_by_status: dict[Status, int] = Field(description="How many items ended how.")
-    size_bytes: int = Field(description="Bytes that were brought.")
+    items_by_status: dict[Status, int] = Field(
+        description="How many items ended how.", examples=[{Status.COMPLETED: 1}]
+    )
+    size_bytes: int = Field(description="Bytes that were brought.", examples=[2880])
     file_count: int = Field(description="Files that were brought.")
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    created_at: datetime = Field(examples=[BEGAN])
+    started_at: datetime | None = Field(examples=[BEGAN])
+    finished_at: datetime | None = Field(examples=[ENDED])
     expires_at: datetime | None = Field(description="Until when the delivery is wanted.")
-    manifest_url: str = Field(description="The checksums of every file.")
-    to_remove: str | None = Field(description="What it takes to move or remove what was brought, if anything.")
+    manifest_url: str = Field(
+        description="The checksums of every file.",
+        examples=[f"https://staging.example.org/requests/{REQUEST_ID}/manifest"],
+    )
+    to_remove: str | None = Field(
+        description="What it takes to move or remove what was brought, if anything.", examples=[_TO_REMOVE]
+    )
 
 
 async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_url: str) -> Receipt:

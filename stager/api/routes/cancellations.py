@@ -45,7 +45,11 @@ class Cancellation(Frozen):
     """What to cancel."""
 
     items: tuple[Annotated[int, Field(ge=0, lt=2**31), NO_TRUTH], ...] | None = Field(
-        None, min_length=1, max_length=MOST_CANCELLED, description="Positions of the items; without them, all."
+        None,
+        min_length=1,
+        max_length=MOST_CANCELLED,
+        description="Positions of the items; without them, all.",
+        examples=[[3, 4]],
     )
 
 

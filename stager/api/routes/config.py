@@ -12,6 +12,7 @@ from stager.http.offered_methods import offered_methods
 from stager.settings import AUTHENTICATION_IS_OFF
 
 router = APIRouter(prefix="/config", tags=["site"])
+METHODS_SHOWN = ["direct_download", "local_copy"]
 
 
 class AllowedMethods(BaseModel):
@@ -19,7 +20,7 @@ class AllowedMethods(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    allowed_methods: tuple[str, ...] = Field(description="Their names.")
+    allowed_methods: tuple[str, ...] = Field(description="Their names.", examples=[METHODS_SHOWN])
 
 
 class Config(BaseModel):
@@ -28,12 +29,16 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     source_storage_path: str = Field(
-        description="Where the storage with the data products is mounted: data are staged from it, never to it."
+        description="Where the storage with the data products is mounted: data are staged from it, never to it.",
+        examples=["/storage"],
     )
     target_storage_path: str = Field(
-        description="Where the users' areas are mounted: data are staged to the user's own folder in it."
+        description="Where the users' areas are mounted: data are staged to the user's own folder in it.",
+        examples=["/users"],
     )
-    allowed_methods: tuple[str, ...] = Field(description="The staging methods that may be asked for.")
+    allowed_methods: tuple[str, ...] = Field(
+        description="The staging methods that may be asked for.", examples=[METHODS_SHOWN]
+    )
     authentication: Literal["on", "off"] = Field(
         description="Whether calls need a bearer token; when off, whoever reaches the service acts for any user."
     )

@@ -19,7 +19,7 @@ from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest, seen_request, settle_caller
 from stager.errors import TooManyItems, UnreadableManifest
 from stager.http.dependencies import CurrentSettings, OpenRecords
-from stager.http.examples import REQUEST_ID
+from stager.http.examples import BEGAN, REQUEST_ID
 from stager.http.headers import IdempotencyKey, Prefer, described, preferred_wait
 from stager.http.paging import MAX_PAGE, PageSize
 from stager.http.problems import documented
@@ -127,10 +127,12 @@ async def show_requests(
     settings: CurrentSettings,
     records: OpenRecords,
     caller: CurrentCaller,
-    username: Annotated[str | None, Query(description="Only this user's.")] = None,
-    method: Annotated[str | None, Query(description="Only by this method.")] = None,
+    username: Annotated[str | None, Query(description="Only this user's.", examples=["alice"])] = None,
+    method: Annotated[str | None, Query(description="Only by this method.", examples=["local_copy"])] = None,
     status: Annotated[list[Status] | None, Query(description="Only those that stand so; may be given twice.")] = None,
-    since: Annotated[Moment | None, Query(description="Only those made at this time or later.")] = None,
+    since: Annotated[
+        Moment | None, Query(description="Only those made at this time or later.", examples=[BEGAN])
+    ] = None,
     cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=[REQUEST_ID])] = None,
     limit: PageSize = 100,
 ) -> RequestPage:

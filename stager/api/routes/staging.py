@@ -22,6 +22,7 @@ from stager.downloads import CurrentDownloads
 from stager.downloads.respond import Wanted, record_and_respond
 from stager.downloads.routes.files import BINARY, FILE_HEADERS
 from stager.http.dependencies import CurrentSettings, OpenRecords
+from stager.http.examples import SECRET
 from stager.http.headers import IdempotencyKey, Prefer, preferred_wait
 from stager.http.problems import documented, error_class, staging_problem
 from stager.http.responses import EscapedJSON
@@ -85,12 +86,13 @@ async def stage_data(
     caller: CurrentCaller,
     body: StageDataBody,
     method: Annotated[str, Query(description="Staging method.", examples=["local_copy"])],
-    username: Annotated[str | None, Query(description=WHOSE)] = None,
+    username: Annotated[str | None, Query(description=WHOSE, examples=["alice"])] = None,
     jupyter_token: Annotated[  # noqa: ARG001 - no method needs it yet
-        SecretStr | None, Query(description="Taken for old clients' sake; prefer the header.", deprecated=True)
+        SecretStr | None,
+        Query(description="Taken for old clients' sake; prefer the header.", deprecated=True, examples=[SECRET]),
     ] = None,
     x_jupyter_token: Annotated[  # noqa: ARG001 - likewise
-        SecretStr | None, Header(description="The user's JupyterHub token, kept nowhere.")
+        SecretStr | None, Header(description="The user's JupyterHub token, kept nowhere.", examples=[SECRET])
     ] = None,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,

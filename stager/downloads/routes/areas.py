@@ -18,7 +18,8 @@ from stager.callers.current import CurrentCaller
 from stager.callers.reading import access_to
 from stager.downloads import CurrentDownloads, Downloads
 from stager.downloads.listing import Listing, list_folder
-from stager.downloads.routes.files import not_found
+from stager.downloads.routes.files import AreaAsked, not_found
+from stager.http.examples import BEGAN
 from stager.http.problems import documented
 from stager.http.views import View
 from stager.models import PathText, StorageArea
@@ -31,7 +32,7 @@ MAX_PAGE = 1000
 class AreaView(View):
     """A storage area that the caller may use."""
 
-    name: str
+    name: str = Field(examples=["source"])
     per_user: bool = Field(description="Each user has a folder of their own in it.")
     read_as: Literal["user", "service"] = Field(
         description="Whose rights it is read with; where it is the service's, the modes in it do not count."
@@ -52,10 +53,12 @@ class Areas(View):
 class EntryView(View):
     """One thing in a folder. A symbolic link is not followed."""
 
-    name: PathText = Field(description="Its name; bytes that are not UTF-8 are escaped lone surrogates.")
+    name: PathText = Field(
+        description="Its name; bytes that are not UTF-8 are escaped lone surrogates.", examples=["a.fits"]
+    )
     kind: Literal["file", "directory", "symlink", "FIFO", "socket", "character device", "block device"]
-    size_bytes: int
-    modified_at: datetime
+    size_bytes: int = Field(examples=[2880])
+    modified_at: datetime = Field(examples=[BEGAN])
 
 
 class EntryPage(View):
@@ -94,9 +97,9 @@ async def show_entries(
     request: Request,
     downloads: CurrentDownloads,
     caller: CurrentCaller,
-    area: str,
+    area: AreaAsked,
     path: Annotated[str, Query(description="The folder; the area itself, or the user's folder, by default.")] = "",
-    username: Annotated[str | None, Query(description="Whose folder, in a users' area.")] = None,
+    username: Annotated[str | None, Query(description="Whose folder, in a users' area.", examples=["alice"])] = None,
     cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=["YS5maXRz"])] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")] = 100,
 ) -> EntryPage:

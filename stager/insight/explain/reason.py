@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pydantic import Field
 
 from stager.errors import MendedBy
+from stager.http.examples import BEGAN
 from stager.http.problems import error_class
 from stager.http.views import View
 from stager.models import Status
@@ -38,11 +39,16 @@ RETRY_SHOWS_WITHIN = timedelta(seconds=5)
 class Reason(View):
     """Why a request stands where it stands."""
 
-    cause: str = Field(description="In a word: a kind of error, as in /problems/KIND, or what is waited for.")
-    message: str = Field(description="In a sentence.")
-    since: datetime = Field(description="Since when.")
+    cause: str = Field(
+        description="In a word: a kind of error, as in /problems/KIND, or what is waited for.",
+        examples=["WaitsForTurn"],
+    )
+    message: str = Field(description="In a sentence.", examples=["it waits for its turn, behind 0 of other users"])
+    since: datetime = Field(description="Since when.", examples=[BEGAN])
     until: datetime | None = Field(None, description="When that is known to end: the next try, or the patience.")
-    mended_by: MendedBy = Field(description="Who can do something about it: you, the operator, or nobody: wait.")
+    mended_by: MendedBy = Field(
+        description="Who can do something about it: you, the operator, or nobody: wait.", examples=["nobody"]
+    )
 
 
 def reason(cause: str, message: str, *, since: datetime, until: datetime | None = None) -> Reason:

@@ -35,7 +35,7 @@ class PartHealth(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    is_reachable: bool = Field(description="Whether it answers.")
+    is_reachable: bool = Field(description="Whether it answers.", examples=[True])
     reason: str | None = Field(None, description="Why not.")
 
 
@@ -65,7 +65,10 @@ class Readiness(BaseModel):
     status: Literal["ready", "degraded", "unready"] = Field(
         description="Degraded: a part is away, and what needs it is done later. Unready: nothing can be recorded."
     )
-    parts: dict[str, PartHealth] = Field(description="How each part is doing.")
+    parts: dict[str, PartHealth] = Field(
+        description="How each part is doing.",
+        examples=[{"database": {"is_reachable": True}, "area source": {"is_reachable": True}}],
+    )
 
 
 THERE = PartHealth(is_reachable=True)
