@@ -91,7 +91,7 @@ class Reconciler:
         """Look until cancelled; an error ends one look, never the looking."""
         async with asyncio.TaskGroup() as looks:
             looks.create_task(self._repeat(self.submit_waiting))
-            looks.create_task(self._repeat(self.take_up_crashed))
+            looks.create_task(self._repeat(self.take_up_lost))
             looks.create_task(self._repeat(self.close_unfinished))
             looks.create_task(self._repeat(self.stop_overdue))
             looks.create_task(self._repeat(self.remove_abandoned))
@@ -137,18 +137,18 @@ class Reconciler:
             await self._records.ask(abandon_arrival, request_id)
             logger.warning("Request that did not arrive whole was removed", staging_request=request_id)
 
-    async def take_up_crashed(self) -> None:
-        """Let the requests of crashed runs wait for other runs: what ended a machine was hardly the request."""
+    async def take_up_lost(self) -> None:
+        """Let the requests of lost runs wait for other runs: what ended a machine was hardly the request."""
         runs = await self._prefect.read_flow_runs(await self._records.ask(open_flow_runs))
         plights, ending = await self._pods.look(runs.values())
         for run in runs.values():
-            if run.state == CRASHED and run.id not in ending:
+            if run.is_lost and run.id not in ending:
                 await self._take_up(run, plights.get(run.id))
 
     async def _take_up(self, run: FlowRun, plight: Plight | None) -> None:
         error = error_of(plight) if plight else RunLost(_reason(run))
         for row in await self._records.ask(resubmit_requests, run.id, error):
-            _log("Request taken from a crashed run", row)
+            _log("Request taken from a lost run", row)
         self._recorded.set()
         await self._pods.clear(run, plight)
 
@@ -162,7 +162,7 @@ class Reconciler:
             runs = await self._prefect.read_flow_runs([row.flow_run_id for row in rows if row.flow_run_id])
             for row in rows:
                 run = runs.get(row.flow_run_id or "")
-                if run and run.state == CRASHED:
+                if run and run.is_lost:
                     continue  # taken up
                 if row.flow_run_id and (run is None or run.is_over):
                     await self._close(row, _error(row, run))
