@@ -2,51 +2,133 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from blocks.storage_area import StorageAreaBlock
-from stager.models import Frozen, StagingItem, StagingRequest
+from stager.models import (
+    Checksum,
+    Frozen,
+    Lifetime,
+    Moment,
+    Note,
+    PathText,
+    Priority,
+    Size,
+    StagingItem,
+    StagingRequest,
+)
 from stager.vocabulary import OnConflict
 
 
-def _always_a_block(schema: dict[str, Any]) -> None:
-    """Show a list of blocks at once, without a switch between block and nothing."""
-    schema.update(schema.pop("anyOf")[0])
-    schema.pop("default")
+class Form(Frozen):
+    """What a person types in: Prefect's pages draw a field for each property of its JSON Schema."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema with the fields in their order, each without a switch between a value and nothing."""
+        reference = handler(core_schema)
+        schema = handler.resolve_ref_schema(reference)
+        properties: dict[str, dict[str, Any]] = schema["properties"]
+        for position, (name, field) in enumerate(properties.items()):
+            properties[name] = _without_null(field) | {"position": position}  # else in any order, by PostgreSQL
+        return reference
 
 
-ChosenArea = Annotated[StorageAreaBlock | None, Field(json_schema_extra=_always_a_block)]
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a field that may be left empty as one of what it may hold; Prefect takes null there, too."""
+    if field.get("default", "") is not None:
+        return field
+    del field["default"]
+    value, _ = field.pop("anyOf")
+    return {**field, **value}
 
 
-class StagingForm(Frozen):
+class ItemForm(StagingItem, Form):
+    """A file or a directory as a person types it in."""
+
+    source: PathText = Field(
+        title="Source", description="Path of a file or directory in the storage area, such as survey/field-1.ms"
+    )
+    destination: PathText = Field(
+        title="Destination",
+        description="Path in the user's folder, such as night-1/field-1.ms; missing folders are made",
+    )
+    checksum: Checksum | None = Field(
+        None,
+        title="Checksum of the source",
+        description="Adler-32 in hexadecimal digits, if you know it: a file that has another one is not delivered",
+    )
+    size_bytes: Size | None = Field(
+        None,
+        title="Size of the source, in bytes",
+        description="If you know it: what has another size is not delivered",
+    )
+
+
+class StagingForm(Form):
     """A staging request as a person types it in."""
 
     method: str
-    username: str = Field(title="User", description="Whose data they become.", min_length=1, max_length=255)
-    items: tuple[StagingItem, ...] = Field(
-        title="Items", description="Files and directories to stage.", min_length=1, max_length=10_000
+    username: str = Field(
+        title="User", description="Account name of the person who gets the data", min_length=1, max_length=255
     )
-    source_area: ChosenArea = Field(None, title="From", description="Storage area of the sources; by default 'source'.")
-    destination_area: ChosenArea = Field(
-        None, title="To", description="Storage area of the destinations; by default 'user', the user areas."
+    items: tuple[ItemForm, ...] = Field(
+        title="Files and directories",
+        description="What to stage, each with its source and its destination",
+        min_length=1,
+        max_length=10_000,
+        json_schema_extra={"default": [{}]},  # so that the first one is there to be filled in
+    )
+    source_area: StorageAreaBlock | None = Field(
+        None, title="From", description="Storage area of the sources; where none is selected, the one named source"
+    )
+    destination_area: StorageAreaBlock | None = Field(
+        None,
+        title="To",
+        description="Storage area of the destinations; where none is selected, the one named user, "
+        "in which each user has a folder",
     )
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL,
-        title="If something is there",
-        description="Fail, skip it if it is identical, or replace it.",
+        title="If something is at the destination already",
+        description="fail: fail in any case. skip_identical: skip what is the same, and fail where it differs. "
+        "replace: put the new data in its place.",
     )
+    deadline: Moment | None = Field(
+        None, title="Deadline", description="What is not done by then is cancelled; mind the time zone"
+    )
+    lifetime: Lifetime | None = Field(
+        None,
+        title="How long the data are wanted, in seconds",
+        description="A day has 86400, a month of 30 days 2592000. It is written down, and nothing is removed by it.",
+    )
+    note: Note | None = Field(None, title="Note", description="Words of your own, kept with the request")
+    priority: Priority = Field(
+        0,
+        title="Priority",
+        description="From -10 to 10: the higher goes first when requests wait for their turn. "
+        "A run that is started here takes no turn: it begins as soon as a worker is free.",
+    )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema without a field for the method, which the flow says and a script may."""
+        reference = super().__get_pydantic_json_schema__(core_schema, handler)
+        schema = handler.resolve_ref_schema(reference)
+        schema["patternProperties"] = {"^method$": schema["properties"].pop("method")}
+        return reference
 
     def request(self) -> StagingRequest:
         """Return what was typed in as every other door would send it."""
+        areas = {"source_area", "destination_area"}
         return StagingRequest(
-            method=self.method,
-            username=self.username,
-            items=self.items,
+            **self.model_dump(exclude=areas),
             source_area=_name_of(self.source_area, default="source"),
             destination_area=_name_of(self.destination_area, default="user"),
-            on_conflict=self.on_conflict,
         )
 
 
@@ -55,18 +137,18 @@ def _name_of(block: StorageAreaBlock | None, *, default: str) -> str:
 
 
 class LocalCopyForm(StagingForm):
-    """Copies for a user."""
+    """What to copy, for whom, from where and to where."""
 
     method: Literal["local_copy"] = "local_copy"
 
 
 class LocalSymlinkForm(StagingForm):
-    """Symbolic links for a user."""
+    """What to link to, for whom, from where and to where."""
 
     method: Literal["local_symlink"] = "local_symlink"
 
 
 class SymlinkCopyForm(StagingForm):
-    """Hard links for a user."""
+    """Which files to link, for whom, from where and to where."""
 
     method: Literal["symlink_copy"] = "symlink_copy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from prefect import flow
@@ -11,21 +12,30 @@ from blocks.staging_form import LocalCopyForm
 from stager.methods.local_copy import LocalCopy
 from tasks.check_duplicate import check_duplicate
 from tasks.check_source import check_source
-from tasks.record import recorded
+from tasks.record import Record, recorded
 from tasks.set_read_only import set_read_only
 from tasks.transfer import transfer
 
 
 @flow(name="local-copy", persist_result=False)
-def local_copy(request: LocalCopyForm | None = None, request_ids: tuple[str, ...] = ()) -> State[Any]:
-    """Copy files and directories to the user's area: verified, read-only, recorded.
+def local_copy(request: LocalCopyForm) -> State[Any]:
+    """Copy files and directories to the user's area: verified, read-only, recorded."""
+    return _stage(recorded(LocalCopy(), request=request))
+
+
+@flow(name="local-copy", persist_result=False)
+def local_copy_from_api(request_ids: tuple[str, ...]) -> State[Any]:
+    """Copy what requests ask for that are on record already.
 
     Args:
-        request: What to stage. It is recorded first, like a request by API.
-        request_ids: Leave this empty; it names requests that are recorded already.
+        request_ids: Requests that the service handed to this run; any others are left alone.
 
     """
-    with recorded(LocalCopy(), request=request, request_ids=request_ids) as record:
+    return _stage(recorded(LocalCopy(), request_ids=request_ids))
+
+
+def _stage(requests: AbstractContextManager[Record]) -> State[Any]:
+    with requests as record:
         for batch in record.batches():
             with batch:
                 check_source(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from prefect import flow
@@ -11,21 +12,30 @@ from blocks.staging_form import LocalSymlinkForm
 from stager.methods.local_symlink import LocalSymlink
 from tasks.check_duplicate import check_duplicate
 from tasks.check_source import check_source
-from tasks.record import recorded
+from tasks.record import Record, recorded
 from tasks.set_read_only import set_read_only
 from tasks.transfer import transfer
 
 
 @flow(name="local-symlink", persist_result=False)
-def local_symlink(request: LocalSymlinkForm | None = None, request_ids: tuple[str, ...] = ()) -> State[Any]:
-    """Put symbolic links into the user's area that lead to the source as users see it.
+def local_symlink(request: LocalSymlinkForm) -> State[Any]:
+    """Put symbolic links into the user's area that lead to the source as users see it."""
+    return _stage(recorded(LocalSymlink(), request=request))
+
+
+@flow(name="local-symlink", persist_result=False)
+def local_symlink_from_api(request_ids: tuple[str, ...]) -> State[Any]:
+    """Put the symbolic links that requests ask for which are on record already.
 
     Args:
-        request: What to stage. It is recorded first, like a request by API.
-        request_ids: Leave this empty; it names requests that are recorded already.
+        request_ids: Requests that the service handed to this run; any others are left alone.
 
     """
-    with recorded(LocalSymlink(), request=request, request_ids=request_ids) as record:
+    return _stage(recorded(LocalSymlink(), request_ids=request_ids))
+
+
+def _stage(requests: AbstractContextManager[Record]) -> State[Any]:
+    with requests as record:
         for batch in record.batches():
             with batch:
                 check_source(batch)

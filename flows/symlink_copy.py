@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from prefect import flow
@@ -11,21 +12,30 @@ from blocks.staging_form import SymlinkCopyForm
 from stager.methods.symlink_copy import SymlinkCopy
 from tasks.check_duplicate import check_duplicate
 from tasks.check_source import check_source
-from tasks.record import recorded
+from tasks.record import Record, recorded
 from tasks.set_read_only import set_read_only
 from tasks.transfer import transfer
 
 
 @flow(name="symlink-copy", persist_result=False)
-def symlink_copy(request: SymlinkCopyForm | None = None, request_ids: tuple[str, ...] = ()) -> State[Any]:
-    """Put hard links into the user's area: the same files, without a copy.
+def symlink_copy(request: SymlinkCopyForm) -> State[Any]:
+    """Put hard links into the user's area: the same files, without a copy."""
+    return _stage(recorded(SymlinkCopy(), request=request))
+
+
+@flow(name="symlink-copy", persist_result=False)
+def symlink_copy_from_api(request_ids: tuple[str, ...]) -> State[Any]:
+    """Put the hard links that requests ask for which are on record already.
 
     Args:
-        request: What to stage. It is recorded first, like a request by API.
-        request_ids: Leave this empty; it names requests that are recorded already.
+        request_ids: Requests that the service handed to this run; any others are left alone.
 
     """
-    with recorded(SymlinkCopy(), request=request, request_ids=request_ids) as record:
+    return _stage(recorded(SymlinkCopy(), request_ids=request_ids))
+
+
+def _stage(requests: AbstractContextManager[Record]) -> State[Any]:
+    with requests as record:
         for batch in record.batches():
             with batch:
                 check_source(batch)

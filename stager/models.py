@@ -131,6 +131,11 @@ class StorageArea(Frozen):
     is_destination: bool = Field(default=False, description="Data may be staged to it; else only from it.")
 
 
+# The Adler-32 of a file as Rucio writes it; by a pattern that ECMA-262 has, too.
+Checksum = Annotated[str, Field(pattern=r"^([Aa][Dd][Ll][Ee][Rr]32:)?[0-9A-Fa-f]{1,8}$")]
+Size = Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES), NO_TRUTH]
+
+
 class StagingItem(Frozen):
     """One file or directory to bring to its destination."""
 
@@ -141,15 +146,18 @@ class StagingItem(Frozen):
         description="Path relative to the destination area (a user area: to the user's folder).",
         examples=["night-1/a.fits"],
     )
-    checksum: str | None = Field(
+    checksum: Checksum | None = Field(
         None,
-        pattern=r"^([Aa][Dd][Ll][Ee][Rr]32:)?[0-9A-Fa-f]{1,8}$",  # as ECMA-262 has it too
         description="The source file's Adler-32 as Rucio writes it (up to eight hexadecimal digits), if known.",
         examples=["adler32:0a1b2c3d"],
     )
-    size_bytes: Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES), NO_TRUTH] | None = Field(
-        None, description="The source's size in bytes, if known.", examples=[2880]
-    )
+    size_bytes: Size | None = Field(None, description="The source's size in bytes, if known.", examples=[2880])
+
+
+# How long a delivery is wanted for, in seconds.
+Lifetime = Annotated[int, Field(ge=1, le=MAX_LIFETIME, examples=[86_400]), NO_TRUTH]
+Priority = Annotated[int, Field(ge=-10, le=10), NO_TRUTH]
+Note = Annotated[str, Field(max_length=2000, examples=["survey"])]
 
 
 class StagingTerms(Frozen):
@@ -165,15 +173,11 @@ class StagingTerms(Frozen):
     deadline: Annotated[Moment, Field(examples=["2026-11-24T20:05:00Z"])] | None = Field(
         None, description="What is not done by then is cancelled; UTC without an offset."
     )
-    lifetime: Annotated[int, Field(ge=1, le=MAX_LIFETIME, examples=[86_400]), NO_TRUTH] | None = Field(
+    lifetime: Lifetime | None = Field(
         None, description="How long the delivery is wanted for, in seconds; it is written down."
     )
-    priority: Annotated[int, Field(ge=-10, le=10), NO_TRUTH] = Field(
-        0, description="Of what waits, the higher goes first."
-    )
-    note: Annotated[str, Field(max_length=2000, examples=["survey"])] | None = Field(
-        None, description="Words of the caller's own."
-    )
+    priority: Priority = Field(0, description="Of what waits, the higher goes first.")
+    note: Note | None = Field(None, description="Words of the caller's own.")
 
 
 class StagingRequest(StagingTerms):

@@ -246,7 +246,7 @@ class Record:
         if self._not_ours and not rows:
             return Failed(message="Nothing was staged: what it names was not handed to this run.")
         if not rows:
-            return Failed(message="Nothing was asked for: fill in the request.")
+            return Failed(message="Nothing was asked for: it names no request.")
         report(self._database, rows)
         if self._is_refused:
             return Failed(message=TypedRunNotAllowed().message)
@@ -265,7 +265,9 @@ def _run_key() -> str | None:
 
 
 @contextmanager
-def recorded(method: StagingMethod, *, request: StagingForm | None, request_ids: Sequence[str]) -> Iterator[Record]:
+def recorded(
+    method: StagingMethod, *, request: StagingForm | None = None, request_ids: Sequence[str] = ()
+) -> Iterator[Record]:
     """Open the requests of a run, and close them however the body ends.
 
     Parameters

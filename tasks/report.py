@@ -41,7 +41,7 @@ def report(database: Database, requests: Sequence[StagingRequestRow]) -> None:
     with shown_if_possible():
         create_markdown_artifact(
             "\n".join(f"- {request.status}: [record {request.id}]({_address(request)})" for request in requests),
-            description=f"Records of {as_text(requests[0].username)}",
+            description=f"Records of user {as_text(requests[0].username)}",
         )
         some = [file for request in requests for file in files_of(database, request.id, limit=MAX_ROWS)]
         create_table_artifact(_table(some), description=f"**{as_text(in_words(requests))}**")
@@ -61,8 +61,8 @@ def _row(file: StagedFile) -> dict[str, Any]:
         "Source": as_text(readable(file.local_path_on_storage)),
         "Destination": as_text(readable(file.relative_path)),
         "Status": str(file.status),
+        "Reason": as_text(file.error_reason or ""),
         "Size": "" if file.size_bytes is None else naturalsize(file.size_bytes),
         "Files": "" if file.file_count is None else str(file.file_count),
         "Checksum": f"{file.checksum_algorithm}:{file.checksum}" if file.checksum else "",
-        "Reason": as_text(file.error_reason or ""),
     }

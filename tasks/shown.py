@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,8 +11,9 @@ from stager.errors import printable
 
 logger = logging.getLogger(__name__)
 
-# What Markdown or HTML may take for more than itself.
-_MARKS = frozenset("\\`*_{}[]<>()#+-.!|~&:@$^=")
+# What Markdown or HTML may take for more than itself. What stands within the words of most paths, and a colon before a
+# blank, mean nothing there: the tables of Prefect's newer pages, which are no Markdown, would show their backslashes.
+_MARK = re.compile(r"(?<![^\W_])[.+=_-]|[.+=_-](?![^\W_])|(?<=www)\.|:(?=\S)|[\\`*{}\[\]<>()#!|~&@$^]", re.IGNORECASE)
 
 
 @contextmanager
@@ -25,4 +27,4 @@ def shown_if_possible() -> Iterator[None]:
 
 def as_text(words: str) -> str:
     """Return what others wrote so that Prefect's pages, which show it as Markdown, show the words themselves."""
-    return "".join(f"\\{c}" if c in _MARKS else c for c in printable(words))
+    return _MARK.sub(r"\\\g<0>", printable(words))

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from prefect import Flow
 from pydantic_settings import BaseSettings
 
 from deployments import POD_POOL, WORK_POOL
@@ -46,22 +45,29 @@ def page(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_method_has_a_flow_and_a_deployment_of_it(name: str) -> None:
-    entrypoint = DEPLOYMENTS[name.replace("_", "-")]["entrypoint"]
-    assert entrypoint == f"flows.{name}.{name}"
-    assert isinstance(getattr(importlib.import_module(f"flows.{name}"), name), Flow)
+def test_every_method_has_a_deployment_for_people_and_one_for_the_service(name: str) -> None:
+    flows = importlib.import_module(f"flows.{name}")
+    deployment = name.replace("_", "-")
+    form, from_api = DEPLOYMENTS[deployment], DEPLOYMENTS[f"{deployment}-from-api"]
+    entrypoints = f"flows.{name}.{name}", f"flows.{name}.{name}_from_api"
+    assert (form["entrypoint"], from_api["entrypoint"]) == entrypoints
+    assert {getattr(flows, found.rpartition(".")[2]).name for found in entrypoints} == {deployment}
+    assert (form["tags"], from_api["tags"]) == (["staging", "form"], ["staging", "internal"])
 
 
 def test_there_is_no_flow_and_no_deployment_without_a_method_but_the_sweep() -> None:
     flows = {file.stem for file in (CHECKOUT / "flows").glob("*.py")} - {"__init__"}
     assert flows == {*METHODS, "sweep"}
-    assert {name.removesuffix("-pod").replace("-", "_") for name in DEPLOYMENTS} == {*METHODS, "sweep"}
+    named = {name.removesuffix("-pod").removesuffix("-from-api").replace("-", "_") for name in DEPLOYMENTS}
+    assert named == {*METHODS, "sweep"}
     assert DEPLOYMENTS["sweep"]["schedules"]
 
 
+@pytest.mark.parametrize("suffix", ["", "-from-api"])
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_method_runs_in_pods_as_it_does_warm(name: str) -> None:
-    warm, pod = DEPLOYMENTS[name.replace("_", "-")], DEPLOYMENTS[name.replace("_", "-") + "-pod"]
+def test_every_method_runs_in_pods_as_it_does_warm(name: str, suffix: str) -> None:
+    deployment = name.replace("_", "-") + suffix
+    warm, pod = DEPLOYMENTS[deployment], DEPLOYMENTS[f"{deployment}-pod"]
     assert (warm["work_pool"]["name"], pod["work_pool"]["name"]) == (WORK_POOL, POD_POOL)
     differs = {"name", "work_pool"}
     assert {k: v for k, v in warm.items() if k not in differs} == {k: v for k, v in pod.items() if k not in differs}

@@ -168,8 +168,9 @@ def execute(flow_run_as_json: str) -> None:
             logger.exception("The flow cannot be loaded")
             raise
         with RunMetrics(flow_run, flow):
+            # The state: as a result, a failed one would be raised, and the log's end be a page of Prefect's own calls.
             # The adapter, as Prefect passes it itself: the logger in it knows no names, which its format asks for.
-            result = run_flow(flow, flow_run=flow_run, error_logger=logger)  # type: ignore[arg-type]
+            result = run_flow(flow, flow_run=flow_run, return_type="state", error_logger=logger)  # type: ignore[arg-type]
             _drive_run_flow_result(flow, result)
 
 

@@ -20,8 +20,9 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # Asked by address, by what watches over the server: a kubelet, a Prometheus. The last needs the password.
 PROBES = frozenset({"/api/health", "/api/ready", "/api/metrics"})
 
-# No other site shows our pages in its own, and has a person click there.
-OWN_FRAMES = "frame-ancestors 'self'"
+# Prefect's pages ask no other host: the newer ones would ask one for what to count, also with analytics off. And no
+# other site shows them in its own, and has a person click there.
+POLICY = "connect-src 'self'; frame-ancestors 'self'"
 
 
 class Gate:
@@ -40,16 +41,16 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a call on, or refuse it: 400 without one host, 403 by another's name or from another site."""
 
-        async def send_unframed(message: Message) -> None:
+        async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Content-Security-Policy"] = OWN_FRAMES
+                MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
             await send(message)
 
         app = self._app
         if scope["type"] in {"http", "websocket"} and (refused := self._refused(scope)):
             status, reason = refused
             app = PlainTextResponse(f"{reason}\n", status) if scope["type"] == "http" else WebSocketClose()
-        await app(scope, receive, send_unframed)
+        await app(scope, receive, send_with_policy)
 
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)

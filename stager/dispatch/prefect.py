@@ -48,11 +48,16 @@ class FlowRun:
         """It neither runs nor ever will."""
         return self.state in {"COMPLETED", "FAILED", CRASHED, CANCELLED}
 
+    @property
+    def is_lost(self) -> bool:
+        """Its process died, or could not begin it: another run may take its requests up."""
+        return self.state == CRASHED or (self.state == "FAILED" and not self.has_begun)
+
 
 def deployment_of(method: str, *, in_pod: bool) -> str:
-    """Return the name of a method's deployment behind that of its flow."""
+    """Return the name of the deployment for a method's recorded requests, behind that of its flow."""
     flow = method.replace("_", "-")
-    return f"{flow}/{flow}-pod" if in_pod else f"{flow}/{flow}"
+    return f"{flow}/{flow}-from-api-pod" if in_pod else f"{flow}/{flow}-from-api"
 
 
 class PrefectClient:
@@ -211,7 +216,7 @@ def _flow_run(body: dict[str, Any]) -> FlowRun:
     state = body["state"] or {}
     since = datetime.fromisoformat(state.get("timestamp") or body["created"])
     message, work_pool = str(state.get("message") or ""), str(body.get("work_pool_name") or "")
-    has_begun = body.get("start_time") is not None
+    has_begun = body["run_count"] > 0  # a start_time has also what failed before
     return FlowRun(body["id"], str(body["state_type"]), message, since, work_pool, has_begun)
 
 

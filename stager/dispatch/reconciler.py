@@ -88,7 +88,7 @@ class Reconciler:
         """Check until cancelled. An error ends one check; the next one is tried after a pause."""
         async with asyncio.TaskGroup() as checks:
             checks.create_task(self._repeat(self.submit_waiting))
-            checks.create_task(self._repeat(self.take_up_crashed))
+            checks.create_task(self._repeat(self.take_up_lost))
             checks.create_task(self._repeat(self.close_unfinished))
             checks.create_task(self._repeat(self.stop_overdue))
             checks.create_task(self._repeat(self.remove_abandoned))
@@ -136,18 +136,18 @@ class Reconciler:
             await self._records.ask(abandon_large_request, request_id)
             logger.warning("Request that did not arrive whole was removed", staging_request=request_id)
 
-    async def take_up_crashed(self) -> None:
-        """Let the requests of crashed runs wait for other runs: what ended a machine was hardly the request."""
+    async def take_up_lost(self) -> None:
+        """Let the requests of lost runs wait for other runs: what ended a machine was hardly the request."""
         runs = await self._prefect.read_flow_runs(await self._records.ask(open_flow_runs))
         troubles, ending = await self._pods.look(runs.values())
         for run in runs.values():
-            if run.state == CRASHED and run.id not in ending:
+            if run.is_lost and run.id not in ending:
                 await self._take_up(run, troubles.get(run.id))
 
     async def _take_up(self, run: FlowRun, trouble: PodTrouble | None) -> None:
         error = error_of(trouble) if trouble else RunLost(_reason(run))
         for row in await self._records.ask(resubmit_requests, run.id, error):
-            _log("Request taken from a crashed run", row)
+            _log("Request taken from a lost run", row)
         self._recorded.set()
         await self._pods.clear(run, trouble)
 
@@ -161,7 +161,7 @@ class Reconciler:
             runs = await self._prefect.read_flow_runs([row.flow_run_id for row in rows if row.flow_run_id])
             for row in rows:
                 run = runs.get(row.flow_run_id or "")
-                if run and run.state == CRASHED:
+                if run and run.is_lost:
                     continue  # taken up
                 if row.flow_run_id and (run is None or run.is_over):
                     await self._close(row, _error(row, run))

@@ -201,7 +201,7 @@ def test_its_own_pages_ask_for_the_password_and_work_with_it(server: Server) -> 
     answer = server.client.post("/api/flows/filter", json={}, headers=asks)
 
     assert "<html" in page.text
-    assert page.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
+    assert page.headers["Content-Security-Policy"] == "connect-src 'self'; frame-ancestors 'self'"
     assert (about["auth"], about["api_url"]) == ("BASIC", "/api")
     assert answer.status_code == 200
     assert "access-control-allow-origin" not in answer.headers

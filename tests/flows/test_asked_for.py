@@ -251,10 +251,11 @@ def test_a_request_of_another_user_is_refused_in_a_run_and_the_run_goes_on(site_
     assert [path.name for path in site.users.iterdir()] == ["alice"]
 
 
-def test_what_is_typed_in_beside_the_requests_of_a_run_is_for_its_user_only(site_with: SiteWith) -> None:
+def test_a_run_that_is_typed_in_names_no_requests_that_are_on_record(site_with: SiteWith) -> None:
     site = site_with()
     bobs = site.request(("a.fits", "b.fits"), username="bob")
     flow_run_id = site.asked_for("local_copy", FORM | {"request_ids": [bobs]})
     note_flow_run(site.database, [bobs], flow_run_id)
-    ended(site, flow_run_id)
-    assert [path.name for path in site.users.iterdir()] == ["bob"]
+    assert ended(site, flow_run_id).startswith("Failed: Validation of flow parameters failed")
+    assert site.statuses([bobs]) == [Status.SUBMITTED]
+    assert list(site.users.iterdir()) == []

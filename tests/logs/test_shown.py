@@ -55,5 +55,12 @@ def test_no_address_of_others_is_where_a_page_would_look_for_one(address: str) -
     assert all(mark not in as_text(address) for mark in ("https:", "www.", "a@"))
 
 
+@pytest.mark.parametrize(
+    "words", ["night-1/J1939-6342_I.fits", "survey/field+2/a=b/uv.ms", "Source path does not exist: /storage/a.fits"]
+)
+def test_usual_words_are_shown_as_they_are_also_where_markdown_is_not_read(words: str) -> None:
+    assert as_text(words) == words
+
+
 def test_line_breaks_of_others_begin_no_paragraph_and_no_row() -> None:
     assert rendered("a\n\n# b\x1b[2J") == r"<p>a\n\n# b\x1b[2J</p>"

@@ -305,8 +305,9 @@ class PrefectServer:
         return f"http://127.0.0.1:{self.gate.port}/api"
 
     def register(self, name: str) -> None:
+        """Make the deployment of a flow for what is on record."""
         flow = self.client.post("/flows/", json={"name": name}).raise_for_status().json()
-        deployment = {"name": name, "flow_id": flow["id"], "enforce_parameter_schema": False}
+        deployment = {"name": f"{name}-from-api", "flow_id": flow["id"], "enforce_parameter_schema": False}
         self.client.post("/deployments/", json=deployment).raise_for_status()
 
     def runs(self, request_id: str) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def crowd(door: ServedDoor, request_id: str, count: int, **facts: object) -> Non
     door.database.write(lambda session: session.execute(insert(StagingRequestRow), rows) and None)
 
 
-def taken_up(door: ServedDoor, request_id: str, dead: str) -> str:
+def taken_up(door: ServedDoor, request_id: str, dead: str | None) -> str:
     """Return the id of the run that takes a request up after another has died."""
     return str(door.eventually(request_id, lambda seen: seen["flow_run_id"] not in {None, dead})["flow_run_id"])
 
@@ -148,6 +148,22 @@ def test_a_request_whose_run_crashed_runs_again_until_too_many_have(door: Served
     assert [event.kind for event in events_of(door.database, request_id)].count("resubmitted") == 2
 
 
+def test_a_request_whose_run_could_not_begin_runs_again_until_too_many_could_not(
+    door: ServedDoor, prefect: PrefectServer
+) -> None:
+    request_id, run = record(door), None
+    for _ in range(3):
+        run = taken_up(door, request_id, run)
+        prefect.end(run, "FAILED", "Validation of flow parameters failed")
+
+    seen = door.eventually(request_id, is_final)
+    assert (seen["status"], seen["error_reason"]) == (
+        "failed",
+        "the run failed: Validation of flow parameters failed",
+    )
+    assert [event.kind for event in events_of(door.database, request_id)].count("resubmitted") == 2
+
+
 def test_a_run_that_was_deleted_closes_its_record(door: ServedDoor, prefect: PrefectServer) -> None:
     request_id, flow_run_id = running(door, prefect)
 
@@ -210,7 +226,7 @@ def test_a_request_whose_deployment_is_missing_waits_for_it(door: ServedDoor, pr
 
 def test_a_deployment_that_was_registered_anew_is_found_again(door: ServedDoor, prefect: PrefectServer) -> None:
     door.eventually(record(door), lambda seen: seen["flow_run_id"])
-    found = prefect.client.get("/deployments/name/local-copy/local-copy").json()
+    found = prefect.client.get("/deployments/name/local-copy/local-copy-from-api").json()
     prefect.client.delete(f"/deployments/{found['id']}").raise_for_status()
     prefect.register("local-copy")
 
@@ -225,7 +241,7 @@ def test_a_run_that_prefect_refuses_closes_the_request_with_prefects_words(
 ) -> None:
     flow = prefect.client.post("/flows/", json={"name": "symlink-copy"}).json()
     schema = {"type": "object", "properties": {"nothing": {"type": "string"}}, "additionalProperties": False}
-    deployment = {"name": "symlink-copy", "flow_id": flow["id"], "parameter_openapi_schema": schema}
+    deployment = {"name": "symlink-copy-from-api", "flow_id": flow["id"], "parameter_openapi_schema": schema}
     prefect.client.post("/deployments/", json={**deployment, "enforce_parameter_schema": True}).raise_for_status()
 
     seen = door.eventually(record(door, "symlink_copy"), is_final)

@@ -37,8 +37,10 @@ def test_prefect_wants_the_password_and_both_of_its_ends_have_it(stack: Stack) -
     deployment = stack.deployment("local-copy")
     url = f"{stack.prefect}/api/deployments/{deployment}/create_flow_run"
 
-    assert httpx.post(url, json={"parameters": {}}).status_code == 401
-    assert stack.client.post(url, json={"state": {"type": "CANCELLED"}}).status_code == 201
+    run = {"parameters": {"request": {"username": USER, "items": [_item("never")]}}, "state": {"type": "CANCELLED"}}
+
+    assert httpx.post(url, json=run).status_code == 401
+    assert stack.client.post(url, json=run).status_code == 201
     assert stack.client.get(f"{stack.http}/health").json()["status"] == "healthy"
 
 

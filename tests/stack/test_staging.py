@@ -115,6 +115,21 @@ def _shared(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name not in OF_ITS_OWN}
 
 
+def test_all_terms_of_the_form_are_on_record(stack: Stack) -> None:
+    terms = {
+        "on_conflict": "replace",
+        "deadline": "2099-01-01T12:00:00+01:00",
+        "lifetime": 86_400,
+        "priority": 3,
+        "note": "for the survey",
+    }
+    stack.run("local-copy", {"request": form_for("terms/form") | terms})
+    wait_until(lambda: record_of(stack, "terms/form") is not None)
+    record = record_of(stack, "terms/form")
+    assert record is not None
+    assert {name: record[name] for name in terms} == terms | {"deadline": "2099-01-01T11:00:00Z"}
+
+
 def test_the_api_and_the_form_leave_the_same_record(stack: Stack) -> None:
     stack.stage("demo/demo.ms/table.dat", "ways/api")
     stack.run("local-copy", {"request": form_for("ways/form")})

@@ -8,9 +8,12 @@ import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, get_run_logger, task
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Failed
 
 
 def note(folder: str, event: str, **facts: object) -> None:
@@ -69,6 +72,13 @@ def hold_on(folder: str) -> None:
     note(folder, "started")
     wait_for(Path(folder) / "go")
     note(folder, "ended")
+
+
+@flow
+def fail(folder: str) -> State[Any]:
+    """End as a run does that could not do what was asked for."""
+    note(folder, "started")
+    return Failed(message="there is no such source")
 
 
 @flow

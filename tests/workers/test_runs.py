@@ -90,13 +90,23 @@ def test_each_run_has_a_working_directory_that_goes_with_it(pool: Pool) -> None:
     pool.eventually(lambda: not any(Path(path).exists() for path in directories))
 
 
+def log_of(pool: Pool, run: str) -> list[str]:
+    wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+    return [line["message"] for line in pool.prefect.ask("POST", "/logs/filter", **wanted)]
+
+
 def test_the_log_of_a_run_is_in_the_pages(pool: Pool) -> None:
     run = pool.run(pool.deploy("look"))
     pool.ended(run)
-    wanted = {"logs": {"flow_run_id": {"any_": [run]}}}
-    pool.eventually(
-        lambda: "looking around" in [line["message"] for line in pool.prefect.ask("POST", "/logs/filter", **wanted)]
-    )
+    pool.eventually(lambda: "looking around" in log_of(pool, run))
+
+
+def test_the_log_of_a_failed_run_ends_with_its_reason(pool: Pool) -> None:
+    run = pool.run(pool.deploy("fail"))
+    assert pool.ended(run)["type"] == "FAILED"
+    (seen,) = pool.started()
+    pool.eventually(lambda: not psutil.pid_exists(seen["pid"]))
+    pool.eventually(lambda: log_of(pool, run)[-1:] == ["Finished in state Failed('there is no such source')"])
 
 
 def test_a_running_run_is_cancelled(pool: Pool) -> None:
@@ -129,4 +139,4 @@ def test_a_run_that_takes_too_long_times_out_and_the_workers_log_names_it(worker
     state = pool.ended(run)
     assert (state["type"], state["name"]) == ("FAILED", "TimedOut")
     name = pool.prefect.ask("GET", f"/flow_runs/{run}")["name"]
-    pool.eventually(lambda: f"Flow run {name!r} - Engine execution exited" in worker.output)
+    pool.eventually(lambda: f"Flow run {name!r} - Finished in state TimedOut" in worker.output)
