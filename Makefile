@@ -18,7 +18,7 @@ up: ## Run the service on this machine until Ctrl-C
 	@exec $(LOCAL)/bin/python -m deployments.local
 
 test: ## Run lint, build the manual, and run every test
-	@deployments/local/components
+	@deployments/local/test_packages
 	@deployments/local/environment "$(VENV)" requirements/dev.txt "$(PYTHON)"
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory docs

@@ -41,16 +41,16 @@ from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
 from stager.runs.batching import BATCH_SIZE, FEW, grouped, small_among
 from stager.runs.become_user import Acting
+from stager.runs.destinations import Writer
 from stager.runs.entry import Entry
 from stager.runs.heartbeat import alive
 from stager.runs.resolve import Resolver, resolve_files
 from stager.runs.stop import Stops
-from stager.runs.writer import Writer
 from stager.settings import get_settings
 from tasks.cancellation import is_being_cancelled
 from tasks.database import records_database
+from tasks.prefect_retry import ENDINGS, retried, times_retried
 from tasks.report import in_words, report
-from tasks.retry import ENDINGS, retried, times_retried
 
 
 class Record:
@@ -79,7 +79,7 @@ class Record:
         self._requests = [request for request in found if self._is_ours(request)]
         self._not_ours = [request.id for request in found if not self._is_ours(request)]
         if self._not_ours:
-            self._logger.warning("Not handed to this run, so left alone: %s", ", ".join(self._not_ours))
+            self._logger.warning("Left alone, since they were not handed to this run: %s", ", ".join(self._not_ours))
         if unknown := [request.id for request in self._requests if request.flow_run_id is None]:
             note_flow_run(self._database, unknown, self._flow_run_id)
         self._stops = Stops(request.id for request in self._requests)

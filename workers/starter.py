@@ -12,15 +12,15 @@ from prefect.workers.process import ProcessJobConfiguration
 
 from blocks.areas import areas_as_known
 from workers.child import Order
-from workers.nursery import Nursery
 from workers.prefect_internals import ControlChannel, ProcessHandle, pending, run_variables
+from workers.ready_processes import ReadyProcesses
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStarter:
     """Starts flow runs as Prefect's runner asks for it: its protocol ``ProcessStarter``."""
 
-    nursery: Nursery
+    ready: ReadyProcesses
     configuration: ProcessJobConfiguration
     directory: Path
     entrypoint: str
@@ -30,7 +30,7 @@ class WarmStarter:
         self, flow_run: FlowRun, task_status: TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         """Hand a flow run to a ready process, tell which, and return when it has ended."""
-        child = await self.nursery.take()
+        child = await self.ready.take()
         try:
             child.give(self._order(flow_run))
         except OSError:

@@ -25,8 +25,8 @@ from prefect.workers.process import ProcessJobConfiguration
 from blocks.areas import keep_areas_known
 from stager.settings import get_settings
 from workers.installed import FLOWS, entrypoint_of, flows_of
-from workers.nursery import Nursery
 from workers.prefect_internals import Executions
+from workers.ready_processes import ReadyProcesses
 from workers.recall import RecallingClient
 from workers.run_register import RunRegister
 from workers.starter import WarmStarter
@@ -101,9 +101,9 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
         async with AsyncExitStack() as base:
             self._register = base.enter_context(RunRegister(get_current_settings().home / LEDGERS))
             self._beside = await base.enter_async_context(_beside())
-            self._nursery = Nursery(size=get_settings().ready_processes, preload=[PRELOADED])
-            base.callback(self._nursery.close)
-            self._beside.start_soon(self._nursery.keep_full)
+            self._ready_processes = ReadyProcesses(size=get_settings().ready_processes, preload=[PRELOADED])
+            base.callback(self._ready_processes.close)
+            self._beside.start_soon(self._ready_processes.keep_full)
             self._flows = await to_thread.run_sync(flows_of, self.package)
             self._executions = await base.enter_async_context(Executions(self._flow_of))
             await super().__aenter__()
@@ -151,7 +151,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
         try:
             with tempfile.TemporaryDirectory(suffix="prefect") as directory:
                 starter = WarmStarter(
-                    nursery=self._nursery,
+                    ready=self._ready_processes,
                     configuration=configuration,
                     directory=Path(directory),
                     entrypoint=entrypoint,

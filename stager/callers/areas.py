@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stager.areas import place_in
 from stager.callers.caller import Caller
-from stager.callers.rules import ALL_OF_IT, Parts
+from stager.callers.grants import ALL_OF_IT, Parts
 from stager.errors import AreaNotWritable, DestinationNotWritable, NotAllowed, RequestError, StorageFault
 from stager.models import StorageArea
 from stager.paths import locate, open_area
@@ -96,7 +96,7 @@ def _names_of(area: str, path: str) -> Parts | None:
         return None
 
 
-def check_area(area: StorageArea) -> None:
+def check_storage(area: StorageArea) -> None:
     """Return when a storage area is there, and can be written if users' folders are in it.
 
     Raises
@@ -108,7 +108,7 @@ def check_area(area: StorageArea) -> None:
         raise DestinationNotWritable(str(area.path), "no permission, or mounted read-only")
 
 
-def check_area_to_read(area: StorageArea) -> None:
+def check_storage_to_read(area: StorageArea) -> None:
     """Return when a storage area is there, for a service that only reads it.
 
     Raises

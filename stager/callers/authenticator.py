@@ -13,9 +13,9 @@ import structlog
 from stager.background import background_task
 from stager.callers.access_file import AccessFile
 from stager.callers.caller import Caller
+from stager.callers.grants import Rules
 from stager.callers.issuer import Issuer
 from stager.callers.issuer_answers import ISSUER_LIMIT
-from stager.callers.rules import Rules
 from stager.callers.token import UncheckedToken, check_token, read_token
 from stager.errors import ConfigurationError, NotAllowed, TokenInvalid
 from stager.settings import AUTHENTICATION_IS_OFF, Settings

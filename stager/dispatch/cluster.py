@@ -84,7 +84,7 @@ def _plight_of_run(
     try:
         found = [_trouble_of_job(job, pods, events) for job in jobs]
     except Exception:  # whatever the cluster says of one
-        logger.exception("Could not understand the Job of a run", flow_run=run)
+        logger.exception("Could not understand what Kubernetes says of a run's Job", flow_run=run)
         return None
     return None if None in found else found[-1]
 

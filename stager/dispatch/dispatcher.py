@@ -69,7 +69,7 @@ class Dispatcher:
             try:
                 pause = min(self._look_every, await self.look())
             except ServiceUnavailable as error:
-                logger.warning("Could not hand requests to Prefect; will retry", reason=error.message)
+                logger.warning("Could not hand requests over; will retry", reason=error.message)
             except Exception:
                 logger.exception("Handing requests to Prefect met an unforeseen error; will retry")
 

@@ -118,7 +118,9 @@ class PodWatch:
     async def _tell(self, run: FlowRun, trouble: PodTrouble) -> None:
         await self._records.ask(note_trouble, run.id, cause=trouble.cause, detail=trouble.words)
         if self._is_over(run, trouble):
-            logger.warning("Run cannot go on", flow_run=run.id, cause=trouble.cause, reason=trouble.words)
+            logger.warning(
+                "Run was given up: its pod cannot run", flow_run=run.id, cause=trouble.cause, reason=trouble.words
+            )
             await self._prefect.end_flow_run(run.id, state=CRASHED, message=trouble.words)
 
     def _is_over(self, run: FlowRun, trouble: PodTrouble) -> bool:

@@ -108,7 +108,7 @@ class Reconciler:
                 logger.exception("Looking for dropped requests met an unforeseen error; will retry")
             else:
                 if trouble:
-                    logger.info("Looking for dropped requests again", reason=trouble)
+                    logger.info("Checks for dropped requests work again", reason=trouble)
                 trouble = ""
                 self._ended[check.__name__] = time.monotonic()
 

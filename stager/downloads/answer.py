@@ -10,7 +10,7 @@ from http import HTTPStatus
 from starlette.datastructures import Headers
 
 from stager.downloads.conditions import Validators, Verdict, judge, may_continue
-from stager.downloads.file_headers import content_disposition, repr_digest
+from stager.downloads.header_values import content_disposition, repr_digest
 from stager.downloads.pieces import Piece
 from stager.downloads.ranges import spans_of
 from stager.downloads.representation import Parts, Representation

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from stager.callers.open_source import OpenSource, is_settled
 from stager.downloads.conditions import Validators
-from stager.downloads.file_headers import times_tag
+from stager.downloads.header_values import times_tag
 from stager.downloads.pieces import Piece, cut
 from stager.engine.fingerprint import Contents
 from stager.engine.links import refuse_leading_out

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from stager.callers.open_source import OpenSource
 from stager.downloads.conditions import Validators
-from stager.downloads.file_headers import strong_tag, times_tag
+from stager.downloads.header_values import strong_tag, times_tag
 from stager.downloads.pieces import FileRun, Piece
 from stager.downloads.ranges import Span
 from stager.errors import SourceChanged

@@ -13,7 +13,7 @@ from stager.engine.source import READ_DIRECTORY
 from stager.engine.walk import Folder, Walk
 from stager.errors import StagingError
 from stager.paths import Descriptor, Location, Symlinks, open_location
-from stager.slices.crew import Crew
+from stager.slices.helpers import Helpers
 from stager.slices.looking import Seen, allocated_bytes, facts
 from stager.slices.work import Slice
 
@@ -50,7 +50,7 @@ class Contents:
 
 
 class Look(Walk):
-    """A walk that only looks; ``contents`` is what it found once the crew has finished.
+    """A walk that only looks; ``contents`` is what it found once the helpers has finished.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ class Look(Walk):
     def __init__(
         self,
         display: str,
-        crew: Crew,
+        helpers: Helpers,
         *,
         failed: Callable[[OSError, str], StagingError],
         on_special: OnSpecial | None = None,
     ) -> None:
-        super().__init__(display, crew, failed)
+        super().__init__(display, helpers, failed)
         self.contents = Contents()
         self._on_special = on_special
 
@@ -149,6 +149,6 @@ def fingerprint_at(parent: int, name: bytes, display: str) -> str | None:
 
 def contents_of(directory: Descriptor, display: str) -> Contents:
     """Return what is in a destination's directory."""
-    look = Look(display, Crew(), failed=refused)
+    look = Look(display, Helpers(), failed=refused)
     look.walk(Folder(path="", source=directory))
     return look.contents

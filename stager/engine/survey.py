@@ -12,7 +12,7 @@ from stager.engine.mapping import unread
 from stager.engine.source import Source, opened, refuse_special
 from stager.engine.walk import Folder
 from stager.paths import Location
-from stager.slices.crew import Crew
+from stager.slices.helpers import Helpers
 from stager.slices.looking import allocated_bytes
 
 
@@ -58,14 +58,14 @@ def survey(source: Location, *, depth: int | None = None) -> Survey:
         return survey_opened(found, depth=depth)
 
 
-def survey_opened(source: Source, *, depth: int | None = None, crew: Crew | None = None) -> Survey:
-    """Return what `survey` does, of a source that is open, with a crew's help."""
+def survey_opened(source: Source, *, depth: int | None = None, helpers: Helpers | None = None) -> Survey:
+    """Return what `survey` does, of a source that is open, with a helpers's help."""
     contents = Contents()
     if source.is_directory and depth != 0:
-        crew = crew or Crew()
-        look = Look(source.display, crew, failed=unread, on_special=_refusing(source))
+        helpers = helpers or Helpers()
+        look = Look(source.display, helpers, failed=unread, on_special=_refusing(source))
         look.walk(Folder(path="", source=source.content))
-        crew.finish()
+        helpers.finish()
         contents = look.contents
     status = os.fstat(source.content.fd)
     if not source.is_directory:

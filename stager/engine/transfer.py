@@ -19,7 +19,7 @@ from stager.engine.walk import Folder
 from stager.errors import NoSpace, SourceChanged, SourceNotFound
 from stager.paths import Descriptor, Location
 from stager.slices.copying import CREATE, Terms, Unread, Unwritten
-from stager.slices.crew import Crew, hands
+from stager.slices.helpers import Helpers, started_helpers
 from stager.vocabulary import ManifestEntry
 
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
@@ -146,22 +146,22 @@ def _copy_tree(source: Source, staged: Staged, copier: Copier, survey: Survey, *
         os.mkdir(staged.name, _PRIVATE_DIRECTORY, dir_fd=staged.parent.fd)
         top = Descriptor(os.open(staged.name, READ_DIRECTORY, dir_fd=staged.parent.fd))
         staged.inode = inode(os.fstat(top.fd))
-    with top, hands(are_wanted=helped, source=source.content, destination=top, lock=staged.lock) as helping:
-        crew = Crew(lambda: copier.control.advance(0), helping)
-        tree = TreeCopy(copier, crew, top=top, modes=staged.modes)
+    with top, started_helpers(are_wanted=helped, source=source.content, destination=top, lock=staged.lock) as helping:
+        helpers = Helpers(lambda: copier.control.advance(0), helping)
+        tree = TreeCopy(copier, helpers, top=top, modes=staged.modes)
         try:
             tree.walk(Folder(path="", source=source.content, destination=top))
-            crew.finish()
+            helpers.finish()
         except (Unread, Unwritten) as error:
             raise copier.failure(error, error.path) from error
         with writing(copier.destination):
             os.utime(top.fd, ns=(source.status.st_atime_ns, source.status.st_mtime_ns))
-        _refuse_changed(source, survey, crew)
+        _refuse_changed(source, survey, helpers)
     staged.checksum, staged.contents = copier.manifest_checksum, tree.contents
 
 
-def _refuse_changed(source: Source, survey: Survey, crew: Crew | None = None) -> None:
-    if survey_opened(source, crew=crew).fingerprint != survey.fingerprint:
+def _refuse_changed(source: Source, survey: Survey, helpers: Helpers | None = None) -> None:
+    if survey_opened(source, helpers=helpers).fingerprint != survey.fingerprint:
         raise SourceChanged(source.display, "it is not what it was when it was checked")
 
 

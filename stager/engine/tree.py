@@ -15,7 +15,7 @@ from stager.engine.walk import Folder, Walk
 from stager.errors import SourceChanged
 from stager.paths import Descriptor
 from stager.slices.copying import CREATE, Arrived, Terms, Unwritten, settle
-from stager.slices.crew import Crew
+from stager.slices.helpers import Helpers
 from stager.slices.looking import facts
 from stager.slices.work import Slice
 
@@ -35,8 +35,8 @@ class TreeCopy(Walk):
         The copy's top: private to us, so that names in it are what we made them.
     """
 
-    def __init__(self, copier: Copier, crew: Crew, *, top: Descriptor, modes: Modes) -> None:
-        super().__init__(copier.source, crew, unread)
+    def __init__(self, copier: Copier, helpers: Helpers, *, top: Descriptor, modes: Modes) -> None:
+        super().__init__(copier.source, helpers, unread)
         self._copier = copier
         self._top = top
         self._modes = modes

@@ -12,7 +12,7 @@ from typing import Any
 
 from stager.errors import InvalidPath, StagingError
 from stager.paths import Descriptor, Lent
-from stager.slices.crew import Crew
+from stager.slices.helpers import Helpers
 from stager.slices.work import Slice, runs
 
 MAX_DEPTH = 256  # a walk holds two descriptors a level
@@ -34,19 +34,19 @@ class Walk(ABC):
     ----------
     display
         The path of what is walked, for messages.
-    crew
+    helpers
         Who does the slices.
     failed
         Makes the error of a call that failed on what is walked.
     """
 
-    def __init__(self, display: str, crew: Crew, failed: Callable[[OSError, str], StagingError]) -> None:
+    def __init__(self, display: str, helpers: Helpers, failed: Callable[[OSError, str], StagingError]) -> None:
         self.display = display
-        self._crew = crew
+        self._crew = helpers
         self._failed = failed
 
     def walk(self, folder: Folder) -> None:
-        """Put in all that is in a directory; it is all taken when the crew has finished."""
+        """Put in all that is in a directory; it is all taken when the helpers has finished."""
         refuse_too_deep(self.display, folder.path)
         try:
             found = runs(folder.source.fd)

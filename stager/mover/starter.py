@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from stager.mover.lives import Lives
+from stager.mover.reaper import MoverReaper
 from stager.paths import Descriptor
 
 _START = """
@@ -94,9 +94,9 @@ def main(control: int, grace: int) -> None:
     gc.collect()
     gc.freeze()  # what is here now stays shared with the movers; gc.freeze, Python's manual
     with socket.socket(fileno=control) as asked:
-        lives = Lives(asked, grace)
+        reaper = MoverReaper(asked, grace)
         while True:
-            lives.look_after()
+            reaper.look_after()
             data, descriptors, _, _ = socket.recv_fds(asked, 1, 2)
             if not data:
                 break
@@ -105,9 +105,9 @@ def main(control: int, grace: int) -> None:
                 if (pid := os.fork()) == 0:
                     asked.close()
                     run.close()
-                    lives.forget()
+                    reaper.forget()
                     _be_a_mover(serve, end)
-                lives.add(pid, run)
+                reaper.add(pid, run)
     _wait_for_movers(grace)
 
 

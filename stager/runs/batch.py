@@ -17,9 +17,9 @@ from stager.mover.handle import Mover
 from stager.records.events import note_waits, wait_for
 from stager.records.items import note_progress, save_files
 from stager.runs.become_user import Acting
+from stager.runs.destinations import Writer
 from stager.runs.entry import Entry
 from stager.runs.following import Following
-from stager.runs.writer import Writer
 
 
 class BatchFailed(StagingError):

@@ -9,8 +9,8 @@ from stager.errors import StagingError
 from stager.mover.answers import Watch
 from stager.mover.replies import Done
 from stager.records.items import ManifestWriter, manifest_of, manifest_writer
+from stager.runs.destinations import Writer
 from stager.runs.entry import Entry
-from stager.runs.writer import Writer
 from stager.vocabulary import ManifestEntry
 
 

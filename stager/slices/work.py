@@ -9,7 +9,7 @@ from typing import Any
 
 from stager.paths import Descriptor
 from stager.slices.copying import Terms, Unread, Unwritten, copy_file, remove_if_there
-from stager.slices.hand import Order
+from stager.slices.helper import Order
 from stager.slices.looking import look
 
 _NAMES = 256  # at most: few enough to be shared out evenly, enough to be worth a message

@@ -20,7 +20,7 @@ def site() -> Iterator[Site]:
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("needs root, to be somebody else")
     if not (shutil.which("node") and Path(OIDC, "node_modules").exists()):
-        pytest.skip("needs Node.js and the OpenID provider (deployments/local/components installs it)")
+        pytest.skip("needs Node.js and the OpenID provider (deployments/local/test_packages installs it)")
     with attacked_site() as made:
         yield made
 

@@ -25,7 +25,7 @@ from stager.http.paging import MAX_PAGE, PageSize
 from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
 from stager.http.views import RequestSummary, RequestView, summary_of, view_of
-from stager.insight.explain.rows import RequestPage, listed
+from stager.insight.explain.listed_requests import RequestPage, listed
 from stager.models import Moment, StagingRequest, Status
 from stager.records.events import last_events
 from stager.records.items import files_of

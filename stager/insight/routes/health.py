@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 from starlette.responses import Response
 
-from stager.callers.areas import areas_at_hand, check_area, check_area_to_read, known_areas
+from stager.callers.areas import areas_at_hand, check_storage, check_storage_to_read, known_areas
 from stager.errors import StagingError
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import RETRY_AFTER
 from stager.insight.dependencies import OpenPrefect
-from stager.insight.probes import Probes
+from stager.insight.hung_storage import Probes
 from stager.records.database import Database
 
 router = APIRouter(tags=["site"])
@@ -122,7 +122,7 @@ async def show_readiness(
     with suppress(TimeoutError):
         await asyncio.wait_for(_probes.look(known_areas), AREAS_LIMIT)
     areas = {f"area {area.name}": area for area in await asyncio.to_thread(areas_at_hand)}
-    check = check_area_to_read if settings.areas_read_only else check_area
+    check = check_storage_to_read if settings.areas_read_only else check_storage
     checks = {
         "database": _health(records.ask(_select)),
         "prefect": _health(prefect.check()),

@@ -14,8 +14,8 @@ from stager.records.requests.large import (
 )
 from stager.records.requests.lifecycle import close_requests, fail_request, start_requests
 from stager.records.requests.lookup import get_request, get_requests, has_open_requests, list_requests
+from stager.records.requests.new_rows import ClientWish, NewRequest, new_request
 from stager.records.requests.retries import item_again, terms_again
-from stager.records.requests.rows import ClientWish, NewRequest, new_request
 
 __all__ = [
     "BodyDigest",

@@ -14,7 +14,7 @@ from stager.errors import IdempotencyConflict, RequestArriving, TooManyRequests
 from stager.models import StagingRequest
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_events
-from stager.records.requests.rows import ClientWish, NewRequest, new_request
+from stager.records.requests.new_rows import ClientWish, NewRequest, new_request
 from stager.records.tables import FILE, OPEN, REQUEST, StagingRequestRow
 
 _INSERT_REQUEST, _INSERT_FILE = insert(REQUEST), insert(FILE)

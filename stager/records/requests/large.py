@@ -14,7 +14,7 @@ from stager.models import StagingItem, StagingTerms, Status
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_event
 from stager.records.requests.creation import taken_in
-from stager.records.requests.rows import file_rows, row_of
+from stager.records.requests.new_rows import file_rows, row_of
 from stager.records.tables import StagedFile, StagingRequestRow
 
 # One that has grown by nothing for so many seconds was given up.

@@ -141,7 +141,7 @@ class Provider:
 
 def _run_provider() -> Iterator[Provider]:
     if not (shutil.which("node") and (HERE / "node_modules").exists()):
-        pytest.skip("needs Node.js and the OpenID provider (deployments/local/components installs it)")
+        pytest.skip("needs Node.js and the OpenID provider (deployments/local/test_packages installs it)")
     provider = Provider()
     try:
         provider.start()

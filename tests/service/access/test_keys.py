@@ -13,8 +13,8 @@ import pytest
 
 from stager.callers import issuer as issuers
 from stager.callers import issuer_answers, userinfo
+from stager.callers.grants import IssuerRules
 from stager.callers.issuer import Issuer
-from stager.callers.rules import IssuerRules
 from stager.errors import IssuerUnavailable, TokenInvalid
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ class Child:
         self._connection.close()
 
 
-class Nursery:
+class ReadyProcesses:
     """Keeps some children ready.
 
     Notes
@@ -99,7 +99,7 @@ class Nursery:
         """Have another child ready for each one that is taken, for ever."""
         while True:
             await self._vacancies.acquire()
-            while (child := await self._bear()) is None:  # noqa: ASYNC110 - nothing tells when there is memory again
+            while (child := await self._fork_one()) is None:  # noqa: ASYNC110 - nothing tells when there is memory again
                 await anyio.sleep(PAUSE_AFTER_FAILURE)
             await self._put.send(child)
 
@@ -112,7 +112,7 @@ class Nursery:
             except (anyio.WouldBlock, anyio.EndOfStream):
                 return
 
-    async def _bear(self) -> Child | None:
+    async def _fork_one(self) -> Child | None:
         try:
             child = await run_sync(self._fork, limiter=self._one_at_a_time)
         except OSError as error:

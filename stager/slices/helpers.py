@@ -1,4 +1,4 @@
-"""Slices are done here and by hands; what comes back is taken in the order of putting in."""
+"""Slices are done here and by helpers; what comes back is taken in the order of putting in."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from typing import Any
 
 from stager.paths import Descriptor
 from stager.privileges import is_kept_from_its_user
-from stager.slices.hand import READY, receive, send
+from stager.slices.helper import READY, receive, send
 from stager.slices.work import Slice
 
 _WAITING = 8  # slices done or handed out whose turn has not come
-_AHEAD = 2  # slices that a hand has at a time
-_WORTH_HANDING = 8  # names
+_AHEAD = 2  # slices that a helper has at a time
+_WORTH_HANDING_OUT = 8  # names
 _PATIENCE_SECONDS = 0.2  # from one look at a cancel to the next
-_MOST_HANDS = 3
+_MOST_HELPERS = 3
 
-_START = "import sys; sys.path.append(sys.argv[1]); from stager.slices import hand; hand.main(*map(int, sys.argv[2:]))"
+_START = (
+    "import sys; sys.path.append(sys.argv[1]); from stager.slices import helper; helper.main(*map(int, sys.argv[2:]))"
+)
 
 
 def _nothing() -> None:
@@ -38,14 +40,14 @@ Take = Callable[[Slice, list[Any]], None]
 @dataclass(slots=True)
 class _Job:
     settle: Callable[[], None]
-    hand: Hand | None = None
+    helper: Helper | None = None
 
     def is_ready(self) -> bool:
-        return self.hand is None or self.hand.has_answered()
+        return self.helper is None or self.helper.has_answered()
 
 
-class Hand:
-    """Another process that does slices; see `stager.slices.hand`.
+class Helper:
+    """Another process that does slices; see `stager.slices.helper`.
 
     Parameters
     ----------
@@ -115,47 +117,47 @@ class Hand:
 
 
 @contextmanager
-def hands(*, are_wanted: bool, **opened: Descriptor) -> Iterator[list[Hand]]:
-    """Start a hand for each further processor, three at most, and end them whatever happens.
+def started_helpers(*, are_wanted: bool, **opened: Descriptor) -> Iterator[list[Helper]]:
+    """Start a helper for each further processor, three at most, and end them whatever happens.
 
     A process that became its user starts none: what the user could trace,
     and change as it works, is not to be believed.
     """
-    started: list[Hand] = []
+    started: list[Helper] = []
     try:
         may_help = are_wanted and not is_kept_from_its_user()
-        wanted = min(len(os.sched_getaffinity(0)) - 1, _MOST_HANDS) if may_help else 0
+        wanted = min(len(os.sched_getaffinity(0)) - 1, _MOST_HELPERS) if may_help else 0
         with suppress(OSError):  # no process can be had: fewer will do
             while len(started) < wanted:
-                started.append(Hand(**opened))
+                started.append(Helper(**opened))
         yield started
     finally:
-        for hand in started:
-            hand.end()
+        for helper in started:
+            helper.end()
 
 
-class Crew:
+class Helpers:
     """Hands, and ourselves.
 
     Parameters
     ----------
     on_each
         Called often, and at least every 0.2 s while something is waited for; may raise.
-    hands
+    helpers
         None at all: each slice is done, and taken, at once.
     """
 
-    def __init__(self, on_each: Callable[[], None] = _nothing, hands: Iterable[Hand] = ()) -> None:
+    def __init__(self, on_each: Callable[[], None] = _nothing, helpers: Iterable[Helper] = ()) -> None:
         self._on_each = on_each
-        self._hands = list(hands)
+        self._helpers = list(helpers)
         self._queue: deque[_Job] = deque()
 
     def put(self, work: Slice, take: Take) -> None:
         """Have a slice done, here or elsewhere; ``take`` gets what came of it when its turn comes."""
-        hand = self._free_hand() if len(work.names) >= _WORTH_HANDING else None
-        if hand:
-            hand.give(work)
-            self._queue.append(_Job(lambda: take(work, self._answer(hand, work)), hand))
+        helper = self._free_helper() if len(work.names) >= _WORTH_HANDING_OUT else None
+        if helper:
+            helper.give(work)
+            self._queue.append(_Job(lambda: take(work, self._answer(helper, work)), helper))
         else:
             results = work.done(self._on_each)
             self._queue.append(_Job(lambda: take(work, results)))
@@ -174,13 +176,13 @@ class Crew:
         while self._queue and (len(self._queue) > left or self._queue[0].is_ready()):
             self._queue.popleft().settle()
 
-    def _free_hand(self) -> Hand | None:
-        return next((hand for hand in self._hands if hand.is_free()), None)
+    def _free_helper(self) -> Helper | None:
+        return next((helper for helper in self._helpers if helper.is_free()), None)
 
-    def _answer(self, hand: Hand, work: Slice) -> list[Any]:
-        while not hand.has_answered(_PATIENCE_SECONDS):
+    def _answer(self, helper: Helper, work: Slice) -> list[Any]:
+        while not helper.has_answered(_PATIENCE_SECONDS):
             self._on_each()
-        results = hand.take()
+        results = helper.take()
         if results is None:
             work.undo()
             results = work.done(self._on_each)

@@ -15,7 +15,7 @@ from stager.paths import Descriptor
 
 
 @dataclass(eq=False)
-class _Life:
+class _MoverProcess:
     """A mover and the run that it is for, by their pidfds, and when it is killed."""
 
     mover: Descriptor
@@ -24,7 +24,7 @@ class _Life:
     is_left: bool = False
 
 
-class Lives:
+class MoverReaper:
     """Looks after movers while nobody asks for another.
 
     Parameters
@@ -38,11 +38,11 @@ class Lives:
     def __init__(self, asked: socket.socket, grace: float) -> None:
         self._asked = asked
         self._grace = grace
-        self._all: list[_Life] = []
+        self._all: list[_MoverProcess] = []
 
     def add(self, pid: int, run: Descriptor) -> None:
         """Look after a child."""
-        self._all.append(_Life(Descriptor(os.pidfd_open(pid)), run))
+        self._all.append(_MoverProcess(Descriptor(os.pidfd_open(pid)), run))
 
     def forget(self) -> None:
         """Hold nothing of them any more: a mover has no use for the others."""
@@ -75,7 +75,7 @@ class Lives:
         left = None if end == math.inf else max(0.0, end - time.monotonic()) * 1000
         return {descriptor for descriptor, _ in poll.poll(left)}
 
-    def _end(self, life: _Life, *, is_left: bool) -> None:
+    def _end(self, life: _MoverProcess, *, is_left: bool) -> None:
         if is_left:
             life.is_left, life.end = True, time.monotonic() + self._grace
         if time.monotonic() >= life.end:
