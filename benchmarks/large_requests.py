@@ -29,7 +29,9 @@ import httpx
 import psutil
 
 from benchmarks.stack import FILE_BYTES, USERS, Stack, stack, until
-from stager.records import Database, files_of, get_request, start_requests
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.requests import get_request, start_requests
 from stager.records.schema import migrate
 from stager.runs.batching import BATCH_SIZE
 

@@ -20,7 +20,9 @@ import psutil
 
 from deployments.local.programs import BEHIND
 from deployments.local.settings import CHECKOUT, LocalSettings, stack_environment
-from stager.records import Database, StagingRequestRow, get_request, list_requests
+from stager.records.database import Database
+from stager.records.requests import get_request, list_requests
+from stager.records.tables import StagingRequestRow
 
 WORKERS = {"warm": ("-m", "workers"), "process": ("-m", "prefect")}
 USERS = 20

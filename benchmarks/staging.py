@@ -22,7 +22,8 @@ import httpx
 
 from benchmarks.stack import USERS, Stack, stack, until
 from deployments.local.settings import CHECKOUT
-from stager.records import StagingRequestRow, get_request
+from stager.records.requests import get_request
+from stager.records.tables import StagingRequestRow
 
 PAGE = CHECKOUT / "docs/reference/speed/stagings.md"
 

@@ -34,7 +34,7 @@ ASK_EVERY = 10.0
 # How long after Prefect was asked for all areas a name that is not among them is unknown, in seconds.
 UNKNOWN_FOR = 5.0
 # Blocks in one answer: as many as Prefect gives.
-PAGE = 200
+BLOCKS_AT_ONCE = 200
 
 
 class _Known(BaseModel, frozen=True):
@@ -167,7 +167,7 @@ async def keep_areas_known() -> None:
         try:
             await run_sync(refresh_areas)
         except Exception as error:  # noqa: BLE001 - whoever needs one asks then
-            logger.warning("The storage areas cannot be asked for: %s", error)
+            logger.warning("Could not ask Prefect for the storage areas: %s", error)
         await anyio.sleep(ASK_EVERY)
 
 
@@ -197,9 +197,9 @@ def _documents() -> list[BlockDocument] | None:
     found: list[BlockDocument] = []
     try:
         with SyncClientContext.get_or_create() as prefect:
-            while some := prefect.client.read_block_documents_by_type(slug, offset=len(found), limit=PAGE):
+            while some := prefect.client.read_block_documents_by_type(slug, offset=len(found), limit=BLOCKS_AT_ONCE):
                 found += some
-                if len(some) < PAGE:
+                if len(some) < BLOCKS_AT_ONCE:
                     break
     except ObjectNotFound:  # nobody has registered areas there
         return []

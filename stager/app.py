@@ -28,14 +28,14 @@ from stager.api.routes import (
     requests,
     staging,
 )
-from stager.background import beside
+from stager.background import background_task
 from stager.callers.areas import keep_areas_known
 from stager.callers.authenticator import open_authenticator
 from stager.callers.reading import tell_of_areas
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.reconciler import Reconciler
 from stager.dispatch.running import dispatching
-from stager.downloads import open_desk
+from stager.downloads import open_downloads
 from stager.downloads.routes import areas, files, internal, links
 from stager.errors import ConfigurationError
 from stager.http.limits import Limits
@@ -47,12 +47,13 @@ from stager.http.query import check_query
 from stager.http.request_log import RequestLog
 from stager.http.responses import EscapedJSON
 from stager.http.safe_headers import SafeHeaders
+from stager.http.trailing_slash import TrailingSlash
 from stager.http.verbs import HeadOfGet
 from stager.insight.live.feed import Feed
 from stager.insight.metrics.recorded import Recorded
 from stager.insight.routes import explanations, health, logs, metrics, streams
 from stager.logging import set_up_logging
-from stager.records import open_records
+from stager.records.database import open_records
 from stager.settings import Settings, get_settings
 from stager.tape import routes as tape
 
@@ -64,7 +65,7 @@ EXPOSED = [
     *("ETag", "Repr-Digest", "Accept-Ranges", "Content-Range", "Content-Disposition"),
 ]
 # Objects that are made between two looks for garbage.
-GARBAGE = 20_000
+GARBAGE_THRESHOLD = 20_000
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -121,12 +122,12 @@ async def _serve(app: FastAPI) -> AsyncIterator[None]:
     recorded = asyncio.Event()
     async with (
         open_records(settings.database_url.get_secret_value()) as records,
-        PrefectClient(settings.prefect_api_url, settings.prefect_auth) as prefect,
+        PrefectClient(settings) as prefect,
         open_authenticator(settings) as authenticator,
-        open_desk(settings, records) as desk,
+        open_downloads(settings, records) as downloads,
     ):
         tell_of_methods(settings)
-        state.records, state.prefect, state.authenticator, state.desk = records, prefect, authenticator, desk
+        state.records, state.prefect, state.authenticator, state.downloads = records, prefect, authenticator, downloads
         state.long_calls = long_calls = LongCalls(settings.max_long_calls)
         state.intake, state.outcomes = Intake(settings, records, recorded=recorded), Outcomes(records, long_calls)
         state.feed, state.figures = Feed(records), Recorded()
@@ -135,9 +136,9 @@ async def _serve(app: FastAPI) -> AsyncIterator[None]:
             look_every = settings.reconcile_interval
             dispatch = dispatching(settings, records=records, prefect=prefect, recorded=recorded, look_every=look_every)
         async with (
-            beside(_warm_up(settings), name="areas"),
+            background_task(_warm_up(settings), name="areas"),
             dispatch as state.reconciler,
-            beside(state.feed.run(), name="feed"),
+            background_task(state.feed.run(), name="feed"),
         ):
             yield
 
@@ -162,7 +163,7 @@ def _import_prefect() -> None:
 
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
@@ -178,4 +179,5 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             expose_headers=EXPOSED,
         )
     app.add_middleware(SafeHeaders, is_over_tls=settings.public_url.startswith("https://"))
+    app.add_middleware(TrailingSlash)
     app.add_middleware(RequestLog)

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterator[None]:
+async def background_task(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterator[None]:
     """Let some work run in a task while the body runs; at the body's end it is cancelled and awaited."""
     task = asyncio.create_task(work, name=name)
     try:

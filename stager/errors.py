@@ -56,6 +56,7 @@ import os
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
 # You: who asked for it. Nobody: it passes by itself, or is over.
@@ -203,7 +204,7 @@ class LinkNotFound(RequestError):
 
 
 class WrongAccount(RequestError):
-    """The run's process is not the user, and cannot give files to them."""
+    """The run's process has another account than the user, and may not make files that are theirs."""
 
     http_status = 403
 
@@ -255,12 +256,12 @@ class TokenMissing(RequestError):
 
 
 class TokenInvalid(RequestError):
-    """The bearer token does not count here."""
+    """The bearer token is not accepted."""
 
     http_status = 401
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The bearer token does not count here: {readable(reason)[:200]}")
+        super().__init__(f"The bearer token is not accepted: {readable(reason)[:200]}")
         self.reason = reason
 
 
@@ -275,14 +276,14 @@ class NotAllowed(RequestError):
 
 
 class ForeignPage(RequestError):
-    """A page of another web site asks for a change."""
+    """A page of another web site tried to change something."""
 
     http_status = 403
 
     def __init__(self, origin: str) -> None:
         super().__init__(
-            f"A page of another web site ({readable(origin)[:200]}) may change nothing here: STAGER_PUBLIC_URL and"
-            " STAGER_CORS_ORIGINS say whose pages may"
+            f"A page of another web site ({readable(origin)[:200]}) tried to change something, which it may not:"
+            " STAGER_PUBLIC_URL and STAGER_CORS_ORIGINS name the sites whose pages may"
         )
         self.origin = origin
 
@@ -789,6 +790,15 @@ class PrefectUnavailable(ServiceUnavailable):
 class DeploymentMissing(PrefectUnavailable):
     """Prefect answers, and has no deployment of the method yet; other methods go on."""
 
+
+def _with_those_below(kind: type[StagingError]) -> Iterator[type[StagingError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _with_those_below(below)
+
+
+# The classes by their names, as records, metrics and problems name them.
+KINDS = {kind.__name__: kind for kind in _with_those_below(StagingError)}
 
 _SOURCE_ERRORS: dict[int, type[PathError]] = {
     errno.ENOENT: SourceNotFound,

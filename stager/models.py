@@ -139,20 +139,25 @@ Size = Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES), NO_TRUTH]
 class StagingItem(Frozen):
     """One file or directory to bring to its destination."""
 
-    source: PathText = Field(description="Path in the source area, relative to it or absolute inside it.")
+    source: PathText = Field(
+        description="Path in the source area, relative to it or absolute inside it.", examples=["a.fits"]
+    )
     destination: PathText = Field(
-        description="Path relative to the destination area (a user area: to the user's folder)."
+        description="Path relative to the destination area (a user area: to the user's folder).",
+        examples=["night-1/a.fits"],
     )
     checksum: Checksum | None = Field(
-        None, description="The source file's Adler-32 as Rucio writes it (up to eight hexadecimal digits), if known."
+        None,
+        description="The source file's Adler-32 as Rucio writes it (up to eight hexadecimal digits), if known.",
+        examples=["adler32:0a1b2c3d"],
     )
-    size_bytes: Size | None = Field(None, description="The source's size in bytes, if known.")
+    size_bytes: Size | None = Field(None, description="The source's size in bytes, if known.", examples=[2880])
 
 
 # How long a delivery is wanted for, in seconds.
-Lifetime = Annotated[int, Field(ge=1, le=MAX_LIFETIME), NO_TRUTH]
+Lifetime = Annotated[int, Field(ge=1, le=MAX_LIFETIME, examples=[86_400]), NO_TRUTH]
 Priority = Annotated[int, Field(ge=-10, le=10), NO_TRUTH]
-Note = Annotated[str, Field(max_length=2000)]
+Note = Annotated[str, Field(max_length=2000, examples=["survey"])]
 
 
 class StagingTerms(Frozen):
@@ -165,7 +170,9 @@ class StagingTerms(Frozen):
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL, description="Where something is at the destination: fail, skip_identical or replace."
     )
-    deadline: Moment | None = Field(None, description="What is not done by then is cancelled; UTC without an offset.")
+    deadline: Annotated[Moment, Field(examples=["2026-11-24T20:05:00Z"])] | None = Field(
+        None, description="What is not done by then is cancelled; UTC without an offset."
+    )
     lifetime: Lifetime | None = Field(
         None, description="How long the delivery is wanted for, in seconds; it is written down."
     )

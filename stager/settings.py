@@ -5,25 +5,14 @@ The demo's variables keep their names; what is new begins with ``STAGER_``.
 
 from __future__ import annotations
 
-import stat
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
-def _octal(value: object) -> object:
-    return int(value, 8) if isinstance(value, str) else value
-
-
-def _read_only(mode: int) -> int:
-    if mode & 0o222 or mode & ~0o777:
-        message = f"{mode:04o} is not a read-only mode"
-        raise ValueError(message)
-    return mode
-
+from stager.modes import FolderMode, ReadOnlyMode
 
 # What an operator must know who sets no access_file.
 AUTHENTICATION_IS_OFF = (
@@ -31,17 +20,9 @@ AUTHENTICATION_IS_OFF = (
     "stages, reads and cancels as any user. That is for one person's machine."
 )
 
-
-def _for_its_owner(mode: int) -> int:
-    if mode & stat.S_IRWXU != stat.S_IRWXU or mode & ~(stat.S_ISGID | 0o775):
-        message = f"{mode:04o} is no mode of a folder that its owner uses and not everybody writes"
-        raise ValueError(message)
-    return mode
-
-
-ReadOnlyMode = Annotated[int, BeforeValidator(_octal), AfterValidator(_read_only)]
-FolderMode = Annotated[int, BeforeValidator(_octal), AfterValidator(_for_its_owner)]
 ReadAs = Literal["user", "service"]
+# Without a slash behind it, so that a path can be put there.
+Address = Annotated[str, AfterValidator(lambda address: address.rstrip("/"))]
 
 
 class Settings(BaseSettings):
@@ -76,7 +57,7 @@ class Settings(BaseSettings):
         SecretStr("sqlite:///stager.db"),
         description="Records database: sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME.",
     )
-    prefect_api_url: str = Field(
+    prefect_api_url: Address = Field(
         "http://127.0.0.1:4200/api",
         validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url"),
         description="Prefect's API.",
@@ -86,17 +67,37 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_api_auth_string"),
         description="Prefect's password, as USER:PASSWORD; its server has the same in PREFECT_SERVER_API_AUTH_STRING.",
     )
+    prefect_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("PREFECT_API_KEY", "prefect_api_key"),
+        description="Key for a Prefect that takes keys, such as Prefect Cloud; a password counts more.",
+    )
+    prefect_api_ssl_cert_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("PREFECT_API_SSL_CERT_FILE", "prefect_api_ssl_cert_file"),
+        description="PEM file of the authorities that Prefect's certificate may be of, instead of the usual ones.",
+    )
+    prefect_api_tls_insecure_skip_verify: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("PREFECT_API_TLS_INSECURE_SKIP_VERIFY", "prefect_api_tls_insecure_skip_verify"),
+        description="Take any certificate for Prefect's: whoever is on the way gets its password.",
+    )
+    prefect_client_custom_headers: dict[str, SecretStr] = Field(
+        {},
+        validation_alias=AliasChoices("PREFECT_CLIENT_CUSTOM_HEADERS", "prefect_client_custom_headers"),
+        description="Headers of every call to Prefect, as a JSON object: for a proxy in front of it.",
+    )
     prefect_hosts: tuple[str, ...] = Field(
         (),
         description="Names that Prefect's server answers to, as a JSON list; "
         "beside the loopback's and those in PREFECT_API_URL, PREFECT_UI_URL and PREFECT_SERVER_API_HOST.",
     )
-    prefect_ui_url: str | None = Field(
+    prefect_ui_url: Address | None = Field(
         None,
         validation_alias=AliasChoices("PREFECT_UI_URL", "prefect_ui_url"),
         description="Prefect's pages as a browser reaches them; by default the API's address without /api.",
     )
-    public_url: str = Field("http://127.0.0.1:8000", description="This service as its users reach it; in links.")
+    public_url: Address = Field("http://127.0.0.1:8000", description="This service as its users reach it; in links.")
     users_file: Path | None = Field(
         None, description="TOML file of users (name, uid, gid, groups); without it, the system's accounts count."
     )
@@ -219,12 +220,9 @@ class Settings(BaseSettings):
         return self.area_roots or (self.source_storage_path, self.target_storage_path)
 
     @property
-    def prefect_auth(self) -> tuple[str, str] | None:
-        """The user and the password that Prefect's API is asked with, None where it has none."""
-        if self.prefect_api_auth_string is None:
-            return None
-        user, _, password = self.prefect_api_auth_string.get_secret_value().partition(":")
-        return user, password
+    def shows_prefect_a_key(self) -> bool:
+        """Whether Prefect is asked with a key: where there is a password, that counts."""
+        return not self.prefect_api_auth_string and bool(self.prefect_api_key)
 
     @property
     def takes_typed_runs(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from stager.records import Database
+from stager.records.database import Database
 from stager.settings import get_settings
 
 

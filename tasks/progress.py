@@ -15,7 +15,7 @@ from stager.runs.repeated import repeated
 from tasks.shown import shown_if_possible
 
 # Seconds between two looks at the counters.
-INTERVAL = 1.0
+PROGRESS_SECONDS = 1.0
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def progress_shown(batch: Batch) -> Iterator[None]:
         else:
             update_progress_artifact(artifact_id, percentage(batch), description=in_words(batch))
 
-    with repeated(show, interval=INTERVAL, name="progress"):
+    with repeated(show, interval=PROGRESS_SECONDS, name="progress"):
         yield
     with shown_if_possible():
         if artifact_id is not None:

@@ -26,20 +26,18 @@ from stager.errors import (
 )
 from stager.methods import StagingMethod
 from stager.models import Status
-from stager.records import (
-    Database,
-    StagedFile,
-    StagingRequestRow,
+from stager.records.database import Database
+from stager.records.items import files_of, first_files
+from stager.records.requests import (
     close_requests,
     create_request,
     fail_request,
-    files_of,
-    first_files,
     get_requests,
-    note_flow_run,
     renew_requests,
     start_requests,
 )
+from stager.records.runs import note_flow_run
+from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
 from stager.runs.batching import BATCH_SIZE, FEW, grouped, small_among
 from stager.runs.become_user import Acting

@@ -11,7 +11,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from stager.errors import printable, readable
 from stager.models import Status
-from stager.records import Database, StagedFile, StagingRequestRow, files_of
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.tables import StagedFile, StagingRequestRow
 from stager.settings import get_settings
 from tasks.shown import as_text, shown_if_possible
 

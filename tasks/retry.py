@@ -9,24 +9,24 @@ from prefect.client.orchestration import get_client
 
 from stager.errors import IdempotencyConflict
 from stager.models import StagingItem, Status
-from stager.records import (
-    Database,
-    Digest,
-    StagingRequestRow,
-    abandon_arrival,
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.requests import (
+    BodyDigest,
+    abandon_large_request,
     add_items,
-    begin_arrival,
-    files_of,
+    begin_large_request,
     item_again,
-    publish_arrival,
     request_of_key,
+    submit_large_request,
     terms_again,
 )
+from stager.records.tables import StagingRequestRow
 
 ORIGIN = "prefect"
 # What is done again: requests that ended so, and their items that did.
 ENDINGS = (Status.FAILED, Status.CANCELLED)
-PAGE = 1000
+ITEMS_AT_ONCE = 1000
 
 
 def times_retried(flow_run_id: str) -> int:
@@ -64,11 +64,11 @@ def _next(database: Database, request: StagingRequestRow, flow_run_id: str) -> S
     if known is not None and not known.is_arriving:
         return known
     if known is not None:  # half written, by a run that was killed
-        abandon_arrival(database, known.id)
+        abandon_large_request(database, known.id)
     if not files_of(database, request.id, limit=1, statuses=ENDINGS):
         return request
     terms = terms_again(request)
-    made = begin_arrival(
+    made = begin_large_request(
         database,
         terms,
         origin=ORIGIN,
@@ -77,20 +77,20 @@ def _next(database: Database, request: StagingRequestRow, flow_run_id: str) -> S
         is_bounded=request.is_bounded,
     )
     try:
-        digest, count = Digest(terms), 0
+        digest, count = BodyDigest(terms), 0
         for items in _pages(database, request.id):
             add_items(database, made, items, start=count)
             for item in items:
                 digest.add(item)
             count += len(items)
-        return publish_arrival(database, made, item_count=count, digest=str(digest), flow_run_id=flow_run_id)
+        return submit_large_request(database, made, item_count=count, digest=str(digest), flow_run_id=flow_run_id)
     except BaseException:
-        abandon_arrival(database, made)
+        abandon_large_request(database, made)
         raise
 
 
 def _pages(database: Database, request_id: str) -> Iterator[Sequence[StagingItem]]:
     position = None
-    while files := files_of(database, request_id, after=position, limit=PAGE, statuses=ENDINGS):
+    while files := files_of(database, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=ENDINGS):
         position = files[-1].position
         yield [item_again(file) for file in files]

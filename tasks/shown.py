@@ -22,7 +22,7 @@ def shown_if_possible() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - nobody knows all that may be wrong with a page
-        logger.warning("Not shown in Prefect: %s: %s", type(error).__name__, error)
+        logger.warning("Could not show this in Prefect: %s: %s", type(error).__name__, error)
 
 
 def as_text(words: str) -> str:

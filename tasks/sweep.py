@@ -14,7 +14,10 @@ from stager.errors import StagingError
 from stager.methods import METHODS
 from stager.models import Status
 from stager.paths import Location
-from stager.records import Database, StagingRequestRow, files_of, list_requests
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.requests import list_requests
+from stager.records.tables import StagingRequestRow
 from stager.runs.become_user import Acting
 from stager.runs.resolve import Resolver
 from tasks.database import records_database
@@ -22,7 +25,7 @@ from tasks.database import records_database
 # A run that died has left its request so; what is delivered is whole.
 UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
 # Items looked at at once.
-PAGE = 1000
+ITEMS_AT_ONCE = 1000
 
 
 @task(name="sweep", cache_policy=NO_CACHE, persist_result=False)
@@ -69,7 +72,7 @@ def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingReques
 def _folders(database: Database, request: StagingRequestRow, resolver: Resolver) -> set[Location]:
     position = None
     folders: set[Location] = set()
-    while files := files_of(database, request.id, after=position, limit=PAGE, statuses=UNSUCCESSFUL):
+    while files := files_of(database, request.id, after=position, limit=ITEMS_AT_ONCE, statuses=UNSUCCESSFUL):
         position = files[-1].position
         folders |= resolver.folders(files)
     return folders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -51,11 +52,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(twice)]
 
 
+def pytest_collection_finish() -> None:
+    """Let no garbage collection go through all that was imported: some tests make thousands of them."""
+    gc.collect()
+    gc.freeze()
+
+
 class Together(LoadFileScheduling):  # type: ignore[misc]
-    """Side by side, a file's tests stay together, and all that share the cluster or the attacked site."""
+    """Side by side, a file's tests stay together, and all that share what is slow to start."""
 
     def _split_scope(self, nodeid: str) -> str:
-        shared = ("tests/attacks/", "tests/cluster/")
+        shared = ("tests/attacks/", "tests/cluster/", "tests/flows/", "tests/stack/", "tests/workers/")
         return next((one for one in shared if nodeid.startswith(one)), str(super()._split_scope(nodeid)))
 
 

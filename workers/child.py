@@ -15,7 +15,7 @@ from typing import Self
 
 READY = b"ready"
 # Between the polite and the last signal to a process whose worker is gone, in seconds.
-GRACE = 10.0
+KILL_AFTER_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -73,5 +73,5 @@ def _end_when_worker_is_gone() -> None:
     if worker is not None:
         worker.join()
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE)
+        time.sleep(KILL_AFTER_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)

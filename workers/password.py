@@ -6,15 +6,17 @@ import sys
 
 import httpx
 
+from stager.prefect_http import PrefectAuth, prefect_trust
 from stager.settings import get_settings
 
-WRONG = (
+UNKNOWN_USER = (
     "{api} refuses the password: let PREFECT_API_AUTH_STRING be what its server has in PREFECT_SERVER_API_AUTH_STRING"
 )
+UNKNOWN_KEY = "{api} refuses the key: PREFECT_API_KEY is not one of its keys"
 
 
 def check_password() -> None:
-    """Return when Prefect takes our password, or says nothing yet.
+    """Return when Prefect takes our password or key, or says nothing yet.
 
     Raises
     ------
@@ -22,9 +24,10 @@ def check_password() -> None:
         It refuses it.
     """
     settings = get_settings()
+    api = settings.prefect_api_url
     try:
-        answer = httpx.get(f"{settings.prefect_api_url}/version", auth=settings.prefect_auth, timeout=10)
+        answer = httpx.get(f"{api}/version", auth=PrefectAuth(settings), verify=prefect_trust(settings), timeout=10)
     except httpx.HTTPError:
         return
     if answer.status_code == httpx.codes.UNAUTHORIZED:
-        sys.exit(WRONG.format(api=settings.prefect_api_url))
+        sys.exit((UNKNOWN_KEY if settings.shows_prefect_a_key else UNKNOWN_USER).format(api=api))

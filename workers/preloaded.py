@@ -19,7 +19,7 @@ from sqlalchemy.orm import configure_mappers
 from blocks.areas import adopt_areas
 from stager.errors import DatabaseUnavailable
 from stager.mover.starter import keep_starter
-from stager.records import rehearse
+from stager.records.runs import fill_statement_cache
 from tasks.database import records_database
 from workers.installed import FLOWS, flows_of
 from workers.prefect_internals import Readiness, complete_models
@@ -41,11 +41,11 @@ LATE = (
 logger = logging.getLogger(__name__)
 
 
-def _rehearse() -> None:
+def _prepare_statements() -> None:
     try:
-        rehearse(records_database())
-    except (DatabaseUnavailable, SQLAlchemyError) as error:  # it is away: the runs are a little slower then
-        logger.warning("The records cannot be tried beforehand: %s", error)
+        fill_statement_cache(records_database())
+    except (DatabaseUnavailable, SQLAlchemyError) as error:  # it is away
+        logger.warning("The SQL of runs could not be prepared, so they are a little slower: %s", error)
 
 
 for _name in LATE:
@@ -55,7 +55,7 @@ flows_of(FLOWS)
 configure_mappers()
 complete_models()
 PrefectConsoleHandler(stream=io.StringIO()).handle(logging.makeLogRecord({"msg": "What a first line needs is there"}))
-_rehearse()
+_prepare_statements()
 readiness = Readiness()
 keep_starter()  # of the movers of all runs
 gc.collect()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from cachetools import TTLCache
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import Flow
 from prefect.client.schemas.responses import DeploymentResponse
@@ -14,6 +14,8 @@ from prefect.client.schemas.responses import DeploymentResponse
 # A worker reads the deployment of a run three times, and its flow once, while
 # it submits it. An edit counts after this time, in seconds.
 FRESH_FOR = 5.0
+# Deployments and flows that are remembered.
+MANY = 1000
 
 T = TypeVar("T")
 
@@ -23,7 +25,7 @@ class RecallingClient:
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
-        self._known: dict[UUID, tuple[float, Any]] = {}
+        self._known: TTLCache[UUID, Any] = TTLCache(MANY, FRESH_FOR)
 
     @classmethod
     def of(cls, client: PrefectClient) -> PrefectClient:
@@ -42,8 +44,7 @@ class RecallingClient:
         return await self._recall(flow_id, self._client.read_flow)
 
     async def _recall(self, key: UUID, read: Callable[[UUID], Awaitable[T]]) -> T:
-        now = time.monotonic()
-        self._known = {known: answer for known, answer in self._known.items() if answer[0] > now}
-        if key not in self._known:
-            self._known[key] = (now + FRESH_FOR, await read(key))
-        return cast("T", self._known[key][1])
+        answer: T | None = self._known.get(key)
+        if answer is None:
+            self._known[key] = answer = await read(key)
+        return answer

@@ -25,10 +25,10 @@ from prefect.workers.process import ProcessJobConfiguration
 from blocks.areas import keep_areas_known
 from stager.settings import get_settings
 from workers.installed import FLOWS, entrypoint_of, flows_of
-from workers.ledger import Ledger
 from workers.nursery import Nursery
 from workers.prefect_internals import Executions
 from workers.recall import RecallingClient
+from workers.run_register import RunRegister
 from workers.starter import WarmStarter
 from workers.wake import Alarm, ring_when_scheduled
 
@@ -36,11 +36,11 @@ PRELOADED = "workers.preloaded"
 # Below Prefect's home: which runs each worker of the machine has.
 LEDGERS = "warm-workers"
 # Between two looks at whether the runs are over, in seconds.
-LOOK_EVERY = 0.1
+POLL_SECONDS = 0.1
 # Seconds before what could not be reported is tried again.
 AGAIN = 5.0
 # What becomes of a run whose worker was killed.
-ENDING = {StateType.PENDING: Crashed, StateType.RUNNING: Crashed, StateType.CANCELLING: Cancelled}
+ENDINGS_OF_LOST_RUNS = {StateType.PENDING: Crashed, StateType.RUNNING: Crashed, StateType.CANCELLING: Cancelled}
 
 
 class WarmConfiguration(ProcessJobConfiguration):
@@ -99,7 +99,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
     async def __aenter__(self) -> Self:
         """Have processes ready, then be a worker, then listen."""
         async with AsyncExitStack() as base:
-            self._ledger = base.enter_context(Ledger(get_current_settings().home / LEDGERS))
+            self._register = base.enter_context(RunRegister(get_current_settings().home / LEDGERS))
             self._beside = await base.enter_async_context(_beside())
             self._nursery = Nursery(size=get_settings().ready_processes, preload=[PRELOADED])
             base.callback(self._nursery.close)
@@ -118,8 +118,8 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
         async with self._base:
             self._listening.cancel()
             with anyio.move_on_after(get_settings().drain):
-                while self._ledger.has_runs():  # noqa: ASYNC110 - runs that are still being taken up count as well
-                    await anyio.sleep(LOOK_EVERY)
+                while self._register.has_runs():  # noqa: ASYNC110 - runs that are still being taken up count as well
+                    await anyio.sleep(POLL_SECONDS)
             await super().__aexit__(*exc_info)
 
     async def setup(self) -> None:
@@ -169,7 +169,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
         """Tell Prefect of the runs that an earlier worker of this machine had when it was killed."""
         while True:
             try:
-                for flow_run_ids in self._ledger.orphans():
+                for flow_run_ids in self._register.orphans():
                     for flow_run_id in flow_run_ids:
                         await self._end_orphan(flow_run_id)
             except Exception as error:  # noqa: BLE001 - Prefect may be away as well
@@ -181,9 +181,11 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
     async def _end_orphan(self, flow_run_id: UUID) -> None:
         with suppress(ObjectNotFound):
             state = (await self.client.read_flow_run(flow_run_id)).state
-            if state and state.type in ENDING:
+            if state and state.type in ENDINGS_OF_LOST_RUNS:
                 self._logger.warning("Flow run %s died with an earlier worker", flow_run_id)
-                await self.client.set_flow_run_state(flow_run_id, ENDING[state.type](message="its worker was killed"))
+                await self.client.set_flow_run_state(
+                    flow_run_id, ENDINGS_OF_LOST_RUNS[state.type](message="its worker was killed")
+                )
 
     async def _listen(self) -> None:
         with self._listening:
@@ -204,13 +206,13 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
 
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
         """Write the run down before it is ours."""
-        self._ledger.add(flow_run.id)
+        self._register.add(flow_run.id)
         return await super()._propose_pending_state(flow_run)
 
     def _release_limit_slot(self, flow_run_id: UUID) -> None:
         """Strike out a run that is over, or was not ours."""
         super()._release_limit_slot(flow_run_id)
-        self._ledger.remove(flow_run_id)
+        self._register.remove(flow_run_id)
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
         """Do without the state between Pending and Running: it would last for milliseconds."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-GRACE = 5.0
+KILL_AFTER_SECONDS = 5.0
 
 
 def adopt_orphans() -> None:
@@ -37,7 +37,7 @@ def _prctl(option: int, value: int) -> None:
 
 def end_orphans() -> None:
     """End all of our children: asked first, forced after five seconds."""
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + KILL_AFTER_SECONDS
     while children := _children():
         how = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
         for child in children:

@@ -152,7 +152,12 @@ def stack_environment(settings: LocalSettings, auth_string: str) -> dict[str, st
     auth_string
         Prefect's password, for its server and for whoever asks it.
     """
-    foreign = {"PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_DATABASE_CONNECTION_URL"}
+    foreign = {
+        "PREFECT_PROFILE",
+        "PREFECT_API_KEY",
+        "PREFECT_CLIENT_CUSTOM_HEADERS",
+        "PREFECT_API_DATABASE_CONNECTION_URL",
+    }
     inherited = {name: value for name, value in os.environ.items() if name not in foreign}
     password = {"PREFECT_SERVER_API_AUTH_STRING": auth_string, "PREFECT_API_AUTH_STRING": auth_string}
     ours = {

@@ -22,10 +22,9 @@ from deployments.local.orphans import adopt_orphans, end_orphans, end_with_paren
 from deployments.local.programs import SOCKET, Program, log_of, programs, write_configuration
 from deployments.local.settings import LocalSettings, stack_environment
 from deployments.local.supervisor_client import Report, reports
-from deployments.local.when_ready import answers
 
 POLL = 0.1
-PATIENCE = 180.0
+START_SECONDS = 180.0
 LOG_LINES = 15
 
 
@@ -48,7 +47,7 @@ class Stack:
         CannotStart
             A part ended, or is not ready after three minutes.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_SECONDS
         waiting = list(programs(self._settings))
         while waiting:
             seen = reports(self._socket)
@@ -62,7 +61,7 @@ class Stack:
             raise CannotStart(_with_log(self._settings, "supervisord", "The supervisor ended by itself"))
         if is_late:
             raise CannotStart(
-                _with_log(self._settings, program.name, f"{program.name} is not ready after {PATIENCE:.0f} s")
+                _with_log(self._settings, program.name, f"{program.name} is not ready after {START_SECONDS:.0f} s")
             )
         if report is None or report.is_done or (report.is_running and self._is_first(report)):
             return
@@ -82,7 +81,7 @@ class Stack:
             return False
         if program.name == "worker":
             return self._is_worker_online()
-        return answers(program.health_url)
+        return _answers(program.health_url)
 
     def _is_worker_online(self) -> bool:
         """Whether a worker has polled since we started; one of a former start may still be shown."""
@@ -106,6 +105,13 @@ class Stack:
         if report.pid and self._pids.get(report.name, report.pid) != report.pid:
             print(f"{report.name} ended and was started again; see {log_of(self._settings, report.name)}", flush=True)
             self._pids[report.name] = report.pid
+
+
+def _answers(url: str) -> bool:
+    """Whether an address answers with success."""
+    with suppress(URLError, OSError), urlopen(url, timeout=5) as response:  # noqa: S310 - our own http:// address
+        return bool(response.status < 400)  # noqa: PLR2004 - HTTP's own limit (RFC 9110, section 15)
+    return False
 
 
 def _seconds(text: str) -> float:

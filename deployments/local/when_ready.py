@@ -1,7 +1,7 @@
-"""Run a module as soon as an address answers: ``python -m deployments.local.when_ready URL MODULE ARGUMENT...``.
+"""Run a module as soon as Prefect answers: ``python -m deployments.local.when_ready URL MODULE ARGUMENT...``.
 
-Prefect's client takes seconds to import. Importing it while the server still
-starts, on the other core, halves the wait.
+The address is that of Prefect's health. Prefect's client takes seconds to import.
+Importing it while the server still starts, on the other core, halves the wait.
 """
 
 from __future__ import annotations
@@ -10,20 +10,14 @@ import importlib
 import runpy
 import sys
 import time
-from urllib.error import URLError
-from urllib.request import urlopen
+
+import httpx
+
+from stager.prefect_http import PrefectAuth, prefect_trust
+from stager.settings import get_settings
 
 POLL = 0.1
 SLOW_IMPORTS = ("prefect.cli.worker", "prefect.cli.deploy", "prefect.workers.process", "prefect.deployments")
-
-
-def answers(url: str) -> bool:
-    """Whether an address answers with success."""
-    try:
-        with urlopen(url, timeout=5) as response:  # noqa: S310 - our own http:// address
-            return bool(response.status < 400)  # noqa: PLR2004 - HTTP's own limit (RFC 9110, section 15)
-    except (URLError, OSError):
-        return False
 
 
 def main() -> None:
@@ -31,10 +25,19 @@ def main() -> None:
     url, module, *arguments = sys.argv[1:]
     for slow in SLOW_IMPORTS:
         importlib.import_module(slow)
-    while not answers(url):
-        time.sleep(POLL)
+    settings = get_settings()
+    with httpx.Client(auth=PrefectAuth(settings), verify=prefect_trust(settings), timeout=5) as prefect:
+        while not _answers(prefect, url):
+            time.sleep(POLL)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _answers(prefect: httpx.Client, url: str) -> bool:
+    try:
+        return not prefect.get(url).is_error
+    except httpx.HTTPError:
+        return False
 
 
 if __name__ == "__main__":

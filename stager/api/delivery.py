@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 
 from pydantic import Field
 
 from stager.errors import RequestNotEnded
+from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.views import View
 from stager.models import Status
-from stager.records import (
-    AsyncDatabase,
-    StagedFile,
-    StagingRequestRow,
-    counts_of,
-    files_of,
-    has_directory,
-    manifest_part,
-    told_by,
-)
+from stager.records.database import AsyncDatabase
+from stager.records.items import counts_of, files_of, has_directory, item_with_manifest, manifest_part
+from stager.records.tables import StagedFile, StagingRequestRow
 
 # Items asked for at once.
-PAGE = 500
+ITEMS_AT_ONCE = 500
 # What is at its destination.
 DELIVERED = (Status.COMPLETED, Status.SKIPPED)
 _TO_REMOVE = "Before you move, remove or add to a directory that was delivered: chmod -R u+w DIRECTORY"
@@ -32,23 +27,32 @@ _TO_REMOVE = "Before you move, remove or add to a directory that was delivered: 
 class Receipt(View):
     """What a request brought, once it has ended."""
 
-    request_id: str
-    method: str
-    username: str
-    status: Status
+    request_id: str = Field(examples=[REQUEST_ID])
+    method: str = Field(examples=["local_copy"])
+    username: str = Field(examples=["alice"])
+    status: Status = Field(examples=[Status.COMPLETED])
     error_reason: str | None = Field(description="Why it failed or was cancelled.")
     note: str | None
-    acting_as: str | None = Field(description="The account that the files were written as, in words.")
+    acting_as: str | None = Field(
+        description="The account that the files were written as, in words.", examples=["alice (uid 1000)"]
+    )
     item_count: int
-    items_by_status: dict[Status, int] = Field(description="How many items ended how.")
-    size_bytes: int = Field(description="Bytes that were brought.")
+    items_by_status: dict[Status, int] = Field(
+        description="How many items ended how.", examples=[{Status.COMPLETED: 1}]
+    )
+    size_bytes: int = Field(description="Bytes that were brought.", examples=[2880])
     file_count: int = Field(description="Files that were brought.")
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    created_at: datetime = Field(examples=[BEGAN])
+    started_at: datetime | None = Field(examples=[BEGAN])
+    finished_at: datetime | None = Field(examples=[ENDED])
     expires_at: datetime | None = Field(description="Until when the delivery is wanted.")
-    manifest_url: str = Field(description="The checksums of every file.")
-    to_remove: str | None = Field(description="What it takes to move or remove what was brought, if anything.")
+    manifest_url: str = Field(
+        description="The checksums of every file.",
+        examples=[f"https://staging.example.org/requests/{REQUEST_ID}/manifest"],
+    )
+    to_remove: str | None = Field(
+        description="What it takes to move or remove what was brought, if anything.", examples=[_TO_REMOVE]
+    )
 
 
 async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_url: str) -> Receipt:
@@ -73,7 +77,7 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
         items_by_status=await records.ask(counts_of, row.id),
         size_bytes=row.bytes_done,
         file_count=row.files_done,
-        manifest_url=f"{public_url.rstrip('/')}/requests/{row.id}/manifest",
+        manifest_url=f"{public_url}/requests/{row.id}/manifest",
         to_remove=_TO_REMOVE if await records.ask(has_directory, row.id, statuses=DELIVERED) else None,
     )
 
@@ -81,7 +85,7 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
 async def manifest_lines(records: AsyncDatabase, request_id: str) -> AsyncIterator[bytes]:
     """Give a JSON line for every file that was delivered, some hundred at a time; memory stays flat."""
     position = None
-    while files := await records.ask(files_of, request_id, after=position, limit=PAGE, statuses=DELIVERED):
+    while files := await records.ask(files_of, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=DELIVERED):
         position = files[-1].position
         single = []
         for file in files:
@@ -99,12 +103,12 @@ async def manifest_lines(records: AsyncDatabase, request_id: str) -> AsyncIterat
 
 async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[list[dict[str, object]]]:
     """Give the lines of a directory; its own, when what it holds is not on record."""
-    part, told = 0, await records.ask(told_by, file)
+    part, told = 0, await records.ask(item_with_manifest, file)
     while entries := await records.ask(manifest_part, told, part):
         yield [
             {
                 "position": file.position,
-                "path": f"{file.relative_path.rstrip('/')}/{entry.path}",
+                "path": posixpath.join(file.relative_path, entry.path),
                 "kind": "file",
                 "size_bytes": entry.size_bytes,
                 "checksum": entry.checksum,

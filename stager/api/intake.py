@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from collections.abc import Iterable, Sequence
 
 import structlog
+from cachetools import TTLCache
 
 from stager.callers.areas import check_destination, check_sources
 from stager.callers.caller import Caller
 from stager.errors import InvalidMethod
-from stager.http.group_commit import GroupCommit
 from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
 from stager.methods import METHODS
 from stager.models import StagingRequest, StagingTerms
-from stager.records import (
-    AsyncDatabase,
-    ClientWish,
-    Draft,
-    StagingRequestRow,
-    create_request,
-    create_requests,
-    draft_of,
-)
+from stager.records.database import AsyncDatabase, GroupCommit
+from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request
+from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
 # A request of more items is a transaction of its own: nobody waits for it.
 FEW_ITEMS = 100
-# How long a user who was found is not looked for again, in seconds.
-USER_LASTS = 5.0
+# How long a user who was found is not looked for again, in seconds, and of how many that is known.
+USER_LASTS, MANY_USERS = 5.0, 10_000
 
 logger = structlog.get_logger(__name__)
 
@@ -48,11 +40,10 @@ class Intake:
     def __init__(self, settings: Settings, records: AsyncDatabase, *, recorded: asyncio.Event) -> None:
         self.settings, self.records, self.recorded = settings, records, recorded
         # Small requests that come at the same moment are written down in one transaction.
-        self._small: GroupCommit[Draft, StagingRequestRow] = GroupCommit(
-            lambda drafts: records.ask(create_requests, drafts, most_open=settings.max_open_requests)
+        self._small: GroupCommit[NewRequest, StagingRequestRow] = GroupCommit(
+            lambda requests: records.ask(create_requests, requests, most_open=settings.max_open_requests)
         )
-        # When each user was last found, by time.monotonic.
-        self._found: dict[str, float] = {}
+        self._found: TTLCache[str, None] = TTLCache(MANY_USERS, USER_LASTS)
 
     async def check(
         self,
@@ -110,11 +101,11 @@ class Intake:
 
     async def _check_user(self, username: str) -> None:
         """Return when there is such a user; one who was there a moment ago still is: the run looks again."""
-        if time.monotonic() - self._found.get(username, -math.inf) < USER_LASTS:
+        if username in self._found:
             return
         users_file, least_id = self.settings.users_file, self.settings.least_user_id
         await asyncio.to_thread(resolve, username, users_file=users_file, least_id=least_id)
-        self._found[username] = time.monotonic()
+        self._found[username] = None
 
     async def record(
         self,
@@ -136,9 +127,10 @@ class Intake:
         """
         is_bounded = caller.is_bounded(request.source_area)
         if len(request.items) <= FEW_ITEMS:
-            row = await self._small.ask(
-                draft_of(request, origin=origin, idempotency_key=idempotency_key, wishes=wishes, is_bounded=is_bounded)
+            new = new_request(
+                request, origin=origin, idempotency_key=idempotency_key, wishes=wishes, is_bounded=is_bounded
             )
+            row = await self._small.ask(new)
         else:
             row = await self.records.ask(
                 create_request,

@@ -7,7 +7,9 @@ from contextlib import suppress
 
 from stager.errors import DatabaseUnavailable, TooManyLongCalls
 from stager.http.long_calls import LongCalls
-from stager.records import AsyncDatabase, StagingRequestRow, get_request
+from stager.records.database import AsyncDatabase
+from stager.records.requests import get_request
+from stager.records.tables import StagingRequestRow
 
 # Seconds between two looks at the record: the first and the longest.
 FIRST, LONGEST = 0.05, 0.5

@@ -10,9 +10,13 @@ from stager.callers.caller import Caller
 from stager.callers.quota import check_open_requests
 from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
 from stager.models import Status
-from stager.records import DIRECT_DOWNLOAD, AsyncDatabase, StagingRequestRow, files_of, item_again, terms_again
+from stager.records.database import AsyncDatabase
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.items import files_of
+from stager.records.requests import item_again, terms_again
+from stager.records.tables import StagingRequestRow
 
-PAGE = 1000
+ITEMS_AT_ONCE = 1000
 
 
 async def retry(
@@ -44,6 +48,6 @@ async def retry(
 
 async def _pages(records: AsyncDatabase, request_id: str, *, statuses: Collection[Status]) -> Pages:
     position = None
-    while files := await records.ask(files_of, request_id, after=position, limit=PAGE, statuses=statuses):
+    while files := await records.ask(files_of, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=statuses):
         position = files[-1].position
         yield [item_again(file) for file in files]

@@ -13,7 +13,7 @@ from stager.callers.rules import ALL_OF_IT, Parts
 from stager.errors import AreaNotWritable, DestinationNotWritable, NotAllowed, RequestError, StorageFault
 from stager.models import StorageArea
 from stager.paths import locate, open_area
-from stager.records import StagingRequestRow
+from stager.records.tables import StagingRequestRow
 
 
 def resolve_area(name: str) -> StorageArea:

@@ -20,7 +20,7 @@ class AskedTerms(StagingTerms):
     source_area: AreaName = Field("source", description="Storage area of the sources.")
     destination_area: AreaName = Field("user", description="Storage area of the destinations.")
     username: str | None = Field(  # type: ignore[assignment] # it is filled in before anybody reads it
-        None, min_length=1, max_length=255, description=WHOSE
+        None, min_length=1, max_length=255, description=WHOSE, examples=["alice"]
     )
 
 

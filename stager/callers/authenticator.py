@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import structlog
 
-from stager.background import beside
+from stager.background import background_task
 from stager.callers.access_file import AccessFile
 from stager.callers.caller import Caller
 from stager.callers.issuer import Issuer
@@ -21,7 +21,7 @@ from stager.errors import ConfigurationError, NotAllowed, TokenInvalid
 from stager.settings import AUTHENTICATION_IS_OFF, Settings
 
 # How often the access file is looked at, in seconds: within that time an edit counts.
-LOOK_EVERY = 1.0
+ACCESS_FILE_POLL_SECONDS = 1.0
 
 logger = structlog.get_logger(__name__)
 
@@ -45,14 +45,14 @@ class Authenticator:
         """Take over what the access file says whenever it changed, until cancelled; a mistake in it changes nothing."""
         told = ""
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(ACCESS_FILE_POLL_SECONDS)
             try:
                 if rules := await asyncio.to_thread(self._file.read_if_changed):
                     self._take(rules)
                 told = ""
             except ConfigurationError as error:
                 if error.message != told:
-                    logger.error("Access file is not usable; what it said before counts", reason=error.message)  # noqa: TRY400 - the reason says it all
+                    logger.error("Could not read the access file; its last version counts", reason=error.message)  # noqa: TRY400 - the reason says it all
                 told = error.message
 
     def _take(self, rules: Rules) -> None:
@@ -77,7 +77,7 @@ class Authenticator:
         Raises
         ------
         TokenInvalid
-            The token does not count here.
+            The token is not accepted.
         NotAllowed
             It counts, and the access file has no user for it.
         IssuerUnavailable
@@ -104,7 +104,7 @@ async def open_authenticator(settings: Settings) -> AsyncIterator[Authenticator 
     async with httpx.AsyncClient(timeout=ISSUER_LIMIT) as http:
         authenticator = Authenticator(AccessFile(settings.access_file), http)
         try:
-            async with beside(authenticator.follow_file(), name="access file"):
+            async with background_task(authenticator.follow_file(), name="access file"):
                 yield authenticator
         finally:
             authenticator.close()

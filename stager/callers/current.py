@@ -14,7 +14,9 @@ from stager.callers.authenticator import Authenticator
 from stager.callers.caller import ANYBODY, Caller
 from stager.errors import RequestNotFound, TokenMissing
 from stager.http.dependencies import CountedCalls, OpenRecords
-from stager.records import StagingRequestRow, get_request
+from stager.http.examples import REQUEST_ID
+from stager.records.requests import get_request
+from stager.records.tables import StagingRequestRow
 
 _bearer = HTTPBearer(
     auto_error=False, bearerFormat="JWT", description="An access token of an issuer that this site trusts."
@@ -62,7 +64,9 @@ CurrentCaller = Annotated[Caller, Depends(_current_caller)]
 
 
 async def seen_request(
-    records: OpenRecords, caller: CurrentCaller, request_id: Annotated[str, Path(description="The request's id.")]
+    records: OpenRecords,
+    caller: CurrentCaller,
+    request_id: Annotated[str, Path(description="The request's id.", examples=[REQUEST_ID])],
 ) -> StagingRequestRow:
     """Return the request of an id; one that the caller may not see is as if there were none.
 

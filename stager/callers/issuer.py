@@ -24,7 +24,7 @@ from stager.errors import IssuerUnavailable
 FRESH_FOR, LAST_FOR = 300.0, 3600.0
 # Seconds from an answer, or from none, to the next question: tokens of strangers
 # must not make us flood the issuer.
-PAUSE = 5.0
+KEYS_RETRY_SECONDS = 5.0
 
 logger = structlog.get_logger(__name__)
 
@@ -118,9 +118,9 @@ class Issuer:
         try:
             self._published = await self._ask()
         except IssuerUnavailable as error:
-            logger.warning("Issuer does not give its keys", issuer=self.rules.url, reason=error.message)
+            logger.warning("Could not fetch the keys of an issuer", issuer=self.rules.url, reason=error.message)
         finally:
-            self._paused_until = time.monotonic() + PAUSE
+            self._paused_until = time.monotonic() + KEYS_RETRY_SECONDS
             self._asking = None
 
     async def _ask(self) -> Published:

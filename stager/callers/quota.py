@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from stager.errors import TooManyRequests
-from stager.records import AsyncDatabase, has_open_requests, request_of_key
+from stager.records.database import AsyncDatabase
+from stager.records.requests import has_open_requests, request_of_key
 
 
 async def check_open_requests(

@@ -17,7 +17,7 @@ from stager.errors import IssuerUnavailable, StagingError, TokenInvalid
 
 # How long its word counts before it is asked again, and how long it serves while
 # the issuer does not answer, in seconds; and of how many tokens it is kept.
-FRESH_FOR, LAST_FOR = 300.0, 3600.0
+FRESH_SECONDS, KEPT_SECONDS = 300.0, 3600.0
 MANY_TOKENS = 10_000
 # For how long an issuer that did not answer is not asked again where its last word serves, in seconds.
 SILENT_FOR = 60.0
@@ -41,7 +41,7 @@ class Userinfo:
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
-        self._said: TTLCache[str, Said] = TTLCache(MANY_TOKENS, LAST_FOR)
+        self._said: TTLCache[str, Said] = TTLCache(MANY_TOKENS, KEPT_SECONDS)
         self._asking: dict[str, asyncio.Task[Said | StagingError]] = {}
         self._silent_until = -math.inf
 
@@ -62,7 +62,7 @@ class Userinfo:
         """
         key = hashlib.sha256(token.encode()).hexdigest()
         said = self._said.get(key)
-        if said and (said.age < FRESH_FOR or time.monotonic() < self._silent_until):
+        if said and (said.age < FRESH_SECONDS or time.monotonic() < self._silent_until):
             return said.claims
         if key not in self._asking:
             self._asking[key] = asyncio.create_task(self._ask(key, token, endpoint=endpoint, subject=subject))

@@ -14,11 +14,11 @@ import structlog
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.running import dispatching
 from stager.logging import set_up_logging
-from stager.records import open_records
+from stager.records.database import open_records
 from stager.settings import Settings, get_settings
 
 # Nobody says here that a request was recorded: so often it is looked for, in seconds.
-LOOK_INTERVAL = 0.25
+POLL_SECONDS = 0.25
 
 logger = structlog.get_logger("stager.dispatch")  # a program's own name is __main__
 
@@ -36,8 +36,8 @@ async def _work(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(signal_number, told_to_stop.set)
     async with (
         open_records(settings.database_url.get_secret_value()) as records,
-        PrefectClient(settings.prefect_api_url, settings.prefect_auth) as prefect,
-        dispatching(settings, records=records, prefect=prefect, recorded=asyncio.Event(), look_every=LOOK_INTERVAL),
+        PrefectClient(settings) as prefect,
+        dispatching(settings, records=records, prefect=prefect, recorded=asyncio.Event(), look_every=POLL_SECONDS),
     ):
         logger.info("Requests are handed to Prefect by this process")
         await told_to_stop.wait()

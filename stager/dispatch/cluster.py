@@ -12,7 +12,7 @@ import structlog
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient, ApiException, BatchV1Api, CoreV1Api, CoreV1Event, V1Job, V1Pod
 
-from stager.dispatch.pod_trouble import Plight, plight_of
+from stager.dispatch.pod_trouble import PodTrouble, trouble_of
 from stager.dispatch.pools import POD_POOL
 from stager.errors import ClusterUnavailable
 
@@ -37,11 +37,11 @@ class Pods:
         self._core, self._batch = CoreV1Api(client), BatchV1Api(client)
         self._namespace = namespace
 
-    async def plights(self) -> dict[str, Plight | None]:
+    async def troubles(self) -> dict[str, PodTrouble | None]:
         """Return what has befallen each flow run that has a Job, None where it goes on, by the run's id.
 
         A run whose Job nobody can make sense of counts as one that goes on:
-        it hides no other's plight, and its lease says when it is dead.
+        it hides no other's trouble, and its lease says when it is dead.
         """
         ours = f"{FLOW_RUN},{OURS}"
         with _in_our_words():
@@ -79,21 +79,21 @@ async def open_pods(namespace: str) -> AsyncIterator[Pods]:
 
 def _plight_of_run(
     run: str, jobs: Sequence[V1Job], pods: Sequence[V1Pod], events: Sequence[CoreV1Event]
-) -> Plight | None:
+) -> PodTrouble | None:
     """Return what has befallen a run's newest Job, unless another of its Jobs goes on."""
     try:
-        found = [_plight_of_job(job, pods, events) for job in jobs]
+        found = [_trouble_of_job(job, pods, events) for job in jobs]
     except Exception:  # whatever the cluster says of one
-        logger.exception("Job of a run is not understood", flow_run=run)
+        logger.exception("Could not understand the Job of a run", flow_run=run)
         return None
     return None if None in found else found[-1]
 
 
-def _plight_of_job(job: V1Job, pods: Sequence[V1Pod], events: Sequence[CoreV1Event]) -> Plight | None:
+def _trouble_of_job(job: V1Job, pods: Sequence[V1Pod], events: Sequence[CoreV1Event]) -> PodTrouble | None:
     name = job.metadata.name
     own = [pod for pod in pods if pod.metadata.labels.get(JOB) == name]
     about = [one for one in events if f"{one.involved_object.name}-".startswith(f"{name}-")]
-    return plight_of(job, own[-1] if own else None, sorted(about, key=_time))
+    return trouble_of(job, own[-1] if own else None, sorted(about, key=_time))
 
 
 def _time(event: CoreV1Event) -> datetime:

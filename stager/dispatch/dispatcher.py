@@ -1,7 +1,7 @@
 """Hands requests to Prefect as soon as they are recorded, and lets users take turns.
 
 Each user has at most one run that has not begun: what they ask for meanwhile
-rides in the next. So runs queue up in Prefect by user, not by request, and
+goes into the next. So runs queue up in Prefect by user, not by request, and
 however many requests one user has, another's waits behind one run of theirs.
 """
 
@@ -18,30 +18,31 @@ from stager.dispatch.pools import needs_pod
 from stager.dispatch.prefect import PrefectClient
 from stager.errors import DeploymentMissing, ServiceUnavailable
 from stager.methods import METHODS
-from stager.records import AsyncDatabase, Weight, claim_ride, turns
+from stager.records.database import AsyncDatabase
+from stager.records.runs import Load, claim_run_group, fair_shares
 from stager.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
-# Requests in one run.
-RIDERS = 100
+# Requests in one run at most.
+MAX_REQUESTS = 100
 # How long a user's requests wait for their last run to begin, in seconds.
-PATIENCE = 10.0
+RUN_BEGINS_SECONDS = 10.0
 # Seconds between two looks while somebody waits for that, and while somebody waits for a run of theirs to end.
-SOON, LATER = 0.1, 1.0
+SOON_SECONDS, LATER_SECONDS = 0.1, 1.0
 # What is recorded at one moment is handed over by one look, in seconds.
-BREATH = 0.01
+GATHER_SECONDS = 0.01
 
 
 class Dispatcher:
-    """Looks for requests to hand over: when one was recorded, and again and again.
+    """Hands recorded requests to Prefect: at once when one is recorded, and by polling the records.
 
     Parameters
     ----------
     recorded
         Set when a request was recorded.
     look_every
-        How long it waits for that before it looks all the same, in seconds.
+        The longest time between two polls while no request is recorded, in seconds.
     """
 
     def __init__(
@@ -57,36 +58,38 @@ class Dispatcher:
         self._look_every = look_every
 
     async def run(self) -> None:
-        """Look until cancelled; an error ends one look, never the looking."""
+        """Hand requests over until cancelled. An error ends one round; the next one is tried after a pause."""
         pause = 0.0
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._recorded.wait(), pause)
             self._recorded.clear()
             pause = self._settings.reconcile_interval
-            await asyncio.sleep(BREATH)
+            await asyncio.sleep(GATHER_SECONDS)
             try:
                 pause = min(self._look_every, await self.look())
             except ServiceUnavailable as error:
-                logger.warning("Requests wait for the reconciler", reason=error.message)
+                logger.warning("Could not hand requests to Prefect; will retry", reason=error.message)
             except Exception:
-                logger.exception("The dispatcher met an unforeseen error")
+                logger.exception("Handing requests to Prefect met an unforeseen error; will retry")
 
     async def look(self) -> float:
         """Hand over the requests of every user whose turn it is; return in how many seconds to look again at most."""
         most_runs = self._settings.max_runs
-        waiting = await self._records.ask(turns, methods=sorted(METHODS), patience=PATIENCE, most_runs=most_runs)
+        waiting = await self._records.ask(
+            fair_shares, methods=sorted(METHODS), patience=RUN_BEGINS_SECONDS, most_runs=most_runs
+        )
         served: set[str] = set()
         left = []
-        for turn in waiting:
-            if not turn.is_next or turn.username in served:
-                left.append(turn)
+        for share in waiting:
+            if not share.is_next or share.username in served:
+                left.append(share)
                 continue
-            served.add(turn.username)
-            if ride := await self._records.ask(claim_ride, turn, limit=RIDERS, is_large=self._is_large):
+            served.add(share.username)
+            if group := await self._records.ask(claim_run_group, share, limit=MAX_REQUESTS, is_large=self._is_large):
                 with suppress(DeploymentMissing):  # another method's requests need not wait for it
-                    await submit(ride, settings=self._settings, records=self._records, prefect=self._prefect)
-        return min((LATER if turn.has_most_runs else SOON for turn in left), default=math.inf)
+                    await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
+        return min((LATER_SECONDS if share.has_most_runs else SOON_SECONDS for share in left), default=math.inf)
 
-    def _is_large(self, weight: Weight) -> bool:
-        return needs_pod(weight, self._settings)
+    def _is_large(self, load: Load) -> bool:
+        return needs_pod(load, self._settings)

@@ -1,4 +1,4 @@
-"""Recorded requests are handed to Prefect, those that ride together in one run, once."""
+"""Recorded requests are handed to Prefect, a run group at a time, once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import structlog
 from stager.dispatch.pools import pod_of
 from stager.dispatch.prefect import PrefectClient
 from stager.errors import ServiceUnavailable, StagingError
-from stager.records import AsyncDatabase, Ride, fail_request, note_flow_run
+from stager.records.database import AsyncDatabase
+from stager.records.requests import fail_request
+from stager.records.runs import RunGroup, note_flow_run
 from stager.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
 
-async def submit(ride: Ride, *, settings: Settings, records: AsyncDatabase, prefect: PrefectClient) -> None:
+async def submit(group: RunGroup, *, settings: Settings, records: AsyncDatabase, prefect: PrefectClient) -> None:
     """Ask for the flow run of some requests and note it; close them if it can never run.
 
     Safe to repeat, also by another process at the same time and when the
@@ -28,13 +30,17 @@ async def submit(ride: Ride, *, settings: Settings, records: AsyncDatabase, pref
         The run may have been asked for; the reconciler asks again.
     """
     try:
-        run = await prefect.create_flow_run(ride, pod=await pod_of(ride, settings))
+        run = await prefect.create_flow_run(group, pod=await pod_of(group, settings))
     except ServiceUnavailable:
         raise
     except StagingError as error:  # refused for good, or for an account that the pod cannot have
-        logger.exception("Requests cannot be run", staging_requests=ride.request_ids, method=ride.method)
-        for request_id in ride.request_ids:
+        logger.exception(
+            "Could not ask Prefect for a run; the requests have failed",
+            staging_requests=group.request_ids,
+            method=group.method,
+        )
+        for request_id in group.request_ids:
             await records.ask(fail_request, request_id, error)
         return
-    await records.ask(note_flow_run, ride.request_ids, run)
-    logger.info("Requests handed to Prefect", staging_requests=ride.request_ids, method=ride.method, flow_run=run)
+    await records.ask(note_flow_run, group.request_ids, run)
+    logger.info("Requests handed to Prefect", staging_requests=group.request_ids, method=group.method, flow_run=run)

@@ -36,7 +36,7 @@ NODE_OUT_OF_MEMORY = "SystemOOM"
 REMOVALS = {"Evicted", "Preempted", "NodeNotReady", "TaintManagerEviction"}
 
 
-class Outlook(Enum):
+class Remedy(Enum):
     """What helps."""
 
     TIME = auto()
@@ -45,7 +45,7 @@ class Outlook(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plight:
+class PodTrouble:
     """What keeps a pod from its work.
 
     Attributes
@@ -58,13 +58,13 @@ class Plight:
         When its Job was made, or ended.
     """
 
-    outlook: Outlook
+    remedy: Remedy
     cause: str
     words: str
     since: datetime
 
 
-def plight_of(job: V1Job, pod: V1Pod | None, events: Sequence[CoreV1Event]) -> Plight | None:
+def trouble_of(job: V1Job, pod: V1Pod | None, events: Sequence[CoreV1Event]) -> PodTrouble | None:
     """Return what has befallen a Job's pod, None where it works, or has done its work.
 
     Parameters
@@ -79,12 +79,12 @@ def plight_of(job: V1Job, pod: V1Pod | None, events: Sequence[CoreV1Event]) -> P
     ended = (failure and failure.last_transition_time) or made
     if failure is not None and failure.reason == "DeadlineExceeded":
         words = f"it took longer than the {job.spec.active_deadline_seconds} seconds that a Job may take"
-        return Plight(outlook=Outlook.NOTHING, cause=failure.reason, words=words, since=ended)
+        return PodTrouble(remedy=Remedy.NOTHING, cause=failure.reason, words=words, since=ended)
     if failure is not None:
         cause, words = _ended(pod) if pod is not None else _removed(events)
         # What a run needs does not depend on what it copies: another would need as much.
-        outlook = Outlook.NOTHING if cause == OUT_OF_MEMORY else Outlook.ANOTHER_POD
-        return Plight(outlook=outlook, cause=cause, words=words, since=ended)
+        remedy = Remedy.NOTHING if cause == OUT_OF_MEMORY else Remedy.ANOTHER_POD
+        return PodTrouble(remedy=remedy, cause=cause, words=words, since=ended)
     if pod is None:
         return _unmade(events, since=made)
     return _waiting(pod, events, since=made) if pod.status.phase == "Pending" else None
@@ -121,22 +121,22 @@ def _removed(events: Sequence[CoreV1Event]) -> tuple[str, str]:
     return (said.reason, f"its pod was removed: {_line(said.message)}") if said else ("Deleted", "its pod was deleted")
 
 
-def _unmade(events: Sequence[CoreV1Event], *, since: datetime) -> Plight | None:
+def _unmade(events: Sequence[CoreV1Event], *, since: datetime) -> PodTrouble | None:
     """Return why a Job has no pod yet: mostly a quota."""
     refused = next((one for one in reversed(events) if one.reason == "FailedCreate"), None)
     if refused is None:
         return None
     said = _line(refused.message).rpartition("is forbidden: ")[2]  # without the pod's name, another one at each try
     words = f"its pod may not be made: {said}"
-    return Plight(outlook=Outlook.TIME, cause=refused.reason, words=words, since=since)
+    return PodTrouble(remedy=Remedy.TIME, cause=refused.reason, words=words, since=since)
 
 
-def _waiting(pod: V1Pod, events: Sequence[CoreV1Event], *, since: datetime) -> Plight | None:
+def _waiting(pod: V1Pod, events: Sequence[CoreV1Event], *, since: datetime) -> PodTrouble | None:
     """Return what a pod waits for, that has not begun: a node, its image, a volume."""
     for one in pod.status.conditions or []:
         if one.type == "PodScheduled" and one.status == "False":
             words = f"no node can take its pod: {_line(one.message).partition('. ')[0]}"
-            return Plight(outlook=Outlook.TIME, cause=one.reason, words=words, since=since)
+            return PodTrouble(remedy=Remedy.TIME, cause=one.reason, words=words, since=since)
     for container in _containers(pod):
         if container.state.waiting and container.state.waiting.reason in NEVER | PULLING:
             return _not_made(container, since=since)
@@ -144,20 +144,20 @@ def _waiting(pod: V1Pod, events: Sequence[CoreV1Event], *, since: datetime) -> P
     if failed is None:
         return None
     words = f"a volume of its pod cannot be mounted: {_line(failed.message)}"
-    return Plight(outlook=Outlook.TIME, cause=failed.reason, words=words, since=since)
+    return PodTrouble(remedy=Remedy.TIME, cause=failed.reason, words=words, since=since)
 
 
-def _not_made(container: V1ContainerStatus, *, since: datetime) -> Plight:
+def _not_made(container: V1ContainerStatus, *, since: datetime) -> PodTrouble:
     waiting = container.state.waiting
     said = _line(waiting.message).rpartition("desc = ")[2]
     if waiting.reason in PULLING:
         is_there = not any(words in said for words in NO_SUCH_IMAGE)
         words = f"its image {container.image} cannot be pulled: {said}"
-        return Plight(
-            outlook=Outlook.TIME if is_there else Outlook.NOTHING, cause="ImagePull", words=words, since=since
+        return PodTrouble(
+            remedy=Remedy.TIME if is_there else Remedy.NOTHING, cause="ImagePull", words=words, since=since
         )
     words = f"its container cannot be made ({waiting.reason}): {said}"
-    return Plight(outlook=Outlook.NOTHING, cause=waiting.reason, words=words, since=since)
+    return PodTrouble(remedy=Remedy.NOTHING, cause=waiting.reason, words=words, since=since)
 
 
 def _containers(pod: V1Pod) -> Sequence[V1ContainerStatus]:

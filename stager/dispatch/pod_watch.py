@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from stager.dispatch.pod_trouble import Outlook, Plight
+from stager.dispatch.pod_trouble import PodTrouble, Remedy
 from stager.dispatch.pools import POD_POOL
 from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import PodImpossible, RunLost, StagingError
-from stager.records import AsyncDatabase, cancel_run, note_trouble
+from stager.records.database import AsyncDatabase
+from stager.records.requests import cancel_run
+from stager.records.runs import note_trouble
 from stager.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,21 +23,21 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 # How long a worker has for making a pod, in seconds.
-MAKING = 60.0
+POD_MADE_SECONDS = 60.0
 # How long Prefect has for noticing itself that a pod has died, in seconds.
-NOTICING = 15.0
+DEATH_NOTICED_SECONDS = 15.0
 # How long a crashed run's pod has for ending, in seconds: only then does it say why, and another may begin.
-ENDING = 10.0
+POD_ENDS_SECONDS = 10.0
 # What nobody has ended yet, though its pod may have.
 GOING = frozenset({"PENDING", "RUNNING"})
 # What a pod has that has not begun, whether it will or not.
-WAITING = frozenset({Outlook.TIME, Outlook.NOTHING})
+WAITING = frozenset({Remedy.TIME, Remedy.NOTHING})
 
 
-class Sight(NamedTuple):
+class PodsSeen(NamedTuple):
     """What a look at runs in pods has found, by the runs' ids: what has befallen them, and whose pods still end."""
 
-    plights: Mapping[str, Plight]
+    troubles: Mapping[str, PodTrouble]
     ending: Collection[str]
 
 
@@ -53,7 +55,7 @@ class PodWatch:
     ) -> None:
         self._settings, self._records, self._prefect, self._pods = settings, records, prefect, pods
 
-    async def look(self, runs: Iterable[FlowRun]) -> Sight:
+    async def look(self, runs: Iterable[FlowRun]) -> PodsSeen:
         """Return what has befallen runs in pods; say so on record, and end what will not go on.
 
         Raises
@@ -66,20 +68,22 @@ class PodWatch:
             if run.state == "CANCELLING":
                 await self._cancel(run)
         if self._pods is None:
-            return Sight({}, ())
-        known = await self._pods.plights()
+            return PodsSeen({}, ())
+        known = await self._pods.troubles()
         await self._look_at_others({run.id for run in mine}, known)
-        found = {run.id: plight for run in mine if (plight := _plight(run, known))}
-        ending = [run.id for run in mine if run.id in known.keys() - found.keys() and _age(run.since) < ENDING]
+        found = {run.id: trouble for run in mine if (trouble := _trouble(run, known))}
+        ending = [
+            run.id for run in mine if run.id in known.keys() - found.keys() and _age(run.since) < POD_ENDS_SECONDS
+        ]
         for run in mine:
             if run.state in GOING and run.id in found:
                 await self._tell(run, found[run.id])
-        return Sight(found, ending)
+        return PodsSeen(found, ending)
 
-    async def clear(self, run: FlowRun, plight: Plight | None) -> None:
+    async def clear(self, run: FlowRun, trouble: PodTrouble | None) -> None:
         """Say in Prefect too what ended a crashed run, and leave nothing of it in the cluster."""
-        if plight is not None:
-            await self._prefect.end_flow_run(run.id, state=CRASHED, message=plight.words)
+        if trouble is not None:
+            await self._prefect.end_flow_run(run.id, state=CRASHED, message=trouble.words)
         if self._pods is not None and run.work_pool == POD_POOL:
             await self._pods.remove(run.id)
 
@@ -93,17 +97,17 @@ class PodWatch:
             await self._end(run, state=CANCELLED, message="it was cancelled before it began")
         await self._records.ask(cancel_run, run.id)
 
-    async def _look_at_others(self, mine: Collection[str], known: Mapping[str, Plight | None]) -> None:
+    async def _look_at_others(self, mine: Collection[str], known: Mapping[str, PodTrouble | None]) -> None:
         """End waiting pods that no open request is behind: cancelled ones, and those of a form that was filled in."""
-        waiting = {id_: one for id_, one in known.items() if one and one.outlook in WAITING and id_ not in mine}
+        waiting = {id_: one for id_, one in known.items() if one and one.remedy in WAITING and id_ not in mine}
         for run in (await self._prefect.read_flow_runs(waiting)).values():
-            plight = waiting[run.id]
+            trouble = waiting[run.id]
             if run.work_pool != POD_POOL:
                 continue
             if run.state == "CANCELLING":
                 await self._end(run, state=CANCELLED, message="it was cancelled")
-            elif _age(plight.since) > NOTICING and (run.is_over or self._is_over(run, plight)):
-                await self._end(run, state=CRASHED, message=plight.words)
+            elif _age(trouble.since) > DEATH_NOTICED_SECONDS and (run.is_over or self._is_over(run, trouble)):
+                await self._end(run, state=CRASHED, message=trouble.words)
 
     async def _end(self, run: FlowRun, *, state: str, message: str) -> None:
         """Remove a run's Jobs, and say in Prefect that it is over; one that is keeps its ending."""
@@ -111,34 +115,34 @@ class PodWatch:
             await self._pods.remove(run.id)
         await self._prefect.end_flow_run(run.id, state=state, message=message)
 
-    async def _tell(self, run: FlowRun, plight: Plight) -> None:
-        await self._records.ask(note_trouble, run.id, cause=plight.cause, detail=plight.words)
-        if self._is_over(run, plight):
-            logger.warning("Run will not go on", flow_run=run.id, cause=plight.cause, reason=plight.words)
-            await self._prefect.end_flow_run(run.id, state=CRASHED, message=plight.words)
+    async def _tell(self, run: FlowRun, trouble: PodTrouble) -> None:
+        await self._records.ask(note_trouble, run.id, cause=trouble.cause, detail=trouble.words)
+        if self._is_over(run, trouble):
+            logger.warning("Run cannot go on", flow_run=run.id, cause=trouble.cause, reason=trouble.words)
+            await self._prefect.end_flow_run(run.id, state=CRASHED, message=trouble.words)
 
-    def _is_over(self, run: FlowRun, plight: Plight) -> bool:
+    def _is_over(self, run: FlowRun, trouble: PodTrouble) -> bool:
         """Return whether there is nothing to wait for any more."""
-        age = _age(plight.since)
-        match plight.outlook:
-            case Outlook.NOTHING:
+        age = _age(trouble.since)
+        match trouble.remedy:
+            case Remedy.NOTHING:
                 return True
-            case Outlook.TIME:
+            case Remedy.TIME:
                 return age > self._settings.pods_start
-            case Outlook.ANOTHER_POD:  # unless the run was begun anew since, and its pod is still to come
-                return run.since <= plight.since and age > NOTICING
+            case Remedy.ANOTHER_POD:  # unless the run was begun anew since, and its pod is still to come
+                return run.since <= trouble.since and age > DEATH_NOTICED_SECONDS
 
 
-def error_of(plight: Plight) -> StagingError:
-    """Return the error of a run that ended in that plight."""
-    return RunLost(plight.words) if plight.outlook is Outlook.ANOTHER_POD else PodImpossible(plight.words)
+def error_of(trouble: PodTrouble) -> StagingError:
+    """Return the error of a run that ended by this trouble."""
+    return RunLost(trouble.words) if trouble.remedy is Remedy.ANOTHER_POD else PodImpossible(trouble.words)
 
 
-def _plight(run: FlowRun, known: Mapping[str, Plight | None]) -> Plight | None:
-    if run.id in known or run.state != "PENDING" or _age(run.since) < MAKING:
+def _trouble(run: FlowRun, known: Mapping[str, PodTrouble | None]) -> PodTrouble | None:
+    if run.id in known or run.state != "PENDING" or _age(run.since) < POD_MADE_SECONDS:
         return known.get(run.id)
     words = "the worker that took it up made no pod for it"
-    return Plight(outlook=Outlook.ANOTHER_POD, cause="NoJob", words=words, since=run.since)
+    return PodTrouble(remedy=Remedy.ANOTHER_POD, cause="NoJob", words=words, since=run.since)
 
 
 def _age(moment: datetime) -> float:

@@ -1,4 +1,4 @@
-"""Where a run is done: in a process that is awake already, or in a pod that is the user."""
+"""Chooses the work pool of a run: a ready process of the warm worker, or a pod that is the user."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import asyncio
 from typing import Any
 
 from stager.identity import Identity, resolve
-from stager.records import Ride, Weight
+from stager.records.runs import Load, RunGroup
 from stager.settings import Settings
 
 # Prefect's work pool of pods; prefect.yaml names it too.
 POD_POOL = "staging-kubernetes"
 
 
-def needs_pod(weight: Weight, settings: Settings) -> bool:
-    """Return whether requests of that weight get a pod of their own.
+def needs_pod(load: Load, settings: Settings) -> bool:
+    """Return whether requests of that load get a pod of their own.
 
     What is small goes to the warm workers, where it begins at once. Where
     there is no Kubernetes, everything does.
     """
     has_pods = settings.pods_namespace is not None
-    return has_pods and weight.is_over(items=settings.pods_from_items, size_bytes=settings.pods_from_bytes)
+    return has_pods and load.is_over(items=settings.pods_from_items, size_bytes=settings.pods_from_bytes)
 
 
-async def pod_of(ride: Ride, settings: Settings) -> dict[str, Any] | None:
-    """Return the job variables of the pod that does a ride, None where a warm worker does it.
+async def pod_of(group: RunGroup, settings: Settings) -> dict[str, Any] | None:
+    """Return the job variables of the pod that does a run group, None where a warm worker does it.
 
     Raises
     ------
     InvalidUserName, UserDoesNotExist, SystemAccount, ConfigurationError
         The user's account, which the pod runs as, is not known, or one of the system's own.
     """
-    if not needs_pod(ride.weight, settings):
+    if not needs_pod(group.load, settings):
         return None
     identity = await asyncio.to_thread(
-        resolve, ride.username, users_file=settings.users_file, least_id=settings.least_user_id
+        resolve, group.username, users_file=settings.users_file, least_id=settings.least_user_id
     )
     return _account(identity)
 

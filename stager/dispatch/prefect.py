@@ -1,4 +1,8 @@
-"""Prefect's REST API, as much of it as the service needs; the package itself takes seconds to import."""
+"""Prefect's REST API, as much of it as the service needs.
+
+Not by Prefect's own client: that one asks again and again for two minutes where
+Prefect is away (docs/decisions/0011-prefect-is-asked-by-a-client-of-our-own.md).
+"""
 
 from __future__ import annotations
 
@@ -11,20 +15,21 @@ import httpx
 
 from stager.dispatch.queue_position import Line, Place, Worker
 from stager.errors import DeploymentMissing, PrefectUnavailable, RunRefused
-from stager.records import Ride
+from stager.prefect_http import PrefectAuth, prefect_trust
+from stager.records.runs import RunGroup
+from stager.settings import Settings
 
 # Answers that say nothing of the call itself: asked again later, it may succeed.
 _NOT_NOW = frozenset({401, 403, 408, 425, 429})
 # What an operator has to set then.
-_HINTS = {
-    401: ": PREFECT_API_AUTH_STRING is not its password",
-    403: ": PREFECT_API_URL names it otherwise than its STAGER_PREFECT_HOSTS",
-}
+_UNKNOWN_USER = ": PREFECT_API_AUTH_STRING is not its password"
+_UNKNOWN_KEY = ": PREFECT_API_KEY is not one of its keys"
+_UNKNOWN_NAME = ": PREFECT_API_URL names it otherwise than its STAGER_PREFECT_HOSTS"
 # What Prefect says of a run whose process ended without saying how.
 CRASHED = "CRASHED"
 CANCELLED = "CANCELLED"
 # As many runs as Prefect tells of in one answer.
-PAGE = 200
+RUNS_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,16 @@ class PrefectClient:
 
     Every method raises ``PrefectUnavailable`` when Prefect does not answer, or
     answers that it cannot just now.
-
-    Parameters
-    ----------
-    auth
-        The user and the password that Prefect wants, None where it wants none.
     """
 
-    def __init__(self, api_url: str, auth: tuple[str, str] | None, *, timeout: float = 10.0) -> None:
-        self._http = httpx.AsyncClient(base_url=api_url.rstrip("/"), auth=auth, timeout=timeout)
+    def __init__(self, settings: Settings, *, timeout: float = 10.0) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=settings.prefect_api_url,
+            auth=PrefectAuth(settings),
+            verify=prefect_trust(settings),
+            timeout=timeout,
+        )
+        self._hints = {401: _UNKNOWN_KEY if settings.shows_prefect_a_key else _UNKNOWN_USER, 403: _UNKNOWN_NAME}
         self._deployments: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -83,7 +89,7 @@ class PrefectClient:
         await self._ask("GET", "/ready")  # which asks for none
         await self._ask("GET", "/version")
 
-    async def create_flow_run(self, ride: Ride, *, pod: dict[str, Any] | None = None) -> str:
+    async def create_flow_run(self, group: RunGroup, *, pod: dict[str, Any] | None = None) -> str:
         """Ask for a run that serves recorded requests, and return the run's id.
 
         Idempotent: the same claim never gets a second run, whoever asks and
@@ -100,13 +106,13 @@ class PrefectClient:
             Prefect will never run it as it was asked for.
         """
         body = {
-            "name": f"{ride.username} {ride.method} {ride.key[-4:]}",
-            "parameters": {"request_ids": ride.request_ids},
-            "idempotency_key": ride.key,
-            "tags": [f"user:{ride.username}"],
+            "name": f"{group.username} {group.method} {group.key[-4:]}",
+            "parameters": {"request_ids": group.request_ids},
+            "idempotency_key": group.key,
+            "tags": [f"user:{group.username}"],
             "job_variables": pod,
         }
-        name = deployment_of(ride.method, in_pod=pod is not None)
+        name = deployment_of(group.method, in_pod=pod is not None)
         for _ in range(2):  # the deployment may have been registered anew, under another id
             deployment = await self._deployment(name)
             answer = await self._ask("POST", f"/deployments/{deployment}/create_flow_run", body)
@@ -119,9 +125,9 @@ class PrefectClient:
         """Return what Prefect knows of some runs, by their ids; those that it does not know are missing."""
         found: dict[str, FlowRun] = {}
         ids = sorted(set(flow_run_ids))
-        for start in range(0, len(ids), PAGE):
-            some = ids[start : start + PAGE]
-            body = {"flow_runs": {"id": {"any_": some}}, "limit": PAGE}
+        for start in range(0, len(ids), RUNS_AT_ONCE):
+            some = ids[start : start + RUNS_AT_ONCE]
+            body = {"flow_runs": {"id": {"any_": some}}, "limit": RUNS_AT_ONCE}
             for run in _body(await self._ask("POST", "/flow_runs/filter", body)):
                 found[run["id"]] = _flow_run(run)
         return found
@@ -196,7 +202,7 @@ class PrefectClient:
         except httpx.HTTPError as error:
             raise PrefectUnavailable(str(error) or type(error).__name__) from error
         if answer.is_server_error or answer.status_code in _NOT_NOW:
-            hint = _HINTS.get(answer.status_code, "")
+            hint = self._hints.get(answer.status_code, "")
             reason = f"it answers {answer.status_code} {answer.reason_phrase}{hint}"
             raise PrefectUnavailable(reason)
         return answer

@@ -16,25 +16,22 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from stager.dispatch.handover import submit
-from stager.dispatch.pod_trouble import Plight
+from stager.dispatch.pod_trouble import PodTrouble
 from stager.dispatch.pod_watch import PodWatch, error_of
 from stager.dispatch.pools import POD_POOL
 from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
-from stager.records import (
-    DIRECT_DOWNLOAD,
-    AsyncDatabase,
-    StagingRequestRow,
-    abandon_arrival,
-    abandoned_arrivals,
-    fail_request,
+from stager.records.database import AsyncDatabase
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.requests import abandon_large_request, abandoned_large_requests, fail_request, stop_overdue_requests
+from stager.records.runs import (
+    claims_without_run,
     open_flow_runs,
     resubmit_requests,
-    stop_overdue_requests,
-    unasked_rides,
     unfinished_requests,
     waiting_requests,
 )
+from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,9 +40,9 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 # Seconds that whoever claimed requests, or recorded a download, has for going on with them.
-GRACE = 5.0
+CLAIM_SECONDS = 5.0
 # What Prefect goes on saying of a run whose machine died, and what it is told then.
-ENDING = {"PENDING": CRASHED, "RUNNING": CRASHED, "CANCELLING": CANCELLED}
+ENDINGS_OF_LOST_RUNS = {"PENDING": CRASHED, "RUNNING": CRASHED, "CANCELLING": CANCELLED}
 
 
 class Silence(NamedTuple):
@@ -56,7 +53,7 @@ class Silence(NamedTuple):
 
 
 class Reconciler:
-    """Looks every few seconds for what was dropped.
+    """Polls every few seconds for requests, runs and downloads that nobody looks after any more.
 
     Parameters
     ----------
@@ -78,50 +75,52 @@ class Reconciler:
         self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
         self._pods = PodWatch(settings, records=records, prefect=prefect, pods=pods)
         self._silent: dict[str, Silence] = {}
-        # When each look last came to its end, by time.monotonic.
+        # When each check last succeeded, by time.monotonic.
         self._ended: dict[str, float] = {}
 
     @property
     def lag(self) -> float:
-        """How long ago the slowest of its looks ended, in seconds."""
+        """How long ago the slowest of its checks last succeeded, in seconds."""
         now = time.monotonic()
         return now - min(self._ended.values(), default=now)
 
     async def run(self) -> None:
-        """Look until cancelled; an error ends one look, never the looking."""
-        async with asyncio.TaskGroup() as looks:
-            looks.create_task(self._repeat(self.submit_waiting))
-            looks.create_task(self._repeat(self.take_up_lost))
-            looks.create_task(self._repeat(self.close_unfinished))
-            looks.create_task(self._repeat(self.stop_overdue))
-            looks.create_task(self._repeat(self.remove_abandoned))
+        """Check until cancelled. An error ends one check; the next one is tried after a pause."""
+        async with asyncio.TaskGroup() as checks:
+            checks.create_task(self._repeat(self.submit_waiting))
+            checks.create_task(self._repeat(self.take_up_lost))
+            checks.create_task(self._repeat(self.close_unfinished))
+            checks.create_task(self._repeat(self.stop_overdue))
+            checks.create_task(self._repeat(self.remove_abandoned))
 
-    async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, check: Callable[[], Awaitable[None]]) -> None:
         trouble = ""
-        self._ended[look.__name__] = time.monotonic()
+        self._ended[check.__name__] = time.monotonic()
         while True:
             await asyncio.sleep(self._settings.reconcile_interval)
             try:
-                await look()
+                await check()
             except ServiceUnavailable as error:
                 if not trouble:
-                    logger.warning("The reconciler waits", reason=error.message)
+                    logger.warning("Could not look for dropped requests; will retry", reason=error.message)
                 trouble = error.message
             except Exception:
-                logger.exception("The reconciler met an unforeseen error")
+                logger.exception("Looking for dropped requests met an unforeseen error; will retry")
             else:
                 if trouble:
-                    logger.info("The reconciler goes on", reason=trouble)
+                    logger.info("Looking for dropped requests again", reason=trouble)
                 trouble = ""
-                self._ended[look.__name__] = time.monotonic()
+                self._ended[check.__name__] = time.monotonic()
 
     async def submit_waiting(self) -> None:
         """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""
-        for ride in await self._records.ask(unasked_rides, older_than=GRACE):
+        for group in await self._records.ask(claims_without_run, older_than=CLAIM_SECONDS):
             with suppress(DeploymentMissing):  # another method's requests need not wait for it
-                await submit(ride, settings=self._settings, records=self._records, prefect=self._prefect)
+                await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
         last = None
-        while rows := await self._records.ask(waiting_requests, method=DIRECT_DOWNLOAD, older_than=GRACE, after=last):
+        while rows := await self._records.ask(
+            waiting_requests, method=DIRECT_DOWNLOAD, older_than=CLAIM_SECONDS, after=last
+        ):
             last = rows[-1]
             for row in rows:
                 await self._close(row, RunLost("the service stopped before the download began"))
@@ -133,24 +132,24 @@ class Reconciler:
 
     async def remove_abandoned(self) -> None:
         """Remove what arrived of requests of very many items, and did not go on."""
-        for request_id in await self._records.ask(abandoned_arrivals):
-            await self._records.ask(abandon_arrival, request_id)
+        for request_id in await self._records.ask(abandoned_large_requests):
+            await self._records.ask(abandon_large_request, request_id)
             logger.warning("Request that did not arrive whole was removed", staging_request=request_id)
 
     async def take_up_lost(self) -> None:
         """Let the requests of lost runs wait for other runs: what ended a machine was hardly the request."""
         runs = await self._prefect.read_flow_runs(await self._records.ask(open_flow_runs))
-        plights, ending = await self._pods.look(runs.values())
+        troubles, ending = await self._pods.look(runs.values())
         for run in runs.values():
             if run.is_lost and run.id not in ending:
-                await self._take_up(run, plights.get(run.id))
+                await self._take_up(run, troubles.get(run.id))
 
-    async def _take_up(self, run: FlowRun, plight: Plight | None) -> None:
-        error = error_of(plight) if plight else RunLost(_reason(run))
+    async def _take_up(self, run: FlowRun, trouble: PodTrouble | None) -> None:
+        error = error_of(trouble) if trouble else RunLost(_reason(run))
         for row in await self._records.ask(resubmit_requests, run.id, error):
             _log("Request taken from a lost run", row)
         self._recorded.set()
-        await self._pods.clear(run, plight)
+        await self._pods.clear(run, trouble)
 
     async def close_unfinished(self) -> None:
         """Close the requests whose runs are over or gone, and end the runs whose machines have died."""
@@ -166,7 +165,7 @@ class Reconciler:
                     continue  # taken up
                 if row.flow_run_id and (run is None or run.is_over):
                     await self._close(row, _error(row, run))
-                elif run is None or (run.state in ENDING and not _is_watched(run)):
+                elif run is None or (run.state in ENDINGS_OF_LOST_RUNS and not _is_watched(run)):
                     silent[row.id] = _silence(row, before)
                     await self._end_if_dead(row, run, since=silent[row.id].since)
         self._silent = silent
@@ -180,7 +179,7 @@ class Reconciler:
             return
         message = f"its machine died: it has given no sign of life since {row.alive_until or row.flow_run_at:%F %T} UTC"
         logger.warning("Run is dead", staging_request=row.id, flow_run=run.id, reason=message)
-        await self._prefect.end_flow_run(run.id, state=ENDING[run.state], message=message)
+        await self._prefect.end_flow_run(run.id, state=ENDINGS_OF_LOST_RUNS[run.state], message=message)
 
     async def _close(self, row: StagingRequestRow, error: StagingError) -> None:
         _log("Request closed by the reconciler", await self._records.ask(fail_request, row.id, error))

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from stager.background import beside
+from stager.background import background_task
 from stager.dispatch.dispatcher import Dispatcher
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.reconciler import Reconciler
-from stager.records import AsyncDatabase
+from stager.records.database import AsyncDatabase
 from stager.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ async def dispatching(
     async with _open_pods(settings) as pods:
         dispatcher = Dispatcher(settings, records=records, prefect=prefect, recorded=recorded, look_every=look_every)
         reconciler = Reconciler(settings, records=records, prefect=prefect, pods=pods, recorded=recorded)
-        async with beside(dispatcher.run(), name="dispatcher"), beside(reconciler.run(), name="reconciler"):
+        async with (
+            background_task(dispatcher.run(), name="dispatcher"),
+            background_task(reconciler.run(), name="reconciler"),
+        ):
             yield reconciler
 
 

@@ -2,10 +2,10 @@
 
 ``stager.callers.open_source`` opens it beneath its area, ``representation`` says what the answer
 is made of, ``conditions`` and ``ranges`` read what the client asks for,
-``pipe`` hands the bytes to the server without touching them, ``ledger`` writes
+``pipe`` hands the bytes to the server without touching them, ``recorder`` writes
 the records.
 """
 
-from stager.downloads.desk import Desk, OpenDesk, open_desk
+from stager.downloads.shared import CurrentDownloads, Downloads, open_downloads
 
-__all__ = ["Desk", "OpenDesk", "open_desk"]
+__all__ = ["CurrentDownloads", "Downloads", "open_downloads"]

@@ -11,16 +11,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
+
+from cachetools import LRUCache
 
 from stager.callers.open_source import is_settled
 from stager.callers.reading import Access
 from stager.engine.source import kind_in_words
 from stager.errors import InvalidPath, SourceError
-from stager.paths import Descriptor, Location, open_location
+from stager.paths import Descriptor, Location, names_in, open_location
 
 # Folders whose names are kept between two pages: how many, and of how many names.
 KEPT_FOLDERS, LARGE, LARGEST_KEPT = 4, 1000, 200_000
-_kept: dict[tuple[int, ...], list[bytes]] = {}
+_kept: LRUCache[tuple[int, ...], list[bytes]] = LRUCache(KEPT_FOLDERS)
+_keeping = Lock()
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 
 
@@ -62,8 +66,7 @@ def list_folder(access: Access, root: Descriptor, path: str, *, cursor: str | No
         There is no such folder, it may not be read, or it is no folder.
     """
     after = _name_of(cursor) if cursor else b""
-    names_root = {*path.split("/")} <= {"", "."}
-    location = Location(access.root, (), root) if names_root else access.locate(path, root)
+    location = access.locate(path, root) if names_in(path) else Location(access.root, (), root)
     with _open(access, location) as folder:
         try:
             names = _sorted_names(folder.fd)
@@ -89,14 +92,15 @@ def _sorted_names(folder: int) -> list[bytes]:
     """Return the names in a folder; those of a large one are kept for its next page while nothing in it changes."""
     status = os.fstat(folder)
     version = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-    if (kept := _kept.get(version)) is not None:
+    with _keeping:
+        kept = _kept.get(version)
+    if kept is not None:
         return kept
     # By the descriptor, which gives text: PEP 383 brings the bytes back.
     names = sorted(map(os.fsencode, os.listdir(folder)))
     if LARGE <= len(names) <= LARGEST_KEPT and is_settled(status):
-        _kept[version] = names
-        for oldest in list(_kept)[:-KEPT_FOLDERS]:
-            _kept.pop(oldest, None)
+        with _keeping:
+            _kept[version] = names
     return names
 
 

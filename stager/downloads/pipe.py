@@ -28,7 +28,7 @@ _FAST_BYTES, _SLOW_BYTES = 256 * 1024, 64 * 1024
 # A client that has taken so much without a stall keeps up: more than a connection's buffers hold, in bytes.
 _KEPT_UP_BYTES = 4 * 1024 * 1024
 # How long a thread waits for the client, and works for it before another has its turn, in seconds.
-PATIENCE, TURN = 0.02, 0.2
+CLIENT_SECONDS, TURN_SECONDS = 0.02, 0.2
 # A server takes the first bytes at once, however slow its client is; else it has none any more, in seconds.
 FIRST_BYTE = 60.0
 
@@ -98,7 +98,7 @@ class BodyPipe:
         StagingError
             The source failed or changed.
         """
-        turn_ends = time.monotonic() + TURN
+        turn_ends = time.monotonic() + TURN_SECONDS
         while not self._fed and (self._rest or self._take()):
             if time.monotonic() > turn_ends:
                 return False
@@ -113,7 +113,7 @@ class BodyPipe:
         StagingError
             The source failed or changed.
         """
-        turn_ends = time.monotonic() + TURN
+        turn_ends = time.monotonic() + TURN_SECONDS
         inlet = select.poll()
         inlet.register(self._inlet.fd, select.POLLOUT)
         while self._rest or self._take():
@@ -121,7 +121,7 @@ class BodyPipe:
                 self._move()
             except BlockingIOError:
                 self._let_go()
-                if not inlet.poll(PATIENCE * 1000):
+                if not inlet.poll(CLIENT_SECONDS * 1000):
                     self._stalled_at = self._fed
                     return Pumped.STALLED
             except BrokenPipeError:

@@ -13,15 +13,15 @@ from http import HTTPStatus
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from stager.background import beside
+from stager.background import background_task
 from stager.checksums import text
 from stager.downloads.answer import Body, headers_of
-from stager.downloads.desk import Desk, P, T
 from stager.downloads.pieces import FileRun, Piece, Summed
 from stager.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
 from stager.downloads.representation import FileRepresentation, Representation
+from stager.downloads.shared import Downloads, P, T
 from stager.errors import Cancelled, StagingError, UnforeseenError
-from stager.records import DownloadBegun, DownloadEnded, DownloadProgress
+from stager.records.downloads import DownloadBegun, DownloadEnded, DownloadProgress
 
 PATHSEND = "http.response.pathsend"
 # Seconds between two looks whether the server has taken what is in a pipe: the first and the longest.
@@ -34,7 +34,7 @@ BLOCK_BYTES = 64 * 1024
 class Sending:
     """One answer to one client, and how far it is; ``summed`` is its body where the checksum is worked out."""
 
-    desk: Desk
+    downloads: Downloads
     begun: DownloadBegun
     whole: Representation
     body: Body
@@ -59,7 +59,7 @@ class Sending:
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function returns that reads the source; it runs in a thread, with the reader's rights."""
-        return await self.desk.do(self.begun.username, self._with_rights, partial(function, *args, **kwargs))
+        return await self.downloads.do(self.begun.username, self._with_rights, partial(function, *args, **kwargs))
 
     def _with_rights(self, function: Callable[[], T]) -> T:
         with self.whole.source.access.reading():
@@ -112,7 +112,7 @@ class Download(Response):
             try:
                 error = await self._try_to_send(scope, receive, send)
             finally:
-                sending.desk.ledger.end(sending.ended(error))
+                sending.downloads.recorder.end(sending.ended(error))
         if error and not isinstance(error, Cancelled):
             raise error  # so that the connection breaks: an answer cut short must be seen as such
 
@@ -120,7 +120,7 @@ class Download(Response):
         sending = self._sending
         content = b"".join(piece for piece in sending.body.pieces if isinstance(piece, bytes))
         sending.bytes_sent = len(content)
-        await sending.desk.ledger.write(sending.begun, sending.ended(None))
+        await sending.downloads.recorder.write(sending.begun, sending.ended(None))
         await send(self._start)
         await send({"type": "http.response.body", "body": content})
 
@@ -169,7 +169,7 @@ class Download(Response):
     async def _find_beginning(self, pipe: BodyPipe, receive: Receive) -> None:
         """Have the first byte in the pipe; before the answer begins, the server says whether the client is there."""
         sending, gone = self._sending, asyncio.Event()
-        async with beside(_watch(receive, gone), name="client"):
+        async with background_task(_watch(receive, gone), name="client"):
             while not (sending.is_to_stop or await sending.do(pipe.has_begun)):
                 if gone.is_set():
                     raise sending.cut_short()
@@ -181,7 +181,7 @@ class Download(Response):
             return sending.is_to_stop or gone.is_set()
 
         await send(self._start)
-        async with beside(_watch(receive, gone), name="client"):
+        async with background_task(_watch(receive, gone), name="client"):
             pieces = iter(sending.summed or sending.body.pieces)
             while not is_over() and (piece := await sending.do(_next, pieces)) is not None:
                 start = 0

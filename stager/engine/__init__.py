@@ -6,7 +6,7 @@ its destination; ``seal``, ``flush`` and ``publish`` finish it, ``discard``
 takes it back; ``sweep`` removes what the dead left.
 """
 
-from stager.engine.compare import Absent, Comparison, Likeness, compare, is_same_file, link_target
+from stager.engine.compare import Absent, compare, is_same_file, link_target
 from stager.engine.control import Control
 from stager.engine.expected import Expected, require_size, verify
 from stager.engine.fingerprint import fingerprint, fingerprint_of_file
@@ -22,11 +22,8 @@ ABSENT = Absent.ABSENT
 
 __all__ = [
     "ABSENT",
-    "Absent",
-    "Comparison",
     "Control",
     "Expected",
-    "Likeness",
     "Link",
     "Modes",
     "Published",

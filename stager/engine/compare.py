@@ -21,20 +21,10 @@ from stager.paths import Descriptor, Location, Symlinks, open_location
 from stager.vocabulary import ManifestEntry
 
 
-class Likeness(Enum):
-    """What a comparison found."""
+class Absent(Enum):
+    """What is said of a destination where nothing is."""
 
     ABSENT = "absent"
-    IDENTICAL = "identical"
-    DIFFERENT = "different"
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a comparison found; ``difference`` names the first one, None where there is none."""
-
-    likeness: Likeness
-    difference: str | None = None
 
 
 class _Differs(Exception):
@@ -52,7 +42,7 @@ def compare(
     checksum: str | None,
     on_file: Callable[[ManifestEntry], None] | None = None,
     control: Control | None = None,
-) -> Comparison:
+) -> str | Absent | None:
     """Compare a product with its source: types, names, sizes and every byte. Nothing is touched.
 
     Times, modes and owners do not matter.
@@ -66,6 +56,11 @@ def compare(
         compared with it too.
     on_file
         Called with each file that is equal, in the order of the names; a single file has its own as its path.
+
+    Returns
+    -------
+    str, Absent or None
+        The first difference in words, `Absent.ABSENT` where nothing is at the destination, None where they are equal.
 
     Raises
     ------
@@ -81,14 +76,14 @@ def compare(
             parent = open_location(destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED)
             status = _status(parent, destination.name)
         except FileNotFoundError:
-            return Comparison(Likeness.ABSENT)
+            return Absent.ABSENT
         with parent:
             refuse_overlap(found, parent=parent.fd, destination=destination)
             comparing = _Comparing(found, on_file or (lambda _: None), control or unattended())
-            comparison = _compare(found, _Place(parent.fd, destination.name, status), checksum, comparing)
+            difference = _difference(found, _Place(parent.fd, destination.name, status), checksum, comparing)
         if survey_opened(found).fingerprint != survey.fingerprint:
             raise SourceChanged(source.display, "it is not what it was when it was checked")
-        return comparison
+        return difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +97,15 @@ def _status(directory: Descriptor, name: bytes) -> os.stat_result:
     return os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
 
 
-def _compare(source: Source, place: _Place, checksum: str | None, comparing: _Comparing) -> Comparison:
+def _difference(source: Source, place: _Place, checksum: str | None, comparing: _Comparing) -> str | None:
     try:
         _refuse_other_kind(source.status, place.status, "")
         found = comparing.compare_opened(source.content, place)
     except _Differs as difference:
-        return Comparison(Likeness.DIFFERENT, str(difference))
+        return str(difference)
     if found is not None:
         require_checksum(source.display, found, checksum)
-    return Comparison(Likeness.IDENTICAL)
+    return None
 
 
 def _refuse_other_kind(source: os.stat_result, destination: os.stat_result, path: str) -> None:
@@ -196,12 +191,6 @@ class _Comparing:
 
 def _below(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
-
-
-class Absent(Enum):
-    """What `link_target` returns where nothing is."""
-
-    ABSENT = "absent"
 
 
 def link_target(destination: Location) -> bytes | Absent | None:

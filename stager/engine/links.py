@@ -7,7 +7,7 @@ import os
 from pathlib import PurePosixPath
 
 from stager.errors import SymlinkLeadsOut
-from stager.paths import Symlinks, open_beneath
+from stager.paths import Symlinks, names_in, open_beneath
 
 ABSENT_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES)
 
@@ -31,7 +31,7 @@ def refuse_leading_out(top: int, *, link: str, target: str, display: str) -> Non
         The tree's path, for the message.
     """
     folder = PurePosixPath(link).parts[:-1]
-    parts = [part for part in target.split("/") if part not in ("", ".")]
+    parts = names_in(target)
     if target.startswith("/") or _climbs_out(len(folder), parts) or _is_outside(top, [*folder, *parts]):
         path = f"{display}/{link}"
         raise SymlinkLeadsOut(path, target)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from stager.engine.mapping import opening_source
 from stager.errors import PathOutsideArea, SourceUnreadable, UnsupportedFileType
-from stager.paths import Descriptor, Lent, Location, Symlinks, open_beneath, open_root
+from stager.paths import Descriptor, Lent, Location, Symlinks, names_in, open_beneath, open_root
 from stager.slices import copying
 
 READ = copying.READ
@@ -105,7 +105,7 @@ def _parent(source: Location) -> tuple[Descriptor, bytes]:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             if target.startswith(b"/"):
                 raise PathOutsideArea(source.display, str(source.root))
-            parts[-1:] = [part for part in target.split(b"/") if part not in (b"", b".")]
+            parts[-1:] = names_in(target)
     raise SourceUnreadable(source.display, "too many symbolic links")
 
 

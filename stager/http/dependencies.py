@@ -8,7 +8,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from stager.http.long_calls import LongCalls
-from stager.records import AsyncDatabase
+from stager.records.database import AsyncDatabase
 from stager.settings import Settings
 
 

@@ -22,7 +22,7 @@ IdempotencyKey = Annotated[
 Prefer = Annotated[
     list[str] | None,
     Header(description="wait=N waits up to N seconds for the outcome (RFC 7240, section 4.3)."),
-    WithJsonSchema({"type": "string"}),
+    WithJsonSchema({"type": "string", "examples": ["wait=10"]}),
 ]
 
 _WAIT = re.compile(r"(?i)(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])")

@@ -58,7 +58,7 @@ class Limits:
         await self._app(scope, body, answer)
 
     def _body_limit(self, request: Request) -> int:
-        is_streamed = request.scope["path"].rstrip("/") in STREAMED
+        is_streamed = request.scope["path"] in STREAMED
         return self._settings.max_manifest_bytes if is_streamed else self._settings.max_body_bytes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from stager.methods import METHODS
-from stager.records import DIRECT_DOWNLOAD
+from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.settings import Settings
 
 logger = structlog.get_logger(__name__)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI
 
-from stager import errors
-from stager.errors import StagingError
-from stager.http.examples import PARAMETERS, example_of
+from stager.errors import TokenMissing
+from stager.http.examples import Node, example_of
 from stager.http.headers import described
-from stager.http.problems import CHALLENGES, MEDIA_TYPE, RETRY_AFTERS, Problem, slug, title
+from stager.http.problems import CHALLENGES, KINDS_OF_PROBLEMS, MEDIA_TYPE, RETRY_AFTERS, Problem, title
 
-Node = dict[str, Any]
-
-KINDS = sorted(
-    (kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, StagingError)), key=slug
-)
-CALL_ID = "0d9e8f2c5b7a4f0e9c1d2b3a4f5e6d7c"
+CALL_ID = "call-4711"
 REQUEST_ID: Node = {**described("The call's id, which the log's lines carry.", CALL_ID), "required": True}
 CHALLENGE: Node = {
-    **described("What is missing or wrong (RFC 6750).", CHALLENGES[errors.TokenMissing]),
+    **described("What is missing or wrong (RFC 6750).", CHALLENGES[TokenMissing]),
     "required": True,
 }
 RETRY_AFTER: Node = {
@@ -83,7 +75,7 @@ def _complete(operation: Node) -> None:
 def _exemplify(operation: Node, components: Node) -> None:
     """Give parameters, and what is sent and answered as JSON, an example where they have none."""
     for parameter in operation.get("parameters", ()):
-        parameter.setdefault("example", _example_of_parameter(parameter, components))
+        parameter.setdefault("example", example_of(parameter["schema"], components))
         for said in ("title", "description", "examples"):  # of the parameter, or its name again
             parameter["schema"].pop(said, None)
     for status, said in (("", operation.get("requestBody", {})), *operation["responses"].items()):
@@ -99,16 +91,9 @@ def _share_problems(operation: Node, shared: Node) -> None:
     for status, answer in operation["responses"].items():
         if not _is_problem(answer):
             continue
-        name = f"{HTTPStatus(int(status)).phrase.title().replace(' ', '').replace('-', '')}Problem"
+        name = f"Problem{status}"
         if shared.setdefault(name, answer) == answer:
             operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
-
-
-def _example_of_parameter(parameter: Node, components: Node) -> object:
-    schema, name = parameter["schema"], parameter["name"]
-    if name in PARAMETERS and not schema.keys() & {"default", "examples"}:
-        return PARAMETERS[name]
-    return example_of(schema, components)
 
 
 def _always(operation: Node) -> Iterator[str]:
@@ -127,10 +112,10 @@ def _is_problem(answer: Node) -> bool:
 
 
 def _problem(status: int) -> Node:
-    kinds = [kind for kind in KINDS if kind.http_status == status]
     of_kinds = {
-        slug(kind): _example(status, f"https://staging.example.org/problems/{slug(kind)}", title(kind))
-        for kind in kinds
+        name: _example(status, f"https://staging.example.org/problems/{name}", title(kind))
+        for name, kind in KINDS_OF_PROBLEMS.items()
+        if kind.http_status == status
     }
     examples = of_kinds or {"about:blank": _example(status, "about:blank", HTTPStatus(status).phrase)}
     return {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}, "examples": examples}

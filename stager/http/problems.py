@@ -15,8 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from stager import errors
-from stager.errors import StagingError, TokenInvalid, TokenMissing, printable
+from stager.errors import KINDS, StagingError, TokenInvalid, TokenMissing, printable
 from stager.http.responses import EscapedJSON
 from stager.http.verbs import verbs_of
 
@@ -62,13 +61,16 @@ class ProblemAnswer(EscapedJSON):
 
 def error_class(name: str | None) -> type[StagingError]:
     """Return the error class of that name, the tree's root for a name that nobody knows."""
-    found = getattr(errors, name or "", None)
-    return found if inspect.isclass(found) and issubclass(found, StagingError) else StagingError
+    return KINDS.get(name or "", StagingError)
 
 
 def slug(kind: type[StagingError]) -> str:
     """Return an error class's name as it stands in an address: ``source-not-found``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+
+
+# The error classes by those names.
+KINDS_OF_PROBLEMS = {slug(kind): kind for kind in sorted(KINDS.values(), key=slug)}
 
 
 def title(kind: type[StagingError]) -> str:
@@ -79,7 +81,7 @@ def title(kind: type[StagingError]) -> str:
 def staging_problem(request: Request, kind: type[StagingError], detail: str) -> ProblemAnswer:
     """Return the answer for an error of ours, raised here or recorded by a run."""
     members = {
-        "type": f"{request.app.state.settings.public_url.rstrip('/')}/problems/{slug(kind)}",
+        "type": f"{request.app.state.settings.public_url}/problems/{slug(kind)}",
         "title": title(kind),
         "detail": detail,
     }

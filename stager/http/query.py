@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
+from cachetools import cached
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 
-# The demo's calls, without a slash behind them: they take what old clients send.
+# The demo's calls: they take what old clients send.
 DEMOS = frozenset(
-    {"", "/docs", "/stage_data", "/stage-data", "/logs", "/config", "/config/allowed-methods", "/create-file"}
+    {"/", "/docs", "/stage_data", "/stage-data", "/logs", "/config", "/config/allowed-methods", "/create-file"}
 )
-# Of each handler, its parameters by name, and whether they may be said again.
-_known: dict[Callable[..., Any], dict[str, bool]] = {}
 
 
 async def check_query(request: Request) -> None:  # async, or FastAPI calls it in a thread
@@ -29,13 +28,10 @@ async def check_query(request: Request) -> None:  # async, or FastAPI calls it i
         It does not, or something is.
     """
     route: APIRoute = request.scope["route"]
-    if not request.scope["query_string"] or route.path.rstrip("/") in DEMOS:
+    if not request.scope["query_string"] or route.path in DEMOS:
         return
-    if route.endpoint not in _known:
-        _known[route.endpoint] = dict(_parameters(route.dependant))
-    known = _known[route.endpoint]
     said = Counter(name for name, _ in request.query_params.multi_items())
-    if wrong := [*_mistakes(said, known)]:
+    if wrong := [*_mistakes(said, _known(route))]:
         raise RequestValidationError(wrong)
 
 
@@ -46,6 +42,12 @@ def _mistakes(said: Counter[str], known: dict[str, bool]) -> Iterator[dict[str, 
             yield {"type": "extra_forbidden", "loc": place, "msg": "The call has no such parameter"}
         elif times > 1 and not known[name]:
             yield {"type": "repeated", "loc": place, "msg": f"It is said {times} times, and counts once"}
+
+
+@cached({}, key=lambda route: route.endpoint)
+def _known(route: APIRoute) -> dict[str, bool]:
+    """Return a call's parameters by name, and whether they may be said again."""
+    return dict(_parameters(route.dependant))
 
 
 def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:

@@ -8,10 +8,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.models import PathText, Status
-from stager.records import Event, StagedFile, StagingRequestRow
+from stager.records.tables import Event, StagedFile, StagingRequestRow
 from stager.settings import Settings
 from stager.vocabulary import OnConflict
+
+RUN_ID = "6d4f9f0e-3c1b-4c8e-9d27-5b1a2f3e4c5d"
 
 
 class View(BaseModel):
@@ -23,55 +26,61 @@ class View(BaseModel):
 class Progress(View):
     """How far an item is."""
 
-    bytes_done: int
-    files_done: int
+    bytes_done: int = Field(examples=[2880])
+    files_done: int = Field(examples=[1])
 
 
 class ItemView(View):
     """One item of a request, and what became of it."""
 
-    position: int = Field(description="Its place in the request, from 0.")
-    source: PathText = Field(description="Path in the source area.")
-    destination: PathText = Field(description="Path in the destination area.")
-    status: Status
+    position: int = Field(description="Its place in the request, from 0.", examples=[0])
+    source: PathText = Field(description="Path in the source area.", examples=["a.fits"])
+    destination: PathText = Field(description="Path in the destination area.", examples=["night-1/a.fits"])
+    status: Status = Field(examples=[Status.COMPLETED])
     error_reason: str | None = Field(description="Why it failed.")
     error_type: str | None = Field(description="The kind of error, as in the address /problems/KIND.")
-    kind: Literal["file", "directory", "symlink"] | None = Field(description="What was staged.")
-    size_bytes: int | None
-    file_count: int | None
-    checksum: str | None
-    checksum_algorithm: Literal["adler32", "sha256"] | None
+    kind: Literal["file", "directory", "symlink"] | None = Field(description="What was staged.", examples=["file"])
+    size_bytes: int | None = Field(examples=[2880])
+    file_count: int | None = Field(examples=[1])
+    checksum: str | None = Field(examples=["0a1b2c3d"])
+    checksum_algorithm: Literal["adler32", "sha256"] | None = Field(examples=["adler32"])
     progress: Progress
-    started_at: datetime | None
-    finished_at: datetime | None
+    started_at: datetime | None = Field(examples=[BEGAN])
+    finished_at: datetime | None = Field(examples=[ENDED])
 
 
 class RequestSummary(View):
     """A staging request, without its items."""
 
-    request_id: str
-    method: str
-    username: str
-    source_area: str
-    destination_area: str
-    on_conflict: OnConflict
-    status: Status
+    request_id: str = Field(examples=[REQUEST_ID])
+    method: str = Field(examples=["local_copy"])
+    username: str = Field(examples=["alice"])
+    source_area: str = Field(examples=["source"])
+    destination_area: str = Field(examples=["user"])
+    on_conflict: OnConflict = Field(examples=[OnConflict.SKIP_IDENTICAL])
+    status: Status = Field(examples=[Status.COMPLETED])
     error_reason: str | None = Field(description="Why it failed or was cancelled.")
-    origin: str = Field(description="The door that it came in by: api, stage_data, prefect, tape, retry.")
+    origin: str = Field(
+        description="The door that it came in by: api, stage_data, prefect, tape, retry.", examples=["api"]
+    )
     retry_of: str | None = Field(description="The request whose failures it is to mend.")
-    priority: int
+    priority: int = Field(examples=[0])
     deadline: datetime | None = Field(description="What is not done by then is cancelled.")
     lifetime: int | None = Field(description="How long the delivery is wanted for, in seconds.")
     expires_at: datetime | None = Field(description="When that ends; set when it was delivered.")
     note: str | None
     item_count: int
     cancel_requested: bool = Field(description="Its run was asked to stop.")
-    acting_as: str | None = Field(description="The account that the files are written as, in words.")
-    flow_run_id: str | None = Field(description="The flow run in Prefect that does it.")
-    flow_run_url: str | None = Field(description="That run's page.")
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    acting_as: str | None = Field(
+        description="The account that the files are written as, in words.", examples=["alice (uid 1000)"]
+    )
+    flow_run_id: str | None = Field(description="The flow run in Prefect that does it.", examples=[RUN_ID])
+    flow_run_url: str | None = Field(
+        description="That run's page.", examples=[f"https://staging.example.org/prefect/runs/flow-run/{RUN_ID}"]
+    )
+    created_at: datetime = Field(examples=[BEGAN])
+    started_at: datetime | None = Field(examples=[BEGAN])
+    finished_at: datetime | None = Field(examples=[ENDED])
 
 
 class RequestView(RequestSummary):
@@ -94,11 +103,12 @@ class EventView(View):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
     id: int = Field(description="Events of all requests count up by it.")
-    at: datetime
-    kind: str = Field(description="What happened, in a word.")
-    detail: str = Field(description="What happened, in a sentence.")
+    at: datetime = Field(examples=[BEGAN])
+    kind: str = Field(description="What happened, in a word.", examples=["waiting"])
+    detail: str = Field(description="What happened, in a sentence.", examples=["it waits for its turn"])
     cause: str | None = Field(
-        description="Why, in a word: a kind of error, as in /problems/KIND, or what is waited for."
+        description="Why, in a word: a kind of error, as in /problems/KIND, or what is waited for.",
+        examples=["WaitsForTurn"],
     )
     until: datetime | None = Field(description="When that is known to end.")
 
@@ -114,15 +124,15 @@ class Staged(View):
     """What the demo answers when it is done."""
 
     status: Literal["success"] = "success"
-    message: str
+    message: str = Field(examples=["Data staged for user alice with method local_copy"])
 
 
 class Accepted(View):
     """The outcome takes longer than the caller is kept waiting."""
 
     status: Literal[Status.SUBMITTED, Status.STARTED]
-    message: str
-    request_id: str
+    message: str = Field(examples=[f"The request is submitted; see /requests/{REQUEST_ID} for its outcome"])
+    request_id: str = Field(examples=[REQUEST_ID])
 
 
 def summary_of(row: StagingRequestRow, settings: Settings) -> RequestSummary:
@@ -151,10 +161,10 @@ def events_in(events: Sequence[Event], *, limit: int) -> EventPage:
 
 
 def _facts(row: StagingRequestRow, settings: Settings) -> dict[str, object]:
-    pages = settings.prefect_ui_url or settings.prefect_api_url.rstrip("/").removesuffix("/api")
+    pages = settings.prefect_ui_url or settings.prefect_api_url.removesuffix("/api")
     run = row.flow_run_id
     facts = {name: getattr(row, name) for name in RequestSummary.model_fields if hasattr(row, name)}
-    flow_run_url = f"{pages.rstrip('/')}/runs/flow-run/{run}" if run else None
+    flow_run_url = f"{pages}/runs/flow-run/{run}" if run else None
     return {**facts, "request_id": row.id, "flow_run_url": flow_run_url}
 
 

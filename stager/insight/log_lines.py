@@ -17,7 +17,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 # How much is read, and sent, at a time, in bytes.
 BLOCK_BYTES = 256 * 1024
 # How often the file is looked at for new lines, in seconds.
-PAUSE = 0.5
+POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ async def log_blocks(
                 file.close()
                 file = await asyncio.to_thread(path.open, "rb")
             else:
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(POLL_SECONDS)
     finally:
         file.close()
 

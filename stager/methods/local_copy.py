@@ -37,7 +37,7 @@ class LocalCopy(PublishedByRename):
             return False
         if self._is_our_last_copy(item, survey, found):
             return settle(item, difference=None)
-        comparison = engine.compare(
+        difference = engine.compare(
             item.source,
             item.destination,
             survey=survey,
@@ -45,7 +45,7 @@ class LocalCopy(PublishedByRename):
             on_file=on_file,
             control=control,
         )
-        if not settle(item, difference=comparison.difference):
+        if difference is engine.ABSENT or not settle(item, difference=difference):
             return False
         # A run may have been killed between the rename and its last step.
         engine.repair(item.destination, item.modes)

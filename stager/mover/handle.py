@@ -22,12 +22,12 @@ from stager.paths import Descriptor, Location
 logger = logging.getLogger(__name__)
 
 # From one look at what is to be stopped to the next, in seconds.
-LOOK_EVERY = 0.2
+STOP_POLL_SECONDS = 0.2
 # Folders that one message names: it is not endless.
 SWEPT_AT_ONCE = 256
 UNFINISHED = "does not say what became of its items"
 # How long a mover that nobody asks any more has to discard what it was at, in seconds.
-GRACE = 10.0
+DISCARD_SECONDS = 10.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -95,7 +95,7 @@ class Mover:
         """Have it discard what is not published, and end; it is killed if that takes too long. Repeatable."""
         self.channel.close()
         if self.life.fd >= 0:
-            _has_ended(self.life, GRACE)
+            _has_ended(self.life, DISCARD_SECONDS)
         self._kill()
 
     def _carried_out(self, order: Message, watches: Mapping[int, Watch]) -> Iterator[tuple[int, Done | StagingError]]:
@@ -118,13 +118,13 @@ class Mover:
         """Return the next thing that it says; meanwhile, tell it what is to be stopped."""
         silent = 0.0
         while True:
-            message = self.channel.receive(LOOK_EVERY)
+            message = self.channel.receive(STOP_POLL_SECONDS)
             if time.monotonic() >= self._next_look:
-                self._next_look = time.monotonic() + LOOK_EVERY
+                self._next_look = time.monotonic() + STOP_POLL_SECONDS
                 self._tell_of_stops(waiting)
             if message is not None:
                 return _expected(reply_of(message), waiting)
-            silent += LOOK_EVERY  # by our own waiting: that we were not running is not its silence
+            silent += STOP_POLL_SECONDS  # by our own waiting: that we were not running is not its silence
             if silent > self.silence:
                 silence = f"has said nothing for {self.silence:.0f} s: somebody stopped it, or the machine did"
                 raise Gone(silence)
@@ -177,7 +177,7 @@ class Mover:
         if self.life.fd >= 0:
             with suppress(ProcessLookupError, PermissionError):  # a root without CAP_KILL: then it ends by itself
                 signal.pidfd_send_signal(self.life.fd, signal.SIGKILL)
-            _has_ended(self.life, GRACE)
+            _has_ended(self.life, DISCARD_SECONDS)
         self.life.close()
 
 

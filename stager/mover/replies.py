@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from stager import errors
 from stager.engine import Published, Survey
-from stager.errors import StagingError, UnforeseenError, readable
+from stager.errors import KINDS, StagingError, UnforeseenError, readable
 from stager.models import MAX_SIZE_BYTES, Frozen, PathText
 from stager.mover.channel import NO_MESSAGE, Gone, Message
 from stager.vocabulary import ManifestEntry
@@ -107,10 +106,8 @@ class Failure(Frozen):
 
     def error(self) -> StagingError:
         """Return the error of that name; one that there is not is unforeseen."""
-        kind = getattr(errors, self.type, None)
-        if not isinstance(kind, type) or not issubclass(kind, StagingError):
-            kind = UnforeseenError
-        error: StagingError = kind.__new__(kind)
+        kind = KINDS.get(self.type, UnforeseenError)
+        error = kind.__new__(kind)
         StagingError.__init__(error, readable(self.message)[:LONGEST_ERROR])
         return error
 

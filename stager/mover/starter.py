@@ -29,7 +29,7 @@ from stager.mover.starter import main
 main(*map(int, sys.argv[2:]))
 """
 # How long movers have to discard what they were at when the service is gone, in seconds.
-GRACE = 10
+DISCARD_SECONDS = 10
 
 
 class Starter:
@@ -40,7 +40,7 @@ class Starter:
         with theirs:
             theirs.set_inheritable(True)
             root = str(Path(__file__).parents[2])
-            command = [sys.executable, "-I", "-c", _START, root, str(theirs.fileno()), str(GRACE)]
+            command = [sys.executable, "-I", "-c", _START, root, str(theirs.fileno()), str(DISCARD_SECONDS)]
             os.posix_spawn(sys.executable, command, {}, setpgroup=0)
 
     def mover(self) -> socket.socket:

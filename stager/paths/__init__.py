@@ -5,7 +5,7 @@ from stager.paths.descriptor import Descriptor
 from stager.paths.directory import make_directories, open_area, open_location, open_root
 from stager.paths.home import make_home, open_home
 from stager.paths.lent import Lender, Lent
-from stager.paths.location import RESERVED_PREFIX, Location, locate, user_folder
+from stager.paths.location import RESERVED_PREFIX, Location, locate, names_in, user_folder
 
 __all__ = [
     "RESERVED_PREFIX",
@@ -17,6 +17,7 @@ __all__ = [
     "locate",
     "make_directories",
     "make_home",
+    "names_in",
     "open_area",
     "open_beneath",
     "open_home",

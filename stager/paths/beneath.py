@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import cache
 
+from stager.paths.location import names_in
+
 _OPENAT2 = 437  # the same on every architecture (Linux 5.6)
 _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
 _MAX_LINKS = 40  # what the kernel allows, path_resolution(7)
@@ -109,7 +111,7 @@ def open_by_walk(directory: int, parts: Sequence[bytes], flags: int, symlinks: S
             if target is not None:
                 links += 1
                 _refuse(target, symlinks=symlinks, links=links)
-                pending += [part for part in reversed(target.split(b"/")) if part not in (b"", b".")]
+                pending += reversed(names_in(target))
             elif name == b"..":
                 pending += [*reversed(done[:-1])] if done else _leads_out(b"/".join(parts))
                 done, current = [], _exchange(current, os.dup(directory))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import AnyStr
 
 from stager.errors import InvalidPath, PathOutsideArea
 from stager.paths.descriptor import Descriptor
@@ -35,7 +37,7 @@ class Location:
     @property
     def display(self) -> str:
         """The whole path, for messages only: it is never opened."""
-        return os.fsdecode(b"/".join([os.fsencode(self.root), *self.parts]))
+        return os.fsdecode(posixpath.join(os.fsencode(self.root), *self.parts))
 
     @property
     def parent(self) -> Location:
@@ -73,17 +75,23 @@ def locate(root: Path, text: str, *, held: Descriptor | None = None, may_be_abso
     PathOutsideArea
         A ``..``, or an absolute path that is not allowed or not beneath.
     """
-    parts = _components(_encoded(text))
+    parts = tuple(names_in(_encoded(text)))
     if b".." in parts:
         raise PathOutsideArea(text, str(root))
     if text.startswith("/"):
-        prefix = _components(os.fsencode(root))
+        prefix = tuple(names_in(os.fsencode(root)))
         if not may_be_absolute or parts[: len(prefix)] != prefix:
             raise PathOutsideArea(text, str(root))
         parts = parts[len(prefix) :]
     if not parts:
         raise InvalidPath(text, "it names nothing")
     return Location(root, parts, held)
+
+
+def names_in(path: AnyStr) -> list[AnyStr]:
+    """Return the names that a path is made of; slashes at its ends or twice in it say nothing, nor does ``.``."""
+    slash, dot = ("/", ".") if isinstance(path, str) else (b"/", b".")
+    return [name for name in path.split(slash) if name not in (path[:0], dot)]
 
 
 def user_folder(area: Path, username: str) -> Path:
@@ -121,7 +129,3 @@ def _fault(path: bytes) -> str | None:
     if any(len(name) > MAX_NAME_BYTES for name in path.split(b"/")):
         return f"a name in it has more than {MAX_NAME_BYTES} bytes"
     return None
-
-
-def _components(path: bytes) -> tuple[bytes, ...]:
-    return tuple(name for name in path.split(b"/") if name not in (b"", b"."))

@@ -1,14 +1,16 @@
-"""Events: why the state of a request changed."""
+"""Events: why the state of a request changed, and what it waits for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from stager.errors import StagingError
 from stager.records.database import Database, now
 from stager.records.tables import EVENT, Event
 
@@ -68,3 +70,49 @@ def note_events(session: Session, details: Mapping[str, str], *, kind: str) -> N
     events = [{"request_id": one, "at": at, "kind": kind, "detail": detail} for one, detail in details.items()]
     if events:
         session.connection().execute(_INSERT, events)
+
+
+class Wait(NamedTuple):
+    """Why a request does not go on just now: in a word, and in a sentence."""
+
+    cause: str
+    detail: str
+
+
+def wait_for(error: StagingError) -> Wait:
+    """Return an error as what is waited for."""
+    return Wait(type(error).__name__, error.message)
+
+
+def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seconds: float | None = None) -> None:
+    """Write down why requests, by their ids, do not go on just now.
+
+    Parameters
+    ----------
+    kind
+        ``retrying``: an error is behind them; ``waiting``: for what another request holds; ``waited``: no more.
+    seconds
+        When they go on, from now; None when nobody knows.
+    """
+
+    def work(session: Session) -> None:
+        until = None if seconds is None else now(session) + timedelta(seconds=seconds)
+        for request_id, wait in waits.items():
+            note_event(session, request_id, kind=kind, detail=wait.detail, cause=wait.cause, until=until)
+
+    database.write(work)
+
+
+def last_events(database: Database, request_ids: Sequence[str]) -> dict[str, Event]:
+    """Return the newest event of each request that says why it stands as it does, by the requests' ids.
+
+    A release says nothing of that.
+    """
+    which = (col(Event.request_id).in_(request_ids), col(Event.kind) != "released")
+    newest = select(func.max(col(Event.id))).where(*which).group_by(col(Event.request_id))
+
+    def work(session: Session) -> dict[str, Event]:
+        ids = session.scalars(newest).all()
+        return {event.request_id: event for event in session.scalars(select(Event).where(col(Event.id).in_(ids)))}
+
+    return database.read(work)

@@ -1,8 +1,8 @@
 """Leases: one live writer a destination.
 
 A lease ends at a moment of the database's clock. Whoever finds it ended may
-take it over; the epoch counts the take-overs. A writer confirms its lease
-right before it publishes, so one that was overtaken publishes nothing.
+take it over. A writer confirms that it is the holder still right before it
+publishes, so one that was overtaken publishes nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import LeaseLost
-from stager.records.columns import is_mysql
-from stager.records.database import Database, now
+from stager.records.database import Database, chunks, now
+from stager.records.database.columns import is_mysql
 from stager.records.events import note_event
-from stager.records.files import chunks
 from stager.records.tables import DestinationLease, StagedFile
 
 
@@ -112,17 +111,12 @@ def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds:
         database.write(extend)
 
 
-def release_leases(database: Database, *, holder: str, files: Sequence[StagedFile] | None = None) -> None:
-    """Give back what a holder has: all of it, or the destinations of some files."""
+def release_leases(database: Database, *, holder: str) -> None:
+    """Give back all that a holder has."""
     lease = DestinationLease
-    mine = delete(lease).where(col(lease.holder) == holder)
 
     def work(session: Session) -> None:
-        if files is None:
-            session.execute(mine)
-            return
-        for some in chunks(sorted({file.destination_key for file in files})):
-            session.execute(mine.where(col(lease.destination_key).in_(some)))
+        session.execute(delete(lease).where(col(lease.holder) == holder))
 
     database.write(work)
 
@@ -164,7 +158,6 @@ def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seco
 
 def _take(session: Session, lease: DestinationLease, *, file: StagedFile, holder: str) -> None:
     if lease.holder != holder:
-        lease.epoch += 1
         detail = f"taken over from {lease.holder} (request {lease.request_id}), whose time ended {lease.expires_at}"
         note_event(session, file.request_id, kind="lease_taken_over", detail=detail)
     lease.holder, lease.request_id, lease.destination = holder, file.request_id, file.relative_path
@@ -189,7 +182,6 @@ def _insert_ended(session: Session, files: Sequence[StagedFile], *, holder: str)
             "destination": file.relative_path,
             "request_id": file.request_id,
             "holder": holder,
-            "epoch": 1,
             "expires_at": moment,
         }
         for file in files

@@ -11,8 +11,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 from stager.errors import DatabaseUnavailable
-from stager.records.columns import is_mysql
-from stager.records.database import Database, patiently
+from stager.records.database import Database
+from stager.records.database.columns import is_mysql
+from stager.records.database.transactions import patiently
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 # One migration at a time, whoever starts it; the server drops the lock with
@@ -20,15 +21,13 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK = "stager_migration"
 
 
-def migrate(url: str, *, revision: str = "head", patience: float = 60.0) -> None:
+def migrate(url: str, *, patience: float = 60.0) -> None:
     """Bring the tables up to date; safe when several processes start at once.
 
     Parameters
     ----------
     url
         The records database.
-    revision
-        Where to go; an older one goes back.
     patience
         How long a database that is not up yet is waited for, in seconds.
 
@@ -41,9 +40,7 @@ def migrate(url: str, *, revision: str = "head", patience: float = 60.0) -> None
 
     def work() -> None:
         with database.engine.connect() as connection, _alone(connection, patience):
-            config = alembic_config(connection)
-            go = command.downgrade if revision == "base" or revision.startswith("-") else command.upgrade
-            go(config, revision)
+            command.upgrade(alembic_config(connection), "head")
             connection.commit()
 
     try:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql
 from sqlmodel import Field, SQLModel
 
 from stager.models import Status
-from stager.records.columns import ExactText, PathBytes, Sentence, StatusText, UtcDateTime
+from stager.records.database.columns import ExactText, PathBytes, Sentence, StatusText, UtcDateTime
 
 # What has not ended.
 OPEN = (Status.SUBMITTED, Status.STARTED)
@@ -60,7 +60,7 @@ class StagingRequestRow(SQLModel, table=True):
     started_at: datetime | None = Field(None, sa_type=UtcDateTime)
     alive_until: datetime | None = Field(None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
-    # Which door it came in by, and the request whose failures it is to mend.
+    # Its origin, and the request whose failures it is to mend.
     origin: str = Field("api", max_length=16)
     retry_of: str | None = Field(None, max_length=32)
     priority: int = 0
@@ -75,7 +75,7 @@ class StagingRequestRow(SQLModel, table=True):
     # What was delivered in all, set when it ends.
     bytes_done: int = Field(0, sa_type=BigInteger)
     files_done: int = Field(0, sa_type=BigInteger)
-    # Cancelled and not shown any more by the door that it came in by (Tape REST's DELETE).
+    # Cancelled and not shown any more where it came in (Tape REST's DELETE).
     forgotten_at: datetime | None = Field(None, sa_type=UtcDateTime)
     # Whoever asked may read a part of the source area alone: no link is followed to a source.
     is_bounded: bool = False
@@ -140,7 +140,6 @@ class DestinationLease(SQLModel, table=True):
     destination: str = Field(sa_type=PathBytes)
     request_id: str = Field(max_length=32)
     holder: str = Field(max_length=255)
-    epoch: int = Field(sa_type=BigInteger)
     expires_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -14,7 +14,8 @@ from types import TracebackType
 from stager.errors import Cancelled, StagingError
 from stager.methods import StagingMethod
 from stager.mover.handle import Mover
-from stager.records import note_progress, note_waits, save_files, wait_for
+from stager.records.events import note_waits, wait_for
+from stager.records.items import note_progress, save_files
 from stager.runs.become_user import Acting
 from stager.runs.entry import Entry
 from stager.runs.following import Following

@@ -8,7 +8,8 @@ from stager.engine import Published, Survey
 from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.methods import Item, LastCopy
 from stager.models import Status
-from stager.records import FileChange, Progress, StagedFile
+from stager.records.items import FileChange, Progress
+from stager.records.tables import StagedFile
 from stager.runs.stop import Stop
 
 

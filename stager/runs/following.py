@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager
 from stager.errors import StagingError
 from stager.mover.answers import Watch
 from stager.mover.replies import Done
-from stager.records import manifest_of, manifest_writer
-from stager.records.manifests import ManifestWriter
+from stager.records.items import ManifestWriter, manifest_of, manifest_writer
 from stager.runs.entry import Entry
 from stager.runs.writer import Writer
 from stager.vocabulary import ManifestEntry

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from stager.records import Database, renew_leases, renew_requests
+from stager.records.database import Database
+from stager.records.leases import renew_leases
+from stager.records.requests import renew_requests
 from stager.runs.repeated import repeated
 from stager.runs.stop import Stops
 
 # Seconds between two looks for what is to be stopped.
-INTERVAL = 0.5
+STOP_POLL_SECONDS = 0.5
 
 
 @contextmanager
@@ -39,6 +41,6 @@ def alive(database: Database, stops: Stops, *, flow_run_id: str, holder: str, le
     renew_requests(database, list(stops.requests), seconds=lease)  # who writes takes its leases for as long
     with (
         repeated(renew, interval=lease / 3, name="lease renewal"),
-        repeated(listen, interval=INTERVAL, name="listening for cancellation"),
+        repeated(listen, interval=STOP_POLL_SECONDS, name="listening for cancellation"),
     ):
         yield

@@ -15,15 +15,9 @@ from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import Status
 from stager.paths import Location, user_folder
-from stager.records import (
-    Database,
-    FileChange,
-    StagedFile,
-    StagingRequestRow,
-    destination_key,
-    last_copies,
-    save_files,
-)
+from stager.records.database import Database
+from stager.records.items import FileChange, destination_key, last_copies, save_files
+from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.become_user import Acting
 from stager.runs.entry import Entry
 from stager.runs.stop import Stop

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterable
 
 from stager.errors import Cancelled
-from stager.records import Database, files_to_stop, requests_to_stop
+from stager.records.database import Database
+from stager.records.requests import files_to_stop, requests_to_stop
 
 
 class Stop(threading.Event):

@@ -8,24 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stager.errors import DestinationBusy, StagingError
-from stager.records import (
-    Busy,
-    Database,
-    Wait,
-    acquire_leases,
-    confirm_lease,
-    files_by_id,
-    note_waits,
-    release_leases,
-    wait_for,
-)
+from stager.records.database import Database
+from stager.records.events import Wait, note_waits, wait_for
+from stager.records.items import files_by_id
+from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases
 from stager.runs.entry import Entry
 
 # How long a destination that another request writes is waited for, and how
 # often it is looked at, in seconds. A twin of our own run is waited for as
 # long as it lives.
-PATIENCE = 60.0
-INTERVAL = 0.5
+BUSY_DESTINATION_SECONDS = 60.0
+BUSY_POLL_SECONDS = 0.5
 WAITED = Wait("Working", "its run waits for no other request any more")
 
 
@@ -64,7 +57,7 @@ class Writer:
     def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Take the destinations, waiting for those that somebody else writes."""
         told: set[str] = set()
-        waiting, deadline = {entry.file.id: entry for entry in entries}, time.monotonic() + PATIENCE
+        waiting, deadline = {entry.file.id: entry for entry in entries}, time.monotonic() + BUSY_DESTINATION_SECONDS
         while waiting:
             files = [entry.file for entry in waiting.values()]
             busy = acquire_leases(self.database, files, holder=self.holder, seconds=self.lease)
@@ -78,7 +71,7 @@ class Writer:
                     entry.error = _busy(entry, one)
             waiting = {one.file.id: waiting[one.file.id] for one in busy if not waiting[one.file.id].error}
             if waiting:
-                time.sleep(INTERVAL)
+                time.sleep(BUSY_POLL_SECONDS)
         if told:
             note_waits(self.database, dict.fromkeys(told, WAITED), kind="waited")
         return entries
@@ -86,7 +79,7 @@ class Writer:
     def _tell(self, busy: Sequence[tuple[Entry, Busy]]) -> set[str]:
         """Write down for whom the requests wait, and return which do."""
         waits = {entry.file.request_id: wait_for(_busy(entry, one)) for entry, one in busy}
-        note_waits(self.database, waits, kind="waiting", seconds=PATIENCE)
+        note_waits(self.database, waits, kind="waiting", seconds=BUSY_DESTINATION_SECONDS)
         return set(waits)
 
     def _still_open(self, entries: Sequence[Entry]) -> list[Entry]:

@@ -11,12 +11,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from stager.http.examples import MILLISECONDS, REQUEST_ID
 from stager.models import Status
-from stager.records import StagedFile, StagingRequestRow
+from stager.records.tables import StagedFile, StagingRequestRow
 from stager.settings import Settings
 from stager.tape.paths import AnyText
 
 BASE = "/api/v1"
+ABOUT = "Brings data products to users' areas: checked, verified, read-only"
 # How long a client should wait between two looks at a request, in seconds.
 POLL_INTERVAL = 5
 # The standard has no word for what was there already: it is there.
@@ -39,9 +41,13 @@ class Answer(BaseModel):
 class Limits(Answer):
     """How much a client may ask for."""
 
-    max_entries: int = Field(description="Files in one request, and paths that one /archiveinfo looks at.")
-    max_open_requests: int = Field(description="Requests of one user that may be in flight.")
-    min_poll_seconds: int = Field(description="Time between two looks at a request, in seconds.")
+    max_entries: int = Field(
+        description="Files in one request, and paths that one /archiveinfo looks at.", examples=[10_000]
+    )
+    max_open_requests: int = Field(description="Requests of one user that may be in flight.", examples=[10_000])
+    min_poll_seconds: int = Field(
+        description="Time between two looks at a request, in seconds.", examples=[POLL_INTERVAL]
+    )
     retention_seconds: int | None = Field(description="How long a request can be looked at; null: until it is deleted.")
 
 
@@ -55,7 +61,7 @@ class EndpointMetadata(Answer):
 class Endpoint(Answer):
     """Where a version of the API is."""
 
-    uri: str
+    uri: str = Field(examples=[f"https://staging.example.org{BASE}"])
     version: Literal["v1"] = "v1"
     metadata: EndpointMetadata
 
@@ -63,35 +69,38 @@ class Endpoint(Answer):
 class WellKnown(Answer):
     """Where the API is, and how the site is called."""
 
-    sitename: str
-    description: str
+    sitename: str = Field(examples=["staging.example.org"])
+    description: str = Field(examples=[ABOUT])
     endpoints: tuple[Endpoint, ...]
 
 
 class StageCreated(Answer):
     """A stage request was written down."""
 
-    request_id: str
+    request_id: str = Field(examples=[REQUEST_ID])
 
 
 class StageFileState(Answer):
     """How a file of a request stands. What is not known yet is left out."""
 
-    path: AnyText
-    state: Literal["SUBMITTED", "STARTED", "CANCELLED", "FAILED", "COMPLETED"]
-    started_at: int | None = Field(None, description="Milliseconds since 1970.")
-    finished_at: int | None = Field(None, description="Milliseconds since 1970.")
+    path: AnyText = Field(examples=["/a.fits"])
+    state: Literal["SUBMITTED", "STARTED", "CANCELLED", "FAILED", "COMPLETED"] = Field(examples=["COMPLETED"])
+    started_at: int | None = Field(None, description="Milliseconds since 1970.", examples=[MILLISECONDS])
+    finished_at: int | None = Field(None, description="Milliseconds since 1970.", examples=[MILLISECONDS])
     error: str | None = Field(None, description="Why it is not there.")
 
 
 class StageState(Answer):
     """How a stage request stands. Times are in milliseconds since 1970."""
 
-    id: str
-    created_at: int
-    started_at: int = Field(description="When its first file began; createdAt before.")
-    completed_at: int | None = Field(None, description="When its last file ended.")
-    as_of: int = Field(description="Give it as since, and the next answer has what is new; not in the standard.")
+    id: str = Field(examples=[REQUEST_ID])
+    created_at: int = Field(examples=[MILLISECONDS])
+    started_at: int = Field(description="When its first file began; createdAt before.", examples=[MILLISECONDS])
+    completed_at: int | None = Field(None, description="When its last file ended.", examples=[MILLISECONDS])
+    as_of: int = Field(
+        description="Give it as since, and the next answer has what is new; not in the standard.",
+        examples=[MILLISECONDS],
+    )
     files: tuple[StageFileState, ...]
 
 
@@ -107,8 +116,8 @@ class Locality(StrEnum):
 class ArchiveInfo(Answer):
     """Where a file is, or why that is not known."""
 
-    path: AnyText
-    locality: Locality | None = None
+    path: AnyText = Field(examples=["/a.fits"])
+    locality: Locality | None = Field(None, examples=[Locality.DISK_AND_TAPE])
     error: str | None = None
 
 
@@ -121,13 +130,12 @@ def well_known(settings: Settings) -> WellKnown:
         retention_seconds=None,
     )
     endpoint = Endpoint(uri=address(settings), metadata=EndpointMetadata(limits=limits))
-    about = "Brings data products to users' areas: checked, verified, read-only"
-    return WellKnown(sitename=settings.site_name, description=about, endpoints=(endpoint,))
+    return WellKnown(sitename=settings.site_name, description=ABOUT, endpoints=(endpoint,))
 
 
 def address(settings: Settings, path: str = "") -> str:
     """Return where something of the API is, for clients elsewhere."""
-    return f"{settings.public_url.rstrip('/')}{BASE}{path}"
+    return f"{settings.public_url}{BASE}{path}"
 
 
 def stage_state(row: StagingRequestRow, files: Sequence[StagedFile], *, as_of: datetime) -> StageState:

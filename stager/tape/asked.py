@@ -14,7 +14,7 @@ from stager.api.large.destinations import Destinations
 from stager.callers.caller import Caller
 from stager.errors import MalformedCall, MixedStage
 from stager.models import MAX_LIFETIME, PathText, StagingItem, StagingRequest
-from stager.records import ClientWish
+from stager.records.requests import ClientWish
 from stager.settings import Settings
 from stager.tape.paths import AnyText, sanitised, source_of
 
@@ -51,7 +51,7 @@ class StageFile(Asked):
     """One file to stage."""
 
     path: PathText = Field(description="Path in the source area, whose root is /.", examples=["/a.fits"])
-    disk_lifetime: Duration = Field(None, alias="diskLifetime")
+    disk_lifetime: Duration = Field(None, alias="diskLifetime", examples=["PT1H"])
     targeted_metadata: dict[str, Any] | None = Field(
         None, alias="targetedMetadata", description="By site name; another site's are not looked at."
     )
@@ -66,7 +66,7 @@ class StageBody(Asked):
 class PathsBody(Asked):
     """Some files of a stage request."""
 
-    paths: tuple[PathText, ...] = Field(min_length=1)
+    paths: tuple[PathText, ...] = Field(min_length=1, examples=[["/a.fits"]])
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class PathsBody(Asked):
 class ArchiveBody(Asked):
     """Files to look for: a path that can name nothing has an answer of its own."""
 
-    paths: tuple[AnyText, ...] = Field(min_length=1)
+    paths: tuple[AnyText, ...] = Field(min_length=1, examples=[["/a.fits"]])
 
 
 def malformed(error: RequestValidationError | ValidationError) -> MalformedCall:

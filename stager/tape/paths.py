@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from stager.paths import names_in
+
 # Where the same files are downloaded from: a client that stages an address reads that address next.
 DOWNLOADS = ("files", "source")
 
@@ -23,7 +25,7 @@ AnyText = Annotated[str, PlainValidator(_any_text), WithJsonSchema({"type": "str
 
 def sanitised(path: str) -> str:
     """Return a path with one slash in front and between its names; a client compares it like that."""
-    return "/" + "/".join(_names(path))
+    return "/" + "/".join(names_in(path))
 
 
 def source_of(path: str) -> str:
@@ -32,11 +34,7 @@ def source_of(path: str) -> str:
     ``/files/source/a.fits``, where ``a.fits`` is downloaded from, is it too. The
     root itself is ``.``, which no run accepts.
     """
-    names = _names(path)
+    names = names_in(path)
     if tuple(names[: len(DOWNLOADS)]) == DOWNLOADS:
         names = names[len(DOWNLOADS) :]
     return "/".join(names) or "."
-
-
-def _names(path: str) -> list[str]:
-    return [name for name in path.split("/") if name not in ("", ".")]

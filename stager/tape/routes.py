@@ -1,7 +1,7 @@
 """The WLCG Tape REST API, version 1: stage, watch, cancel, release, and where files are.
 
 The calls, their members and their statuses are those of the reference document
-(github.com/wlcg-storage/wlcg-tape-rest-api). gfal2 up to 2.21 ends each address with a slash.
+(github.com/wlcg-storage/wlcg-tape-rest-api).
 """
 
 from __future__ import annotations
@@ -20,24 +20,18 @@ from stager.api.dependencies import OpenIntake
 from stager.callers.body import BodyRoute
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller, SeenRequest
-from stager.downloads import OpenDesk
+from stager.downloads import CurrentDownloads
 from stager.errors import RequestNotFound, TooManyItems
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import MILLISECONDS, REQUEST_ID
 from stager.http.headers import described
 from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
-from stager.records import (
-    StagingRequestRow,
-    cancel_items,
-    cancel_request,
-    database_time,
-    files_changed_since,
-    files_of,
-    forget_request,
-    positions_of,
-    release_files,
-)
+from stager.records.database import database_time
+from stager.records.items import files_of
+from stager.records.requests import cancel_items, cancel_request
+from stager.records.tables import StagingRequestRow
+from stager.records.tape import files_changed_since, forget_request, positions_of, release_files
 from stager.settings import Settings
 from stager.tape.answers import (
     BASE,
@@ -120,7 +114,6 @@ async def show_well_known(settings: CurrentSettings) -> WellKnown:
         **documented(400, 401, 403, 413, 422, 429, 503),
     },
 )
-@router.post(f"{BASE}/stage/", response_model=StageCreated, include_in_schema=False)
 async def stage(settings: CurrentSettings, intake: OpenIntake, caller: CurrentCaller, body: StageBody) -> Response:
     """Write a request down; a file that cannot be staged fails alone, and is told so when it is looked at."""
     if len(body.files) > settings.max_items_in_body:
@@ -139,7 +132,6 @@ async def stage(settings: CurrentSettings, intake: OpenIntake, caller: CurrentCa
     response_model_exclude_none=True,
     responses=documented(400, 401, 404, 503),
 )
-@router.get(f"{BASE}/stage/{{request_id}}/", response_model_exclude_none=True, include_in_schema=False)
 async def show_stage(records: OpenRecords, row: StageRequest, since: Since = None) -> StageState:
     """Return how a request and its files stand; with since, the files that have changed."""
     as_of = await records.ask(database_time)
@@ -155,7 +147,6 @@ async def show_stage(records: OpenRecords, row: StageRequest, since: Since = Non
     responses=DONE | documented(400, 401, 403, 404, 503),
     response_class=Response,
 )
-@router.post(f"{BASE}/stage/{{request_id}}/cancel/", response_class=Response, include_in_schema=False)
 async def cancel_stage(records: OpenRecords, row: StageRequest, body: PathsBody) -> Response:
     """Cancel the files that have not ended; when one of the paths is not the request's, nothing."""
     positions = await records.ask(positions_of, row.id, body.sources)
@@ -169,7 +160,6 @@ async def cancel_stage(records: OpenRecords, row: StageRequest, body: PathsBody)
     responses=DONE | documented(400, 401, 403, 404, 503),
     response_class=Response,
 )
-@router.delete(f"{BASE}/stage/{{request_id}}/", response_class=Response, include_in_schema=False)
 async def delete_stage(records: OpenRecords, row: StageRequest) -> Response:
     """Cancel what has not ended; afterwards this API does not know the request."""
     await records.ask(cancel_request, row.id)
@@ -184,7 +174,6 @@ async def delete_stage(records: OpenRecords, row: StageRequest) -> Response:
     responses=DONE | documented(400, 401, 403, 404, 503),
     response_class=Response,
 )
-@router.post(f"{BASE}/release/{{request_id}}/", response_class=Response, include_in_schema=False)
 async def release(records: OpenRecords, row: StageRequest, body: PathsBody) -> Response:
     """Write down that the files are not needed; they stay where they are."""
     await records.ask(release_files, row.id, body.sources)
@@ -198,13 +187,12 @@ async def release(records: OpenRecords, row: StageRequest, body: PathsBody) -> R
     response_model_exclude_none=True,
     responses=documented(400, 401, 403, 503),
 )
-@router.post(f"{BASE}/archiveinfo/", response_model_exclude_none=True, include_in_schema=False)
 async def show_archive_info(
-    settings: CurrentSettings, desk: OpenDesk, caller: CurrentCaller, body: ArchiveBody
+    settings: CurrentSettings, downloads: CurrentDownloads, caller: CurrentCaller, body: ArchiveBody
 ) -> tuple[ArchiveInfo, ...]:
     """Return where each file is, or why that is not known; of too many, the first."""
     some = body.paths[: settings.max_items_in_body]
-    return await desk.do(caller.username, _archive_infos, caller, some, settings)
+    return await downloads.do(caller.username, _archive_infos, caller, some, settings)
 
 
 def _archive_infos(caller: Caller, paths: tuple[str, ...], settings: Settings) -> tuple[ArchiveInfo, ...]:

@@ -158,7 +158,7 @@ OTHER_DOORS = {
     "GET /links": "test_a_links_secret_is_not_guessed_and_counts_once",
     "GET /requests": "test_a_list_shows_nothing_of_another",
     "GET /requests/stream": "test_a_stream_tells_nothing_of_another",
-    "GET /logs/": "test_the_log_is_for_administrators",
+    "GET /logs": "test_the_log_is_for_administrators",
     "GET /logs/stream": "test_the_log_is_for_administrators",
     "GET /problems/{name}": "test_no_problem_has_the_name_of_a_file",
     "POST /create-file": "test_no_file_is_made_by_a_user_or_outside_the_source",

@@ -17,7 +17,7 @@ from deployments.pods import base_job_template, read_pods
 from stager.insight.metrics.families import RecordedFamilies
 from stager.insight.metrics.recorded import Recorded
 from stager.models import Status
-from stager.records import Database
+from stager.records.database import Database
 from stager.records.schema import migrate
 from tests.chart.conftest import KUBERNETES, VALUES, Manifest, Rendered, name_of
 

@@ -99,3 +99,14 @@ def test_a_prefect_elsewhere_gets_what_its_secret_has(render: Render, values: st
         (container, *_) = rendered.pods()[name]["containers"]
         assert {"secretRef": {"name": "cloud"}} in container["envFrom"], name
         assert PASSWORD not in references(container)
+
+
+def test_the_authorities_of_a_prefect_elsewhere_are_wherever_it_is_asked(render: Render) -> None:
+    rendered = render(FILES["claims"], **{"dispatcher.separate": True})
+    assert rendered.of("ConfigMap", "-environment")["data"]["PREFECT_API_SSL_CERT_FILE"] == "/etc/prefect/ca.crt"
+    asking = {name: rendered.pods()[name] for name in ASKERS | {"dispatcher"}}
+    pods = yaml.safe_load(rendered.of("ConfigMap", "-registration")["data"]["pods.yaml"])
+    mounts = {name: (pod["volumes"], pod["containers"][0]["volumeMounts"]) for name, pod in asking.items()}
+    for name, (volumes, mounted) in (mounts | {"run": (pods["volumes"], pods["volume_mounts"])}).items():
+        assert {"name": "prefect", "configMap": {"name": "site-authorities"}} in volumes, name
+        assert {"name": "prefect", "mountPath": "/etc/prefect", "readOnly": True} in mounted, name

@@ -35,8 +35,7 @@ def stage(
     came_from, goes_to = locate(Path(source_area), source), locate(Path(destination_area), destination)
     survey = engine.survey(came_from)
     engine.sweep(goes_to.parent)
-    likeness = engine.compare(came_from, goes_to, survey=survey, checksum=None).likeness
-    if likeness is engine.Likeness.IDENTICAL:
+    if engine.compare(came_from, goes_to, survey=survey, checksum=None) is None:
         engine.repair(goes_to, MODES)
         return
     control = engine.Control(lambda _bytes, _files: None, threading.Event())

@@ -23,9 +23,13 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import Database, StagedFile, StagingRequestRow, create_request, files_of, get_request
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.requests import create_request, get_request
 from stager.records.schema import migrate
+from stager.records.tables import StagedFile, StagingRequestRow
 from stager.vocabulary import OnConflict
+from tests.forked import Forked
 from tests.tls import TRUSTED
 
 CHECKOUT = Path(__file__).parents[2]
@@ -43,6 +47,8 @@ flow = getattr(importlib.import_module(f"flows.{name}"), function)
 state = run_flow(flow, flow_run=given, parameters=given.parameters, return_type="state")
 print(state.name, state.message, sep=": ")
 """
+
+Running = subprocess.Popen[str] | Forked
 
 
 def ask_prefect(verb: str, url: str, body: dict[str, Any] | None = None) -> Any:
@@ -99,8 +105,9 @@ class Site:
     def statuses(self, request_ids: Sequence[str]) -> list[Status]:
         return [get_request(self.database, request_id).status for request_id in request_ids]
 
-    def python(self, program: str, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
             **os.environ,
             "PYTHONPATH": str(CHECKOUT),
             "PREFECT_API_URL": self.prefect_api,
@@ -112,8 +119,10 @@ class Site:
             "STAGER_USERS_FILE": str(self.folder / "users.toml"),
             **self.settings,
         }
-        command = [*prefix, sys.executable, "-c", program, *arguments]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def python(self, program: str, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+        command, pipe = [*prefix, sys.executable, "-c", program, *arguments], subprocess.PIPE
+        return subprocess.Popen(command, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
     def run(self, flow: str, *request_ids: str, prefix: Sequence[str] = (), before: str = "") -> tuple[str, str]:
         """Return a run's final state in words, and its log; something may be done in its process before."""
@@ -121,7 +130,7 @@ class Site:
             return self.ended(process)
 
     @staticmethod
-    def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    def ended(process: Running) -> tuple[str, str]:
         out, log = process.communicate(timeout=120)
         assert process.returncode == 0, log
         return out.strip(), log
@@ -134,17 +143,19 @@ class Site:
             time.sleep(0.02)
 
     @contextmanager
-    def running(
-        self, flow: str, *request_ids: str, prefix: Sequence[str] = (), before: str = ""
-    ) -> Iterator[subprocess.Popen[str]]:
+    def running(self, flow: str, *request_ids: str, prefix: Sequence[str] = (), before: str = "") -> Iterator[Running]:
         """Execute a flow run that was asked for as the dispatcher does."""
         with self.executing(before + RUN, flow, self.flow_run(flow, *request_ids), prefix=prefix) as process:
             yield process
 
     @contextmanager
-    def executing(self, program: str, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
-        """Run a program until the end of the block."""
-        with self.python(program, *arguments, prefix=prefix) as process:
+    def executing(self, program: str, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[Running]:
+        """Run a program until the end of the block; one that changes nothing of ours need not start from scratch."""
+        with (
+            self.python(program, *arguments, prefix=prefix)
+            if prefix or program != RUN
+            else Forked(RUN, arguments, env=self.environment)
+        ) as process:
             try:
                 yield process
             finally:

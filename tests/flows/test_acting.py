@@ -13,12 +13,15 @@ import pytest
 
 from stager.models import Status
 from stager.paths import locate
-from stager.records import acquire_leases, destination_key, events_of, get_request, release_leases
+from stager.records.events import events_of
+from stager.records.items import destination_key
+from stager.records.leases import acquire_leases, release_leases
+from stager.records.requests import get_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.flows.conftest import Site
+    from tests.flows.conftest import Running, Site
 
 pytestmark = [
     pytest.mark.any_database,
@@ -50,7 +53,7 @@ def status_of(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def mover_of(run: subprocess.Popen[str]) -> psutil.Process:
+def mover_of(run: Running) -> psutil.Process:
     """Return a run's mover."""
     family = psutil.Process(run.pid).children(recursive=True)
     (mover,) = [one for one in family if one.uids().real in UIDS.values()]
@@ -58,7 +61,7 @@ def mover_of(run: subprocess.Popen[str]) -> psutil.Process:
 
 
 @contextmanager
-def waiting(site: Site, *more: str) -> Iterator[tuple[list[str], subprocess.Popen[str], psutil.Process]]:
+def waiting(site: Site, *more: str) -> Iterator[tuple[list[str], Running, psutil.Process]]:
     """Give two requests, their run, which waits for a destination until the leases are released, and its mover.
 
     The run has more requests to do afterwards.

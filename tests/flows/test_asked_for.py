@@ -10,17 +10,15 @@ import pytest
 
 from stager.errors import RequestNotFound
 from stager.models import StagingItem, Status
-from stager.records import (
-    Turn,
+from stager.records.requests import (
     add_items,
-    begin_arrival,
-    claim_ride,
+    begin_large_request,
     get_request,
     list_requests,
-    note_flow_run,
-    publish_arrival,
+    submit_large_request,
     terms_again,
 )
+from stager.records.runs import FairShare, claim_run_group, note_flow_run
 from tests.flows.conftest import RUN, site_of
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ pytestmark = pytest.mark.stack
 
 FORM: dict[str, Any] = {"request": {"username": "alice", "items": [{"source": "a.fits", "destination": "typed.fits"}]}}
 NOT_HANDED = "Failed: Nothing was staged: what it names was not handed to this run."
-TURN = Turn(username="alice", method="local_copy", is_next=True)
+SHARE = FairShare(username="alice", method="local_copy", is_next=True)
 
 SiteWith = Callable[..., "Site"]
 
@@ -168,7 +166,7 @@ def begun_again(site: Site, flow_run_id: str, **more: Any) -> str:
     (failed,) = list_requests(site.database).requests
     terms, key = terms_again(failed), f"{flow_run_id}/{failed.id}"
     given = {"origin": "prefect", "idempotency_key": key, "retry_of": failed.id}
-    begun = begin_arrival(site.database, terms, **(given | more))
+    begun = begin_large_request(site.database, terms, **(given | more))
     item = StagingItem(source="late.fits", destination="late.fits")
     add_items(site.database, begun, [item], start=0)
     return begun
@@ -192,7 +190,7 @@ def test_a_retry_that_another_run_has_taken_up_is_left_to_it(site_with: SiteWith
     flow_run_id = site.asked_for("local_copy", LATE)
     ended(site, flow_run_id)
     made = begun_again(site, flow_run_id)
-    publish_arrival(site.database, made, item_count=1, digest="0", flow_run_id=str(uuid.uuid4()))
+    submit_large_request(site.database, made, item_count=1, digest="0", flow_run_id=str(uuid.uuid4()))
     assert do_again(site, flow_run_id) == NOT_HANDED
     assert get_request(site.database, made).status is Status.SUBMITTED
 
@@ -202,14 +200,14 @@ def test_a_request_that_only_has_the_key_of_a_retry_is_taken_for_none(site_with:
     flow_run_id = site.asked_for("local_copy", LATE)
     ended(site, flow_run_id)
     made = begun_again(site, flow_run_id, origin="api", retry_of=None)
-    publish_arrival(site.database, made, item_count=1, digest="0")
+    submit_large_request(site.database, made, item_count=1, digest="0")
     assert "was used for another request" in do_again(site, flow_run_id)
     assert get_request(site.database, made).status is Status.SUBMITTED
 
 
 def is_claimed(site: Site) -> None:
     """Claim what waits for a run that Prefect has not been asked for."""
-    assert claim_ride(site.database, TURN, limit=1)
+    assert claim_run_group(site.database, SHARE, limit=1)
 
 
 def is_handed_over(site: Site) -> None:
@@ -236,9 +234,9 @@ def test_a_run_that_names_a_request_which_the_service_did_not_hand_to_it_leaves_
 def test_a_run_whose_id_is_not_yet_on_record_does_what_its_key_was_claimed_for(site_with: SiteWith) -> None:
     site = site_with()
     request_id = site.request(("a.fits", "b.fits"))
-    ride = claim_ride(site.database, TURN, limit=1)
-    assert ride is not None
-    asked = site.asked_for("local_copy", {"request_ids": ride.request_ids}, idempotency_key=ride.key)
+    group = claim_run_group(site.database, SHARE, limit=1)
+    assert group is not None
+    asked = site.asked_for("local_copy", {"request_ids": group.request_ids}, idempotency_key=group.key)
     assert ended(site, asked).startswith("Completed")
     assert get_request(site.database, request_id).flow_run_id == asked
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager.models import Status
-from stager.records import manifest_of
+from stager.records.items import manifest_of
 from stager.vocabulary import ManifestEntry
 from tests.flows.conftest import STEPS
 

@@ -17,7 +17,7 @@ from tests.ports import NO_PREFECT
 RESOLVE = """
 import sys
 from stager.errors import StagingError
-from stager.records import get_request
+from stager.records.requests import get_request
 from tasks.database import records_database
 from stager.runs.resolve import Resolver
 try:

@@ -12,20 +12,13 @@ import pytest
 
 from stager.models import Status
 from stager.paths import locate
-from stager.records import (
-    acquire_leases,
-    cancel_items,
-    cancel_request,
-    destination_key,
-    get_request,
-    manifest_of,
-    manifest_writer,
-    told_by,
-)
+from stager.records.items import destination_key, item_with_manifest, manifest_of, manifest_writer
+from stager.records.leases import acquire_leases
+from stager.records.requests import cancel_items, cancel_request, get_request
 from stager.vocabulary import ManifestEntry, OnConflict
 
 if TYPE_CHECKING:
-    from stager.records import StagedFile
+    from stager.records.tables import StagedFile
     from tests.flows.conftest import Site
 
 pytestmark = pytest.mark.stack
@@ -44,7 +37,7 @@ StorageAreaBlock(path=Path(sys.argv[1]), is_destination=True).save("projects", o
 # The database is away when a manifest's first part is written, and there again after that.
 AWAY_ONCE = """
 from stager.errors import DatabaseUnavailable
-from stager.records.manifests import ManifestWriter
+from stager.records.items import ManifestWriter
 
 flush, failed = ManifestWriter.flush, []
 
@@ -80,7 +73,7 @@ def test_what_was_there_already_keeps_the_checksum_of_its_delivery(site: Site) -
 
     assert [brought.status, skipped.status, same_tree.status] == [C, S, S]
     assert (skipped.checksum, skipped.checksum_algorithm) == (brought.checksum, "adler32")
-    assert told_by(site.database, same_tree) == tree.id
+    assert item_with_manifest(site.database, same_tree) == tree.id
 
 
 def test_what_somebody_else_brought_is_on_record_with_the_checksum_of_every_file(site: Site) -> None:
@@ -95,14 +88,15 @@ def test_what_somebody_else_brought_is_on_record_with_the_checksum_of_every_file
 
     assert [file.status, tree.status] == [S, S]
     assert (file.checksum, file.checksum_algorithm) == (checksum_of(site.folder / "storage/a.fits"), "adler32")
-    assert [(one.path, one.checksum) for one in manifest_of(site.database, told_by(site.database, tree))] == [
+    listed = manifest_of(site.database, item_with_manifest(site.database, tree))
+    assert [(one.path, one.checksum) for one in listed] == [
         ("a", "00620062"),
         ("sub/b", "00630063"),
     ]
 
 
-def paths_told_by(site: Site, file: StagedFile) -> list[str]:
-    return [one.path for one in manifest_of(site.database, told_by(site.database, file))]
+def paths_listed_for(site: Site, file: StagedFile) -> list[str]:
+    return [one.path for one in manifest_of(site.database, item_with_manifest(site.database, file))]
 
 
 def test_where_the_database_was_away_when_a_manifest_was_written_it_is_written_later(site: Site) -> None:
@@ -114,7 +108,7 @@ def test_where_the_database_was_away_when_a_manifest_was_written_it_is_written_l
     assert state.startswith("Completed"), state
     assert "away for a moment" in log
     [tree] = site.files(request_id)
-    assert (tree.status, paths_told_by(site, tree)) == (S, ["a"])
+    assert (tree.status, paths_listed_for(site, tree)) == (S, ["a"])
 
 
 def test_what_a_run_that_died_wrote_of_a_manifest_is_not_told_of_what_was_there_already(site: Site) -> None:
@@ -128,7 +122,7 @@ def test_what_a_run_that_died_wrote_of_a_manifest_is_not_told_of_what_was_there_
     [dead], [delivered], [last] = (site.files(one) for one in (of_the_dead, delivery, later))
 
     assert [dead.status, delivered.status, last.status] == [S, C, S]
-    assert [paths_told_by(site, one) for one in (dead, delivered, last)] == [["a"]] * 3
+    assert [paths_listed_for(site, one) for one in (dead, delivered, last)] == [["a"]] * 3
 
 
 def test_of_what_is_replaced_the_manifest_has_what_was_brought(site: Site) -> None:
@@ -141,7 +135,7 @@ def test_of_what_is_replaced_the_manifest_has_what_was_brought(site: Site) -> No
     [tree] = site.files(request_id)
 
     assert tree.status == C
-    manifest = list(manifest_of(site.database, told_by(site.database, tree)))
+    manifest = list(manifest_of(site.database, item_with_manifest(site.database, tree)))
     assert [(one.path, one.checksum) for one in manifest] == [
         (name, checksum_of(site.folder / "storage/tree" / name)) for name in ("a", "b")
     ]

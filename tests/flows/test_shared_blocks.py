@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.models import Status
-from stager.records import manifest_of
+from stager.records.items import manifest_of
 from tests.flows.conftest import site_of
 from tests.loop_disks import make_disk, missing_for, mounted
 

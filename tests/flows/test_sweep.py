@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager.errors import Cancelled, RunLost, StagingError
-from stager.records import fail_request
+from stager.records.requests import fail_request
 
 if TYPE_CHECKING:
     from pathlib import Path

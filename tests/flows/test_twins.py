@@ -12,7 +12,9 @@ import pytest
 
 from stager.models import Status
 from stager.paths import locate
-from stager.records import acquire_leases, destination_key, events_of
+from stager.records.events import events_of
+from stager.records.items import destination_key
+from stager.records.leases import acquire_leases
 from tests.flows.conftest import RUN, site_of
 
 if TYPE_CHECKING:

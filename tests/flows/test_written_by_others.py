@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stager.records import get_request
+from stager.records.requests import get_request
 from tasks.shown import as_text
 
 if TYPE_CHECKING:

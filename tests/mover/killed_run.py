@@ -14,7 +14,7 @@ from tests.mover.conftest import ALICE
 
 def main() -> None:
     """Print the mover's process id once its run is dead; stay until the input ends."""
-    starter.GRACE = 1
+    starter.DISCARD_SECONDS = 1
     starter.keep_starter()
     heard, told = os.pipe()
     if (run := os.fork()) == 0:

@@ -13,7 +13,7 @@ from stager.errors import SourceNotFound, SourceUnreadable
 from stager.mover.items import SOURCE
 from stager.mover.lending import Lending
 from stager.paths import locate
-from stager.records import StagedFile
+from stager.records.tables import StagedFile
 from stager.runs.batching import BATCH_SIZE, small_among
 from stager.runs.entry import Entry
 from stager.runs.stop import Stop

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stager.records import Database
+from stager.records.database import Database
 from stager.records.schema import migrate
 
 

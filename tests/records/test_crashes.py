@@ -9,33 +9,27 @@ from sqlalchemy.orm import Session
 
 from stager.errors import PodImpossible, RunLost
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    Database,
-    FileChange,
-    Turn,
-    acquire_leases,
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import FileChange, files_of, save_files
+from stager.records.leases import acquire_leases
+from stager.records.requests import (
     cancel_request,
     cancel_run,
-    claim_ride,
-    close_request,
+    close_requests,
     create_request,
-    events_of,
     fail_request,
-    files_of,
     get_request,
-    note_trouble,
-    open_flow_runs,
     requests_to_stop,
-    resubmit_requests,
-    save_files,
     start_requests,
 )
+from stager.records.runs import FairShare, claim_run_group, note_trouble, open_flow_runs, resubmit_requests
 from stager.records.tables import Event
 
 DIED = RunLost("the run crashed: out of memory")
 FULL = ("Unschedulable", "no node can take its pod")
 UNMOUNTED = ("FailedMount", "a volume cannot be mounted")
-TURN = Turn(username="alice", method="local_copy", is_next=True)
+SHARE = FairShare(username="alice", method="local_copy", is_next=True)
 
 
 def started(database: Database, run: str = "run", items: int = 1) -> str:
@@ -78,7 +72,7 @@ def test_the_dead_run_leaves_it_alone_if_it_lives_after_all(database: Database) 
     resubmit_requests(database, "run", DIED)
     for _ in range(2):  # while it waits, and when the next run has it
         assert set(requests_to_stop(database, [request_id], flow_run_id="run")) == {request_id}
-        close_request(database, request_id, flow_run_id="run", cancelled=True)
+        close_requests(database, [request_id], flow_run_id="run", cancelled=[request_id])
         assert not fail_request(database, request_id, DIED, flow_run_id="run").status.is_final
         start_requests(database, [request_id], flow_run_id="the next run", acting_as="alice")
     assert fail_request(database, request_id, DIED, flow_run_id="the next run").status is Status.FAILED
@@ -87,18 +81,18 @@ def test_the_dead_run_leaves_it_alone_if_it_lives_after_all(database: Database) 
 def test_each_try_has_a_key_of_its_own(database: Database) -> None:
     request_id = started(database)
     resubmit_requests(database, "run", DIED)
-    ride = claim_ride(database, TURN, limit=10)
-    assert ride is not None
-    assert (ride.key, ride.request_ids) == (f"{request_id}-1", (request_id,))
+    group = claim_run_group(database, SHARE, limit=10)
+    assert group is not None
+    assert (group.key, group.request_ids) == (f"{request_id}-1", (request_id,))
 
 
-def test_one_with_a_single_life_left_rides_alone(database: Database) -> None:
+def test_one_with_a_single_life_left_is_alone_in_its_run(database: Database) -> None:
     first, mortal, last = (started(database, run) for run in "123")
     for run in "123":
         resubmit_requests(database, run, DIED)
     crash(database, mortal, 1)
-    rides = [claim_ride(database, TURN, limit=10) for _ in range(2)]
-    assert [ride.request_ids for ride in rides if ride] == [(first, last), (mortal,)]
+    groups = [claim_run_group(database, SHARE, limit=10) for _ in range(2)]
+    assert [group.request_ids for group in groups if group] == [(first, last), (mortal,)]
 
 
 def test_the_last_life_ends_it_with_the_reason(database: Database) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    Database,
-    close_request,
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.requests import (
+    close_requests,
     create_request,
-    events_of,
     requests_to_stop,
     start_requests,
     stop_overdue_requests,
@@ -39,4 +39,4 @@ def test_the_run_of_an_overdue_request_is_told_to_leave_it_and_why(database: Dat
     assert (row.status, row.cancel_requested) == (Status.STARTED, True)
     assert stop_overdue_requests(database) == []
     assert requests_to_stop(database, [late], flow_run_id="run")[late].message == REASON
-    assert close_request(database, late, cancelled=True).error_reason == REASON
+    assert close_requests(database, [late], cancelled=[late])[0].error_reason == REASON

@@ -8,8 +8,8 @@ from datetime import timedelta
 from sqlalchemy import update
 from sqlmodel import col, func, select
 
-from stager.records import Database, LinkedObject, add_link, take_link
-from stager.records.database import now
+from stager.records.database import Database, now
+from stager.records.downloads import LinkedObject, add_link, take_link
 from stager.records.tables import DownloadLink
 
 OBJECT = LinkedObject(username="alice", area="source", path="odd \udcff/a\nb", archive="zip")

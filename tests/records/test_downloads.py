@@ -4,30 +4,21 @@ from typing import TYPE_CHECKING
 
 from stager.errors import Cancelled
 from stager.models import Status
-from stager.records import (
-    DownloadBegun,
-    DownloadEnded,
-    DownloadProgress,
-    checksum_of_source,
-    events_of,
-    files_of,
-    get_request,
-    new_download_id,
-    note_sent,
-    unfinished_requests,
-    write_downloads,
-)
+from stager.records.database import new_id
+from stager.records.downloads import DownloadBegun, DownloadEnded, DownloadProgress, note_sent, write_downloads
+from stager.records.events import events_of
+from stager.records.items import checksum_of_source, files_of
+from stager.records.requests import get_request
+from stager.records.runs import unfinished_requests
 
 if TYPE_CHECKING:
-    from stager.records import Database
+    from stager.records.database import Database
 
 FINGERPRINT = "f" * 64
 
 
 def begun(path: str = "a.fits") -> DownloadBegun:
-    return DownloadBegun(
-        id=new_download_id(), username="alice", area="source", path=path, destination="b", acting_as="nobody"
-    )
+    return DownloadBegun(id=new_id(), username="alice", area="source", path=path, destination="b", acting_as="nobody")
 
 
 def test_a_group_of_downloads_begins_and_ends_in_one_transaction(database: Database) -> None:

@@ -11,20 +11,12 @@ import pytest
 from stager.errors import LeaseLost
 from stager.models import StagingItem, StagingRequest
 from stager.paths import locate, user_folder
-from stager.records import (
-    Database,
-    StagedFile,
-    acquire_leases,
-    confirm_lease,
-    create_request,
-    destination_key,
-    events_of,
-    files_of,
-    release_leases,
-    renew_leases,
-    save_files,
-)
-from stager.records.leases import lease_in
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import destination_key, files_of, save_files
+from stager.records.leases import acquire_leases, confirm_lease, lease_in, release_leases, renew_leases
+from stager.records.requests import create_request
+from stager.records.tables import StagedFile
 
 USERS, SHARED = Path("/users"), Path("/projects")
 
@@ -39,9 +31,9 @@ def submit(database: Database, *paths: str, username: str = "alice", area: Path 
     return list(files_of(database, row.id))
 
 
-def epoch_of(database: Database, file: StagedFile) -> int | None:
+def writer_of(database: Database, file: StagedFile) -> str | None:
     lease = database.write(lambda session: lease_in(session, file.destination_key))
-    return lease.epoch if lease else None
+    return lease.holder if lease else None
 
 
 def test_what_is_free_is_taken_and_what_another_writer_holds_is_told(database: Database) -> None:
@@ -61,7 +53,7 @@ def test_a_lease_that_has_ended_is_taken_over_and_its_writer_cannot_publish(data
     [first], [second] = submit(database, "a"), submit(database, "a")
     acquire_leases(database, [first], holder="one", seconds=0)
     assert acquire_leases(database, [second], holder="two", seconds=60) == []
-    assert epoch_of(database, second) == 2
+    assert writer_of(database, second) == "two"
     with pytest.raises(LeaseLost):
         confirm_lease(database, first, holder="one", seconds=60)
     assert renew_leases(database, holder="one", seconds=60) == 0
@@ -79,7 +71,7 @@ def test_taking_it_again_extends_it(database: Database) -> None:
     [file] = submit(database, "a")
     acquire_leases(database, [file], holder="one", seconds=0)
     assert acquire_leases(database, [file], holder="one", seconds=60) == []
-    assert epoch_of(database, file) == 1
+    assert writer_of(database, file) == "one"
     assert len(acquire_leases(database, [file], holder="two", seconds=60)) == 1
 
 
@@ -92,12 +84,13 @@ def test_a_renewed_lease_lives_on(database: Database) -> None:
 
 def test_what_is_given_back_is_free_and_what_is_not_stays(database: Database) -> None:
     files = submit(database, "a", "b", "c")
-    acquire_leases(database, files, holder="one", seconds=60)
-    release_leases(database, holder="one", files=files[:1])
+    acquire_leases(database, files[:1], holder="one", seconds=60)
+    acquire_leases(database, files[1:], holder="another", seconds=60)
+    release_leases(database, holder="one")
     release_leases(database, holder="two")
     busy = acquire_leases(database, files, holder="two", seconds=60)
     assert {one.file.id for one in busy} == {file.id for file in files[1:]}
-    release_leases(database, holder="one")
+    release_leases(database, holder="another")
     assert acquire_leases(database, files, holder="two", seconds=60) == []
 
 
@@ -161,7 +154,9 @@ def test_batches_that_overlap_in_any_order_neither_block_nor_share(database: Dat
 
 WRITER = """
 import os, sys, time
-from stager.records import Database, acquire_leases, confirm_lease, files_of, release_leases
+from stager.records.database import Database
+from stager.records.items import files_of
+from stager.records.leases import acquire_leases, confirm_lease, release_leases
 url, request_id, mark = sys.argv[1:]
 database, holder, done = Database(url, patience=60), f"process {os.getpid()}", 0
 [file] = files_of(database, request_id)

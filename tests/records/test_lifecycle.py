@@ -6,28 +6,22 @@ import pytest
 
 from stager.errors import Cancelled, InvalidMethod, LeaseLost, RequestNotFound, RunLost, StagingError
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    Database,
-    Progress,
-    StagedFile,
-    acquire_leases,
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import Progress, files_of, note_progress, save_files
+from stager.records.leases import acquire_leases, confirm_lease
+from stager.records.requests import (
     cancel_request,
-    close_request,
-    confirm_lease,
+    close_requests,
     create_request,
-    events_of,
     fail_request,
-    files_of,
     get_request,
-    note_flow_run,
-    note_progress,
     renew_requests,
     requests_to_stop,
-    save_files,
     start_requests,
-    unfinished_requests,
-    waiting_requests,
 )
+from stager.records.runs import note_flow_run, unfinished_requests, waiting_requests
+from stager.records.tables import StagedFile, StagingRequestRow
 
 C, S, F, X = Status.COMPLETED, Status.SKIPPED, Status.FAILED, Status.CANCELLED
 
@@ -46,6 +40,13 @@ def end(database: Database, files: list[StagedFile], *statuses: Status) -> None:
             for file, status in zip(files, statuses, strict=False)
         ],
     )
+
+
+def close(
+    database: Database, request_id: str, *, holder: str | None = None, cancelled: bool = False
+) -> StagingRequestRow:
+    [row] = close_requests(database, [request_id], holder=holder, cancelled=[request_id] if cancelled else [])
+    return row
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_a_requests_ending_follows_from_its_items(
     request_id, files = submit(database, len(endings))
     start_requests(database, [request_id], flow_run_id="run", acting_as="alice (uid 1, gid 1)")
     end(database, files, *endings)
-    row = close_request(database, request_id)
+    row = close(database, request_id)
     assert (row.status, row.error_reason) == (status, reason)
     assert row == get_request(database, request_id)
     assert row.finished_at is not None
@@ -77,14 +78,14 @@ def test_a_requests_ending_follows_from_its_items(
 def test_what_is_open_when_a_request_is_closed_failed(database: Database) -> None:
     request_id, files = submit(database, 2)
     end(database, files, C)
-    assert close_request(database, request_id).status is F
+    assert close(database, request_id).status is F
     assert [file.status for file in files_of(database, request_id)] == [C, F]
 
 
 def test_what_is_open_when_a_cancelled_request_is_closed_was_cancelled(database: Database) -> None:
     request_id, files = submit(database, 3)
     end(database, files, C, F)
-    row = close_request(database, request_id, cancelled=True)
+    row = close(database, request_id, cancelled=True)
     assert (row.status, row.error_reason) == (X, "1 of 3 items cancelled: cancelled on request")
     assert [file.status for file in files_of(database, request_id)] == [C, F, X]
 
@@ -92,19 +93,19 @@ def test_what_is_open_when_a_cancelled_request_is_closed_was_cancelled(database:
 def test_a_request_whose_items_were_all_done_was_not_cancelled(database: Database) -> None:
     request_id, files = submit(database, 1)
     end(database, files, C)
-    assert close_request(database, request_id, cancelled=True).status is C
+    assert close(database, request_id, cancelled=True).status is C
 
 
 def test_what_has_ended_is_never_opened_again(database: Database) -> None:
     request_id, files = submit(database, 1)
     end(database, files, C)
-    closed = close_request(database, request_id)
+    closed = close(database, request_id)
     assert save_files(database, [{"id": files[0].id, "status": F}]) == [files[0].id]
     note_progress(database, [Progress(files[0].id, 1, 1)])
     note_flow_run(database, [request_id], "late")
     start_requests(database, [request_id], flow_run_id="late", acting_as="x")
     fail_request(database, request_id, RunLost("late"))
-    assert close_request(database, request_id, cancelled=True) == closed
+    assert close(database, request_id, cancelled=True) == closed
     [file] = files_of(database, request_id)
     assert (file.status, file.bytes_done) == (C, 0)
 
@@ -175,13 +176,13 @@ def test_a_run_is_told_which_of_its_requests_to_leave(database: Database) -> Non
     fail_request(database, ids[1], RunLost("it was silent"))
     assert set(requests_to_stop(database, ids, flow_run_id="run")) == set(ids[:2])
     assert [event.kind for event in events_of(database, ids[0])] == ["submitted", "started", "cancel_requested"]
-    assert close_request(database, ids[0], cancelled=True).status is X
+    assert close(database, ids[0], cancelled=True).status is X
 
 
 def test_what_has_ended_cannot_be_cancelled(database: Database) -> None:
     request_id, files = submit(database, 1)
     end(database, files, C)
-    closed = close_request(database, request_id)
+    closed = close(database, request_id)
     assert cancel_request(database, request_id) == closed
 
 
@@ -189,7 +190,7 @@ def test_reasons_keep_whatever_they_quote(database: Database) -> None:
     request_id, files = submit(database, 1)
     reason = "cannot read \udcff\U0001f52d" + "x" * 100_000
     save_files(database, [{"id": files[0].id, "status": F, "error_reason": reason, "error_type": "SourceUnreadable"}])
-    row = close_request(database, request_id)
+    row = close(database, request_id)
     assert row.error_reason is not None
     assert row.error_reason.startswith("cannot read \\udcff\U0001f52dxxx")
 
@@ -206,7 +207,7 @@ def test_ten_thousand_files_are_saved_at_once(database: Database) -> None:
     request_id, files = submit(database, 10_000)
     assert save_files(database, [{"id": file.id, "status": C, "size_bytes": file.position} for file in files]) == []
     assert [file.size_bytes for file in files_of(database, request_id)] == list(range(10_000))
-    assert close_request(database, request_id).status is C
+    assert close(database, request_id).status is C
 
 
 def test_what_waits_is_found_until_it_is_begun(database: Database) -> None:
@@ -265,6 +266,6 @@ def test_an_overtaken_run_neither_ends_files_nor_closes_the_request(database: Da
     acquire_leases(database, files, holder="one", seconds=0)
     acquire_leases(database, files, holder="two", seconds=60)
     assert save_files(database, [{"id": files[0].id, "status": F}], holder="one") == [files[0].id]
-    assert close_request(database, request_id, holder="one").status is Status.SUBMITTED
+    assert close(database, request_id, holder="one").status is Status.SUBMITTED
     assert save_files(database, [{"id": files[0].id, "status": C}], holder="two") == []
-    assert close_request(database, request_id, holder="two").status is C
+    assert close(database, request_id, holder="two").status is C

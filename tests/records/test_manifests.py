@@ -9,15 +9,11 @@ import pytest
 
 from stager.errors import LeaseLost
 from stager.models import StagingItem, StagingRequest
-from stager.records import (
-    Database,
-    StagedFile,
-    acquire_leases,
-    create_request,
-    files_of,
-    manifest_of,
-    manifest_writer,
-)
+from stager.records.database import Database
+from stager.records.items import files_of, manifest_of, manifest_writer
+from stager.records.leases import acquire_leases
+from stager.records.requests import create_request
+from stager.records.tables import StagedFile
 from stager.vocabulary import ManifestEntry
 
 
@@ -84,7 +80,8 @@ def test_an_overtaken_writer_cannot_change_the_manifest(database: Database, file
 # A process of its own: tracemalloc counts every thread's memory, servers of other tests have theirs in this one.
 PEAK = """
 import sys, tracemalloc
-from stager.records import Database, files_of, manifest_of
+from stager.records.database import Database
+from stager.records.items import files_of, manifest_of
 from tests.records.test_manifests import entries, write_all
 
 database = Database(sys.argv[1])

@@ -13,29 +13,25 @@ from typing import Any, TypeVar
 
 import pymysql
 import pytest
+from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from stager.errors import DatabaseUnavailable
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    Database,
-    acquire_leases,
-    close_request,
-    confirm_lease,
+from stager.records.database import Database
+from stager.records.events import events_of, note_event
+from stager.records.items import files_of, manifest_of, manifest_writer, save_files
+from stager.records.leases import acquire_leases, confirm_lease, release_leases
+from stager.records.requests import (
+    close_requests,
     create_request,
     create_requests,
-    draft_of,
-    events_of,
-    files_of,
     list_requests,
-    manifest_of,
-    manifest_writer,
-    note_flow_run,
-    release_leases,
-    save_files,
+    new_request,
     start_requests,
 )
+from stager.records.runs import note_flow_run
 from stager.records.schema import migrate
 from stager.vocabulary import ManifestEntry
 
@@ -59,7 +55,7 @@ def stage(database: Database, name: str) -> str:
     confirm_lease(database, file, holder=name, seconds=1300)  # less than half is left: it is extended
     assert save_files(database, [{"id": file.id, "status": Status.COMPLETED}], holder=name) == []
     release_leases(database, holder=name)
-    assert close_request(database, row.id, holder=name).status is Status.COMPLETED
+    assert close_requests(database, [row.id], holder=name)[0].status is Status.COMPLETED
     return row.id
 
 
@@ -165,7 +161,7 @@ def test_requests_are_written_once_when_the_answer_to_their_commit_is_lost(maria
     items = [StagingItem(source=name, destination=name) for name in "abc"]
     wanted = [StagingRequest(method="local_copy", username="alice", items=(item,)) for item in items]
     with unlucky(mariadb_database) as database:
-        written = create_requests(database, [draft_of(request) for request in wanted], most_open=3)
+        written = create_requests(database, [new_request(request) for request in wanted], most_open=3)
         lost = database.proxy.lost
     seen = Database(mariadb_database)
     assert lost == 1
@@ -174,6 +170,22 @@ def test_requests_are_written_once_when_the_answer_to_their_commit_is_lost(maria
         assert [event.kind for event in events_of(seen, row.id)] == ["submitted"]
         assert len(files_of(seen, row.id)) == 1
     seen.close()
+
+
+def test_a_transaction_that_a_deadlock_took_back_is_done_again_whole(database: Database) -> None:
+    request = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="a"),))
+    request_id, tries = create_request(database, request).id, 0
+
+    def work(session: Session) -> int:
+        nonlocal tries
+        tries += 1
+        note_event(session, request_id, kind="pod", detail=f"try {tries}")
+        if tries == 1:
+            raise exc.OperationalError("INSERT", {}, pymysql.err.OperationalError(1213, "Deadlock found"))
+        return tries
+
+    assert database.write(work) == 2
+    assert [event.detail for event in events_of(database, request_id)][1:] == ["try 2"]
 
 
 def kill(server: Any) -> None:

@@ -10,19 +10,11 @@ from hypothesis import strategies as st
 from stager.errors import IdempotencyConflict, InvalidPath, RequestNotFound
 from stager.models import StagingItem, StagingRequest, Status
 from stager.paths import locate
-from stager.records import (
-    Database,
-    FileChange,
-    create_request,
-    destination_key,
-    events_of,
-    files_of,
-    get_request,
-    last_copies,
-    list_requests,
-    note_flow_run,
-    save_files,
-)
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import FileChange, destination_key, files_of, last_copies, save_files
+from stager.records.requests import create_request, get_request, list_requests
+from stager.records.runs import note_flow_run
 
 
 def request_of(*paths: str, username: str = "alice", method: str = "local_copy") -> StagingRequest:

@@ -5,11 +5,14 @@ import sys
 
 import pytest
 from alembic import command
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from stager.errors import DatabaseUnavailable
 from stager.models import StagingItem, StagingRequest
-from stager.records import Database, FileChange, create_request, files_of, get_request, list_requests, save_files
+from stager.records.database import Database
+from stager.records.items import FileChange, files_of, save_files
+from stager.records.leases import acquire_leases
+from stager.records.requests import create_request, get_request, list_requests
 from stager.records.schema import alembic_config, migrate
 from stager.records.tables import TABLES
 
@@ -22,6 +25,14 @@ def tables_at(url: str) -> set[str]:
         return set(inspect(database.engine).get_table_names())
     finally:
         database.close()
+
+
+def go_back(url: str, revision: str) -> None:
+    database = Database(url)
+    with database.engine.connect() as connection:
+        command.downgrade(alembic_config(connection), revision)
+        connection.commit()
+    database.close()
 
 
 def test_after_the_migrations_the_database_is_what_the_tables_say(database_url: str) -> None:
@@ -41,7 +52,7 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
 
 def test_the_migrations_can_be_undone_and_done_again(database_url: str) -> None:
     migrate(database_url)
-    migrate(database_url, revision="base")
+    go_back(database_url, "base")
     assert tables_at(database_url) == {"alembic_version"}
     migrate(database_url)
     assert tables_at(database_url) >= TABLES
@@ -66,7 +77,7 @@ def test_records_of_the_first_tables_are_brought_up_to_date(database_url: str) -
     database = Database(database_url)
     request = create_request(database, StagingRequest(method="local_copy", username="alice", items=ITEMS))
     save_files(database, [FileChange(id=files_of(database, request.id)[0].id, bytes_done=5, files_done=1)])
-    migrate(database_url, revision="-5")
+    go_back(database_url, "0001")
 
     migrate(database_url)
 
@@ -74,6 +85,21 @@ def test_records_of_the_first_tables_are_brought_up_to_date(database_url: str) -
     database.close()
     assert (seen.item_count, seen.bytes_done, seen.files_done) == (2, 5, 1)
     assert (seen.origin, seen.priority, seen.is_arriving or seen.is_bounded, seen.deadline) == ("api", 0, False, None)
+
+
+def test_a_version_before_writes_leases_as_ever_and_so_does_this_one(database_url: str) -> None:
+    migrate(database_url)
+    database = Database(database_url)
+    columns = "destination_key, destination, request_id, holder, expires_at, epoch"
+    before = text(f"INSERT INTO destination_lease ({columns}) VALUES ('k', 'd', 'r', 'before', '2020-01-01', 1)")
+    request = create_request(database, StagingRequest(method="local_copy", username="alice", items=ITEMS))
+    database.write(lambda session: session.execute(before) and None)
+    acquire_leases(database, files_of(database, request.id), holder="this one", seconds=60)
+
+    read = text("SELECT holder, epoch FROM destination_lease")
+    leases = database.read(lambda session: sorted(tuple(row) for row in session.execute(read)))
+    database.close()
+    assert leases == [("before", 1), ("this one", 1), ("this one", 1)]
 
 
 def test_a_database_without_tables_is_not_ready_yet(database_url: str) -> None:

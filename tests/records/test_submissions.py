@@ -7,37 +7,38 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import pytest
+from sqlalchemy import exc
 
 from stager.errors import IdempotencyConflict, InvalidPath, RequestArriving, TooManyRequests
 from stager.models import StagingItem, StagingRequest, StagingTerms
-from stager.records import (
-    Database,
-    Draft,
-    StagingRequestRow,
-    begin_arrival,
+from stager.records.database import Database
+from stager.records.events import events_of
+from stager.records.items import files_of
+from stager.records.requests import (
+    NewRequest,
+    begin_large_request,
     create_requests,
-    draft_of,
-    events_of,
     fail_request,
-    files_of,
     list_requests,
+    new_request,
 )
 from stager.records.schema import migrate
+from stager.records.tables import StagingRequestRow
 
 
-def draft(name: str, *, username: str = "alice", key: str | None = None) -> Draft:
+def wanted(name: str, *, username: str = "alice", key: str | None = None) -> NewRequest:
     items = tuple(StagingItem(source=f"{name}/{n}", destination=f"{name}/{n}") for n in range(2))
-    return draft_of(StagingRequest(method="local_copy", username=username, items=items), idempotency_key=key)
+    return new_request(StagingRequest(method="local_copy", username=username, items=items), idempotency_key=key)
 
 
-def impossible(name: str) -> Draft:
-    """Return a draft that no database takes."""
-    made = draft(name)
+def impossible(name: str) -> NewRequest:
+    """Return a request that no database takes."""
+    made = wanted(name)
     made.files[1]["expected_size_bytes"] = 2**70
     return made
 
 
-def ids_of(outcomes: Sequence[StagingRequestRow | Exception]) -> list[str]:
+def ids_of(outcomes: Sequence[object]) -> list[str]:
     return [one.id for one in outcomes if isinstance(one, StagingRequestRow)]
 
 
@@ -47,17 +48,17 @@ def assert_whole(database: Database, request_id: str, name: str) -> None:
 
 
 def test_each_of_many_is_whole_and_in_its_place(database: Database) -> None:
-    drafts = [draft(str(number), username=f"user{number % 3}") for number in range(40)]
-    ids = ids_of(create_requests(database, drafts))
-    assert ids == [one.row["id"] for one in drafts]
+    requests = [wanted(str(number), username=f"user{number % 3}") for number in range(40)]
+    ids = ids_of(create_requests(database, requests))
+    assert ids == [one.row["id"] for one in requests]
     for number, request_id in enumerate(ids):
         assert_whole(database, request_id, str(number))
 
 
 def test_of_one_key_the_first_counts_and_another_request_is_refused_alone(database: Database) -> None:
-    before = ids_of(create_requests(database, [draft("old", key="old")]))
-    drafts = [draft("a", key="k"), draft("b"), draft("a", key="k"), draft("c", key="k"), draft("old", key="old")]
-    first, other, again, conflict, known = create_requests(database, [*drafts])
+    before = ids_of(create_requests(database, [wanted("old", key="old")]))
+    requests = [wanted("a", key="k"), wanted("b"), wanted("a", key="k"), wanted("c", key="k"), wanted("old", key="old")]
+    first, other, again, conflict, known = create_requests(database, [*requests])
     assert isinstance(conflict, IdempotencyConflict)
     assert ids_of([again, known]) == [*ids_of([first]), *before]
     assert len(list_requests(database).requests) == 3
@@ -66,38 +67,35 @@ def test_of_one_key_the_first_counts_and_another_request_is_refused_alone(databa
 
 
 def test_users_have_keys_of_their_own(database: Database) -> None:
-    drafts = [draft("a", username=username, key=key) for username in ("alice", "bob") for key in ("k", "l")]
-    assert len(set(ids_of(create_requests(database, drafts)))) == 4
-    assert len(set(ids_of(create_requests(database, drafts)))) == 4
+    requests = [wanted("a", username=username, key=key) for username in ("alice", "bob") for key in ("k", "l")]
+    assert len(set(ids_of(create_requests(database, requests)))) == 4
+    assert len(set(ids_of(create_requests(database, requests)))) == 4
     assert len(list_requests(database).requests) == 4
 
 
 def test_a_key_of_a_request_that_still_arrives_is_refused_alone(database: Database) -> None:
-    begin_arrival(database, StagingTerms(method="local_copy", username="alice"), origin="api", idempotency_key="k")
-    refused, taken = create_requests(database, [draft("a", key="k"), draft("b", key="l")])
+    terms = StagingTerms(method="local_copy", username="alice")
+    begin_large_request(database, terms, origin="api", idempotency_key="k")
+    refused, taken = create_requests(database, [wanted("a", key="k"), wanted("b", key="l")])
     assert isinstance(refused, RequestArriving)
     assert_whole(database, ids_of([taken])[0], "b")
 
 
-def test_what_no_database_takes_fails_alone_and_leaves_nothing(database: Database) -> None:
-    outcomes = create_requests(database, [draft("a", key="k"), impossible("b"), draft("c"), draft("a", key="k")])
-    assert [isinstance(one, StagingRequestRow) for one in outcomes] == [True, False, True, True]
-    first, last, again = ids_of(outcomes)
-    assert again == first
-    assert {row.id for row in list_requests(database).requests} == {first, last}
-    for request_id, name in ((first, "a"), (last, "c")):
-        assert_whole(database, request_id, name)
+def test_of_a_transaction_with_what_no_database_takes_nothing_is_written(database: Database) -> None:
+    with pytest.raises((exc.DBAPIError, OverflowError)):
+        create_requests(database, [wanted("a"), impossible("b")])
+    assert list_requests(database).requests == []
 
 
 def test_a_path_that_cannot_be_written_down_is_refused_before_others_wait_with_it() -> None:
     with pytest.raises(InvalidPath):
-        draft("\ud800")
+        wanted("\ud800")
 
 
 def test_no_user_gets_more_requests_than_may_be_open(database: Database) -> None:
-    create_requests(database, [draft("old", key="old")])
-    drafts = [draft("a"), draft("b"), draft("c"), draft("d", username="bob"), draft("old", key="old")]
-    first, second, third, other, known = create_requests(database, drafts, most_open=2)
+    create_requests(database, [wanted("old", key="old")])
+    requests = [wanted("a"), wanted("b"), wanted("c"), wanted("d", username="bob"), wanted("old", key="old")]
+    first, second, third, other, known = create_requests(database, requests, most_open=2)
     assert [isinstance(one, TooManyRequests) for one in (first, second, third, other, known)] == [
         False,
         True,
@@ -106,7 +104,7 @@ def test_no_user_gets_more_requests_than_may_be_open(database: Database) -> None
         False,
     ]
     fail_request(database, ids_of([first])[0], IdempotencyConflict("k"))
-    assert len(ids_of(create_requests(database, [draft("e"), draft("f")], most_open=2))) == 1
+    assert len(ids_of(create_requests(database, [wanted("e"), wanted("f")], most_open=2))) == 1
 
 
 def test_groups_of_several_services_that_share_keys_write_each_once(database_url: str) -> None:
@@ -116,7 +114,7 @@ def test_groups_of_several_services_that_share_keys_write_each_once(database_url
 
     def write(database: Database) -> list[str]:
         groups = (keys[start : start + 6] for start in range(0, len(keys), 6))
-        written = (create_requests(database, [draft(key, key=key) for key in group]) for group in groups)
+        written = (create_requests(database, [wanted(key, key=key) for key in group]) for group in groups)
         return ids_of(list(chain.from_iterable(written)))
 
     with ThreadPoolExecutor(len(services)) as pool:

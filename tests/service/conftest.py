@@ -23,30 +23,33 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col
 
-from stager.records import (
-    Database,
-    StagingRequestRow,
-    close_request,
-    files_of,
-    save_files,
-    start_requests,
-)
-from stager.records.database import now
+from stager.records.database import Database, now
+from stager.records.items import files_of, save_files
+from stager.records.requests import close_requests, start_requests
 from stager.records.schema import migrate
+from stager.records.tables import StagingRequestRow
 from tests import behind_nginx, prefect_password
+from tests.forked import Forked
 from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT, free_port
 from tests.tls import TRUSTED
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
+# Modules that need not be imported from scratch each time.
+IMPORTED = {"granian", "stager.dispatch"}
+Running = subprocess.Popen[bytes] | Forked
 DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
 
 
 @contextmanager
-def running(command: list[str], *, env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], *, env: dict[str, str], log: Path) -> Iterator[Running]:
     """Run a program of ours until the body ends, and nothing of it longer."""
-    with log.open("ab") as output:
-        process = subprocess.Popen([*DIES_WITH_US, *command], env=env, stdout=output, stderr=output)
+    process: Running
+    if command[:2] == [sys.executable, "-m"] and command[2] in IMPORTED:
+        process = Forked(command[2], command[3:], env=env, log=log)
+    else:
+        with log.open("ab") as output:
+            process = subprocess.Popen([*DIES_WITH_US, *command], env=env, stdout=output, stderr=output)
     try:
         yield process
     finally:
@@ -58,7 +61,7 @@ def running(command: list[str], *, env: dict[str, str], log: Path) -> Iterator[s
             process.wait()
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, trusted: ssl.SSLContext | None = None) -> None:
+def wait_for(url: str, process: Running, log: Path, trusted: ssl.SSLContext | None = None) -> None:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(httpx.HTTPError):
@@ -75,7 +78,7 @@ class ServedDoor:
     url: str
     folder: Path
     database_url: str
-    process: subprocess.Popen[bytes]
+    process: Running
     client: httpx.Client
     environment: dict[str, str]
     database: Database = field(init=False)
@@ -122,7 +125,7 @@ class ServedDoor:
         files = files_of(self.database, request_id)
         changed: list[Any] = [change | {"id": known.id} for change, known in zip(changes, files, strict=True)]
         save_files(self.database, changed)
-        close_request(self.database, request_id)
+        close_requests(self.database, [request_id])
 
     def keep_behind(self, request_id: str) -> None:
         """Let its user's next requests wait until its run has begun, however long that takes."""
@@ -158,7 +161,8 @@ def _environment(folder: Path, database_url: str, prefect_api: str, settings: di
         "STAGER_DATABASE_URL": database_url,
         "STAGER_USERS_FILE": str(users),
         "STAGER_LOG_FILE": str(folder / "staging_service.log"),
-        "STAGER_RECONCILE_INTERVAL": "0.3",
+        # Where there is no Prefect, there is little to look for, and each look costs what other tests need.
+        **({} if prefect_api == NO_PREFECT else {"STAGER_RECONCILE_INTERVAL": "0.3"}),
         **settings,
     }
 
@@ -210,7 +214,7 @@ def served_door(
 
 
 @contextmanager
-def dispatcher_of(door: ServedDoor, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+def dispatcher_of(door: ServedDoor, **settings: str) -> Iterator[Running]:
     """Run the dispatcher as a process of its own, for the records and the Prefect of a door."""
     log = {"STAGER_LOG_FILE": str(door.folder / "dispatcher.log")}
     command = [sys.executable, "-m", "stager.dispatch"]
@@ -219,7 +223,7 @@ def dispatcher_of(door: ServedDoor, **settings: str) -> Iterator[subprocess.Pope
 
 
 @pytest.fixture(scope="session")
-def dispatch() -> Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]:
+def dispatch() -> Callable[..., AbstractContextManager[Running]]:
     """How to run the dispatcher beside a door."""
     return dispatcher_of
 

@@ -21,10 +21,12 @@ MORE = (
     "/docs/assets/none",
     "/manual",
     "/manual/none",
+    "/config/",
+    "/logs/",
     "/health/ready/",
 )
 # What an old client sends to these is taken as it is.
-DEMOS = {"/stage_data", "/logs/", "/config/", "/config/allowed-methods/", "/create-file"}
+DEMOS = {"/stage_data", "/logs", "/config", "/config/allowed-methods", "/create-file"}
 # What there is no need to say: a stream has no length, and who ends it is the server.
 FRAMING = {"content-length", "transfer-encoding"}
 
@@ -64,6 +66,19 @@ def test_an_address_that_has_no_such_verb_says_which_it_has(
 
     assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(places, 405)
     assert {path: verbs for path, verbs in unsaid.items() if verbs} == {}
+
+
+def test_an_address_is_the_same_with_a_slash_behind_it(
+    lone_door: ServedDoor, filled: dict[str, str], described: dict[str, set[str]]
+) -> None:
+    places = [path.format(**filled) for path in described if not path.startswith("/files/")]
+    with_slash, without = (
+        {path: asked(lone_door, "put", path + end).headers.get("allow") for path in places} for end in ("/", "")
+    )
+
+    assert with_slash == without
+    assert None not in with_slash.values()
+    assert [path for path in described if path.endswith("/")] == []
 
 
 def test_what_answers_a_get_answers_a_head(

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from stager.models import Status
-from stager.records import Database, list_requests
+from stager.records.database import Database
+from stager.records.requests import list_requests
 from tests.ports import NO_PREFECT
 from tests.tls import TRUSTED
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.models import Status
-from stager.records import close_request, start_requests
+from stager.records.requests import close_requests, start_requests
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
@@ -40,7 +40,7 @@ def test_the_run_of_what_has_begun_is_asked_to_stop(lone_door: ServedDoor) -> No
     answer = lone_door.client.delete(f"/requests/{request_id}")
 
     assert (answer.status_code, answer.json()["status"], answer.json()["cancel_requested"]) == (202, "started", True)
-    close_request(lone_door.database, request_id, cancelled=True)
+    close_requests(lone_door.database, [request_id], cancelled=[request_id])
 
 
 def test_some_items_are_cancelled_and_the_others_wait_on(lone_door: ServedDoor) -> None:

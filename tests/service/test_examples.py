@@ -77,6 +77,20 @@ def test_every_example_of_a_parameter_fits_it(lone_door: ServedDoor) -> None:
         assert list(validator.iter_errors(parameter["example"])) == [], (verb, path, parameter["name"])
 
 
+def test_every_example_of_a_member_fits_it(lone_door: ServedDoor) -> None:
+    document = lone_door.client.get("/openapi.json").json()
+    shown = [
+        (name, member, described, example)
+        for name, schema in document["components"]["schemas"].items()
+        for member, described in schema.get("properties", {}).items()
+        for example in described.get("examples", ())
+    ]
+    assert len(shown) > 100
+    for name, member, described, example in shown:
+        validator = Draft202012Validator({**described, "components": document["components"]})
+        assert list(validator.iter_errors(example)) == [], (name, member)
+
+
 def test_the_conditions_and_parts_of_a_download_are_described(lone_door: ServedDoor) -> None:
     calls = lone_door.client.get("/openapi.json").json()["paths"]["/files/{area}/{path}"]
     known = {"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}

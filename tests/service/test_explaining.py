@@ -12,21 +12,11 @@ import pytest
 
 from stager.errors import DestinationBusy, RunLost, SourceChanged, StagingError, StorageFault
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    cancel_request,
-    create_request,
-    files_of,
-    get_request,
-    note_progress,
-    note_trouble,
-    note_waits,
-    release_files,
-    renew_requests,
-    resubmit_requests,
-    start_requests,
-    wait_for,
-)
-from stager.records.files import Progress
+from stager.records.events import note_waits, wait_for
+from stager.records.items import Progress, files_of, note_progress
+from stager.records.requests import cancel_request, create_request, get_request, renew_requests, start_requests
+from stager.records.runs import note_trouble, resubmit_requests
+from stager.records.tape import release_files
 
 if TYPE_CHECKING:
     from tests.service.conftest import PrefectServer, ServedDoor
@@ -130,7 +120,7 @@ def test_a_limit_that_is_reached_is_told_as_what_a_run_waits_for(
     )
 
 
-def test_what_rides_behind_a_users_own_run_says_so(door: ServedDoor) -> None:
+def test_what_waits_for_a_users_own_run_says_so(door: ServedDoor) -> None:
     username = "alice"
     first = door.ask().json()["request_id"]
     door.eventually(first, lambda seen: seen["flow_run_id"])

@@ -15,8 +15,9 @@ from sqlalchemy import insert
 from stager.insight.live.feed import Feed
 from stager.insight.live.watcher import MAX_UNREAD, Watcher
 from stager.models import StagingItem, StagingRequest
-from stager.records import Database, LiveEvent, create_request, open_records, start_requests
-from stager.records.database import now
+from stager.records.database import Database, now, open_records
+from stager.records.insight import LiveEvent
+from stager.records.requests import create_request, start_requests
 from stager.records.schema import migrate
 from stager.records.tables import Event
 

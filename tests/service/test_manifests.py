@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import func, select
 
 from stager.models import StagingItem, StagingTerms
-from stager.records import abandoned_arrivals, add_items, begin_arrival, files_of
+from stager.records.items import files_of
+from stager.records.requests import abandoned_large_requests, add_items, begin_large_request
 from stager.records.tables import StagedFile, StagingRequestRow
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def test_the_same_key_and_manifest_get_the_same_request(lone_door: ServedDoor) -
 
 def test_a_key_whose_manifest_is_still_being_taken_in_is_told_so(lone_door: ServedDoor) -> None:
     key = str(uuid.uuid4())
-    begin_arrival(lone_door.database, StagingTerms(**TERMS), origin="api", idempotency_key=key)
+    begin_large_request(lone_door.database, StagingTerms(**TERMS), origin="api", idempotency_key=key)
     answers = [upload(lone_door, csv(1), key=key), lone_door.ask(headers={"Idempotency-Key": key})]
 
     assert [answer.status_code for answer in answers] == [409, 409]
@@ -156,7 +157,7 @@ def test_a_key_whose_manifest_is_still_being_taken_in_is_told_so(lone_door: Serv
 
 
 def test_what_has_not_arrived_whole_is_seen_by_nobody(lone_door: ServedDoor) -> None:
-    request_id = begin_arrival(lone_door.database, StagingTerms(**TERMS), origin="api", idempotency_key=None)
+    request_id = begin_large_request(lone_door.database, StagingTerms(**TERMS), origin="api", idempotency_key=None)
     add_items(lone_door.database, request_id, [StagingItem(source="a", destination="b")], start=0)
     newest = lone_door.ask().json()["request_id"]
 
@@ -164,7 +165,7 @@ def test_what_has_not_arrived_whole_is_seen_by_nobody(lone_door: ServedDoor) -> 
     assert newest in {seen["request_id"] for seen in listed}
     assert request_id not in {seen["request_id"] for seen in listed}
     assert lone_door.client.get(f"/requests/{request_id}").status_code == 404
-    assert abandoned_arrivals(lone_door.database) == []
+    assert abandoned_large_requests(lone_door.database) == []
 
 
 def test_more_items_or_bytes_than_the_operator_allows_are_refused(narrow_door: ServedDoor) -> None:

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stager.errors import SourceNotFound
 from stager.models import StagingItem, StagingRequest
-from stager.records import Database, create_request, fail_request
+from stager.records.database import Database
+from stager.records.requests import create_request, fail_request
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:

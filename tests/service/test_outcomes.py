@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.models import Status
-from stager.records import close_request, files_of, save_files, start_requests
+from stager.records.items import files_of, save_files
+from stager.records.requests import close_requests, start_requests
 
 if TYPE_CHECKING:
     from tests.service.conftest import PrefectServer, ServedDoor
@@ -38,7 +39,7 @@ def play(door: ServedDoor, destination: str, change: dict[str, Any]) -> None:
     (file,) = files_of(door.database, seen["request_id"])
     changed: list[Any] = [change | {"id": file.id}]
     save_files(door.database, changed)
-    close_request(door.database, seen["request_id"])
+    close_requests(door.database, [seen["request_id"]])
 
 
 @pytest.fixture

@@ -10,18 +10,15 @@ import pytest
 from sqlalchemy import insert
 
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records import (
-    FileChange,
-    acquire_leases,
+from stager.records.events import events_of
+from stager.records.items import FileChange, files_of, save_files
+from stager.records.leases import acquire_leases, release_leases
+from stager.records.requests import (
     cancel_request,
-    close_request,
+    close_requests,
     create_request,
-    events_of,
-    files_of,
     get_request,
-    release_leases,
     renew_requests,
-    save_files,
     start_requests,
 )
 from stager.records.tables import StagingRequestRow
@@ -83,7 +80,7 @@ def test_a_request_made_while_prefect_is_away_runs_once_when_it_is_back(
     assert [run["id"] for run in prefect.runs(request_id)] == [seen["flow_run_id"]]
 
 
-def test_what_a_user_asks_for_while_their_run_has_not_begun_rides_in_the_next(
+def test_what_a_user_asks_for_while_their_run_has_not_begun_goes_into_the_next(
     door: ServedDoor, prefect: PrefectServer
 ) -> None:
     first = record(door)
@@ -95,11 +92,11 @@ def test_what_a_user_asks_for_while_their_run_has_not_begun_rides_in_the_next(
     assert {door.request(request_id)["flow_run_id"] for request_id in later} == {None}
 
     start_requests(door.database, [first], flow_run_id=run, acting_as="alice")
-    rides = {door.eventually(request_id, lambda seen: seen["flow_run_id"])["flow_run_id"] for request_id in later}
+    runs = {door.eventually(request_id, lambda seen: seen["flow_run_id"])["flow_run_id"] for request_id in later}
 
-    assert len(rides) == 1
-    [ride] = [prefect.client.get(f"/flow_runs/{ride}").json() for ride in rides]
-    assert ride["parameters"] == {"request_ids": later}
+    assert len(runs) == 1
+    [shared] = [prefect.client.get(f"/flow_runs/{run}").json() for run in runs]
+    assert shared["parameters"] == {"request_ids": later}
 
 
 def test_a_lost_answer_makes_no_second_run(door: ServedDoor, prefect: PrefectServer, gate: Gate) -> None:
@@ -183,7 +180,7 @@ def test_a_run_that_prefect_still_runs_is_left_alone(door: ServedDoor, prefect: 
     door.eventually(closed, is_final)
 
     assert door.request(left)["status"] == "started"
-    close_request(door.database, left)
+    close_requests(door.database, [left])
 
 
 def test_a_writer_that_lives_is_left_alone_whatever_prefect_says(door: ServedDoor, prefect: PrefectServer) -> None:
@@ -204,7 +201,7 @@ def test_a_record_that_its_run_closed_keeps_its_ending(door: ServedDoor, prefect
     request_id, flow_run_id = running(door, prefect)
     (file,) = files_of(door.database, request_id)
     save_files(door.database, [FileChange(id=file.id, status=Status.COMPLETED)])
-    close_request(door.database, request_id)
+    close_requests(door.database, [request_id])
 
     prefect.end(flow_run_id, "CRASHED", "too late")
     other, other_run_id = running(door, prefect)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from stager.records.async_database import THREADS
+from stager.records.database.async_database import THREADS
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:

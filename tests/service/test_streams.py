@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from stager.models import Status
-from stager.records import close_request, files_of, note_progress, save_files, start_requests
-from stager.records.files import Progress
+from stager.records.items import Progress, files_of, note_progress, save_files
+from stager.records.requests import close_requests, start_requests
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
@@ -66,7 +66,7 @@ def test_progress_is_told_in_bytes_and_files_before_the_end(lone_door: ServedDoo
         events = told(answer.iter_lines())
         half = next(event["data"] for event in events if event["event"] == "progress")
         save_files(lone_door.database, [{"id": file.id, **DONE}])  # type: ignore[typeddict-item] # as a file's change
-        close_request(lone_door.database, request_id)
+        close_requests(lone_door.database, [request_id])
         rest = list(events)
 
     facts = ("item_count", "items_ended", "bytes_done", "files_done", "size_bytes")

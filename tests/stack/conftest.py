@@ -87,6 +87,7 @@ def launch(folder: Path, log: Path, **variables: str) -> tuple[subprocess.Popen[
         "STAGER_STATE_DIR": str(folder),
         "STAGER_PORT": str(ports[0]),
         "PREFECT_SERVER_API_PORT": str(ports[1]),
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",  # else a schedule's first run is made within a minute
         **variables,
     }
     with log.open("wb") as out:

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from stager.models import StagingItem, StagingRequest
-from stager.records import Database, create_request
+from stager.records.database import Database
+from stager.records.requests import create_request
 from tests.open_folder import open_folder
 from tests.stack.conftest import USER, end, launch, processes_of, wait_until, wait_until_ready
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import httpx
 
 from stager.models import StagingItem, StagingRequest
-from stager.records import Database, create_request, get_request
+from stager.records.database import Database
+from stager.records.requests import create_request, get_request
 
 SOURCES = Path(os.environ["SOURCE_STORAGE_PATH"])
 USER_AREAS = Path(os.environ["TARGET_STORAGE_PATH"])

@@ -50,13 +50,14 @@ subPath: {{ $area.pvc.subPath }}
 {{ include "staging.accountVolumes" . }}
 {{- end -}}
 
-{{/* Who the users are, and what the operator adds. */}}
+{{/* Who the users are, whom Prefect's certificate may be of, and what the operator adds. */}}
 {{- define "staging.accountVolumes" -}}
 - name: users
   projected:
     sources:
       - configMap: {name: {{ include "staging.usersConfigMap" . }}}
       {{- include "staging.accessSource" . | indent 6 }}
+{{- include "staging.prefectVolume" . }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -74,7 +75,22 @@ subPath: {{ $area.pvc.subPath }}
 - name: users
   mountPath: /etc/staging
   readOnly: true
+{{- include "staging.prefectMount" . }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* On lines of their own, where there is one. */}}
+{{- define "staging.prefectVolume" -}}
+{{- with .Values.prefect.caConfigMap }}
+- name: prefect
+  configMap: {name: {{ . }}}
+{{- end }}
+{{- end -}}
+
+{{- define "staging.prefectMount" -}}
+{{- if .Values.prefect.caConfigMap }}
+- {name: prefect, mountPath: /etc/prefect, readOnly: true}
 {{- end }}
 {{- end -}}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from stager.errors import StagingError
-from stager.http.problems import slug, title
+from stager.http.problems import KINDS_OF_PROBLEMS, title
 
 TABLE = "| kind | status | the same call may succeed later | who can mend it | meaning |\n|---|---|---|---|---|\n"
 MENDS = {"you": "you", "operator": "the operator", "nobody": "nobody: wait"}
@@ -13,20 +11,10 @@ MENDS = {"you": "you", "operator": "the operator", "nobody": "nobody: wait"}
 
 def problem_kinds() -> str:
     """Return a table: a row for each class of error that a caller can meet, by status and by its name in an address."""
-    return TABLE + "".join(_row(kind) for kind in sorted(_below(StagingError), key=_order))
+    by_status = sorted(KINDS_OF_PROBLEMS.items(), key=lambda named: named[1].http_status)
+    return TABLE + "".join(_row(name, kind) for name, kind in by_status if kind is not StagingError)
 
 
-def _order(kind: type[StagingError]) -> tuple[int, str]:
-    return kind.http_status, slug(kind)
-
-
-def _below(kind: type[StagingError]) -> Iterator[type[StagingError]]:
-    for below in kind.__subclasses__():
-        if below.__module__ == StagingError.__module__:
-            yield below
-            yield from _below(below)
-
-
-def _row(kind: type[StagingError]) -> str:
+def _row(name: str, kind: type[StagingError]) -> str:
     again = "yes" if kind.retryable else "no"
-    return f"| `{slug(kind)}` | {kind.http_status} | {again} | {MENDS[kind.mended_by]} | {title(kind)} |\n"
+    return f"| `{name}` | {kind.http_status} | {again} | {MENDS[kind.mended_by]} | {title(kind)} |\n"

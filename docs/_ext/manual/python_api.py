@@ -11,7 +11,7 @@ from pathlib import Path
 from prefect import Flow, Task
 
 PACKAGES = ("stager", "flows", "tasks", "blocks", "workers")
-# They do something when they are imported: steps from one form of the database to the next, and a rehearsal.
+# They do something when they are imported: steps from one form of the database to the next, and a run's preparations.
 LEFT_OUT = ("stager.records.migrations", "workers.preloaded")
 UNDERLINES = "=-"
 

@@ -13,15 +13,15 @@ from stager.callers.areas import check_sources
 from stager.callers.caller import Caller
 from stager.errors import IdempotencyConflict, RequestArriving, TooManyItems
 from stager.models import StagingItem, StagingTerms
-from stager.records import (
-    Digest,
-    StagingRequestRow,
-    abandon_arrival,
+from stager.records.requests import (
+    BodyDigest,
+    abandon_large_request,
     add_items,
-    begin_arrival,
-    publish_arrival,
+    begin_large_request,
     request_of_key,
+    submit_large_request,
 )
+from stager.records.tables import StagingRequestRow
 
 logger = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class LargeIntake:
         self._key = idempotency_key
         self._retry_of = retry_of
         self._is_bounded = caller.is_bounded(terms.source_area) or (retry_of is not None and retry_of.is_bounded)
-        self._digest = Digest(terms)
+        self._digest = BodyDigest(terms)
         self._destinations = Destinations()
 
     async def take(self, pages: Pages) -> StagingRequestRow:
@@ -78,7 +78,7 @@ class LargeIntake:
         if self._key and (known := await self._records.ask(request_of_key, self._terms.username, self._key)):
             return await self._compare(known, pages)
         request_id = await self._records.ask(
-            begin_arrival,
+            begin_large_request,
             self._terms,
             origin=self._origin,
             idempotency_key=self._key,
@@ -89,7 +89,7 @@ class LargeIntake:
         try:
             row = await self._fill(request_id, pages)
         except BaseException:  # a caller who hangs up cancels us
-            await asyncio.shield(self._records.ask(abandon_arrival, request_id))
+            await asyncio.shield(self._records.ask(abandon_large_request, request_id))
             raise
         logger.info("Request recorded", items=row.item_count)
         self._recorded.set()
@@ -101,7 +101,7 @@ class LargeIntake:
             await self._records.ask(add_items, request_id, items, start=start)
         await asyncio.to_thread(self._destinations.check)
         count = len(self._destinations)
-        return await self._records.ask(publish_arrival, request_id, item_count=count, digest=str(self._digest))
+        return await self._records.ask(submit_large_request, request_id, item_count=count, digest=str(self._digest))
 
     async def _compare(self, known: StagingRequestRow, pages: Pages) -> StagingRequestRow:
         if known.is_arriving:

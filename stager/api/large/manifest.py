@@ -21,7 +21,7 @@ from stager.models import MAX_PATH_BYTES, StagingItem
 
 CSV, JSON_LINES = "text/csv", "application/x-ndjson"
 # Items that are read, and written down, at a time.
-PAGE = 1000
+ITEMS_AT_ONCE = 1000
 # Two paths, each character of which may be an escape, and something to spare.
 MAX_LINE = 16 * MAX_PATH_BYTES
 
@@ -48,7 +48,7 @@ async def pages_of(file: TextIO, parse: Parser) -> Pages:
     """
     items = parse(file)
     is_empty = True
-    while page := await asyncio.to_thread(lambda: list(islice(items, PAGE))):
+    while page := await asyncio.to_thread(lambda: list(islice(items, ITEMS_AT_ONCE))):
         is_empty = False
         yield page
     if is_empty:

@@ -20,7 +20,8 @@ from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
 from stager.http.views import RequestSummary, summary_of
 from stager.models import NO_TRUTH, Frozen, Status
-from stager.records import StagingRequestRow, cancel_items, cancel_request
+from stager.records.requests import cancel_items, cancel_request
+from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
 router = APIRouter(prefix="/requests", tags=["requests"], route_class=BodyRoute)
@@ -44,7 +45,11 @@ class Cancellation(Frozen):
     """What to cancel."""
 
     items: tuple[Annotated[int, Field(ge=0, lt=2**31), NO_TRUTH], ...] | None = Field(
-        None, min_length=1, max_length=MOST_CANCELLED, description="Positions of the items; without them, all."
+        None,
+        min_length=1,
+        max_length=MOST_CANCELLED,
+        description="Positions of the items; without them, all.",
+        examples=[[3, 4]],
     )
 
 

@@ -12,6 +12,7 @@ from stager.http.offered_methods import offered_methods
 from stager.settings import AUTHENTICATION_IS_OFF
 
 router = APIRouter(prefix="/config", tags=["site"])
+METHODS_SHOWN = ["direct_download", "local_copy"]
 
 
 class AllowedMethods(BaseModel):
@@ -19,7 +20,7 @@ class AllowedMethods(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    allowed_methods: tuple[str, ...] = Field(description="Their names.")
+    allowed_methods: tuple[str, ...] = Field(description="Their names.", examples=[METHODS_SHOWN])
 
 
 class Config(BaseModel):
@@ -28,12 +29,16 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     source_storage_path: str = Field(
-        description="Where the storage with the data products is mounted: data are staged from it, never to it."
+        description="Where the storage with the data products is mounted: data are staged from it, never to it.",
+        examples=["/storage"],
     )
     target_storage_path: str = Field(
-        description="Where the users' areas are mounted: data are staged to the user's own folder in it."
+        description="Where the users' areas are mounted: data are staged to the user's own folder in it.",
+        examples=["/users"],
     )
-    allowed_methods: tuple[str, ...] = Field(description="The staging methods that may be asked for.")
+    allowed_methods: tuple[str, ...] = Field(
+        description="The staging methods that may be asked for.", examples=[METHODS_SHOWN]
+    )
     authentication: Literal["on", "off"] = Field(
         description="Whether calls need a bearer token; when off, whoever reaches the service acts for any user."
     )
@@ -41,16 +46,14 @@ class Config(BaseModel):
 
 
 @router.get(
-    "/allowed-methods/", operation_id="list_allowed_methods", summary="The staging methods that may be asked for"
+    "/allowed-methods", operation_id="list_allowed_methods", summary="The staging methods that may be asked for"
 )
-@router.get("/allowed-methods", include_in_schema=False)
 async def show_allowed_methods(settings: CurrentSettings) -> AllowedMethods:
     """Return the methods' names."""
     return AllowedMethods(allowed_methods=offered_methods(settings))
 
 
-@router.get("/", operation_id="get_config", summary="The site's storages and methods")
-@router.get("", include_in_schema=False)
+@router.get("", operation_id="get_config", summary="The site's storages and methods")
 async def show_config(settings: CurrentSettings) -> Config:
     """Return where the storages are mounted, and the methods."""
     is_open = settings.access_file is None

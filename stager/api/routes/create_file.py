@@ -38,7 +38,6 @@ class NewFile(Frozen):
     status_code=HTTPStatus.CREATED,
     responses=documented(400, 401, 403, 409, 413, 422, 503, 507),
 )
-@router.post("/", include_in_schema=False)
 async def create_file(settings: CurrentSettings, caller: CurrentCaller, wanted: NewFile) -> Staged:
     """Make a file where nothing is; for administrators, where the operator allows it."""
     caller.check_admin()

@@ -12,7 +12,7 @@ from stager.http.paging import MAX_PAGE, Cursor, PageSize
 from stager.http.problems import documented
 from stager.http.views import ItemPage, items_of
 from stager.models import Status
-from stager.records import files_of
+from stager.records.items import files_of
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 

@@ -19,25 +19,36 @@ class SiteLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    body_bytes: int = Field(description="Bytes of a body (413).")
-    body_values: int = Field(description="Values in a body: words, numbers, lists, objects (413).")
-    manifest_bytes: int = Field(description="Bytes of a manifest that is uploaded (413).")
-    header_bytes: int = Field(description="Bytes of all header fields (431).")
-    target_bytes: int = Field(description="Bytes of path and query (414).")
-    path_bytes: int = Field(description="Bytes of a path in a storage area (422).")
-    items_in_body: int = Field(description="Items of a request in a body, or of a Tape REST call (413).")
-    items: int = Field(description="Items of a request that come as a manifest (413).")
-    items_to_cancel: int = Field(description="Items that one call cancels by their places (422).")
-    range_parts: int = Field(description="Parts of a file that one Range asks for; of more, the whole is sent (200).")
-    create_file_bytes: int = Field(description="Bytes of a file that is made by /create-file (413); 0: none is (403).")
-    open_requests: int = Field(description="Requests of one user that may be open (429).")
-    long_calls: int = Field(description="Streams, uploads and waiting calls that one user may hold at a door (429).")
-    pause: float = Field(description="How long a body may pause on its way in, in seconds (408).")
-    wait: float = Field(description="How long a caller is kept waiting for an outcome, in seconds (202).")
+    body_bytes: int = Field(description="Bytes of a body (413).", examples=[16 * 1024**2])
+    body_values: int = Field(description="Values in a body: words, numbers, lists, objects (413).", examples=[162_000])
+    manifest_bytes: int = Field(description="Bytes of a manifest that is uploaded (413).", examples=[512 * 1024**2])
+    header_bytes: int = Field(description="Bytes of all header fields (431).", examples=[MAX_HEADER_BYTES])
+    target_bytes: int = Field(description="Bytes of path and query (414).", examples=[MAX_TARGET_BYTES])
+    path_bytes: int = Field(description="Bytes of a path in a storage area (422).", examples=[MAX_PATH_BYTES])
+    items_in_body: int = Field(
+        description="Items of a request in a body, or of a Tape REST call (413).", examples=[10_000]
+    )
+    items: int = Field(description="Items of a request that come as a manifest (413).", examples=[1_000_000])
+    items_to_cancel: int = Field(
+        description="Items that one call cancels by their places (422).", examples=[MOST_CANCELLED]
+    )
+    range_parts: int = Field(
+        description="Parts of a file that one Range asks for; of more, the whole is sent (200).", examples=[MAX_PARTS]
+    )
+    create_file_bytes: int = Field(
+        description="Bytes of a file that is made by /create-file (413); 0: none is (403).", examples=[0]
+    )
+    open_requests: int = Field(description="Requests of one user that may be open (429).", examples=[10_000])
+    long_calls: int = Field(
+        description="Streams, uploads and waiting calls that one user may hold at a door (429).", examples=[200]
+    )
+    pause: float = Field(description="How long a body may pause on its way in, in seconds (408).", examples=[30.0])
+    wait: float = Field(
+        description="How long a caller is kept waiting for an outcome, in seconds (202).", examples=[60.0]
+    )
 
 
 @router.get("", operation_id="get_limits", summary="How much a caller may ask for")
-@router.get("/", include_in_schema=False)
 async def show_limits(settings: CurrentSettings) -> SiteLimits:
     """Return the site's limits."""
     return SiteLimits(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from stager import errors
-from stager.errors import StagingError
-from stager.http.problems import documented, slug, title
+from stager.http.problems import KINDS_OF_PROBLEMS, documented, title
 
 router = APIRouter(prefix="/problems", tags=["problems"])
-
-KINDS = {slug(kind): kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, StagingError)}
 
 
 class ProblemKind(BaseModel):
@@ -21,15 +17,17 @@ class ProblemKind(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    title: str = Field(description="What it stands for.")
-    status: int = Field(description="The HTTP status that it is answered with.")
+    title: str = Field(description="What it stands for.", examples=["Nothing is at the source's path"])
+    status: int = Field(description="The HTTP status that it is answered with.", examples=[400])
     retryable: bool = Field(description="Whether the same call may succeed later.")
 
 
 @router.get("/{name}", operation_id="get_problem", summary="A kind of problem, explained", responses=documented(404))
-async def show_problem(name: str) -> ProblemKind:
+async def show_problem(
+    name: Annotated[str, Path(description="The last part of a problem's type.", examples=["source-not-found"])],
+) -> ProblemKind:
     """Return what a kind of problem stands for."""
-    kind = KINDS.get(name)
+    kind = KINDS_OF_PROBLEMS.get(name)
     if kind is None:
         raise HTTPException(404, f"No kind of problem is called {name}")
     return ProblemKind(title=title(kind), status=kind.http_status, retryable=kind.retryable)

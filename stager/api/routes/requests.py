@@ -19,7 +19,7 @@ from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest, seen_request, settle_caller
 from stager.errors import TooManyItems, UnreadableManifest
 from stager.http.dependencies import CurrentSettings, OpenRecords
-from stager.http.examples import REQUEST_ID
+from stager.http.examples import BEGAN, REQUEST_ID
 from stager.http.headers import IdempotencyKey, Prefer, described, preferred_wait
 from stager.http.paging import MAX_PAGE, PageSize
 from stager.http.problems import documented
@@ -27,7 +27,10 @@ from stager.http.responses import EscapedJSON
 from stager.http.views import RequestSummary, RequestView, summary_of, view_of
 from stager.insight.explain.rows import RequestPage, listed
 from stager.models import Moment, StagingRequest, Status
-from stager.records import StagingRequestRow, files_of, last_events, list_requests
+from stager.records.events import last_events
+from stager.records.items import files_of
+from stager.records.requests import list_requests
+from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
 INSTEAD = "upload them as a manifest (POST /requests/from-manifest)"
@@ -80,7 +83,6 @@ TAKEN_IN: dict[int | str, dict[str, Any]] = {
         **documented(400, 401, 403, 409, 413, 415, 422, 429, 503),
     },
 )
-@router.post("/", include_in_schema=False)
 async def ask_for_staging(
     *,
     settings: CurrentSettings,
@@ -120,16 +122,17 @@ async def accepted(
     summary="Requests, newest first, in pages",
     responses=documented(401, 404, 422, 503),
 )
-@router.get("/", include_in_schema=False)
 async def show_requests(
     *,
     settings: CurrentSettings,
     records: OpenRecords,
     caller: CurrentCaller,
-    username: Annotated[str | None, Query(description="Only this user's.")] = None,
-    method: Annotated[str | None, Query(description="Only by this method.")] = None,
+    username: Annotated[str | None, Query(description="Only this user's.", examples=["alice"])] = None,
+    method: Annotated[str | None, Query(description="Only by this method.", examples=["local_copy"])] = None,
     status: Annotated[list[Status] | None, Query(description="Only those that stand so; may be given twice.")] = None,
-    since: Annotated[Moment | None, Query(description="Only those made at this time or later.")] = None,
+    since: Annotated[
+        Moment | None, Query(description="Only those made at this time or later.", examples=[BEGAN])
+    ] = None,
     cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=[REQUEST_ID])] = None,
     limit: PageSize = 100,
 ) -> RequestPage:
@@ -158,7 +161,6 @@ async def show_requests(
     summary="One request with its items",
     responses=documented(401, 404, 422, 503),
 )
-@router.get("/{request_id}/", include_in_schema=False)
 async def show_request(
     settings: CurrentSettings,
     records: OpenRecords,

@@ -18,16 +18,20 @@ from stager.callers.asked import WHOSE, name_of
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
-from stager.downloads import OpenDesk
-from stager.downloads.hand_out import Wanted, record_and_hand_out
+from stager.downloads import CurrentDownloads
+from stager.downloads.respond import Wanted, record_and_respond
 from stager.downloads.routes.files import BINARY, FILE_HEADERS
 from stager.http.dependencies import CurrentSettings, OpenRecords
+from stager.http.examples import SECRET
 from stager.http.headers import IdempotencyKey, Prefer, preferred_wait
 from stager.http.problems import documented, error_class, staging_problem
 from stager.http.responses import EscapedJSON
 from stager.http.views import Accepted, Staged
 from stager.models import PathText, StagingItem, StagingRequest, Status
-from stager.records import DIRECT_DOWNLOAD, AsyncDatabase, StagedFile, StagingRequestRow, files_of
+from stager.records.database import AsyncDatabase
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.items import files_of
+from stager.records.tables import StagedFile, StagingRequestRow
 
 router = APIRouter(tags=["staging"], route_class=BodyRoute)
 logger = structlog.get_logger(__name__)
@@ -70,9 +74,7 @@ class StageDataBody(BaseModel):
         **documented(400, 401, 403, 409, 422, 429, 500, 503, 507),
     },
 )
-@router.post("/stage_data/", include_in_schema=False)
 @router.post("/stage-data", include_in_schema=False)
-@router.post("/stage-data/", include_in_schema=False)
 async def stage_data(
     *,
     request: Request,
@@ -80,16 +82,17 @@ async def stage_data(
     records: OpenRecords,
     intake: OpenIntake,
     outcomes: OpenOutcomes,
-    desk: OpenDesk,
+    downloads: CurrentDownloads,
     caller: CurrentCaller,
     body: StageDataBody,
     method: Annotated[str, Query(description="Staging method.", examples=["local_copy"])],
-    username: Annotated[str | None, Query(description=WHOSE)] = None,
+    username: Annotated[str | None, Query(description=WHOSE, examples=["alice"])] = None,
     jupyter_token: Annotated[  # noqa: ARG001 - no method needs it yet
-        SecretStr | None, Query(description="Taken for old clients' sake; prefer the header.", deprecated=True)
+        SecretStr | None,
+        Query(description="Taken for old clients' sake; prefer the header.", deprecated=True, examples=[SECRET]),
     ] = None,
     x_jupyter_token: Annotated[  # noqa: ARG001 - likewise
-        SecretStr | None, Header(description="The user's JupyterHub token, kept nowhere.")
+        SecretStr | None, Header(description="The user's JupyterHub token, kept nowhere.", examples=[SECRET])
     ] = None,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
@@ -117,7 +120,7 @@ async def stage_data(
             destination=paths.relative_path,
             is_bounded=caller.is_bounded(SOURCE_AREA),
         )
-        return await record_and_hand_out(desk, wanted)
+        return await record_and_respond(downloads, wanted)
     asked = _in_our_words(paths, method=method, username=username)
     row = await intake.record(caller, asked, origin="stage_data", idempotency_key=idempotency_key)
     wait = preferred_wait(prefer, longest=settings.wait)

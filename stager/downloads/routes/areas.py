@@ -16,9 +16,10 @@ from stager.callers.areas import check_sources, known_areas
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
 from stager.callers.reading import access_to
-from stager.downloads import Desk, OpenDesk
+from stager.downloads import CurrentDownloads, Downloads
 from stager.downloads.listing import Listing, list_folder
-from stager.downloads.routes.files import not_found
+from stager.downloads.routes.files import AreaAsked, not_found
+from stager.http.examples import BEGAN
 from stager.http.problems import documented
 from stager.http.views import View
 from stager.models import PathText, StorageArea
@@ -31,7 +32,7 @@ MAX_PAGE = 1000
 class AreaView(View):
     """A storage area that the caller may use."""
 
-    name: str
+    name: str = Field(examples=["source"])
     per_user: bool = Field(description="Each user has a folder of their own in it.")
     read_as: Literal["user", "service"] = Field(
         description="Whose rights it is read with; where it is the service's, the modes in it do not count."
@@ -52,10 +53,12 @@ class Areas(View):
 class EntryView(View):
     """One thing in a folder. A symbolic link is not followed."""
 
-    name: PathText = Field(description="Its name; bytes that are not UTF-8 are escaped lone surrogates.")
+    name: PathText = Field(
+        description="Its name; bytes that are not UTF-8 are escaped lone surrogates.", examples=["a.fits"]
+    )
     kind: Literal["file", "directory", "symlink", "FIFO", "socket", "character device", "block device"]
-    size_bytes: int
-    modified_at: datetime
+    size_bytes: int = Field(examples=[2880])
+    modified_at: datetime = Field(examples=[BEGAN])
 
 
 class EntryPage(View):
@@ -66,7 +69,6 @@ class EntryPage(View):
 
 
 @router.get("", operation_id="list_areas", summary="The storage areas", responses=documented(401, 403))
-@router.get("/", include_in_schema=False)
 async def show_areas(caller: CurrentCaller) -> Areas:
     """Return the areas that the caller may use."""
     views = [_view(area, caller) for area in await asyncio.to_thread(known_areas)]
@@ -90,15 +92,14 @@ def _view(area: StorageArea, caller: Caller) -> AreaView:
     summary="What is in a folder, in pages",
     responses=documented(400, 401, 403, 404, 422, 503),
 )
-@router.get("/{area}/entries/", include_in_schema=False)
 async def show_entries(
     *,
     request: Request,
-    desk: OpenDesk,
+    downloads: CurrentDownloads,
     caller: CurrentCaller,
-    area: str,
+    area: AreaAsked,
     path: Annotated[str, Query(description="The folder; the area itself, or the user's folder, by default.")] = "",
-    username: Annotated[str | None, Query(description="Whose folder, in a users' area.")] = None,
+    username: Annotated[str | None, Query(description="Whose folder, in a users' area.", examples=["alice"])] = None,
     cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=["YS5maXRz"])] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")] = 100,
 ) -> EntryPage:
@@ -107,10 +108,10 @@ async def show_entries(
     await check_sources(caller, area, [path])
     username = caller.username if username is None else caller.user(username)
     with not_found():
-        page = await desk.do(
+        page = await downloads.do(
             username,
             _list,
-            desk,
+            downloads,
             area,
             path,
             username=username,
@@ -123,9 +124,16 @@ async def show_entries(
 
 
 def _list(
-    desk: Desk, name: str, path: str, *, username: str | None, is_bounded: bool, cursor: str | None, limit: int
+    downloads: Downloads,
+    name: str,
+    path: str,
+    *,
+    username: str | None,
+    is_bounded: bool,
+    cursor: str | None,
+    limit: int,
 ) -> Listing:
-    access = access_to(name, username, settings=desk.settings, is_bounded=is_bounded)
+    access = access_to(name, username, settings=downloads.settings, is_bounded=is_bounded)
     with access.entered() as root:
         return list_folder(access, root, path, cursor=cursor, limit=limit)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
 import structlog
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Path, Query
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,12 +18,12 @@ from starlette.responses import Response
 from stager.callers.areas import check_sources
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
-from stager.downloads import OpenDesk
-from stager.downloads.hand_out import Archive, Wanted, hand_out
+from stager.downloads import CurrentDownloads
+from stager.downloads.respond import Archive, Wanted, respond
 from stager.errors import SourceNotFound, UnknownArea
 from stager.http.headers import described
 from stager.http.problems import documented
-from stager.records import DIRECT_DOWNLOAD
+from stager.records.downloads import DIRECT_DOWNLOAD
 
 
 class _AnyPath(Convertor[str]):
@@ -40,8 +40,13 @@ class _AnyPath(Convertor[str]):
 
 register_url_convertor("any", _AnyPath())
 router = APIRouter(prefix="/files", tags=["downloads"])
-logger = structlog.get_logger(__name__)
 
+AreaAsked = Annotated[str, Path(description="A storage area.", examples=["source"])]
+PathAsked = Annotated[str, Path(description="A path in it.", examples=["night-1/a.fits"])]
+WhoseAsked = Annotated[
+    str | None, Query(description="Whose download it is; whose folder, in a users' area.", examples=["alice"])
+]
+ArchiveAsked = Annotated[Archive, Query(description="What a directory is sent as.")]
 
 FILE_HEADERS = {
     "ETag": described("Tells this state of the file from its others.", '"adler32-0a1b2c3d-400-17f3a5c0de000000"'),
@@ -104,17 +109,17 @@ _ASKED = {
 async def show_file(
     *,
     request: Request,
-    desk: OpenDesk,
+    downloads: CurrentDownloads,
     caller: CurrentCaller,
-    area: str,
-    path: str,  # noqa: ARG001 - its bytes are read from the address: they need not be UTF-8
-    username: Annotated[str | None, Query(description="Whose download it is; whose folder, in a users' area.")] = None,
-    archive: Annotated[Archive, Query(description="What a directory is sent as.")] = Archive.TAR,
+    area: AreaAsked,
+    path: PathAsked,  # noqa: ARG001 - its bytes are read from the address: they need not be UTF-8
+    username: WhoseAsked = None,
+    archive: ArchiveAsked = Archive.TAR,
 ) -> Response:
     """Send a file as it is; parts, conditions and checksums as in RFC 9110 and RFC 9530."""
     wanted = await wanted_by(caller, area, path_in(request), username=username, archive=archive)
     with not_found():
-        return await hand_out(desk, request, wanted)
+        return await respond(downloads, request, wanted)
 
 
 async def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, archive: Archive) -> Wanted:

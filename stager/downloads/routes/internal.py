@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response
 
-from stager.downloads import OpenDesk
+from stager.downloads import CurrentDownloads
 from stager.errors import Cancelled, NotAllowed
 from stager.http.dependencies import CurrentSettings
 
@@ -27,12 +27,12 @@ router = APIRouter(prefix="/internal", include_in_schema=False, dependencies=[De
 
 @router.post("/sent/{download_id}")
 async def note_sent(
-    desk: OpenDesk,
+    downloads: CurrentDownloads,
     download_id: str,
     bytes_sent: Annotated[int, Query(ge=0)],
     is_whole: Annotated[Literal["OK", ""], Query()] = "",
 ) -> Response:
     """Close a download's record with the bytes that nginx has sent."""
     error = None if is_whole else Cancelled(f"the client hung up after {bytes_sent} bytes")
-    desk.ledger.end_elsewhere(download_id, bytes_sent=bytes_sent, error=error)
+    downloads.recorder.end_elsewhere(download_id, bytes_sent=bytes_sent, error=error)
     return Response(status_code=HTTPStatus.NO_CONTENT)

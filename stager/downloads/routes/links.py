@@ -15,13 +15,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stager.callers.current import CurrentCaller
-from stager.downloads import OpenDesk
-from stager.downloads.hand_out import Archive, Wanted, hand_out, look_at
-from stager.downloads.routes.files import FILE_RESPONSES, not_found, path_in, wanted_by
+from stager.downloads import CurrentDownloads
+from stager.downloads.respond import Archive, Wanted, look_at, respond
+from stager.downloads.routes.files import (
+    FILE_RESPONSES,
+    ArchiveAsked,
+    AreaAsked,
+    PathAsked,
+    WhoseAsked,
+    not_found,
+    path_in,
+    wanted_by,
+)
 from stager.errors import LinkNotFound
+from stager.http.examples import ENDED, SECRET
 from stager.http.problems import documented
 from stager.http.views import View
-from stager.records import LinkedObject, add_link, look_at_link, take_link
+from stager.records.downloads import LinkedObject, add_link, look_at_link, take_link
 
 router = APIRouter(tags=["downloads"])
 
@@ -36,8 +46,11 @@ NOT_KEPT = {"Cache-Control": "no-store"}
 class Link(View):
     """An address from which one file or directory can be downloaded, once, without a bearer token."""
 
-    url: str = Field(description="The address. Whoever has it gets the file.")
-    expires_at: datetime = Field(description="Until when it counts.")
+    url: str = Field(
+        description="The address. Whoever has it gets the file.",
+        examples=[f"https://staging.example.org/links?token={SECRET}"],
+    )
+    expires_at: datetime = Field(description="Until when it counts.", examples=[ENDED])
 
 
 @router.post(
@@ -51,17 +64,17 @@ async def make_link(
     *,
     request: Request,
     response: Response,
-    desk: OpenDesk,
+    downloads: CurrentDownloads,
     caller: CurrentCaller,
-    area: str,
-    path: str,  # noqa: ARG001 - its bytes are read from the address
-    username: Annotated[str | None, Query(description="Whose download it is; whose folder, in a users' area.")] = None,
-    archive: Annotated[Archive, Query(description="What a directory is sent as.")] = Archive.TAR,
+    area: AreaAsked,
+    path: PathAsked,  # noqa: ARG001 - its bytes are read from the address
+    username: WhoseAsked = None,
+    archive: ArchiveAsked = Archive.TAR,
 ) -> Link:
     """Return an address for what the caller may download now; it is read in the same user's name later."""
     wanted = await wanted_by(caller, area, path_in(request).removesuffix("/link"), username=username, archive=archive)
     with not_found():
-        whole = await look_at(desk, wanted)
+        whole = await look_at(downloads, wanted)
     whole.source.descriptor.close()
     secret = secrets.token_urlsafe(SECRET_BYTES)
     linked = LinkedObject(
@@ -71,9 +84,9 @@ async def make_link(
         archive=archive.value,
         is_bounded=wanted.is_bounded,
     )
-    expires_at = await desk.records.ask(add_link, _digest(secret), linked, seconds=LASTS)
+    expires_at = await downloads.records.ask(add_link, _digest(secret), linked, seconds=LASTS)
     response.headers.update(NOT_KEPT)
-    address = f"{desk.settings.public_url.rstrip('/')}/links?token={secret}"
+    address = f"{downloads.settings.public_url}/links?token={secret}"
     return Link(url=address, expires_at=expires_at)
 
 
@@ -85,17 +98,19 @@ async def make_link(
 )
 @router.head("/links", include_in_schema=False)
 async def follow_link(
-    request: Request, desk: OpenDesk, token: Annotated[str, Query(description="The link's secret.")]
+    request: Request,
+    downloads: CurrentDownloads,
+    token: Annotated[str, Query(description="The link's secret.", examples=[SECRET])],
 ) -> Response:
     """Send the file or directory that a link was made for, to whoever comes with it first; a HEAD takes nothing."""
     find = look_at_link if request.method == "HEAD" else take_link
-    linked = await desk.records.ask(find, _digest(token))
+    linked = await downloads.records.ask(find, _digest(token))
     if linked is None:
         raise LinkNotFound
     wanted = Wanted(**{**vars(linked), "archive": Archive(linked.archive)})
     structlog.contextvars.bind_contextvars(area=linked.area, source=linked.path, username=linked.username)
     with not_found():
-        answer = await hand_out(desk, request, wanted)
+        answer = await respond(downloads, request, wanted)
     answer.headers.update(NOT_KEPT)
     return answer
 

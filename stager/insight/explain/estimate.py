@@ -10,7 +10,8 @@ from pydantic import Field
 
 from stager.http.views import View
 from stager.models import Status
-from stager.records import Remainder, Sample, StagingRequestRow
+from stager.records.insight import Remainder, Sample
+from stager.records.tables import StagingRequestRow
 
 # Fewer say nothing.
 ENOUGH = 3

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from stager.dispatch.dispatcher import PATIENCE
+from stager.dispatch.dispatcher import RUN_BEGINS_SECONDS
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.queue_position import AWAITS_SLOT, Line, Place
 from stager.errors import ServiceUnavailable
 from stager.insight.explain.reason import Reason, reason
 from stager.methods import METHODS
-from stager.records import AsyncDatabase, StagingRequestRow, Turn, turns
+from stager.records.database import AsyncDatabase
+from stager.records.runs import FairShare, fair_shares
+from stager.records.tables import StagingRequestRow
 
 # A worker that has not polled for so long is away: it polls every ten seconds or so.
 SILENCE = timedelta(seconds=60)
@@ -25,8 +27,10 @@ async def why_not_begun(
     """
     since = row.flow_run_at or row.created_at
     if row.run_key is None and row.flow_run_id is None:
-        waiting = await records.ask(turns, methods=sorted(METHODS), patience=PATIENCE, most_runs=most_runs)
-        return _turn(row, waiting, most_runs=most_runs)
+        waiting = await records.ask(
+            fair_shares, methods=sorted(METHODS), patience=RUN_BEGINS_SECONDS, most_runs=most_runs
+        )
+        return _behind_others(row, waiting, most_runs=most_runs)
     try:
         if row.flow_run_id is None:
             await prefect.check_method(row.method)
@@ -37,15 +41,15 @@ async def why_not_begun(
     return _place(place, since=since)
 
 
-def _turn(row: StagingRequestRow, waiting: list[Turn], *, most_runs: int) -> Reason:
-    ours = [turn for turn in waiting if (turn.username, turn.method) == (row.username, row.method)]
-    if any(turn.has_most_runs for turn in ours):
+def _behind_others(row: StagingRequestRow, waiting: list[FairShare], *, most_runs: int) -> Reason:
+    ours = [share for share in waiting if (share.username, share.method) == (row.username, row.method)]
+    if any(share.has_most_runs for share in ours):
         message = f"{most_runs} runs of {row.username} are under way, as many as may be (STAGER_MAX_RUNS)"
         return reason("LimitReached", message, since=row.created_at)
     if ours and not ours[0].is_next:
-        message = f"a run of {row.username} has not begun yet; what is asked for meanwhile rides in the next"
+        message = f"a run of {row.username} has not begun yet; what is asked for meanwhile goes into the next"
     else:
-        ahead = [turn.username for turn in waiting]
+        ahead = [share.username for share in waiting]
         number = ahead.index(row.username) if row.username in ahead else 0
         message = f"it waits for its turn, behind {number} of other users"
     return reason("WaitsForTurn", message, since=row.created_at)

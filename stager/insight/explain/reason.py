@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from pydantic import Field
 
 from stager.errors import MendedBy
+from stager.http.examples import BEGAN
 from stager.http.problems import error_class
 from stager.http.views import View
 from stager.models import Status
-from stager.records import DIRECT_DOWNLOAD, Event, StagingRequestRow
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.tables import Event, StagingRequestRow
 
 # What is no error, and who can do something about it; a word of nobody's is an error's class.
 MENDED_BY: dict[str, MendedBy] = {
@@ -31,17 +33,22 @@ MENDED_BY: dict[str, MendedBy] = {
 # Kinds of events that say what is waited for, until the next one.
 WAITS = ("retrying", "waiting", "pod", "resubmitted")
 # How long a try that was announced may take to show, in seconds.
-GRACE = timedelta(seconds=5)
+RETRY_SHOWS_WITHIN = timedelta(seconds=5)
 
 
 class Reason(View):
     """Why a request stands where it stands."""
 
-    cause: str = Field(description="In a word: a kind of error, as in /problems/KIND, or what is waited for.")
-    message: str = Field(description="In a sentence.")
-    since: datetime = Field(description="Since when.")
+    cause: str = Field(
+        description="In a word: a kind of error, as in /problems/KIND, or what is waited for.",
+        examples=["WaitsForTurn"],
+    )
+    message: str = Field(description="In a sentence.", examples=["it waits for its turn, behind 0 of other users"])
+    since: datetime = Field(description="Since when.", examples=[BEGAN])
     until: datetime | None = Field(None, description="When that is known to end: the next try, or the patience.")
-    mended_by: MendedBy = Field(description="Who can do something about it: you, the operator, or nobody: wait.")
+    mended_by: MendedBy = Field(
+        description="Who can do something about it: you, the operator, or nobody: wait.", examples=["nobody"]
+    )
 
 
 def reason(cause: str, message: str, *, since: datetime, until: datetime | None = None) -> Reason:
@@ -60,7 +67,12 @@ def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: date
     """
     if row.status.is_final:
         return _ended(row, event)
-    if event and event.kind in WAITS and event.cause and (event.until is None or event.until + GRACE > moment):
+    if (
+        event
+        and event.kind in WAITS
+        and event.cause
+        and (event.until is None or event.until + RETRY_SHOWS_WITHIN > moment)
+    ):
         return reason(event.cause, event.detail, since=event.at, until=event.until)
     if row.status is Status.SUBMITTED:
         return _not_begun(row)
@@ -70,7 +82,7 @@ def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: date
 def _begun(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> Reason:
     since, silent_since = row.started_at or row.created_at, row.alive_until
     who = "the service that sends it" if row.method == DIRECT_DOWNLOAD else "its run"
-    if silent_since and silent_since + GRACE < moment:
+    if silent_since and silent_since + RETRY_SHOWS_WITHIN < moment:
         return reason(
             "RunSilent", f"{who} has given no sign of life since {silent_since:%F %T} UTC", since=silent_since
         )

@@ -7,16 +7,20 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
+from stager.http.examples import ENDED
 from stager.http.views import RequestSummary, View, summary_of
 from stager.insight.explain.reason import Reason, recorded_reason
-from stager.records import Event, StagingRequestRow
+from stager.records.tables import Event, StagingRequestRow
 from stager.settings import Settings
 
 
 class ListedRequest(RequestSummary):
     """A staging request in a list."""
 
-    why: Reason = Field(description="Why it stands so, by our records alone; /explain asks Prefect too.")
+    why: Reason = Field(
+        description="Why it stands so, by our records alone; /explain asks Prefect too.",
+        examples=[{"cause": "Done", "message": "it was delivered", "since": ENDED, "mended_by": "nobody"}],
+    )
 
 
 class RequestPage(View):

@@ -11,8 +11,8 @@ import structlog
 from stager.errors import ServiceUnavailable
 from stager.insight.live.watcher import Watcher
 from stager.models import Status
-from stager.records import (
-    AsyncDatabase,
+from stager.records.database import AsyncDatabase
+from stager.records.insight import (
     LiveEvent,
     RequestProgress,
     progress_of,
@@ -25,13 +25,13 @@ logger = structlog.get_logger(__name__)
 
 # Seconds between two looks, and how many times longer than a look the pause
 # behind it is at least: adding up a million items may take a second.
-INTERVAL, RATIO = 0.5, 5.0
+POLL_SECONDS, PAUSE_PER_POLL = 0.5, 5.0
 # Events in one look.
-PAGE = 1000
+EVENTS_AT_ONCE = 1000
 
 
 class Feed:
-    """Looks for what is new, and tells the watchers."""
+    """Polls the records for what is new, and tells the live streams."""
 
     def __init__(self, records: AsyncDatabase) -> None:
         self._records = records
@@ -63,7 +63,7 @@ class Feed:
                 self._is_watched.clear()
 
     async def run(self) -> None:
-        """Look until cancelled; an error ends one look, never the looking."""
+        """Poll until cancelled. An error ends one poll; the next one is tried after a pause."""
         clock = asyncio.get_running_loop().time
         while True:
             await self._is_watched.wait()
@@ -71,15 +71,15 @@ class Feed:
             try:
                 await self.look()
             except ServiceUnavailable as error:
-                logger.warning("Watchers wait", reason=error.message)
+                logger.warning("Could not read what is new for live streams; will retry", reason=error.message)
             except Exception:
-                logger.exception("The feed met an unforeseen error")
-            await asyncio.sleep(max(INTERVAL, RATIO * (clock() - began)))
+                logger.exception("Reading what is new for live streams met an unforeseen error; will retry")
+            await asyncio.sleep(max(POLL_SECONDS, PAUSE_PER_POLL * (clock() - began)))
 
     async def look(self) -> None:
         """Tell the watchers what is new: how far requests are, then what happened to them."""
         async with self._lock:
-            events = await self._records.ask(settled_events, self._position, limit=PAGE)
+            events = await self._records.ask(settled_events, self._position, limit=EVENTS_AT_ONCE)
             await self._tell_progress(events)
             for one in events:
                 self._position = one.event.id

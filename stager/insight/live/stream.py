@@ -18,13 +18,14 @@ from stager.http.views import EventView
 from stager.insight.live.feed import Feed
 from stager.insight.live.watcher import News, Watcher
 from stager.models import Status
-from stager.records import AsyncDatabase, LiveEvent, missed_events
+from stager.records.database import AsyncDatabase
+from stager.records.insight import LiveEvent, missed_events
 
 # Seconds without news behind which a comment shows that the connection lives.
 QUIET = 15.0
 # A stream ends behind so many seconds, and is asked for again: a token is looked at again so.
-LONGEST = 900.0
-PAGE = 500
+LONGEST_SECONDS = 900.0
+EVENTS_AT_ONCE = 500
 ENDINGS = frozenset(status.value for status in Status if status.is_final)
 
 
@@ -39,7 +40,7 @@ async def stream(
         The last event that the caller knows; None begins now.
     """
     clock = asyncio.get_running_loop().time
-    deadline = clock() + LONGEST
+    deadline = clock() + LONGEST_SECONDS
     async with feed.watch(request_id=request_id, username=username) as watcher:
         yield KEEPALIVE_COMMENT  # the head goes out at once
         async for missed in _missed(records, watcher, after=watcher.position if after is None else after):
@@ -59,7 +60,7 @@ async def stream(
 async def _missed(records: AsyncDatabase, watcher: Watcher, *, after: int) -> AsyncIterator[LiveEvent]:
     """Give the events between what the caller knows and what the watcher hears of."""
     whose = {"request_id": watcher.request_id, "username": watcher.username}
-    while page := await records.ask(missed_events, after=after, upto=watcher.position, limit=PAGE, **whose):
+    while page := await records.ask(missed_events, after=after, upto=watcher.position, limit=EVENTS_AT_ONCE, **whose):
         after = page[-1].event.id
         for one in page:
             yield one

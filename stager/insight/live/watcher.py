@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from stager.records import LiveEvent, RequestProgress
+from stager.records.insight import LiveEvent, RequestProgress
 
 News = LiveEvent | RequestProgress
 # Whoever leaves so much unread is let go; they may come back to where they were.

@@ -30,7 +30,7 @@ class RecordedFamilies(Collector):
         yield _histogram("staging_request_files", "Files that a completed request delivered.", tally.files_done)
         yield from self._backlogs()
         if self.reconciler_lag is not None:
-            words = "How long ago the slowest of this door's reconciler's looks ended, in seconds."
+            words = "How long ago the slowest of the checks for dropped requests ended, in this replica, in seconds."
             yield GaugeMetricFamily("staging_reconciler_lag_seconds", words, value=self.reconciler_lag)
 
     def _endings(self) -> Metric:

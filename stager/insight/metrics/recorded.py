@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 
 from stager.insight.metrics.tally import Tally
 from stager.methods import METHODS
-from stager.records import DIRECT_DOWNLOAD, Backlog, Database, backlogs, database_time, fold_endings
+from stager.records.database import Database, database_time
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.insight import Backlog, backlogs, fold_endings
 
 # How long after its time an ending may still appear: a transaction commits
 # later than it looks at the clock.

@@ -13,7 +13,7 @@ from typing import Self
 from prometheus_client.utils import floatToGoString
 
 from stager.models import Status
-from stager.records import Ending
+from stager.records.insight import Ending
 
 MIB, GIB = 1024**2, 1024**3
 SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 43_200, 172_800)

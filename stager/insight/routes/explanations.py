@@ -9,13 +9,15 @@ from pydantic import Field
 
 from stager.callers.current import SeenRequest
 from stager.http.dependencies import CurrentSettings, OpenRecords
+from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.problems import documented
 from stager.insight.dependencies import OpenPrefect
 from stager.insight.explain.estimate import Estimate, estimate
 from stager.insight.explain.queue import why_not_begun
 from stager.insight.explain.reason import WAITS, Reason, recorded_reason
 from stager.models import Status
-from stager.records import last_events, remainder_of, samples
+from stager.records.events import last_events
+from stager.records.insight import remainder_of, samples
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 
@@ -23,12 +25,15 @@ router = APIRouter(prefix="/requests", tags=["requests"])
 class Explanation(Reason):
     """Why a request's data are not there yet."""
 
-    request_id: str
+    request_id: str = Field(examples=[REQUEST_ID])
     status: Status
     items_left: int = Field(description="Items that have not ended.")
-    bytes_left: int | None = Field(description="Their bytes, null where a size is not known yet.")
+    bytes_left: int | None = Field(description="Their bytes, null where a size is not known yet.", examples=[2880])
     crashes: int = Field(description="Runs that died over it so far; the events of kind resubmitted say of what.")
-    estimate: Estimate | None = Field(description="When it may be done; null when too few were done before it.")
+    estimate: Estimate | None = Field(
+        description="When it may be done; null when too few were done before it.",
+        examples=[{"earliest": BEGAN, "latest": ENDED, "measured_on": 50, "measured_by": "bytes"}],
+    )
 
 
 @router.get(

@@ -18,8 +18,8 @@ from stager.errors import StagingError
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import RETRY_AFTER
 from stager.insight.dependencies import OpenPrefect
-from stager.insight.looks import Looks
-from stager.records import Database
+from stager.insight.probes import Probes
+from stager.records.database import Database
 
 router = APIRouter(tags=["site"])
 
@@ -27,7 +27,7 @@ router = APIRouter(tags=["site"])
 LIMIT = 4.0
 # How long Prefect may take to say which storage areas there are; after that, those that were known last count.
 AREAS_LIMIT = 1.0
-_looks = Looks()
+_probes = Probes()
 
 
 class PartHealth(BaseModel):
@@ -35,7 +35,7 @@ class PartHealth(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    is_reachable: bool = Field(description="Whether it answers.")
+    is_reachable: bool = Field(description="Whether it answers.", examples=[True])
     reason: str | None = Field(None, description="Why not.")
 
 
@@ -65,7 +65,10 @@ class Readiness(BaseModel):
     status: Literal["ready", "degraded", "unready"] = Field(
         description="Degraded: a part is away, and what needs it is done later. Unready: nothing can be recorded."
     )
-    parts: dict[str, PartHealth] = Field(description="How each part is doing.")
+    parts: dict[str, PartHealth] = Field(
+        description="How each part is doing.",
+        examples=[{"database": {"is_reachable": True}, "area source": {"is_reachable": True}}],
+    )
 
 
 THERE = PartHealth(is_reachable=True)
@@ -84,7 +87,6 @@ def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, A
     summary="Whether the database and Prefect answer",
     responses=_without("A part does not answer.", Health(status="unhealthy", database=AWAY, prefect=THERE)),
 )
-@router.get("/health/", include_in_schema=False)
 async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Response) -> Health:
     """Ask the parts, both at once."""
     of_database, of_prefect = await asyncio.gather(_health(records.ask(_select)), _health(prefect.check()))
@@ -96,7 +98,6 @@ async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Resp
 
 
 @router.get("/health/live", operation_id="get_liveness", summary="Whether the service runs at all")
-@router.get("/health/live/", include_in_schema=False)
 async def show_life() -> Alive:
     """Answer, and ask nobody."""
     return Alive()
@@ -110,7 +111,6 @@ async def show_life() -> Alive:
         "The database does not answer.", Readiness(status="unready", parts={"database": AWAY, "area source": THERE})
     ),
 )
-@router.get("/health/ready/", include_in_schema=False)
 async def show_readiness(
     settings: CurrentSettings, records: OpenRecords, prefect: OpenPrefect, response: Response
 ) -> Readiness:
@@ -120,13 +120,13 @@ async def show_readiness(
     for while Prefect or a storage is away is recorded, and done later.
     """
     with suppress(TimeoutError):
-        await asyncio.wait_for(_looks.look(known_areas), AREAS_LIMIT)
+        await asyncio.wait_for(_probes.look(known_areas), AREAS_LIMIT)
     areas = {f"area {area.name}": area for area in await asyncio.to_thread(areas_at_hand)}
     check = check_area_to_read if settings.areas_read_only else check_area
     checks = {
         "database": _health(records.ask(_select)),
         "prefect": _health(prefect.check()),
-        **{part: _health(_looks.look(check, area)) for part, area in areas.items()},
+        **{part: _health(_probes.look(check, area)) for part, area in areas.items()},
     }
     parts = dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
     if not parts["database"].is_reachable:

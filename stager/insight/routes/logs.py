@@ -45,13 +45,12 @@ TEXT: dict[int | str, dict[str, Any]] = {
 
 
 @router.get(
-    "/",
+    "",
     operation_id="get_log",
     summary="The log file: all of it, its last lines, or some of them",
     response_class=StreamingResponse,
     responses=TEXT,
 )
-@router.get("", include_in_schema=False)
 async def show_log(
     settings: CurrentSettings,
     caller: CurrentCaller,

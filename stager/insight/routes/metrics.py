@@ -32,9 +32,8 @@ router = APIRouter(prefix="/metrics", tags=["site"])
         **documented(503),
     },
 )
-@router.get("/", include_in_schema=False)
 async def show_metrics(request: Request, records: OpenRecords) -> Response:
-    """Return the records' figures, the same at every door, and this door's own calls."""
+    """Return the records' figures, the same at every replica, and this replica's own calls."""
     figures: Recorded = request.app.state.figures
     reconciler: Reconciler | None = request.app.state.reconciler
     lag = reconciler.lag if reconciler else None

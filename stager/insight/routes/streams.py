@@ -14,7 +14,7 @@ from stager.http.paging import LAST
 from stager.http.problems import documented
 from stager.insight.dependencies import OpenFeed
 from stager.insight.live.stream import stream
-from stager.records import events_of
+from stager.records.events import events_of
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 

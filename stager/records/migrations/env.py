@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import Any
+
 from alembic import context
 from sqlmodel import SQLModel
 
 from stager.records.tables import TABLES
 
+# Columns that nothing reads any more. They stay, since versions before this one write them.
+FORMER = {("destination_lease", "epoch")}
+
+
+def is_ours(name: str | None, kind: str, parents: MutableMapping[Any, str | None]) -> bool:
+    """Tell whether the tables' classes speak of what is in the database."""
+    if kind == "column":
+        return (parents["table_name"], name) not in FORMER
+    return kind != "table" or name in TABLES
+
+
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=SQLModel.metadata,
-    include_name=lambda name, kind, _: kind != "table" or name in TABLES,
+    include_name=is_ours,
     render_as_batch=True,
     transaction_per_migration=False,
     transactional_ddl=connection.dialect.name == "sqlite" or None,  # else nobody is alone: MySQL has a lock

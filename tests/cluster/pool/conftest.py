@@ -113,7 +113,8 @@ class Site:
     def events(self, request_id: str) -> list[tuple[str, str]]:
         """Return what is on record of a request, kind and detail."""
         program = (
-            "import json, sys; from stager.records import Database, events_of\n"
+            "import json, sys; from stager.records.database import Database\n"
+            "from stager.records.events import events_of\n"
             "events = events_of(Database('sqlite:////site/records/records.db'), sys.argv[1])\n"
             "print(json.dumps([[event.kind, event.detail] for event in events]))"
         )

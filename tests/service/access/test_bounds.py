@@ -13,7 +13,7 @@ import pytest
 from stager.callers.caller import Caller
 from stager.callers.rules import ALL_OF_IT, Grant, read_rules
 from stager.errors import ConfigurationError, SourceNotFound
-from stager.records import fail_request, get_request
+from stager.records.requests import fail_request, get_request
 from tests.attacks.doors import READING_DOORS, STAGING_DOORS, path_of_link, request_of
 from tests.attacks.site import Answer, Site
 from tests.attacks.tricks import Place

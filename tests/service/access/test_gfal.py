@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stager.records import get_request
+from stager.records.requests import get_request
 from tests.gfal import Gfal, find_gfal, make_certificate
 from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT

@@ -42,7 +42,7 @@ def test_a_site_that_the_operator_names_may_call_and_others_not(
 ) -> None:
     settings = {
         "STAGER_CORS_ORIGINS": '["https://page.example.org"]',
-        "STAGER_PUBLIC_URL": "https://staging.example.org",
+        "STAGER_PUBLIC_URL": "https://staging.example.org/",
     }
     where = {"database_url": f"sqlite:///{open_path}/records.db", "prefect_api": NO_PREFECT}
     with serve(open_path, **where, **settings) as door:
@@ -51,6 +51,7 @@ def test_a_site_that_the_operator_names_may_call_and_others_not(
         (door.source / "a").write_bytes(b"data")
         part = door.client.get("/files/source/a", headers={**PAGE, "Range": "bytes=0-1"})
         accepted = door.ask(headers={**PAGE, "Prefer": "wait=0"})
+        unknown = door.client.get("/requests/none").json()["type"]
         for origin in (PAGE["Origin"], "https://staging.example.org"):
             assert door.ask(headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"}).status_code == 202
 
@@ -60,6 +61,7 @@ def test_a_site_that_the_operator_names_may_call_and_others_not(
         readable = answer.headers["access-control-expose-headers"].lower().split(", ")
         assert not set(answer.headers) - set(readable) - PLAIN - ABOUT_BROWSERS
     assert allowed.headers["strict-transport-security"] == "max-age=31536000"
+    assert unknown == "https://staging.example.org/problems/request-not-found"
 
 
 FOREIGN = [

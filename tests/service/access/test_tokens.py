@@ -24,7 +24,7 @@ UUID = "0e3ad1ca-7d9c-4f4a-a6f5-9d0f0a1f9a55"
 OPEN = {
     "/.well-known/wlcg-tape-rest-api",
     "/links",  # its secret is in the address
-    *("/config/", "/config/allowed-methods/", "/limits", "/problems/{name}"),
+    *("/config", "/config/allowed-methods", "/limits", "/problems/{name}"),
     *("/health", "/health/live", "/health/ready", "/metrics"),
 }
 

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from stager.engine import fingerprint_of_file
-from stager.records import DownloadBegun, DownloadEnded, new_download_id, write_downloads
+from stager.records.database import new_id
+from stager.records.downloads import DownloadBegun, DownloadEnded, write_downloads
 from tests import behind_nginx
 from tests.open_folder import open_folder
 from tests.ports import NO_PREFECT
@@ -72,7 +73,7 @@ class Shelf:
     def knows(self, file: Path, checksum: str) -> None:
         """Write down that a file was read whole, and which checksum it had."""
         one = DownloadBegun(
-            id=new_download_id(), username="alice", area="source", path=file.name, destination="-", acting_as="-"
+            id=new_id(), username="alice", area="source", path=file.name, destination="-", acting_as="-"
         )
         ended = DownloadEnded(
             id=one.id,

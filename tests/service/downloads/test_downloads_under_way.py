@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager.records import cancel_request
+from stager.records.requests import cancel_request
 
 if TYPE_CHECKING:
     from tests.service.downloads.conftest import Shelf

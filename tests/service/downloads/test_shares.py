@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stager.downloads.desk import THREADS
+from stager.downloads.shared import THREADS
 
 if TYPE_CHECKING:
     from tests.service.downloads.conftest import Shelf

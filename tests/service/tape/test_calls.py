@@ -14,7 +14,9 @@ import pytest
 
 from stager.errors import RunLost
 from stager.models import Status
-from stager.records import files_of, resubmit_requests, save_files, start_requests
+from stager.records.items import files_of, save_files
+from stager.records.requests import start_requests
+from stager.records.runs import resubmit_requests
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.models import Status
-from stager.records import files_of
+from stager.records.items import files_of
 
 if TYPE_CHECKING:
     from tests.gfal import Gfal

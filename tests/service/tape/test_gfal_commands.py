@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.models import Status
-from stager.records import files_of, list_requests
+from stager.records.items import files_of
+from stager.records.requests import list_requests
 from tests.gfal import PYTHON
 
 if TYPE_CHECKING:

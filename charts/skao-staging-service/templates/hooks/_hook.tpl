@@ -40,12 +40,14 @@ template:
           {{- include "staging.tmpMount" $root | nindent 10 }}
           {{- if eq (index . 1) "registration" }}
           - {name: registration, mountPath: /etc/registration, readOnly: true}
+          {{- include "staging.prefectMount" $root | indent 10 }}
           {{- end }}
     volumes:
       {{- include "staging.tmpVolume" $root | nindent 6 }}
       {{- if eq (index . 1) "registration" }}
       - name: registration
         configMap: {name: {{ include "staging.fullname" $root }}-registration}
+      {{- include "staging.prefectVolume" $root | indent 6 }}
       {{- end }}
 {{- end -}}
 

@@ -1,0 +1,53 @@
+"""The records, asked without holding up an event loop: in threads that do nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+from stager.records.database.transactions import Database
+
+# As many as a connection pool has for good; who waits for an outcome holds
+# none of them in between.
+THREADS = 5
+# How long a database that is away is waited for, in seconds: as long as a caller is.
+DATABASE_PATIENCE_SECONDS = 3.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AsyncDatabase:
+    """The records database, and the threads that wait for it.
+
+    They are its own: when they all wait for a slow database, files are still
+    read and sent.
+    """
+
+    database: Database
+    threads: ThreadPoolExecutor
+
+    async def ask(self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a function of the records returns; the event loop does not wait for it."""
+        context = contextvars.copy_context()  # the request's id on its log lines
+        call = partial(context.run, partial(function, self.database, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+
+
+@asynccontextmanager
+async def open_records(url: str) -> AsyncIterator[AsyncDatabase]:
+    """Give the records of a database, and close it at the end."""
+    database = Database(url, patience=DATABASE_PATIENCE_SECONDS)
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="records")
+    try:
+        yield AsyncDatabase(database, threads)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        database.close()

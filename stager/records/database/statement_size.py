@@ -1,0 +1,15 @@
+"""How many rows one statement asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+# Rows asked for at once.
+CHUNK = 1000
+
+
+def chunks(sequence: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Return a sequence in pieces that a statement can take."""
+    return (sequence[start : start + CHUNK] for start in range(0, len(sequence), CHUNK))

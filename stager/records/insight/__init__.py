@@ -1,0 +1,31 @@
+"""What people look at: requests as they go on, how long they may take, and figures of many."""
+
+from stager.records.insight.estimate import Remainder, Sample, remainder_of, samples
+from stager.records.insight.live import (
+    LiveEvent,
+    RequestProgress,
+    missed_events,
+    progress_of,
+    settled_events,
+    settled_position,
+    started_requests,
+)
+from stager.records.insight.metrics import Backlog, Ending, backlogs, fold_endings
+
+__all__ = [
+    "Backlog",
+    "Ending",
+    "LiveEvent",
+    "Remainder",
+    "RequestProgress",
+    "Sample",
+    "backlogs",
+    "fold_endings",
+    "missed_events",
+    "progress_of",
+    "remainder_of",
+    "samples",
+    "settled_events",
+    "settled_position",
+    "started_requests",
+]

@@ -1,0 +1,134 @@
+"""What live streams tell: events of all requests as they come, and how far requests are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.models import Status
+from stager.records.database import Database, now
+from stager.records.tables import Event, StagedFile, StagingRequestRow
+
+# How long a transaction may have had an event's number before others see it,
+# in seconds. Numbers are given out when a row is inserted, not when it is
+# committed: on MariaDB a lower one may come to light after a higher one.
+SETTLE = 2.0
+# Newest events that are looked at for one that has settled.
+RECENT_EVENTS = 200
+# Requests whose progress a stream of all requests tells.
+MAX_STARTED = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveEvent:
+    """An event, and whose request it is of."""
+
+    event: Event
+    username: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestProgress:
+    """How far a request is; its size is None where an item's is not known yet."""
+
+    request_id: str
+    username: str
+    item_count: int
+    items_ended: int
+    bytes_done: int
+    files_done: int
+    size_bytes: int | None
+
+
+def settled_position(database: Database) -> int:
+    """Return the number of an event behind which nothing with a lower one comes to light; 0 without events."""
+    newest = select(col(Event.id), col(Event.at)).order_by(col(Event.id).desc()).limit(RECENT_EVENTS)
+
+    def work(session: Session) -> int:
+        before = now(session) - timedelta(seconds=SETTLE)
+        rows = session.execute(newest).all()
+        settled = (number for number, at in rows if at <= before)
+        return next(settled, rows[-1][0] if len(rows) == RECENT_EVENTS else 0)
+
+    return database.read(work)
+
+
+def settled_events(database: Database, after: int, *, limit: int) -> list[LiveEvent]:
+    """Return the events behind a number in their order, up to where a lower one may still come to light."""
+
+    def work(session: Session) -> list[LiveEvent]:
+        before = now(session) - timedelta(seconds=SETTLE)
+        found: list[LiveEvent] = []
+        last = after
+        for one in _events(session, after=after, limit=limit):
+            if one.event.id != last + 1 and one.event.at > before:
+                break
+            last = one.event.id
+            found.append(one)
+        return found
+
+    return database.read(work)
+
+
+def missed_events(
+    database: Database, *, after: int, upto: int, limit: int, request_id: str | None, username: str | None
+) -> list[LiveEvent]:
+    """Return events between two numbers, the upper one included, of one request or of one user's, in pages."""
+    wanted: list[ColumnElement[bool]] = [col(Event.id) <= upto]
+    if request_id is not None:
+        wanted.append(col(Event.request_id) == request_id)
+    if username is not None:
+        wanted.append(col(StagingRequestRow.username) == username)
+    return database.read(lambda session: _events(session, *wanted, after=after, limit=limit))
+
+
+def started_requests(database: Database, username: str | None) -> Sequence[str]:
+    """Return the ids of the newest requests that runs work on, of one user or of all."""
+    row = StagingRequestRow
+    statement = select(col(row.id)).where(col(row.status) == Status.STARTED)
+    if username is not None:
+        statement = statement.where(col(row.username) == username)
+    newest = statement.order_by(col(row.created_at).desc()).limit(MAX_STARTED)
+    return database.read(lambda session: session.scalars(newest).all())
+
+
+def progress_of(database: Database, request_ids: Collection[str]) -> list[RequestProgress]:
+    """Return how far some requests are."""
+    file, row = StagedFile, StagingRequestRow
+    size = func.coalesce(col(file.size_bytes), col(file.expected_size_bytes))
+    sums = [
+        func.count(),
+        func.count(col(file.finished_at)),
+        func.sum(col(file.bytes_done)),
+        func.sum(col(file.files_done)),
+        func.count(size),
+        func.sum(size),
+    ]
+    joined = select(col(row.id), col(row.username), *sums).join(file, col(file.request_id) == col(row.id))
+    statement = joined.where(col(row.id).in_(request_ids)).group_by(col(row.id), col(row.username))
+    return database.read(lambda session: [_progress(i, name, *sums) for i, name, *sums in session.execute(statement)])
+
+
+def _progress(request_id: str, username: str, *sums: int) -> RequestProgress:
+    items, ended, bytes_done, files_done, known, size_bytes = sums
+    return RequestProgress(
+        request_id=request_id,
+        username=username,
+        item_count=items,
+        items_ended=ended,
+        bytes_done=int(bytes_done),
+        files_done=int(files_done),
+        size_bytes=int(size_bytes) if known == items else None,
+    )
+
+
+def _events(session: Session, *wanted: ColumnElement[bool], after: int, limit: int) -> list[LiveEvent]:
+    row = StagingRequestRow
+    joined = select(Event, col(row.username)).join(row, col(row.id) == col(Event.request_id))
+    statement = joined.where(col(Event.id) > after, *wanted).order_by(col(Event.id)).limit(limit)
+    return [LiveEvent(event=event, username=username) for event, username in session.execute(statement)]

@@ -1,0 +1,43 @@
+"""The items of a request: how far each is, what was delivered, and the files of a directory."""
+
+from stager.records.items.destination import destination_key
+from stager.records.items.files import (
+    FileChange,
+    Progress,
+    checksum_of_source,
+    counts_of,
+    files_by_id,
+    files_of,
+    first_files,
+    has_directory,
+    last_copies,
+    note_progress,
+    save_files,
+)
+from stager.records.items.manifests import (
+    ManifestWriter,
+    item_with_manifest,
+    manifest_of,
+    manifest_part,
+    manifest_writer,
+)
+
+__all__ = [
+    "FileChange",
+    "ManifestWriter",
+    "Progress",
+    "checksum_of_source",
+    "counts_of",
+    "destination_key",
+    "files_by_id",
+    "files_of",
+    "first_files",
+    "has_directory",
+    "item_with_manifest",
+    "last_copies",
+    "manifest_of",
+    "manifest_part",
+    "manifest_writer",
+    "note_progress",
+    "save_files",
+]

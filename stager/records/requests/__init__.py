@@ -1,0 +1,49 @@
+"""Requests: how one is written down, found, begun, cancelled and closed."""
+
+from stager.records.requests.body_digest import BodyDigest
+from stager.records.requests.cancellation import cancel_items, cancel_request, cancel_run
+from stager.records.requests.creation import create_request, create_requests, request_of_key
+from stager.records.requests.deadlines import stop_overdue_requests
+from stager.records.requests.heartbeat import files_to_stop, renew_requests, requests_to_stop
+from stager.records.requests.large import (
+    abandon_large_request,
+    abandoned_large_requests,
+    add_items,
+    begin_large_request,
+    submit_large_request,
+)
+from stager.records.requests.lifecycle import close_requests, fail_request, start_requests
+from stager.records.requests.lookup import get_request, get_requests, has_open_requests, list_requests
+from stager.records.requests.retries import item_again, terms_again
+from stager.records.requests.rows import ClientWish, NewRequest, new_request
+
+__all__ = [
+    "BodyDigest",
+    "ClientWish",
+    "NewRequest",
+    "abandon_large_request",
+    "abandoned_large_requests",
+    "add_items",
+    "begin_large_request",
+    "cancel_items",
+    "cancel_request",
+    "cancel_run",
+    "close_requests",
+    "create_request",
+    "create_requests",
+    "fail_request",
+    "files_to_stop",
+    "get_request",
+    "get_requests",
+    "has_open_requests",
+    "item_again",
+    "list_requests",
+    "new_request",
+    "renew_requests",
+    "request_of_key",
+    "requests_to_stop",
+    "start_requests",
+    "stop_overdue_requests",
+    "submit_large_request",
+    "terms_again",
+]

@@ -1,0 +1,37 @@
+"""The digest of a request's terms and items, by which it is told from another of the same key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from stager.models import Frozen, StagingItem, StagingRequest, StagingTerms
+
+
+class BodyDigest:
+    """Takes a request's items one by one: a million of them are never held at once."""
+
+    def __init__(self, terms: StagingTerms) -> None:
+        self._hash = hashlib.sha256()
+        self._add(terms)
+
+    def add(self, item: StagingItem) -> None:
+        """Take the next item."""
+        self._add(item)
+
+    def __str__(self) -> str:
+        """Return the digest of what was taken so far, as 64 hexadecimal digits."""
+        return self._hash.hexdigest()
+
+    def _add(self, part: Frozen) -> None:
+        # Not pydantic's own JSON, which refuses lone surrogates.
+        facts = part.model_dump(exclude={"items"})
+        self._hash.update(json.dumps(facts, sort_keys=True, default=str).encode() + b"\n")
+
+
+def digest_of(request: StagingRequest) -> str:
+    """Return the digest of a request that is there as a whole."""
+    digest = BodyDigest(request)
+    for item in request.items:
+        digest.add(item)
+    return str(digest)

@@ -1,0 +1,132 @@
+"""How a request, or some of its items, are cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.errors import Cancelled, ItemNotFound
+from stager.models import Status
+from stager.records.database import Database, chunks, now
+from stager.records.downloads.record import DIRECT_DOWNLOAD
+from stager.records.events import note_event
+from stager.records.requests.lifecycle import end_in
+from stager.records.requests.lookup import request_in
+from stager.records.tables import OPEN, StagedFile, StagingRequestRow
+
+CANCEL_REQUESTED = "cancel_requested"
+
+
+def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
+    """Ask that a request be cancelled, and return its record.
+
+    One that no run has begun ends ``cancelled`` at once. Else its run, which
+    looks every second, ends it, alone of those that it carries. One that has
+    ended stays as it ended.
+
+    Raises
+    ------
+    RequestNotFound
+        There is none of that id.
+    """
+
+    def work(session: Session) -> StagingRequestRow:
+        row = request_in(session, request_id, locked=True)
+        stop_in(session, row, Cancelled(), why=f"{_who_works(row)} was asked to stop")
+        return row
+
+    return database.write(work)
+
+
+def cancel_run(database: Database, flow_run_id: str) -> None:
+    """Ask that all open requests of a run be cancelled, as ``cancel_request`` does."""
+    row = StagingRequestRow
+    statement = select(row).where(col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN)).order_by(col(row.id))
+
+    def work(session: Session) -> None:
+        for one in session.scalars(statement.with_for_update()).all():
+            stop_in(session, one, Cancelled(), why="its run was asked to stop")
+
+    database.write(work)
+
+
+def stop_in(session: Session, row: StagingRequestRow, error: Cancelled, *, why: str) -> None:
+    """End a request that no run has begun; ask the run of any other to end it."""
+    if row.status is Status.SUBMITTED:
+        end_in(session, row, error)
+    elif row.status is Status.STARTED and not row.cancel_requested:
+        row.cancel_requested = True
+        note_event(session, row.id, kind=CANCEL_REQUESTED, detail=why, cause=type(error).__name__)
+
+
+def cancel_items(database: Database, request_id: str, positions: Collection[int]) -> StagingRequestRow:
+    """Ask that some items of a request be cancelled, all or none, and return its record.
+
+    As with ``cancel_request``: at once before a run has begun the request,
+    else by its run, which goes on with the others. Items that ended keep their
+    ending.
+
+    Raises
+    ------
+    RequestNotFound, ItemNotFound
+        There is none of that id, or no item at one of the positions.
+    """
+    wanted = sorted(set(positions))
+
+    def work(session: Session) -> StagingRequestRow:
+        row = request_in(session, request_id, locked=True)
+        ids = _open_items(session, request_id, wanted)
+        if ids and row.status is Status.SUBMITTED:
+            _end_items(session, row, ids)
+        elif ids and row.status is Status.STARTED:
+            _ask_to_stop(session, row, ids)
+        return row
+
+    return database.write(work)
+
+
+def _open_items(session: Session, request_id: str, positions: Sequence[int]) -> list[int]:
+    """Return the ids of the items at some positions that have not ended and are not being stopped."""
+    file = StagedFile
+    found, ids = set(), []
+    for some in chunks(positions):
+        rows = select(file).where(col(file.request_id) == request_id, col(file.position).in_(some))
+        for row in session.scalars(rows.order_by(col(file.id)).with_for_update()):
+            found.add(row.position)
+            if not row.status.is_final and not row.cancel_requested:
+                ids.append(row.id)
+    for position in positions:
+        if position not in found:
+            raise ItemNotFound(request_id, position)
+    return ids
+
+
+def _end_items(session: Session, row: StagingRequestRow, ids: Sequence[int]) -> None:
+    file, error = StagedFile, Cancelled()
+    ending = {"error_reason": error.message, "error_type": type(error).__name__, "finished_at": now(session)}
+    for some in chunks(ids):
+        session.execute(update(file).where(col(file.id).in_(some)).values(status=Status.CANCELLED, **ending))
+    is_open = exists().where(col(file.request_id) == row.id, col(file.status).in_(OPEN))
+    if session.scalar(select(is_open)):
+        note_event(session, row.id, kind="items_cancelled", detail=_in_words(ids, error.message))
+    else:
+        end_in(session, row, error)
+
+
+def _ask_to_stop(session: Session, row: StagingRequestRow, ids: Sequence[int]) -> None:
+    file = StagedFile
+    for some in chunks(ids):
+        session.execute(update(file).where(col(file.id).in_(some)).values(cancel_requested=True))
+    detail = _in_words(ids, f"{_who_works(row)} was asked to leave them")
+    note_event(session, row.id, kind="items_cancelled", detail=detail)
+
+
+def _who_works(row: StagingRequestRow) -> str:
+    return "whoever sends it" if row.method == DIRECT_DOWNLOAD else "its run"
+
+
+def _in_words(ids: Sequence[int], what: str) -> str:
+    return f"1 item: {what}" if len(ids) == 1 else f"{len(ids)} items: {what}"

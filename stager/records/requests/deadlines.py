@@ -1,0 +1,42 @@
+"""What becomes of requests whose deadline has passed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.errors import DeadlinePassed
+from stager.records.database import Database, now
+from stager.records.requests.cancellation import stop_in
+from stager.records.requests.lookup import request_in
+from stager.records.tables import OPEN, StagingRequestRow
+
+# Requests in one look.
+REQUESTS_AT_ONCE = 500
+
+
+def stop_overdue_requests(database: Database) -> Sequence[StagingRequestRow]:
+    """Cancel the open requests whose deadline has passed, and return their records.
+
+    As when somebody cancels them: one that no run has begun ends at once, else
+    its run ends it. Some hundred are stopped at a time, each by itself.
+    """
+    row = StagingRequestRow
+
+    def overdue(session: Session) -> Sequence[str]:
+        is_going = (col(row.status).in_(OPEN), ~col(row.cancel_requested), ~col(row.is_arriving))
+        late = (*is_going, col(row.deadline) <= now(session))
+        return session.scalars(select(col(row.id)).where(*late).limit(REQUESTS_AT_ONCE)).all()
+
+    return [database.write(lambda session, i=i: _stop(session, i)) for i in database.read(overdue)]  # type: ignore[misc] # mypy cannot infer a default's type
+
+
+def _stop(session: Session, request_id: str) -> StagingRequestRow:
+    row = request_in(session, request_id, locked=True)
+    if row.deadline is not None:
+        error = DeadlinePassed(row.deadline)
+        stop_in(session, row, error, why=error.message)
+    return row

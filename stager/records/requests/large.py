@@ -1,0 +1,139 @@
+"""Large requests, whose items come a part at a time: none is seen before it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import delete, exc, insert, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.errors import RequestArriving, RequestNotFound
+from stager.models import StagingItem, StagingTerms, Status
+from stager.records.database import Database, now
+from stager.records.events import handed_to, note_event
+from stager.records.requests.creation import taken_in
+from stager.records.requests.rows import file_rows, row_of
+from stager.records.tables import StagedFile, StagingRequestRow
+
+# One that has grown by nothing for so many seconds was given up.
+ABANDONED_SECONDS = 600
+# Items that are removed in one transaction.
+CHUNK = 5000
+
+
+def begin_large_request(
+    database: Database,
+    terms: StagingTerms,
+    *,
+    origin: str,
+    idempotency_key: str | None,
+    retry_of: str | None = None,
+    is_bounded: bool = False,
+) -> str:
+    """Make room for a request whose items come later, and return its id.
+
+    Raises
+    ------
+    RequestArriving
+        A request of the same key is there.
+    """
+    row = row_of(terms, idempotency_key=idempotency_key, origin=origin, is_bounded=is_bounded)
+    row |= {"retry_of": retry_of, "is_arriving": True, "body_digest": ""}
+    request_id = str(row["id"])
+
+    def work(session: Session) -> None:
+        moment = now(session)
+        if session.get(StagingRequestRow, request_id) is None:
+            session.add(
+                StagingRequestRow(**row, created_at=moment, alive_until=moment + timedelta(seconds=ABANDONED_SECONDS))
+            )
+
+    try:
+        database.write(work)
+    except exc.IntegrityError:
+        raise RequestArriving(idempotency_key or "") from None
+    return request_id
+
+
+def add_items(database: Database, request_id: str, items: Sequence[StagingItem], *, start: int) -> None:
+    """Write down the next items of a request that arrives, the first of which has that position.
+
+    Raises
+    ------
+    RequestNotFound
+        It was given up meanwhile.
+    """
+    rows = file_rows(items, request_id=request_id, start=start)
+    row, file = StagingRequestRow, StagedFile
+    written = select(col(file.id)).where(col(file.request_id) == request_id, col(file.position) == start)
+
+    def work(session: Session) -> None:
+        until = now(session) + timedelta(seconds=ABANDONED_SECONDS)
+        grows = update(row).where(col(row.id) == request_id, col(row.is_arriving)).values(alive_until=until)
+        if not session.execute(grows).rowcount:  # type: ignore[attr-defined] # an UPDATE's result has it
+            raise RequestNotFound(request_id)
+        if session.scalar(written) is None:
+            session.execute(insert(file), rows)
+
+    database.write(work)
+
+
+def submit_large_request(
+    database: Database, request_id: str, *, item_count: int, digest: str, flow_run_id: str | None = None
+) -> StagingRequestRow:
+    """Let everybody see a request all of whose items have arrived, and return its record.
+
+    Without a flow run, which has it already, it waits for one.
+
+    Raises
+    ------
+    RequestNotFound
+        It was given up meanwhile.
+    """
+
+    def work(session: Session) -> StagingRequestRow:
+        row = session.get(StagingRequestRow, request_id, with_for_update=True)
+        if row is None:
+            raise RequestNotFound(request_id)
+        if row.is_arriving:
+            row.is_arriving, row.alive_until, row.created_at = False, None, now(session)
+            row.item_count, row.body_digest = item_count, digest
+            note_event(session, row.id, kind="submitted", detail=taken_in(row))
+            if flow_run_id:
+                row.flow_run_id, row.flow_run_at = flow_run_id, row.created_at
+                note_event(session, row.id, kind="flow_run", detail=handed_to(flow_run_id))
+        return row
+
+    return database.write(work)
+
+
+def abandon_large_request(database: Database, request_id: str) -> None:
+    """Remove what has arrived of a request, some thousand items at a time."""
+    row, file = StagingRequestRow, StagedFile
+    some = select(col(file.id)).where(col(file.request_id) == request_id).limit(CHUNK)
+
+    def work(session: Session) -> bool:
+        arriving = session.get(row, request_id, with_for_update=True)
+        if arriving is None or not arriving.is_arriving:
+            return True
+        ids = session.scalars(some).all()
+        session.execute(delete(file).where(col(file.id).in_(ids)))
+        if not ids:
+            session.delete(arriving)
+        return not ids
+
+    while not database.write(work):
+        pass
+
+
+def abandoned_large_requests(database: Database) -> Sequence[str]:
+    """Return the ids of the requests that have stopped arriving."""
+    row = StagingRequestRow
+
+    def work(session: Session) -> Sequence[str]:
+        silent = (col(row.status) == Status.SUBMITTED, col(row.is_arriving), col(row.alive_until) <= now(session))
+        return session.scalars(select(col(row.id)).where(*silent)).all()
+
+    return database.read(work)

@@ -1,0 +1,120 @@
+"""What is to be written down of a new request: its rows, made before there is a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from stager.models import StagingItem, StagingRequest, StagingTerms, Status
+from stager.records.database import new_id
+from stager.records.database.columns import path_bytes
+from stager.records.requests.body_digest import digest_of
+
+
+class ClientWish(TypedDict):
+    """What a Tape REST client says of a file: for how many seconds it is wanted, and its words as JSON."""
+
+    lifetime: int | None
+    targeted_metadata: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRequest:
+    """What is to be written down of a request: its row and those of its items."""
+
+    row: dict[str, Any]
+    files: list[dict[str, Any]]
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """The user and the caller's own name for the request, which no other has, if there is one."""
+        name = self.row["idempotency_key"]
+        return name and (self.row["username"], name)
+
+
+def new_request(
+    request: StagingRequest,
+    *,
+    idempotency_key: str | None = None,
+    flow_run_id: str | None = None,
+    origin: str = "api",
+    wishes: Sequence[ClientWish] = (),
+    is_bounded: bool = False,
+) -> NewRequest:
+    """Return what is to be written down of a request.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    idempotency_key
+        The caller's own name for the request, at most 255 bytes; with the same
+        key and the same request, the first record is returned.
+    flow_run_id
+        The run that has the request already; without one, it waits for a run.
+    origin
+        The way that it came in, in a word of at most 16 letters.
+    wishes
+        What a Tape REST client says of each item, in their order; by default nothing.
+    is_bounded
+        Whoever asks may read a part of the source area alone.
+
+    Raises
+    ------
+    InvalidPath
+        A path has a surrogate that stands for no byte.
+    """
+    row = {
+        **row_of(request, idempotency_key=idempotency_key, origin=origin, is_bounded=is_bounded),
+        "flow_run_id": flow_run_id,
+        "body_digest": digest_of(request),
+        "item_count": len(request.items),
+    }
+    files = file_rows(request.items, request_id=row["id"])
+    for file, wish in zip(files, wishes, strict=bool(wishes)):
+        file.update(wish)
+    return NewRequest(row=row, files=files)
+
+
+def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str, is_bounded: bool) -> dict[str, Any]:
+    """Return a new request's row, as far as its terms fill it."""
+    return {
+        "id": new_id(),
+        "origin": origin,
+        **terms.model_dump(include=set(StagingTerms.model_fields)),
+        "on_conflict": terms.on_conflict.value,
+        "status": Status.SUBMITTED,
+        "cancel_requested": False,
+        "idempotency_key": idempotency_key,
+        "is_bounded": is_bounded,
+    }
+
+
+def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) -> list[dict[str, Any]]:
+    """Return the rows of a request's items, the first of which has that position."""
+    items = tuple(items)
+    for path in (path for item in items for path in (item.source, item.destination)):
+        path_bytes(path)  # refused before anything is written
+    return [
+        {
+            "request_id": request_id,
+            "position": position,
+            "local_path_on_storage": item.source,
+            "relative_path": item.destination,
+            "destination_key": f"{request_id}/{position}",  # until the run knows the place: its own
+            "status": Status.SUBMITTED,
+            "expected_checksum": _digits(item.checksum),
+            "expected_size_bytes": item.size_bytes,
+            "bytes_done": 0,
+            "files_done": 0,
+            "lifetime": None,
+            "targeted_metadata": None,
+        }
+        for position, item in enumerate(items, start)
+    ]
+
+
+def _digits(checksum: str | None) -> str | None:
+    """Return an Adler-32 as eight lower-case digits."""
+    return checksum and checksum.lower().removeprefix("adler32:").zfill(8)

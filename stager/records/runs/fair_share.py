@@ -1,0 +1,77 @@
+"""Chooses the user whose requests are run next: each has one run in Prefect's queue, however much they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.models import Status
+from stager.records.database import Database, now
+from stager.records.tables import StagingRequestRow
+
+UNCLAIMED = (
+    col(StagingRequestRow.status) == Status.SUBMITTED,
+    col(StagingRequestRow.run_key).is_(None),
+    col(StagingRequestRow.flow_run_id).is_(None),
+    ~col(StagingRequestRow.is_arriving),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FairShare:
+    """A user's requests by one method that wait, and whether it is their turn.
+
+    Attributes
+    ----------
+    is_next
+        A run may be claimed for them.
+    has_most_runs
+        As many of the user's runs are under way as may be.
+    """
+
+    username: str
+    method: str
+    is_next: bool
+    has_most_runs: bool = False
+
+
+def fair_shares(database: Database, *, methods: Collection[str], patience: float, most_runs: int) -> list[FairShare]:
+    """Return for whom requests wait that no run is claimed for: by priority, then who has waited longest.
+
+    Parameters
+    ----------
+    methods
+        Only those of these methods.
+    patience
+        It is not a user's turn while a run of theirs has not begun, but for no
+        longer than this, in seconds.
+    most_runs
+        Nor is it while so many runs of theirs are under way.
+    """
+    row = StagingRequestRow
+    waits = (*UNCLAIMED, col(row.method).in_(methods))
+    order = (func.max(col(row.priority)).desc(), func.min(col(row.created_at)))
+    who = select(col(row.username), col(row.method)).where(*waits).group_by(col(row.username), col(row.method))
+    under_way = (col(row.status) == Status.STARTED, col(row.method).in_(methods))
+    has_most = func.count(col(row.flow_run_id).distinct()) >= most_runs
+    busy = select(col(row.username)).where(*under_way).group_by(col(row.username)).having(has_most)
+
+    def work(session: Session) -> list[FairShare]:
+        since = now(session) - timedelta(seconds=patience)
+        behind = (col(row.status) == Status.SUBMITTED, col(row.run_key).is_not(None), col(row.flow_run_at) > since)
+        waiting = session.execute(who.order_by(*order)).all()
+        if not waiting:
+            return []
+        full = set(session.scalars(busy))
+        blocked = full | set(session.scalars(select(col(row.username)).where(*behind).distinct()))
+        return [
+            FairShare(username=name, method=method, is_next=name not in blocked, has_most_runs=name in full)
+            for name, method in waiting
+        ]
+
+    return database.read(work)

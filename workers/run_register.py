@@ -1,0 +1,82 @@
+"""Which flow runs a worker has, on disk: when it is killed, the next one on the machine knows what died with it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+LOCK = "lock"
+
+
+class RunRegister:
+    """A folder of a living worker, with an empty file for each of its runs.
+
+    Parameters
+    ----------
+    place
+        The folder that all workers of a machine keep theirs in.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def __enter__(self) -> Self:
+        """Open it; it ends with the process, whatever ends that."""
+        self._place.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(dir=self._place))
+        self._lock = _locked(self._folder)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):  # runs that outlive their worker stay written down
+            (self._folder / LOCK).unlink()
+            self._folder.rmdir()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    def add(self, flow_run_id: UUID) -> None:
+        """Write down that the worker has a run."""
+        (self._folder / str(flow_run_id)).touch()
+
+    def remove(self, flow_run_id: UUID) -> None:
+        """Write down that a run's ending is with Prefect."""
+        (self._folder / str(flow_run_id)).unlink(missing_ok=True)
+
+    def has_runs(self) -> bool:
+        """Return whether the worker has any run."""
+        return any(path.name != LOCK for path in self._folder.iterdir())
+
+    def orphans(self) -> Iterator[list[UUID]]:
+        """Yield the runs of each worker that is no more; when the next is asked for, they are forgotten."""
+        for folder in self._place.iterdir():
+            lock = None if folder == self._folder else _locked(folder)
+            if lock is not None:
+                try:
+                    yield [UUID(path.name) for path in folder.iterdir() if path.name != LOCK]
+                    shutil.rmtree(folder)
+                finally:
+                    os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """Return a descriptor that holds a worker's lock (flock(2)); None while the worker lives."""
+    try:
+        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:  # it has just ended
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
