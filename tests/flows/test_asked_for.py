@@ -19,7 +19,7 @@ from stager.records.requests import (
     terms_again,
 )
 from stager.records.runs import FairShare, claim_run_group, note_flow_run
-from tests.flows.conftest import RUN, site_of
+from tests.flows.conftest import RUN, ask_prefect, site_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -257,5 +257,6 @@ def test_a_run_that_is_typed_in_names_no_requests_that_are_on_record(site_with: 
     flow_run_id = site.asked_for("local_copy", FORM | {"request_ids": [bobs]})
     note_flow_run(site.database, [bobs], flow_run_id)
     assert ended(site, flow_run_id).startswith("Failed: Validation of flow parameters failed")
+    assert ask_prefect("GET", f"{site.prefect_api}/flow_runs/{flow_run_id}")["run_count"] == 0  # it never began
     assert site.statuses([bobs]) == [Status.SUBMITTED]
     assert list(site.users.iterdir()) == []

@@ -125,7 +125,7 @@ def register(guarded: Guarded) -> None:
     settings = guarded.settings()
     with httpx.Client(base_url=guarded.api, auth=PrefectAuth(settings), verify=prefect_trust(settings)) as client:
         flow = client.post("/flows/", json={"name": "local-copy"}).raise_for_status().json()
-        deployment = {"name": "local-copy", "flow_id": flow["id"], "enforce_parameter_schema": False}
+        deployment = {"name": "local-copy-from-api", "flow_id": flow["id"], "enforce_parameter_schema": False}
         client.post("/deployments/", json=deployment).raise_for_status()
 
 
