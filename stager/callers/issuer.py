@@ -21,7 +21,7 @@ from stager.errors import IssuerUnavailable
 
 # How long keys are used before they are asked for again, and how long they
 # serve while the issuer does not answer, in seconds.
-FRESH_FOR, LAST_FOR = 300.0, 3600.0
+FRESH_SECONDS, KEPT_SECONDS = 300.0, 3600.0
 # Seconds from an answer, or from none, to the next question: tokens of strangers
 # must not make us flood the issuer.
 KEYS_RETRY_SECONDS = 5.0
@@ -98,7 +98,7 @@ class Issuer:
             if task := self._ask_anew():
                 await asyncio.wait([task])  # whoever hangs up leaves it to the others
             published = self._usable()
-        elif published.age >= FRESH_FOR:
+        elif published.age >= FRESH_SECONDS:
             self._ask_anew()
         if published is None:
             reason = f"{self.rules.url} has not given its keys"
@@ -106,7 +106,7 @@ class Issuer:
         return published
 
     def _usable(self) -> Published | None:
-        return self._published if self._published and self._published.age <= LAST_FOR else None
+        return self._published if self._published and self._published.age <= KEPT_SECONDS else None
 
     def _ask_anew(self) -> asyncio.Task[None] | None:
         """Return the task that asks for the keys, which begins now or has begun; None shortly after the last one."""

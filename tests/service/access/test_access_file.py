@@ -125,7 +125,7 @@ def test_an_edit_of_the_access_file_counts_without_a_restart_and_a_mistake_in_it
         assert sees_others()
 
         file.write_text("[[issuers]")
-        eventually(lambda: "Access file is not usable" in door.log_file.read_text())
+        eventually(lambda: "Could not read the access file" in door.log_file.read_text())
         assert (ask(door, site, **alice).status_code, ask(door, own_provider, **alice).status_code) == (200, 200)
         assert sees_others()
 
@@ -137,4 +137,4 @@ def test_an_edit_of_the_access_file_counts_without_a_restart_and_a_mistake_in_it
         eventually(lambda: ask(door, own_provider, **alice).status_code == 401)
         assert ask(door, site, **alice).status_code == 200
         assert not sees_others()
-        assert door.log_file.read_text().count("Access file is not usable") == 2
+        assert door.log_file.read_text().count("Could not read the access file") == 2

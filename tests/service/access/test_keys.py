@@ -60,12 +60,12 @@ def test_keys_are_asked_for_once_and_serve_for_a_while_when_the_issuer_is_away(
             keys = await asyncio.gather(*(issuer.keys(None) for _ in range(MANY)))
             assert way.paths == ["/.well-known/openid-configuration", "/jwks"]
 
-            monkeypatch.setattr(issuers, "FRESH_FOR", 0.0)
-            monkeypatch.setattr(issuers, "PAUSE", 0.0)
+            monkeypatch.setattr(issuers, "FRESH_SECONDS", 0.0)
+            monkeypatch.setattr(issuers, "KEYS_RETRY_SECONDS", 0.0)
             own_provider.stop()
             assert await issuer.keys(None) is keys[0]
 
-            monkeypatch.setattr(issuers, "LAST_FOR", 0.0)
+            monkeypatch.setattr(issuers, "KEPT_SECONDS", 0.0)
             with pytest.raises(IssuerUnavailable, match="has not given its keys"):
                 await issuer.keys(None)
 
@@ -76,12 +76,12 @@ def test_old_keys_serve_at_once_while_one_question_for_new_ones_is_under_way(
     site: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(issuer_answers, "ISSUER_LIMIT", 3600.0)  # whoever waits for a silent issuer waits for good
-    monkeypatch.setattr(issuers, "PAUSE", 0.0)
+    monkeypatch.setattr(issuers, "KEYS_RETRY_SECONDS", 0.0)
 
     async def look() -> None:
         async with issuer_of(site) as (issuer, way):
             keys = await issuer.keys(None)
-            monkeypatch.setattr(issuers, "FRESH_FOR", 0.0)
+            monkeypatch.setattr(issuers, "FRESH_SECONDS", 0.0)
             way.is_silent = True
             way.is_asked.clear()
             known = str(site.published_key()["kid"])
@@ -105,12 +105,12 @@ def test_whoever_has_an_unknown_key_waits_for_one_question_together_and_then_for
     site: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(issuer_answers, "ISSUER_LIMIT", 0.5)
-    monkeypatch.setattr(issuers, "PAUSE", 0.0)
+    monkeypatch.setattr(issuers, "KEYS_RETRY_SECONDS", 0.0)
 
     async def look() -> None:
         async with issuer_of(site) as (issuer, way):
             keys = await issuer.keys(None)
-            monkeypatch.setattr(issuers, "PAUSE", 3600.0)
+            monkeypatch.setattr(issuers, "KEYS_RETRY_SECONDS", 3600.0)
             way.is_silent = True
 
             found = await asyncio.gather(*(issuer.keys(f"unknown-{n}") for n in range(MANY)))
@@ -140,7 +140,7 @@ def test_what_an_issuer_said_of_a_user_serves_while_it_is_silent_and_a_refusal_c
             with pytest.raises(TokenInvalid, match="its issuer does not take it"):
                 await ask(unknown, "nobody-asked-userinfo")
 
-            monkeypatch.setattr(userinfo, "FRESH_FOR", 0.0)
+            monkeypatch.setattr(userinfo, "FRESH_SECONDS", 0.0)
             way.is_silent = True
             asked = len(way.paths)
             again = [await ask(token, "alice") for _ in range(MANY)]
