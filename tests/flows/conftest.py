@@ -42,7 +42,7 @@ from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 name, flow_run_id = sys.argv[1:]
 given = get_client(sync_client=True).read_flow_run(UUID(flow_run_id))
-function = name if "request" in given.parameters else f"{name}_from_api"
+function = f"{name}_from_api" if list(given.parameters) == ["request_ids"] else name
 flow = getattr(importlib.import_module(f"flows.{name}"), function)
 state = run_flow(flow, flow_run=given, parameters=given.parameters, return_type="state")
 print(state.name, state.message, sep=": ")
@@ -172,7 +172,7 @@ class Site:
         key = uuid.uuid4().hex
         claim = update(StagingRequestRow).where(col(StagingRequestRow.id).in_(request_ids)).values(run_key=key)
         self.database.write(lambda session: session.execute(claim))
-        return self.asked_for(flow, {"request_ids": request_ids}, idempotency_key=key)
+        return self.asked_for(flow, {"request_ids": request_ids} if request_ids else {}, idempotency_key=key)
 
     def asked_for(self, flow: str, parameters: dict[str, Any], **more: Any) -> str:
         """Return the id of a flow run that anybody could ask Prefect for."""
