@@ -25,6 +25,11 @@ ReadAs = Literal["user", "service"]
 Address = Annotated[str, AfterValidator(lambda address: address.rstrip("/"))]
 
 
+def _unprefixed(variable: str) -> AliasChoices:
+    """Return the names of a setting whose variable does not begin with ours: that variable's, and the field's own."""
+    return AliasChoices(variable, variable.lower())
+
+
 class Settings(BaseSettings):
     """All that an operator can set, with its default and its unit."""
 
@@ -32,22 +37,22 @@ class Settings(BaseSettings):
 
     allowed_methods: tuple[str, ...] = Field(
         ("local_copy", "local_symlink", "symlink_copy", "direct_download"),
-        validation_alias=AliasChoices("ALLOWED_METHODS", "allowed_methods"),
+        validation_alias=_unprefixed("ALLOWED_METHODS"),
         description="Staging methods that may be asked for, as a JSON list.",
     )
     source_storage_path: Path = Field(
         Path("/tmp/storage_a"),  # noqa: S108 - the demo's default
-        validation_alias=AliasChoices("SOURCE_STORAGE_PATH", "source_storage_path"),
+        validation_alias=_unprefixed("SOURCE_STORAGE_PATH"),
         description="Where the storage with the data products is mounted.",
     )
     target_storage_path: Path = Field(
         Path("/tmp/user_areas"),  # noqa: S108 - the demo's default
-        validation_alias=AliasChoices("TARGET_STORAGE_PATH", "target_storage_path"),
+        validation_alias=_unprefixed("TARGET_STORAGE_PATH"),
         description="Where the users' areas are mounted; each user has a folder of their name in it.",
     )
     logging_level: str = Field(
         "INFO",
-        validation_alias=AliasChoices("LOGGING_LEVEL", "logging_level"),
+        validation_alias=_unprefixed("LOGGING_LEVEL"),
         description="DEBUG, INFO, WARNING or ERROR; libraries say nothing below INFO.",
     )
     source_path_for_users: Path | None = Field(
@@ -59,32 +64,32 @@ class Settings(BaseSettings):
     )
     prefect_api_url: Address = Field(
         "http://127.0.0.1:4200/api",
-        validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url"),
+        validation_alias=_unprefixed("PREFECT_API_URL"),
         description="Prefect's API.",
     )
     prefect_api_auth_string: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_api_auth_string"),
+        validation_alias=_unprefixed("PREFECT_API_AUTH_STRING"),
         description="Prefect's password, as USER:PASSWORD; its server has the same in PREFECT_SERVER_API_AUTH_STRING.",
     )
     prefect_api_key: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("PREFECT_API_KEY", "prefect_api_key"),
+        validation_alias=_unprefixed("PREFECT_API_KEY"),
         description="Key for a Prefect that takes keys, such as Prefect Cloud; a password counts more.",
     )
     prefect_api_ssl_cert_file: Path | None = Field(
         None,
-        validation_alias=AliasChoices("PREFECT_API_SSL_CERT_FILE", "prefect_api_ssl_cert_file"),
+        validation_alias=_unprefixed("PREFECT_API_SSL_CERT_FILE"),
         description="PEM file of the authorities that Prefect's certificate may be of, instead of the usual ones.",
     )
     prefect_api_tls_insecure_skip_verify: bool = Field(
         default=False,
-        validation_alias=AliasChoices("PREFECT_API_TLS_INSECURE_SKIP_VERIFY", "prefect_api_tls_insecure_skip_verify"),
+        validation_alias=_unprefixed("PREFECT_API_TLS_INSECURE_SKIP_VERIFY"),
         description="Take any certificate for Prefect's: whoever is on the way gets its password.",
     )
     prefect_client_custom_headers: dict[str, SecretStr] = Field(
         {},
-        validation_alias=AliasChoices("PREFECT_CLIENT_CUSTOM_HEADERS", "prefect_client_custom_headers"),
+        validation_alias=_unprefixed("PREFECT_CLIENT_CUSTOM_HEADERS"),
         description="Headers of every call to Prefect, as a JSON object: for a proxy in front of it.",
     )
     prefect_hosts: tuple[str, ...] = Field(
@@ -94,7 +99,7 @@ class Settings(BaseSettings):
     )
     prefect_ui_url: Address | None = Field(
         None,
-        validation_alias=AliasChoices("PREFECT_UI_URL", "prefect_ui_url"),
+        validation_alias=_unprefixed("PREFECT_UI_URL"),
         description="Prefect's pages as a browser reaches them; by default the API's address without /api.",
     )
     public_url: Address = Field("http://127.0.0.1:8000", description="This service as its users reach it; in links.")

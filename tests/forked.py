@@ -8,7 +8,6 @@ starts from scratch instead.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -20,8 +19,9 @@ from pathlib import Path
 from runpy import run_module
 from typing import Self
 
+from deployments.local.orphans import end_with_parent
+
 PRELOADED = "tests.preloaded"
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Forked:
@@ -55,7 +55,7 @@ class Forked:
         return self._process.exitcode
 
     def poll(self) -> int | None:
-        return self._process.exitcode
+        return self.returncode
 
     def kill(self) -> None:
         self._process.kill()
@@ -91,7 +91,7 @@ def _execute(program: str, arguments: Sequence[str], env: dict[str, str], output
     from prefect.context import refresh_global_settings_context  # noqa: PLC0415 - what asked for it need not have it
     from prefect.logging.configuration import setup_logging  # noqa: PLC0415
 
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)  # it ends with the tests
+    end_with_parent()  # which ends with the tests
     multiprocessing.set_start_method("fork", force=True)  # as where it starts from scratch
     os.environ.clear()
     os.environ.update(env)

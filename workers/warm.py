@@ -34,7 +34,7 @@ from workers.wake import Alarm, ring_when_scheduled
 
 PRELOADED = "workers.preloaded"
 # Below Prefect's home: which runs each worker of the machine has.
-LEDGERS = "warm-workers"
+REGISTERS = "warm-workers"
 # Between two looks at whether the runs are over, in seconds.
 POLL_SECONDS = 0.1
 # Seconds before what could not be reported is tried again.
@@ -99,7 +99,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
     async def __aenter__(self) -> Self:
         """Have processes ready, then be a worker, then listen."""
         async with AsyncExitStack() as base:
-            self._register = base.enter_context(RunRegister(get_current_settings().home / LEDGERS))
+            self._register = base.enter_context(RunRegister(get_current_settings().home / REGISTERS))
             self._beside = await base.enter_async_context(_beside())
             self._ready_processes = ReadyProcesses(size=get_settings().ready_processes, preload=[PRELOADED])
             base.callback(self._ready_processes.close)

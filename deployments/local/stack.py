@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+
+import httpx
 
 from deployments import WORK_POOL
 from deployments.local.cannot_start import CannotStart
@@ -22,6 +20,7 @@ from deployments.local.orphans import adopt_orphans, end_orphans, end_with_paren
 from deployments.local.programs import SOCKET, Program, log_of, programs, write_configuration
 from deployments.local.settings import LocalSettings, stack_environment
 from deployments.local.supervisor_client import Report, reports
+from deployments.local.when_ready import answers
 
 POLL = 0.1
 START_SECONDS = 180.0
@@ -31,9 +30,11 @@ LOG_LINES = 15
 class Stack:
     """A supervisor with the service's parts under it."""
 
-    def __init__(self, settings: LocalSettings, auth_string: str, supervisor: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, settings: LocalSettings, auth_string: str, supervisor: subprocess.Popen[bytes], client: httpx.Client
+    ) -> None:
         self._settings = settings
-        self._auth_string = auth_string
+        self._client, self._prefect_auth = client, httpx.BasicAuth(*auth_string.split(":", 1))
         self._supervisor = supervisor
         self._socket = Path(f"/proc/{supervisor.pid}/cwd") / SOCKET
         self._started_at = time.time()
@@ -81,16 +82,14 @@ class Stack:
             return False
         if program.name == "worker":
             return self._is_worker_online()
-        return _answers(program.health_url)
+        return answers(self._client, program.health_url)
 
     def _is_worker_online(self) -> bool:
         """Whether a worker has polled since we started; one of a former start may still be shown."""
         url = f"{self._settings.prefect_url}/api/work_pools/{WORK_POOL}/workers/filter"
-        token = b64encode(self._auth_string.encode()).decode()
-        headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
-        request = Request(url, data=b"{}", headers=headers)  # noqa: S310 - our own address
-        with suppress(URLError, OSError), urlopen(request, timeout=5) as response:  # noqa: S310 - likewise
-            return any(_seconds(worker["last_heartbeat_time"]) > self._started_at for worker in json.load(response))
+        with suppress(httpx.HTTPError):
+            found = self._client.post(url, json={}, auth=self._prefect_auth).raise_for_status().json()
+            return any(_seconds(worker["last_heartbeat_time"]) > self._started_at for worker in found)
         return False
 
     def wait(self) -> None:
@@ -105,13 +104,6 @@ class Stack:
         if report.pid and self._pids.get(report.name, report.pid) != report.pid:
             print(f"{report.name} ended and was started again; see {log_of(self._settings, report.name)}", flush=True)
             self._pids[report.name] = report.pid
-
-
-def _answers(url: str) -> bool:
-    """Whether an address answers with success."""
-    with suppress(URLError, OSError), urlopen(url, timeout=5) as response:  # noqa: S310 - our own http:// address
-        return bool(response.status < 400)  # noqa: PLR2004 - HTTP's own limit (RFC 9110, section 15)
-    return False
 
 
 def _seconds(text: str) -> float:
@@ -139,7 +131,8 @@ def started(settings: LocalSettings, auth_string: str) -> Iterator[Stack]:
         preexec_fn=end_with_parent,  # noqa: PLW1509 - no thread runs yet
     )
     try:
-        yield Stack(settings, auth_string, supervisor)
+        with httpx.Client(timeout=5) as client:
+            yield Stack(settings, auth_string, supervisor, client)
     finally:
         _stop(supervisor)
 

@@ -27,15 +27,16 @@ def main() -> None:
         importlib.import_module(slow)
     settings = get_settings()
     with httpx.Client(auth=PrefectAuth(settings), verify=prefect_trust(settings), timeout=5) as prefect:
-        while not _answers(prefect, url):
+        while not answers(prefect, url):
             time.sleep(POLL)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def _answers(prefect: httpx.Client, url: str) -> bool:
+def answers(client: httpx.Client, url: str) -> bool:
+    """Whether an address answers with success."""
     try:
-        return not prefect.get(url).is_error
+        return not client.get(url).is_error
     except httpx.HTTPError:
         return False
 

@@ -50,7 +50,7 @@ class Contents:
 
 
 class Look(Walk):
-    """A walk that only looks; ``contents`` is what it found once the helpers has finished.
+    """A walk that only looks; ``contents`` is what it found once the helpers have finished.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Look(Walk):
         except OSError as error:
             raise self._failed(error, f"{self.display}/{path}") from error
         self.walk(Folder(path=path + "/", source=inner))
-        self._crew.then(partial(self._leave, inner, path))
+        self._helpers.then(partial(self._leave, inner, path))
 
     def _leave(self, directory: Descriptor, path: str) -> None:
         with directory:

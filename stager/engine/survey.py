@@ -59,7 +59,7 @@ def survey(source: Location, *, depth: int | None = None) -> Survey:
 
 
 def survey_opened(source: Source, *, depth: int | None = None, helpers: Helpers | None = None) -> Survey:
-    """Return what `survey` does, of a source that is open, with a helpers's help."""
+    """Return what `survey` does, of a source that is open, with some helpers."""
     contents = Contents()
     if source.is_directory and depth != 0:
         helpers = helpers or Helpers()

@@ -155,7 +155,7 @@ class TreeCopy(Walk):
             raise refused(error, f"{self._copier.destination}/{path}") from error
         inner = Folder(path=path + "/", source=source, destination=destination)
         self.walk(inner)
-        self._crew.then(partial(self._leave, inner, before))
+        self._helpers.then(partial(self._leave, inner, before))
 
     def _before(self, source: Descriptor, path: str) -> os.stat_result:
         try:

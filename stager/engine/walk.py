@@ -42,11 +42,11 @@ class Walk(ABC):
 
     def __init__(self, display: str, helpers: Helpers, failed: Callable[[OSError, str], StagingError]) -> None:
         self.display = display
-        self._crew = helpers
+        self._helpers = helpers
         self._failed = failed
 
     def walk(self, folder: Folder) -> None:
-        """Put in all that is in a directory; it is all taken when the helpers has finished."""
+        """Put in all that is in a directory; it is all taken when the helpers have finished."""
         refuse_too_deep(self.display, folder.path)
         try:
             found = runs(folder.source.fd)
@@ -54,7 +54,7 @@ class Walk(ABC):
             raise self._failed(error, f"{self.display}/{folder.path}") from error
         for names, are_files in found:
             if are_files and not isinstance(folder.source, Lent):
-                self._crew.put(self._slice(folder, names), partial(self._take, folder))
+                self._helpers.put(self._slice(folder, names), partial(self._take, folder))
             else:
                 for name in names:
                     self._meet(folder, name)
@@ -63,7 +63,7 @@ class Walk(ABC):
         if stat.S_ISDIR(self._status(folder, name).st_mode):
             self._enter(folder, name)
         else:
-            self._crew.then(partial(self._other, folder, name))
+            self._helpers.then(partial(self._other, folder, name))
 
     def _status(self, folder: Folder, name: str) -> os.stat_result:
         try:

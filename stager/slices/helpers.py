@@ -137,7 +137,7 @@ def started_helpers(*, are_wanted: bool, **opened: Descriptor) -> Iterator[list[
 
 
 class Helpers:
-    """Hands, and ourselves.
+    """Helpers, and ourselves.
 
     Parameters
     ----------
