@@ -34,11 +34,10 @@ PATIENCE = 300.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test here the marker, and time for the release to be installed."""
+    """Give every test here the marker."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.cluster)
-            item.add_marker(pytest.mark.timeout(900))
 
 
 def eventually(question: Callable[[], Any], what: str, *, patience: float = PATIENCE) -> Any:

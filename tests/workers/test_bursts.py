@@ -7,7 +7,7 @@ import pytest
 from benchmarks.stack import stack
 from benchmarks.staging import burst
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.stack
 COUNT = 60
 
 
