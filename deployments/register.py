@@ -19,11 +19,11 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from blocks.areas import seed_areas
 from deployments import POD_POOL, WORK_POOL
-from deployments.pods import base_job_template, read_pods
+from deployments.job_template import base_job_template, read_pods
 from stager.errors import ConfigurationError
 from stager.settings import Settings, get_settings
 from workers import WarmWorker
-from workers.password import check_password
+from workers.password_check import check_password
 
 PROJECT = Path("prefect.yaml")
 

@@ -29,7 +29,7 @@ from stager.api.routes import (
     staging,
 )
 from stager.background import background_task
-from stager.callers.areas import keep_areas_known
+from stager.callers.area_access import keep_areas_known
 from stager.callers.authenticator import open_authenticator
 from stager.callers.reading import tell_of_areas
 from stager.dispatch.prefect import PrefectClient
@@ -38,7 +38,7 @@ from stager.dispatch.running import dispatching
 from stager.downloads import open_downloads
 from stager.downloads.routes import areas, files, internal, links
 from stager.errors import ConfigurationError
-from stager.http.limits import Limits
+from stager.http.call_limits import CallLimits
 from stager.http.long_calls import LongCalls
 from stager.http.offered_methods import tell_of_methods
 from stager.http.openapi import DescribedAPI
@@ -50,7 +50,7 @@ from stager.http.safe_headers import SafeHeaders
 from stager.http.trailing_slash import TrailingSlash
 from stager.http.verbs import HeadOfGet
 from stager.insight.live.feed import Feed
-from stager.insight.metrics.recorded import Recorded
+from stager.insight.metrics.recorded import RecordedMetrics
 from stager.insight.routes import explanations, health, logs, metrics, streams
 from stager.logging import set_up_logging
 from stager.records.database import open_records
@@ -130,7 +130,7 @@ async def _serve(app: FastAPI) -> AsyncIterator[None]:
         state.records, state.prefect, state.authenticator, state.downloads = records, prefect, authenticator, downloads
         state.long_calls = long_calls = LongCalls(settings.max_long_calls)
         state.intake, state.outcomes = Intake(settings, records, recorded=recorded), Outcomes(records, long_calls)
-        state.feed, state.figures = Feed(records), Recorded()
+        state.feed, state.figures = Feed(records), RecordedMetrics()
         dispatch: AbstractAsyncContextManager[Reconciler | None] = nullcontext()
         if settings.dispatch:
             look_every = settings.reconcile_interval
@@ -169,7 +169,7 @@ def _import_prefect() -> None:
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Wrap the routes; what is added last sees a request first."""
     app.add_middleware(HeadOfGet)
-    app.add_middleware(Limits, settings=settings)
+    app.add_middleware(CallLimits, settings=settings)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

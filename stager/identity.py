@@ -92,7 +92,7 @@ def resolve(username: str, *, users_file: Path | None = None, least_id: int = 0)
     )
 
 
-class Account(BaseModel):
+class UsersFileEntry(BaseModel):
     """What a users file says of a user: ``[users.alice]``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -105,10 +105,10 @@ class Account(BaseModel):
 class _Users(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    users: dict[str, Account] = {}
+    users: dict[str, UsersFileEntry] = {}
 
 
-def _from_system(username: str) -> Account:
+def _from_system(username: str) -> UsersFileEntry:
     try:
         entry = pwd.getpwnam(username)
     except KeyError:
@@ -117,10 +117,10 @@ def _from_system(username: str) -> Account:
     if entry.pw_name != username:
         raise UserDoesNotExist(username)
     groups = os.getgrouplist(username, entry.pw_gid)
-    return Account(uid=entry.pw_uid, gid=entry.pw_gid, groups=groups)
+    return UsersFileEntry(uid=entry.pw_uid, gid=entry.pw_gid, groups=groups)
 
 
-def _from_file(username: str, users_file: Path) -> Account:
+def _from_file(username: str, users_file: Path) -> UsersFileEntry:
     try:
         about = users_file.stat()
         users = _read(users_file, (about.st_ino, about.st_size, about.st_mtime_ns))
@@ -132,7 +132,7 @@ def _from_file(username: str, users_file: Path) -> Account:
 
 
 @lru_cache(maxsize=4)
-def _read(users_file: Path, _version: tuple[int, int, int]) -> dict[str, Account]:
+def _read(users_file: Path, _version: tuple[int, int, int]) -> dict[str, UsersFileEntry]:
     text = users_file.read_bytes()
     try:
         return TypeAdapter(_Users).validate_python(tomllib.loads(text.decode())).users
@@ -152,12 +152,12 @@ def _where_invalid(text: str, error: ValidationError) -> str:
     return f"line {line}: {'.'.join(place)}: {first['msg']}"
 
 
-def _is_or_serves(account: Account) -> bool:
+def _is_or_serves(account: UsersFileEntry) -> bool:
     groups = {os.getegid(), *os.getgroups()}
     return os.geteuid() == 0 or (os.geteuid() == account.uid and account.gid in groups)
 
 
-def _in_words(username: str, account: Account) -> str:
+def _in_words(username: str, account: UsersFileEntry) -> str:
     if _is_or_serves(account):
         return f"{username} (uid {account.uid}, gid {account.gid})"
     uid = os.geteuid()

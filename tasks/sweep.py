@@ -18,7 +18,7 @@ from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.requests import list_requests
 from stager.records.tables import StagingRequestRow
-from stager.runs.become_user import Acting
+from stager.runs.become_user import ActingUser
 from stager.runs.resolve import Resolver
 from tasks.database import records_database
 
@@ -34,18 +34,18 @@ def sweep_folders(days: int) -> int:
     database = records_database()
     since = datetime.now(UTC) - timedelta(days=days)
     folders: dict[tuple[str, str], set[Location]] = defaultdict(set)
-    users: dict[str, Acting] = {}
+    users: dict[str, ActingUser] = {}
     for request in _unsuccessful(database, since):
         try:
             resolver = Resolver(request)
-            resolver.enter(users.setdefault(request.username, Acting(resolver.identity)))
+            resolver.enter(users.setdefault(request.username, ActingUser(resolver.identity)))
             folders[request.username, request.method] |= _folders(database, request, resolver)
         except StagingError as error:  # a user or an area that is no more, a storage that is away
             get_run_logger().warning("Not swept for request %s: %s", request.id, error.message)
     return sum(_swept(users[username], method, places) for (username, method), places in folders.items())
 
 
-def _swept(acting: Acting, method: str, folders: Collection[Location]) -> int:
+def _swept(acting: ActingUser, method: str, folders: Collection[Location]) -> int:
     """Return how many leftovers a user's mover removed."""
     found: list[int | StagingError]
     try:

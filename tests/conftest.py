@@ -58,7 +58,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-class Together(LoadFileScheduling):  # type: ignore[misc]
+class DealtByFolder(LoadFileScheduling):  # type: ignore[misc]
     """Side by side, a file's tests stay together, and all that share what is slow to start."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -66,9 +66,9 @@ class Together(LoadFileScheduling):  # type: ignore[misc]
         return next((one for one in shared if nodeid.startswith(one)), str(super()._split_scope(nodeid)))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> DealtByFolder:
     """Say how tests are dealt out to processes."""
-    return Together(config, log)
+    return DealtByFolder(config, log)
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

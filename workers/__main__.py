@@ -12,7 +12,7 @@ import signal
 
 import workers.preloaded  # noqa: F401 - shared by the worker and all children
 from workers.fork_server import fork_the_fork_server
-from workers.password import check_password
+from workers.password_check import check_password
 from workers.prefect_internals import load_no_other_collection
 
 

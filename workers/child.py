@@ -20,7 +20,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True)
-class Order:
+class RunOrder:
     """A flow run as Prefect's API gives it, what is known of the storage areas, and the run's surroundings."""
 
     flow_run: str
@@ -51,7 +51,7 @@ def live(connection: Connection) -> None:
     readiness.connect()
     connection.send_bytes(READY)
     try:
-        order = Order.from_json(connection.recv_bytes())
+        order = RunOrder.from_json(connection.recv_bytes())
     except EOFError:
         return
     connection.close()

@@ -12,7 +12,7 @@ import anyio
 from anyio import CapacityLimiter, create_memory_object_stream
 from anyio.to_thread import run_sync
 
-from workers.child import READY, Order, live
+from workers.child import READY, RunOrder, live
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Child:
         except (EOFError, OSError):
             return False
 
-    def give(self, order: Order) -> None:
+    def give(self, order: RunOrder) -> None:
         """Give it its one order.
 
         Raises

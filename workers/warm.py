@@ -26,10 +26,10 @@ from blocks.areas import keep_areas_known
 from stager.settings import get_settings
 from workers.installed import FLOWS, entrypoint_of, flows_of
 from workers.prefect_internals import Executions
+from workers.process_starter import WarmStarter
 from workers.ready_processes import ReadyProcesses
 from workers.recall import RecallingClient
 from workers.run_register import RunRegister
-from workers.starter import WarmStarter
 from workers.wake import Alarm, ring_when_scheduled
 
 PRELOADED = "workers.preloaded"

@@ -19,7 +19,7 @@ from deployments.local.cannot_start import CannotStart
 from deployments.local.orphans import adopt_orphans, end_orphans, end_with_parent
 from deployments.local.programs import SOCKET, Program, log_of, programs, write_configuration
 from deployments.local.settings import LocalSettings, stack_environment
-from deployments.local.supervisor_client import Report, reports
+from deployments.local.supervisor_client import ProgramStatus, reports
 from deployments.local.when_ready import answers
 
 POLL = 0.1
@@ -57,7 +57,7 @@ class Stack:
             waiting = [program for program in waiting if not self._is_ready(program, seen.get(program.name))]
             time.sleep(POLL)
 
-    def _check(self, program: Program, report: Report | None, *, is_late: bool) -> None:
+    def _check(self, program: Program, report: ProgramStatus | None, *, is_late: bool) -> None:
         if self._supervisor.poll() is not None:
             raise CannotStart(_with_log(self._settings, "supervisord", "The supervisor ended by itself"))
         if is_late:
@@ -70,10 +70,10 @@ class Stack:
             return
         raise CannotStart(_with_log(self._settings, program.name, f"{program.name} did not start"))
 
-    def _is_first(self, report: Report) -> bool:
+    def _is_first(self, report: ProgramStatus) -> bool:
         return not report.pid or self._pids.setdefault(report.name, report.pid) == report.pid
 
-    def _is_ready(self, program: Program, report: Report | None) -> bool:
+    def _is_ready(self, program: Program, report: ProgramStatus | None) -> bool:
         if report is None:
             return False
         if program.runs_once:
@@ -100,7 +100,7 @@ class Stack:
             with suppress(subprocess.TimeoutExpired):
                 self._supervisor.wait(2)
 
-    def _tell_of_restart(self, report: Report) -> None:
+    def _tell_of_restart(self, report: ProgramStatus) -> None:
         if report.pid and self._pids.get(report.name, report.pid) != report.pid:
             print(f"{report.name} ended and was started again; see {log_of(self._settings, report.name)}", flush=True)
             self._pids[report.name] = report.pid

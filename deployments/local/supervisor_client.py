@@ -13,7 +13,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 
 @dataclass(frozen=True)
-class Report:
+class ProgramStatus:
     """A part as the supervisor sees it."""
 
     name: str
@@ -41,11 +41,14 @@ def _connection(socket: Path) -> Iterator[Any]:
         transport.close()
 
 
-def reports(socket: Path) -> dict[str, Report]:
+def reports(socket: Path) -> dict[str, ProgramStatus]:
     """Return what each part does now, by name; nothing while the supervisor does not answer."""
     try:
         with _connection(socket) as supervisor:
             rows = supervisor.getAllProcessInfo()
     except OSError:
         return {}
-    return {row["name"]: Report(row["name"], row["statename"], int(row["pid"]), int(row["exitstatus"])) for row in rows}
+    return {
+        row["name"]: ProgramStatus(row["name"], row["statename"], int(row["pid"]), int(row["exitstatus"]))
+        for row in rows
+    }

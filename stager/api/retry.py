@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from stager.api.intake import Intake
-from stager.api.large.intake import LargeIntake, Pages
+from stager.api.large.intake import ItemPages, LargeIntake
 from stager.callers.caller import Caller
 from stager.callers.quota import check_open_requests
 from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
@@ -46,7 +46,7 @@ async def retry(
     return await again.take(_pages(records, row.id, statuses=statuses))
 
 
-async def _pages(records: AsyncDatabase, request_id: str, *, statuses: Collection[Status]) -> Pages:
+async def _pages(records: AsyncDatabase, request_id: str, *, statuses: Collection[Status]) -> ItemPages:
     position = None
     while files := await records.ask(files_of, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=statuses):
         position = files[-1].position

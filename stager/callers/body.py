@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from stager.callers.current import settle_caller
 from stager.errors import BodyTooComplex, StagingError
-from stager.http.limits import most_values
+from stager.http.call_limits import most_values
 from stager.http.problems import MAX_FINDINGS
 
 # Bodies from this size on are parsed in a thread, and so many of them at a time.
@@ -57,7 +57,7 @@ class BoundedRequest(Request):
 
     async def stream(self) -> AsyncIterator[bytes]:  # type: ignore[override] # Starlette's is a generator, too
         """Give the body as it comes; it is given up when there is too much in it."""
-        values = Values(most_values(self.app.state.settings))
+        values = ValueCounter(most_values(self.app.state.settings))
         async for piece in super().stream():
             values.count(piece)
             yield piece
@@ -79,7 +79,7 @@ class BoundedRequest(Request):
             return await asyncio.to_thread(_parsed, body, self._model)
 
 
-class Values:
+class ValueCounter:
     """Counts the values of a JSON text that comes in pieces, without parsing it."""
 
     def __init__(self, limit: int) -> None:

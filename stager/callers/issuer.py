@@ -38,7 +38,7 @@ class Metadata(BaseModel):
 
 
 @dataclass(frozen=True)
-class Published:
+class IssuerKeys:
     """What an issuer published, and when we asked."""
 
     metadata: Metadata
@@ -61,7 +61,7 @@ class Issuer:
     def __init__(self, rules: IssuerRules, http: httpx.AsyncClient) -> None:
         self.rules = rules
         self._http = http
-        self._published: Published | None = None
+        self._published: IssuerKeys | None = None
         self._paused_until = -math.inf
         self._asking: asyncio.Task[None] | None = None
         self._userinfo = Userinfo(http)
@@ -92,7 +92,7 @@ class Issuer:
         endpoint = (await self._current(None)).metadata.userinfo_endpoint
         return await self._userinfo.of(token, endpoint, subject=subject) if endpoint else {}
 
-    async def _current(self, key_id: str | None) -> Published:
+    async def _current(self, key_id: str | None) -> IssuerKeys:
         published = self._usable()
         if published is None or not published.has(key_id):
             if task := self._ask_anew():
@@ -105,7 +105,7 @@ class Issuer:
             raise IssuerUnavailable(reason)
         return published
 
-    def _usable(self) -> Published | None:
+    def _usable(self) -> IssuerKeys | None:
         return self._published if self._published and self._published.age <= KEPT_SECONDS else None
 
     def _ask_anew(self) -> asyncio.Task[None] | None:
@@ -123,7 +123,7 @@ class Issuer:
             self._paused_until = time.monotonic() + KEYS_RETRY_SECONDS
             self._asking = None
 
-    async def _ask(self) -> Published:
+    async def _ask(self) -> IssuerKeys:
         address = self.rules.url.rstrip("/") + "/.well-known/openid-configuration"
         try:
             metadata = Metadata.model_validate(await get_json(self._http, address))
@@ -134,4 +134,4 @@ class Issuer:
         except (ValidationError, JoseError, KeyError, TypeError, ValueError) as error:
             reason = f"{address} leads to no keys: {error}"
             raise IssuerUnavailable(reason) from error
-        return Published(metadata, keys, time.monotonic())
+        return IssuerKeys(metadata, keys, time.monotonic())

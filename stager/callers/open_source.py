@@ -7,7 +7,7 @@ import stat
 import time
 from dataclasses import dataclass
 
-from stager.callers.reading import Access
+from stager.callers.reading import AreaAccess
 from stager.engine import fingerprint_of_file
 from stager.errors import UnsupportedFileType
 from stager.paths import Descriptor, Location, open_location
@@ -23,7 +23,7 @@ SETTLED = 2.0
 class OpenSource:
     """A file or a directory that is open for reading."""
 
-    access: Access
+    access: AreaAccess
     location: Location
     descriptor: Descriptor
     status: os.stat_result
@@ -57,7 +57,7 @@ def is_settled(status: os.stat_result) -> bool:
     return time.time() - status.st_ctime >= SETTLED
 
 
-def open_source(access: Access, root: Descriptor, path: str) -> OpenSource:
+def open_source(access: AreaAccess, root: Descriptor, path: str) -> OpenSource:
     """Open a file or a directory of an area, with the rights that the thread has.
 
     Parameters

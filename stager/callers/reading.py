@@ -13,8 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from stager.areas import root_of
-from stager.callers.areas import known_areas, resolve_area
+from stager.area_paths import root_of
+from stager.callers.area_access import known_areas, resolve_area
 from stager.errors import (
     InvalidUserName,
     PathOutsideArea,
@@ -48,7 +48,7 @@ logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Access:
+class AreaAccess:
     """An area as a caller sees it.
 
     Parameters
@@ -152,7 +152,7 @@ class Access:
         return area
 
 
-def access_to(name: str, username: str | None, *, settings: Settings, is_bounded: bool) -> Access:
+def access_to(name: str, username: str | None, *, settings: Settings, is_bounded: bool) -> AreaAccess:
     """Return an area as a user sees it; in a thread.
 
     It is read with the user's rights; where the area says so, with the service's.
@@ -178,11 +178,11 @@ def access_to(name: str, username: str | None, *, settings: Settings, is_bounded
     root = root_of(area, identity.username)
     account = os.geteuid()
     if area.read_as == "service":
-        return Access(area, root, f"the service (uid {account}) for {identity.username}", is_bounded=is_bounded)
+        return AreaAccess(area, root, f"the service (uid {account}) for {identity.username}", is_bounded=is_bounded)
     if account == 0 and identity.uid != 0 and _may_be(identity):
-        return Access(area, root, identity.acting_as, identity, is_bounded)
+        return AreaAccess(area, root, identity.acting_as, identity, is_bounded)
     if account == identity.uid or (account != 0 and settings.access_file is None):
-        return Access(area, root, f"user {account}", is_bounded=is_bounded)
+        return AreaAccess(area, root, f"user {account}", is_bounded=is_bounded)
     reason = (
         f"the service runs as uid {account} and cannot read with the rights of {identity.username}; "
         f"the operator may set read_as: service for {area.name}"

@@ -24,7 +24,7 @@ SILENT_FOR = 60.0
 
 
 @dataclass(frozen=True)
-class Said:
+class UserinfoAnswer:
     """What was said of a token's user, and when."""
 
     claims: dict[str, Any]
@@ -41,8 +41,8 @@ class Userinfo:
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
-        self._said: TTLCache[str, Said] = TTLCache(MANY_TOKENS, KEPT_SECONDS)
-        self._asking: dict[str, asyncio.Task[Said | StagingError]] = {}
+        self._said: TTLCache[str, UserinfoAnswer] = TTLCache(MANY_TOKENS, KEPT_SECONDS)
+        self._asking: dict[str, asyncio.Task[UserinfoAnswer | StagingError]] = {}
         self._silent_until = -math.inf
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Userinfo:
             raise answer
         return answer.claims
 
-    async def _ask(self, key: str, token: str, *, endpoint: str, subject: str) -> Said | StagingError:
+    async def _ask(self, key: str, token: str, *, endpoint: str, subject: str) -> UserinfoAnswer | StagingError:
         """Return what is said, or the error: nobody may be left to raise it to."""
         try:
             claims = await get_json(self._http, endpoint, token=token)
@@ -89,5 +89,5 @@ class Userinfo:
             return error
         finally:
             del self._asking[key]
-        self._said[key] = said = Said(claims, time.monotonic())
+        self._said[key] = said = UserinfoAnswer(claims, time.monotonic())
         return said

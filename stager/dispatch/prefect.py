@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from stager.dispatch.queue_position import Line, Place, Worker
+from stager.dispatch.queue_position import PoolWorker, QueuePosition, RunQueue
 from stager.errors import DeploymentMissing, PrefectUnavailable, RunRefused
 from stager.prefect_http import PrefectAuth, prefect_trust
 from stager.records.runs import RunGroup
@@ -147,7 +147,7 @@ class PrefectClient:
         """
         await self._deployment(deployment_of(method, in_pod=False))
 
-    async def place_of(self, flow_run_id: str) -> Place | None:
+    async def place_of(self, flow_run_id: str) -> QueuePosition | None:
         """Return where a run stands in Prefect's queues, None when Prefect does not know it."""
         answer = await self._ask("GET", f"/flow_runs/{flow_run_id}")
         if answer.status_code == httpx.codes.NOT_FOUND:
@@ -168,16 +168,16 @@ class PrefectClient:
             ahead=await self._ahead(of_pool, run["expected_start_time"]),
         )
 
-    async def _line(self, path: str, its: dict[str, Any]) -> Line:
+    async def _line(self, path: str, its: dict[str, Any]) -> RunQueue:
         said = _body(await self._ask("GET", path))
         is_under_way = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}}  # as Prefect counts
         under_way = _body(await self._ask("POST", "/flow_runs/count", is_under_way | its))
-        return Line(said["name"], said["is_paused"], said["concurrency_limit"], under_way)
+        return RunQueue(said["name"], said["is_paused"], said["concurrency_limit"], under_way)
 
-    async def _worker(self, pool: str) -> Worker | None:
+    async def _worker(self, pool: str) -> PoolWorker | None:
         """Return the worker of a pool that was seen last."""
         found = _body(await self._ask("POST", f"/work_pools/{pool}/workers/filter", {}))
-        workers = [Worker(one["name"], seen) for one in found if (seen := _moment(one.get("last_heartbeat_time")))]
+        workers = [PoolWorker(one["name"], seen) for one in found if (seen := _moment(one.get("last_heartbeat_time")))]
         return max(workers, key=lambda worker: worker.seen, default=None)
 
     async def _ahead(self, its: dict[str, Any], expected: str) -> int:
@@ -220,10 +220,10 @@ def _flow_run(body: dict[str, Any]) -> FlowRun:
     return FlowRun(body["id"], str(body["state_type"]), message, since, work_pool, has_begun)
 
 
-def _place(run: dict[str, Any]) -> Place:
+def _place(run: dict[str, Any]) -> QueuePosition:
     state = run["state"] or {}
     since = _moment(state.get("timestamp")) or _moment(run.get("created")) or datetime.now(UTC)
-    return Place(str(run["state_type"]), str(state.get("name")), str(state.get("message") or ""), since)
+    return QueuePosition(str(run["state_type"]), str(state.get("name")), str(state.get("message") or ""), since)
 
 
 def _named(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ AWAITS_SLOT = "AwaitingConcurrencySlot"
 
 
 @dataclass(frozen=True)
-class Line:
+class RunQueue:
     """A work pool, or one of its queues: whether runs leave it, and how many may be under way at a time."""
 
     name: str
@@ -25,7 +25,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Worker:
+class PoolWorker:
     """Who asks for runs of a work pool, and when they last did."""
 
     name: str
@@ -33,14 +33,14 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Place:
+class QueuePosition:
     """Where a run that has not begun stands, and whether anybody will take it."""
 
     state: str
     name: str
     message: str
     since: datetime
-    pool: Line | None = None
-    queue: Line | None = None
-    worker: Worker | None = None
+    pool: RunQueue | None = None
+    queue: RunQueue | None = None
+    worker: PoolWorker | None = None
     ahead: int = 0

@@ -45,7 +45,7 @@ CLAIM_SECONDS = 5.0
 ENDINGS_OF_LOST_RUNS = {"PENDING": CRASHED, "RUNNING": CRASHED, "CANCELLING": CANCELLED}
 
 
-class Silence(NamedTuple):
+class LastHeartbeat(NamedTuple):
     """A request's last sign of life, and since when no look has found a newer one (by time.monotonic)."""
 
     sign: datetime | None
@@ -74,7 +74,7 @@ class Reconciler:
     ) -> None:
         self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
         self._pods = PodWatch(settings, records=records, prefect=prefect, pods=pods)
-        self._silent: dict[str, Silence] = {}
+        self._silent: dict[str, LastHeartbeat] = {}
         # When each check last succeeded, by time.monotonic.
         self._ended: dict[str, float] = {}
 
@@ -154,7 +154,7 @@ class Reconciler:
     async def close_unfinished(self) -> None:
         """Close the requests whose runs are over or gone, and end the runs whose machines have died."""
         before, self._silent = self._silent, {}  # a look that fails forgets: what it missed was no silence
-        silent: dict[str, Silence] = {}
+        silent: dict[str, LastHeartbeat] = {}
         stale, last = self._settings.reconcile_interval, None
         while rows := await self._records.ask(unfinished_requests, stale=stale, after=last):
             last = rows[-1]
@@ -195,9 +195,9 @@ def _log(event: str, row: StagingRequestRow) -> None:
     logger.warning(event, staging_request=row.id, **facts)
 
 
-def _silence(row: StagingRequestRow, before: dict[str, Silence]) -> Silence:
+def _silence(row: StagingRequestRow, before: dict[str, LastHeartbeat]) -> LastHeartbeat:
     known = before.get(row.id)
-    return known if known and known.sign == row.alive_until else Silence(row.alive_until, time.monotonic())
+    return known if known and known.sign == row.alive_until else LastHeartbeat(row.alive_until, time.monotonic())
 
 
 def _error(row: StagingRequestRow, run: FlowRun | None) -> StagingError:

@@ -15,9 +15,9 @@ from stager.downloads.conditions import Validators
 from stager.downloads.header_values import times_tag
 from stager.downloads.pieces import Piece, cut
 from stager.engine.fingerprint import Contents
-from stager.engine.links import refuse_leading_out
 from stager.engine.mapping import unread
 from stager.engine.source import READ, READ_DIRECTORY, refuse_special
+from stager.engine.symlinks import refuse_leading_out
 from stager.engine.walk import refuse_too_deep
 from stager.errors import SourceChanged
 from stager.paths import Descriptor
@@ -25,7 +25,7 @@ from stager.slices.looking import facts
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveEntry:
     """One thing in a directory; ``path`` begins with the directory's own name."""
 
     path: str
@@ -34,20 +34,20 @@ class Entry:
     open: Callable[[], Descriptor]
 
 
-class Format(Protocol):
+class ArchiveFormat(Protocol):
     """A kind of archive, for one directory."""
 
-    def size_of(self, entry: Entry) -> int:
+    def size_of(self, entry: ArchiveEntry) -> int:
         """Return how long an entry is in it; each is asked for once, in order."""
 
     def size_of_end(self) -> int:
         """Return how long what follows the last entry is."""
 
-    def pieces(self, entries: Iterator[Entry]) -> Iterator[Piece]:
+    def pieces(self, entries: Iterator[ArchiveEntry]) -> Iterator[Piece]:
         """Give the archive."""
 
 
-def walk(source: OpenSource) -> Iterator[Entry]:
+def walk(source: OpenSource) -> Iterator[ArchiveEntry]:
     """Give a directory and what is in it, sorted by name; an entry can be opened until the next is asked for.
 
     Each step is done with the rights that the thread has which asks for it.
@@ -61,11 +61,11 @@ def walk(source: OpenSource) -> Iterator[Entry]:
     """
     name = os.fsdecode(source.location.name)
     top = source.descriptor.fd
-    yield Entry(name, os.fstat(top), "", _no_content)
+    yield ArchiveEntry(name, os.fstat(top), "", _no_content)
     yield from _walk(source, top, name)
 
 
-def _walk(source: OpenSource, directory: int, prefix: str) -> Iterator[Entry]:
+def _walk(source: OpenSource, directory: int, prefix: str) -> Iterator[ArchiveEntry]:
     display = source.location.parent.display
     refuse_too_deep(display, prefix)
     path = prefix
@@ -81,7 +81,7 @@ def _walk(source: OpenSource, directory: int, prefix: str) -> Iterator[Entry]:
         raise unread(error, f"{display}/{path}") from error
 
 
-def _entry(source: OpenSource, directory: int, name: str, path: str) -> Entry:
+def _entry(source: OpenSource, directory: int, name: str, path: str) -> ArchiveEntry:
     display = source.location.parent.display
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     refuse_special(status, f"{display}/{path}")
@@ -90,7 +90,7 @@ def _entry(source: OpenSource, directory: int, name: str, path: str) -> Entry:
         link = os.readlink(name, dir_fd=directory)
         within = path.partition("/")[2]
         refuse_leading_out(source.descriptor.fd, link=within, target=link, display=source.location.display)
-    return Entry(path, status, link, lambda: _open(directory, name, f"{display}/{path}"))
+    return ArchiveEntry(path, status, link, lambda: _open(directory, name, f"{display}/{path}"))
 
 
 def _open(directory: int, name: str, display: str) -> Descriptor:
@@ -111,7 +111,9 @@ class ArchiveRepresentation:
     checksum: str | None = None
     content: bytes | None = None
 
-    def __init__(self, source: OpenSource, make: Callable[[], Format], *, media_type: str, ending: bytes) -> None:
+    def __init__(
+        self, source: OpenSource, make: Callable[[], ArchiveFormat], *, media_type: str, ending: bytes
+    ) -> None:
         self.source = source
         self.media_type = media_type
         self.filename = source.location.name + ending
@@ -159,7 +161,7 @@ class ArchiveRepresentation:
         """Give a run of its bytes; raise `SourceChanged` before the end when something in it changed meanwhile."""
         yield from cut(self._make().pieces(self._watched()), start, end)
 
-    def _watched(self) -> Iterator[Entry]:
+    def _watched(self) -> Iterator[ArchiveEntry]:
         seen = Contents()
         with ExitStack() as stack:
             entries = walk(self.source)

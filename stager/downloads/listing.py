@@ -16,7 +16,7 @@ from threading import Lock
 from cachetools import LRUCache
 
 from stager.callers.open_source import is_settled
-from stager.callers.reading import Access
+from stager.callers.reading import AreaAccess
 from stager.engine.source import kind_in_words
 from stager.errors import InvalidPath, SourceError
 from stager.paths import Descriptor, Location, names_in, open_location
@@ -29,7 +29,7 @@ _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlin
 
 
 @dataclass(frozen=True)
-class Listed:
+class FolderEntry:
     """One thing in a folder; a link is not followed."""
 
     name: str
@@ -42,11 +42,11 @@ class Listed:
 class Listing:
     """Some of a folder's entries, and where the next begin."""
 
-    entries: list[Listed]
+    entries: list[FolderEntry]
     next_cursor: str | None
 
 
-def list_folder(access: Access, root: Descriptor, path: str, *, cursor: str | None, limit: int) -> Listing:
+def list_folder(access: AreaAccess, root: Descriptor, path: str, *, cursor: str | None, limit: int) -> Listing:
     """Return a page of what is in a folder; only the entries on it are looked at, with the rights that the thread has.
 
     Parameters
@@ -78,7 +78,7 @@ def list_folder(access: Access, root: Descriptor, path: str, *, cursor: str | No
     return Listing(entries, _cursor_of(page[-1]) if start + limit < len(names) else None)
 
 
-def _open(access: Access, location: Location) -> Descriptor:
+def _open(access: AreaAccess, location: Location) -> Descriptor:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
     try:
         return open_location(location, flags, access.symlinks)
@@ -104,11 +104,11 @@ def _sorted_names(folder: int) -> list[bytes]:
     return names
 
 
-def _look(folder: int, name: bytes) -> Iterator[Listed]:
+def _look(folder: int, name: bytes) -> Iterator[FolderEntry]:
     with suppress(FileNotFoundError):  # removed meanwhile
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), kind_in_words(status.st_mode).removeprefix("a "))
-        yield Listed(os.fsdecode(name), kind, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+        yield FolderEntry(os.fsdecode(name), kind, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
 def _cursor_of(name: bytes) -> str:

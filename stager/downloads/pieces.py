@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from stager.checksums import EMPTY, update
-from stager.engine.file import read_block
+from stager.engine.file_content import read_block
 
 # Bytes read at a time for a checksum.
 SUMMED_BYTES = 1024 * 1024
@@ -50,7 +50,7 @@ def cut(pieces: Iterable[Piece], start: int, end: int) -> Iterator[Piece]:
 
 
 @dataclass
-class Summed:
+class SummedPieces:
     """Pieces that are read for their checksum just before they are given, while the cache has them."""
 
     pieces: Iterable[Piece]

@@ -33,7 +33,7 @@ CLIENT_SECONDS, TURN_SECONDS = 0.02, 0.2
 FIRST_BYTE = 60.0
 
 
-class Pumped(Enum):
+class PumpOutcome(Enum):
     """How a turn of pumping ended."""
 
     DONE = auto()
@@ -105,7 +105,7 @@ class BodyPipe:
             self._move()
         return True
 
-    def pump(self) -> Pumped:
+    def pump(self) -> PumpOutcome:
         """Move bytes until the client keeps us waiting, our turn is over or all is moved.
 
         Raises
@@ -123,14 +123,14 @@ class BodyPipe:
                 self._let_go()
                 if not inlet.poll(CLIENT_SECONDS * 1000):
                     self._stalled_at = self._fed
-                    return Pumped.STALLED
+                    return PumpOutcome.STALLED
             except BrokenPipeError:
-                return Pumped.ABANDONED
+                return PumpOutcome.ABANDONED
             if self._fed - self._stalled_at >= _KEPT_UP_BYTES:
                 self._resize(_FAST_BYTES)
             if time.monotonic() > turn_ends:
-                return Pumped.TURN_OVER
-        return Pumped.DONE
+                return PumpOutcome.TURN_OVER
+        return PumpOutcome.DONE
 
     def shrink(self) -> bool:
         """Make the pipe of a slow client small again, and return whether it is: not while it holds more."""

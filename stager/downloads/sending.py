@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 from stager.background import background_task
 from stager.checksums import text
 from stager.downloads.answer import Body, headers_of
-from stager.downloads.pieces import FileRun, Piece, Summed
-from stager.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
+from stager.downloads.pieces import FileRun, Piece, SummedPieces
+from stager.downloads.pipe import FIRST_BYTE, BodyPipe, PumpOutcome
 from stager.downloads.representation import FileRepresentation, Representation
 from stager.downloads.shared import Downloads, P, T
 from stager.errors import Cancelled, StagingError, UnforeseenError
@@ -38,7 +38,7 @@ class Sending:
     begun: DownloadBegun
     whole: Representation
     body: Body
-    summed: Summed | None = None
+    summed: SummedPieces | None = None
     bytes_sent: int = 0
     is_to_stop: bool = False
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
@@ -150,12 +150,12 @@ class Download(Response):
                 await self._find_beginning(pipe, receive)
             await send(self._start)
             await send({"type": PATHSEND, "path": pipe.path})
-            while (pumped := await sending.do(pipe.pump)) is not Pumped.DONE:
+            while (pumped := await sending.do(pipe.pump)) is not PumpOutcome.DONE:
                 sending.bytes_sent = pipe.bytes_taken
-                if pumped is Pumped.STALLED:
+                if pumped is PumpOutcome.STALLED:
                     await _until(lambda: pipe.shrink() or is_over())
                     await _writable(pipe.inlet, sending)
-                if pumped is Pumped.ABANDONED or is_over():
+                if pumped is PumpOutcome.ABANDONED or is_over():
                     break
             await _until(lambda: pipe.is_drained or is_over())
             if sending.is_to_stop:

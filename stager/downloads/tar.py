@@ -6,7 +6,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 
-from stager.downloads.archive import Entry
+from stager.downloads.archive import ArchiveEntry
 from stager.downloads.pieces import FileRun, Piece
 
 _TYPES = {stat.S_IFREG: tarfile.REGTYPE, stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
@@ -23,7 +23,7 @@ class Tar:
     def __init__(self) -> None:
         self._position = 0
 
-    def size_of(self, entry: Entry) -> int:
+    def size_of(self, entry: ArchiveEntry) -> int:
         """Return how long an entry is."""
         size = len(_header(entry)) + _padded(_content_bytes(entry))
         self._position += size
@@ -33,7 +33,7 @@ class Tar:
         """Return how long the end is: two empty blocks, and zeros up to a whole record."""
         return _end_bytes(self._position)
 
-    def pieces(self, entries: Iterator[Entry]) -> Iterator[Piece]:
+    def pieces(self, entries: Iterator[ArchiveEntry]) -> Iterator[Piece]:
         """Give the archive."""
         position = 0
         for entry in entries:
@@ -48,7 +48,7 @@ class Tar:
         yield bytes(_end_bytes(position))
 
 
-def _header(entry: Entry) -> bytes:
+def _header(entry: ArchiveEntry) -> bytes:
     info = tarfile.TarInfo(entry.path)
     info.type = _TYPES[stat.S_IFMT(entry.status.st_mode)]
     info.mode = stat.S_IMODE(entry.status.st_mode)
@@ -58,7 +58,7 @@ def _header(entry: Entry) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _content_bytes(entry: Entry) -> int:
+def _content_bytes(entry: ArchiveEntry) -> int:
     return entry.status.st_size if stat.S_ISREG(entry.status.st_mode) else 0
 
 

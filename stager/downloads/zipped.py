@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from stager.downloads.archive import Entry
+from stager.downloads.archive import ArchiveEntry
 from stager.downloads.pieces import Piece
 from stager.errors import SourceChanged
 
@@ -37,7 +37,7 @@ class Zip:
     def __init__(self) -> None:
         self._position = self._count = self._central = 0
 
-    def size_of(self, entry: Entry) -> int:
+    def size_of(self, entry: ArchiveEntry) -> int:
         """Return how long an entry is, and add up what the directory at the end says of it."""
         name, size = len(_name(entry).encode()), _content_bytes(entry)
         wide = 16 * (size > zipfile.ZIP64_LIMIT) + 8 * (self._position > zipfile.ZIP64_LIMIT)
@@ -52,7 +52,7 @@ class Zip:
         is_wide = self._count > zipfile.ZIP_FILECOUNT_LIMIT or max(self._position, self._central) > zipfile.ZIP64_LIMIT
         return self._central + _END + (_END_64 if is_wide else 0)
 
-    def pieces(self, entries: Iterator[Entry]) -> Iterator[Piece]:
+    def pieces(self, entries: Iterator[ArchiveEntry]) -> Iterator[Piece]:
         """Give the archive."""
         written = _Written()
         with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
@@ -84,7 +84,7 @@ class _Written(io.RawIOBase):
         return b"".join(blocks)
 
 
-def _info(entry: Entry) -> zipfile.ZipInfo:
+def _info(entry: ArchiveEntry) -> zipfile.ZipInfo:
     moment = time.gmtime(entry.status.st_mtime_ns // 1_000_000_000)[:6]
     info = zipfile.ZipInfo(_name(entry), min(max(moment, _FIRST), _LAST))
     info.create_system = 3  # Unix: the mode counts
@@ -92,7 +92,7 @@ def _info(entry: Entry) -> zipfile.ZipInfo:
     return info
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: ArchiveEntry) -> str:
     """Return an entry's name in UTF-8, which a zip's must be: other bytes as ``%XX``.
 
     Where the name itself says such a thing, its ``%`` is ``%25``: no two names become one.
@@ -101,13 +101,13 @@ def _name(entry: Entry) -> str:
     return _ESCAPED.sub(lambda c: "%25" if c[0] == "%" else f"%{ord(c[0]) - 0xDC00:02X}", entry.path) + slash
 
 
-def _content_bytes(entry: Entry) -> int:
+def _content_bytes(entry: ArchiveEntry) -> int:
     if stat.S_ISLNK(entry.status.st_mode):
         return len(os.fsencode(entry.link))
     return entry.status.st_size if stat.S_ISREG(entry.status.st_mode) else 0
 
 
-def _content(entry: Entry) -> Iterator[bytes]:
+def _content(entry: ArchiveEntry) -> Iterator[bytes]:
     if stat.S_ISLNK(entry.status.st_mode):
         yield os.fsencode(entry.link)
         return

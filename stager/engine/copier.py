@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 
 from stager.checksums import text
 from stager.engine.control import Control
-from stager.engine.file import checksum_of, copy_content, unchanged
+from stager.engine.file_content import checksum_of, copy_content, unchanged
 from stager.engine.mapping import refused, unread
 from stager.errors import CorruptedInTransfer, SourceChanged, StagingError
-from stager.slices.copying import SMALL_BYTES, Terms, Unread, Unwritten, clone, copy_small, is_sparse, settle
+from stager.slices.copying import SMALL_BYTES, CopyTerms, Unread, Unwritten, clone, copy_small, is_sparse, settle
 from stager.vocabulary import ManifestEntry
 
 # What a file system says that cannot clone, or not this file (ioctl_ficlone(2)).
@@ -80,7 +80,7 @@ class Copier:
             return SourceChanged(_join(self.source, path), "its size is not what it was")
         return unread(error.error, _join(self.source, path))
 
-    def settle(self, destination: int, *, status: os.stat_result, terms: Terms, path: str) -> os.stat_result:
+    def settle(self, destination: int, *, status: os.stat_result, terms: CopyTerms, path: str) -> os.stat_result:
         """Give an open copy its mode and times, look whether all arrived, and return what it is."""
         display = _join(self.destination, path)
         try:

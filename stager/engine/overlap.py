@@ -7,7 +7,7 @@ import os
 from stager.engine.mapping import writing
 from stager.engine.source import Inode, Source, inode
 from stager.errors import OverlappingPaths
-from stager.paths import Lent, Location
+from stager.paths import LentFolder, Location
 
 
 def refuse_overlap(source: Source, *, parent: int, destination: Location) -> None:
@@ -16,7 +16,7 @@ def refuse_overlap(source: Source, *, parent: int, destination: Location) -> Non
     Another hard link of the source is another place. What is lent lies where
     its user cannot enter, and so no destination of theirs.
     """
-    if isinstance(source.parent, Lent):
+    if isinstance(source.parent, LentFolder):
         return
     with writing(destination.display):
         above_destination = _upwards(parent)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from stager.engine.mapping import opening_source
 from stager.errors import PathOutsideArea, SourceUnreadable, UnsupportedFileType
-from stager.paths import Descriptor, Lent, Location, Symlinks, names_in, open_beneath, open_root
+from stager.paths import Descriptor, LentFolder, Location, Symlinks, names_in, open_beneath, open_root
 from stager.slices import copying
 
 READ = copying.READ
@@ -88,7 +88,7 @@ def kind_in_words(mode: int) -> str:
 
 def _parent(source: Location) -> tuple[Descriptor, bytes]:
     """Return the folder that the source really is in and its name there."""
-    if isinstance(source.held, Lent):
+    if isinstance(source.held, LentFolder):
         return source.held.lent_again(), source.name
     parts = list(source.parts)
     symlinks = Symlinks.REFUSED if source.is_direct else Symlinks.FOLLOWED_BENEATH

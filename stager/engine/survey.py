@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stager.engine.fingerprint import Contents, Look, OnSpecial
-from stager.engine.links import refuse_leading_out
 from stager.engine.mapping import unread
 from stager.engine.source import Source, opened, refuse_special
+from stager.engine.symlinks import refuse_leading_out
 from stager.engine.walk import Folder
 from stager.paths import Location
 from stager.slices.helpers import Helpers

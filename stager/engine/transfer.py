@@ -18,12 +18,12 @@ from stager.engine.tree import TreeCopy
 from stager.engine.walk import Folder
 from stager.errors import NoSpace, SourceChanged, SourceNotFound
 from stager.paths import Descriptor, Location
-from stager.slices.copying import CREATE, Terms, Unread, Unwritten
+from stager.slices.copying import CREATE, CopyTerms, Unread, Unwritten
 from stager.slices.helpers import Helpers, started_helpers
 from stager.vocabulary import ManifestEntry
 
 _PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
-_AS_IT_IS = Terms(_PRIVATE_FILE, is_cloned=False, is_summed=True)
+_AS_IT_IS = CopyTerms(_PRIVATE_FILE, is_cloned=False, is_summed=True)
 
 
 def transfer(

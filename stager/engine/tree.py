@@ -14,7 +14,7 @@ from stager.engine.staged import Modes
 from stager.engine.walk import Folder, Walk
 from stager.errors import SourceChanged
 from stager.paths import Descriptor
-from stager.slices.copying import CREATE, Arrived, Terms, Unwritten, settle
+from stager.slices.copying import CREATE, Arrived, CopyTerms, Unwritten, settle
 from stager.slices.helpers import Helpers
 from stager.slices.looking import facts
 from stager.slices.work import Slice
@@ -55,10 +55,10 @@ class TreeCopy(Walk):
         terms = self._terms(self._modes.file)
         return Slice(names=names, path=folder.path, source=folder.source, destination=folder.destination, terms=terms)
 
-    def _terms(self, mode: int) -> Terms:
+    def _terms(self, mode: int) -> CopyTerms:
         is_cloned = bool(self._copier.is_sharing)
         is_summed = not (is_cloned and self._copier.has_known)
-        return Terms(mode, is_cloned=is_cloned, is_summed=is_summed)
+        return CopyTerms(mode, is_cloned=is_cloned, is_summed=is_summed)
 
     def _take(self, folder: Folder, work: Slice, results: list[Arrived | None]) -> None:
         arrived: list[tuple[str, int, int]] = []

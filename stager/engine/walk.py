@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from stager.errors import InvalidPath, StagingError
-from stager.paths import Descriptor, Lent
+from stager.paths import Descriptor, LentFolder
 from stager.slices.helpers import Helpers
 from stager.slices.work import Slice, runs
 
@@ -53,7 +53,7 @@ class Walk(ABC):
         except OSError as error:
             raise self._failed(error, f"{self.display}/{folder.path}") from error
         for names, are_files in found:
-            if are_files and not isinstance(folder.source, Lent):
+            if are_files and not isinstance(folder.source, LentFolder):
                 self._helpers.put(self._slice(folder, names), partial(self._take, folder))
             else:
                 for name in names:

@@ -25,7 +25,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 BY_NGINX = "/internal/"
 
 
-class Pages:
+class TrustedSites:
     """Knows the web sites whose pages may do what the caller may."""
 
     def __init__(self, settings: Settings) -> None:

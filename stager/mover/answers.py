@@ -17,7 +17,7 @@ from stager.methods import Item
 from stager.mover.channel import Channel
 from stager.mover.dialogue import FILES_IN_A_MESSAGE
 from stager.mover.lending import Lending
-from stager.mover.replies import Asks
+from stager.mover.replies import Question
 from stager.paths import Descriptor
 from stager.vocabulary import ManifestEntry
 
@@ -77,7 +77,7 @@ class Answers:
         """Take back what was lent; from now on these are the items."""
         self._lending.begin(items)
 
-    def answer(self, asks: Asks, one: Watched) -> None:
+    def answer(self, asks: Question, one: Watched) -> None:
         """Answer, or keep why not: it is the error of the item."""
         answer: Any = None
         number, opened = None, Descriptor(-1)
@@ -96,7 +96,7 @@ class Answers:
             said = {"errno": number, "is_refused": one.error is not None, "answer": answer}
             self._channel.send(said, [opened.fd] if opened.fd >= 0 else ())
 
-    def _answer_to(self, asks: Asks, one: Watched) -> Any:  # noqa: ANN401 - whatever was asked for
+    def _answer_to(self, asks: Question, one: Watched) -> Any:  # noqa: ANN401 - whatever was asked for
         match asks.says:
             case "known":
                 return self._more_known(one)
@@ -116,7 +116,7 @@ class Answers:
         one.known = one.known or iter(one.watch.known())
         return list(islice(one.known, FILES_IN_A_MESSAGE))
 
-    def _link(self, asks: Asks) -> None:
+    def _link(self, asks: Question) -> None:
         source, folder = self._channel.descriptors(2)
         with source, folder:
             self._give_name(source.fd, folder.fd, os.fsencode(asks.name))

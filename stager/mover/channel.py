@@ -25,7 +25,7 @@ _POSTED_BYTES = 1 << 16  # what is put by before it is sent
 _MOST_DESCRIPTORS = 64  # that come with one line
 
 
-class Gone(Exception):
+class ConnectionLost(Exception):
     """The other side is no more, or what it says is no message; the text, if there is one, says what it did."""
 
 
@@ -66,7 +66,7 @@ class Channel:
 
         Raises
         ------
-        Gone
+        ConnectionLost
             Nobody takes it.
         """
         with self._sending:
@@ -82,14 +82,14 @@ class Channel:
             sent = socket.send_fds(self._socket, [data], list(descriptors)) if descriptors else 0
             self._socket.sendall(memoryview(data)[sent:])
         except OSError as error:
-            raise Gone from error
+            raise ConnectionLost from error
 
     def receive(self, seconds: float | None) -> Message | None:
         """Return the next message; None when there is none within some seconds.
 
         Raises
         ------
-        Gone
+        ConnectionLost
             There will be none any more.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -106,24 +106,24 @@ class Channel:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._socket, _READ_BYTES, _MOST_DESCRIPTORS)
         except OSError as error:
-            raise Gone from error
+            raise ConnectionLost from error
         self._descriptors += [Descriptor(one) for one in descriptors]
         self._read += data
         if not data:
-            raise Gone
+            raise ConnectionLost
         if len(self._read) > _LONGEST_BYTES or len(self._descriptors) > _MOST_DESCRIPTORS:
-            raise Gone(NO_MESSAGE)
+            raise ConnectionLost(NO_MESSAGE)
 
     def descriptors(self, count: int) -> list[Descriptor]:
         """Return the descriptors that came with a message.
 
         Raises
         ------
-        Gone
+        ConnectionLost
             There are not as many.
         """
         if count > len(self._descriptors):
-            raise Gone(NO_MESSAGE)
+            raise ConnectionLost(NO_MESSAGE)
         return [self._descriptors.popleft() for _ in range(count)]
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ def _message(line: bytes) -> Message:
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise Gone(NO_MESSAGE) from error
+        raise ConnectionLost(NO_MESSAGE) from error
     if not isinstance(message, dict):
-        raise Gone(NO_MESSAGE)
+        raise ConnectionLost(NO_MESSAGE)
     return message

@@ -10,7 +10,7 @@ from typing import Any
 
 from stager.engine import Control
 from stager.errors import Cancelled
-from stager.mover.channel import Channel, Gone
+from stager.mover.channel import Channel, ConnectionLost
 from stager.vocabulary import ManifestEntry
 
 # Files of a product that one message tells of.
@@ -106,4 +106,4 @@ class Dialogue(threading.Event):
                 raise Cancelled
             else:
                 return message["answer"]
-        raise Gone
+        raise ConnectionLost

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from stager.errors import MoverLost, StagingError
 from stager.methods import Item
 from stager.mover.answers import Answers, Watch, Watched
-from stager.mover.channel import Channel, Gone, Message
-from stager.mover.items import told, told_place
-from stager.mover.replies import Alive, Asks, Done, Failure, Files, Over, Progress, Reply, reply_of
+from stager.mover.channel import Channel, ConnectionLost, Message
+from stager.mover.item_messages import told, told_place
+from stager.mover.replies import Files, Heartbeat, OrderDone, Progress, Question, Reply, StepDone, StepFailed, reply_of
 from stager.paths import Descriptor, Location
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Mover:
         said = {str(item_id): told(item) for item_id, item in items.items()}
         list(self._carried_out({"do": "begin", "method": method, "items": said}, {}))
 
-    def do(self, step: str, watches: Mapping[int, Watch]) -> Iterator[tuple[int, Done | StagingError]]:
+    def do(self, step: str, watches: Mapping[int, Watch]) -> Iterator[tuple[int, StepDone | StagingError]]:
         """Do a step for some items, and yield for each what came of it, in no order that counts.
 
         It is done only once all was taken. When the mover is lost, that is the error of all that are left.
@@ -81,7 +81,7 @@ class Mover:
         never = Watch(stopped=threading.Event())
         order = {"do": "sweep", "method": method, "places": [told_place(folder) for folder in folders]}
         swept = dict(self._carried_out(order, dict.fromkeys(range(len(folders)), never)))
-        return [one.swept if isinstance(one, Done) else one for _, one in sorted(swept.items())]
+        return [one.swept if isinstance(one, StepDone) else one for _, one in sorted(swept.items())]
 
     def end(self) -> None:
         """Have it discard what is not published, and forget the items."""
@@ -98,14 +98,16 @@ class Mover:
             _has_ended(self.life, DISCARD_SECONDS)
         self._kill()
 
-    def _carried_out(self, order: Message, watches: Mapping[int, Watch]) -> Iterator[tuple[int, Done | StagingError]]:
+    def _carried_out(
+        self, order: Message, watches: Mapping[int, Watch]
+    ) -> Iterator[tuple[int, StepDone | StagingError]]:
         waiting = {item_id: Watched(watch) for item_id, watch in watches.items()}
         self._is_busy = True
         try:
             self.channel.send(order)
-            while not isinstance(reply := self._reply(waiting), Over):
+            while not isinstance(reply := self._reply(waiting), OrderDone):
                 yield from self._taken(reply, waiting)
-        except Gone as gone:
+        except ConnectionLost as gone:
             self._kill()
             self._lost_by = self._lost_by or str(gone) or "has ended"
             error = MoverLost(self.name, self._lost_by)
@@ -127,7 +129,7 @@ class Mover:
             silent += STOP_POLL_SECONDS  # by our own waiting: that we were not running is not its silence
             if silent > self.silence:
                 silence = f"has said nothing for {self.silence:.0f} s: somebody stopped it, or the machine did"
-                raise Gone(silence)
+                raise ConnectionLost(silence)
 
     def _tell_of_stops(self, waiting: Mapping[int, Watched]) -> None:
         for item_id, one in waiting.items():
@@ -139,20 +141,20 @@ class Mover:
             one.is_told = True
             self.channel.send({"stop": item_id})
 
-    def _taken(self, reply: Reply, waiting: dict[int, Watched]) -> Iterator[tuple[int, Done | StagingError]]:
+    def _taken(self, reply: Reply, waiting: dict[int, Watched]) -> Iterator[tuple[int, StepDone | StagingError]]:
         """Take what it says of an item; yield the item once the step is done."""
-        if isinstance(reply, Alive | Over):
+        if isinstance(reply, Heartbeat | OrderDone):
             return
         one = waiting[reply.id]
-        if isinstance(reply, Done):
+        if isinstance(reply, StepDone):
             del waiting[reply.id]
             yield reply.id, one.error or reply
-        elif isinstance(reply, Failure):
+        elif isinstance(reply, StepFailed):
             del waiting[reply.id]
             if reply.trace:
                 logger.error("Unforeseen error of the mover of %s: %s", self.name, reply.trace)
             yield reply.id, one.error or reply.error()
-        elif isinstance(reply, Asks):
+        elif isinstance(reply, Question):
             self.answers.answer(reply, one)
         else:
             self._note(reply, one)
@@ -182,10 +184,10 @@ class Mover:
 
 
 def _expected(reply: Reply, waiting: Collection[int]) -> Reply:
-    """Return what a mover says; raise `Gone` where that is of no item of its order, or the order is not carried out."""
-    is_over = isinstance(reply, Over)
-    if (is_over and waiting) or (not isinstance(reply, Over | Alive) and reply.id not in waiting):
-        raise Gone(UNFINISHED)
+    """Return a mover's reply; raise `ConnectionLost` where it is about no item of the order, or ends it too early."""
+    is_over = isinstance(reply, OrderDone)
+    if (is_over and waiting) or (not isinstance(reply, OrderDone | Heartbeat) and reply.id not in waiting):
+        raise ConnectionLost(UNFINISHED)
     return reply
 
 

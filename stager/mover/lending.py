@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stager.methods import Item
-from stager.mover.items import SOURCE
+from stager.mover.item_messages import SOURCE
 from stager.paths import Descriptor, Location, Symlinks, open_beneath, open_location
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY

@@ -18,10 +18,10 @@ from typing import Any
 
 from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
 from stager.methods import METHODS, StagingMethod, SymlinkCopy
-from stager.mover.batch import STEPS, Batch
-from stager.mover.channel import Channel, Gone, Message
+from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.dialogue import Dialogue
-from stager.mover.items import place, understood
+from stager.mover.item_messages import place, understood
+from stager.mover.steps import STEPS, MoverItems
 from stager.paths import Descriptor
 from stager.privileges import Ids, become
 
@@ -39,11 +39,11 @@ def serve(end: socket.socket) -> None:
         if worker is not None:
             threading.Thread(target=_say_that_it_lives, args=(channel,), daemon=True).start()
             worker.work()
-    except Gone:
+    except ConnectionLost:
         """Nobody is there to be told."""
 
 
-def _introduced(channel: Channel) -> Worker | None:
+def _introduced(channel: Channel) -> OrderExecutor | None:
     """Become who is asked for, and say so; return None where that is not possible."""
     hello = channel.receive(None) or {}
     roots = [Path(root) for root in hello["roots"]]
@@ -57,7 +57,7 @@ def _introduced(channel: Channel) -> Worker | None:
             return None
         os.umask(0)  # each mode is given as it is to be
         channel.send({"says": "done", "id": 0}, [life.fd])
-    return Worker(channel, held, is_user=hello["account"] is not None)
+    return OrderExecutor(channel, held, is_user=hello["account"] is not None)
 
 
 def _say_that_it_lives(channel: Channel) -> None:
@@ -66,11 +66,11 @@ def _say_that_it_lives(channel: Channel) -> None:
         if time.monotonic() - channel.sent_at >= ALIVE_EVERY:
             try:
                 channel.send({"says": "alive"})
-            except Gone:
+            except ConnectionLost:
                 return
 
 
-class Worker:
+class OrderExecutor:
     """Carries out orders, one after the other.
 
     Parameters
@@ -87,7 +87,7 @@ class Worker:
         self._methods: dict[str, StagingMethod] = METHODS
         if is_user:
             self._methods = {**METHODS, SymlinkCopy.name: SymlinkCopy(link=self._link)}
-        self._batch: Batch | None = None
+        self._batch: MoverItems | None = None
         self._dialogue: Dialogue | None = None
         self._stopped: set[int] = set()
 
@@ -121,7 +121,7 @@ class Worker:
     def _begin(self, order: Message) -> None:
         self._end()
         items = {int(one): understood(said, self._roots, lender=self) for one, said in order["items"].items()}
-        self._batch = Batch(self._methods[order["method"]], items)
+        self._batch = MoverItems(self._methods[order["method"]], items)
         self._stopped.clear()
 
     def _end(self) -> None:
@@ -158,16 +158,16 @@ class Worker:
             done = work()
         except StagingError as error:
             self._channel.post(_failure(item_id, error))
-        except Gone:
+        except ConnectionLost:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's alone
             self._channel.post(_failure(item_id, UnforeseenError(error), traceback.format_exc()))
         else:
             self._channel.post({"says": "done", "id": item_id, **done})
 
-    def _current(self) -> Batch:
+    def _current(self) -> MoverItems:
         if self._batch is None:
-            raise Gone
+            raise ConnectionLost
         return self._batch
 
     def _link(self, source: int, folder: int, name: bytes) -> None:
@@ -177,7 +177,7 @@ class Worker:
     def _item(self) -> Dialogue:
         """The item that is under way."""
         if self._dialogue is None:
-            raise Gone
+            raise ConnectionLost
         return self._dialogue
 
     def status(self, folder: int, name: str) -> os.stat_result:

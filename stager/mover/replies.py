@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from stager.engine import Published, Survey
 from stager.errors import KINDS, StagingError, UnforeseenError, readable
 from stager.models import MAX_SIZE_BYTES, Frozen, PathText
-from stager.mover.channel import NO_MESSAGE, Gone, Message
+from stager.mover.channel import NO_MESSAGE, ConnectionLost, Message
 from stager.vocabulary import ManifestEntry
 
 # As many characters of an error as a record keeps.
@@ -40,7 +40,7 @@ class Files(Frozen):
         return [ManifestEntry(*file) for file in self.files]
 
 
-class Asks(Frozen):
+class Question(Frozen):
     """It needs something before it can go on.
 
     That the lease be confirmed, checksums that are known, a hard link, or
@@ -83,7 +83,7 @@ class Delivered(Frozen):
         return Published(**self.model_dump())
 
 
-class Done(Frozen):
+class StepDone(Frozen):
     """A step is done for an item."""
 
     says: Literal["done"]
@@ -95,7 +95,7 @@ class Done(Frozen):
     swept: Count = 0
 
 
-class Failure(Frozen):
+class StepFailed(Frozen):
     """A step has failed for an item."""
 
     says: Literal["failed"]
@@ -112,19 +112,19 @@ class Failure(Frozen):
         return error
 
 
-class Over(Frozen):
+class OrderDone(Frozen):
     """An order is carried out."""
 
     says: Literal["over"]
 
 
-class Alive(Frozen):
+class Heartbeat(Frozen):
     """It lives."""
 
     says: Literal["alive"]
 
 
-Reply = Progress | Files | Asks | Done | Failure | Over | Alive
+Reply = Progress | Files | Question | StepDone | StepFailed | OrderDone | Heartbeat
 _reply: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="says")])
 
 
@@ -133,10 +133,10 @@ def reply_of(message: Message) -> Reply:
 
     Raises
     ------
-    Gone
+    ConnectionLost
         It is none that a mover sends.
     """
     try:
         return _reply.validate_python(message)
     except (ValidationError, UnicodeError) as error:
-        raise Gone(NO_MESSAGE) from error
+        raise ConnectionLost(NO_MESSAGE) from error

@@ -24,7 +24,7 @@ class Lender(Protocol):
         """Take back a directory that is not needed any more."""
 
 
-class Lent(Descriptor):
+class LentFolder(Descriptor):
     """A directory of an area that this process may not enter: its names can be read, and nothing else by itself.
 
     Parameters
@@ -40,9 +40,9 @@ class Lent(Descriptor):
         self._lender = lender
         self._number = number
 
-    def lent_again(self) -> Lent:
+    def lent_again(self) -> LentFolder:
         """Return the same directory for another who closes it."""
-        return Lent(-1, self._lender, self._number)
+        return LentFolder(-1, self._lender, self._number)
 
     def status(self, name: str | bytes) -> os.stat_result:
         """Return what has a name in this directory."""
@@ -55,7 +55,7 @@ class Lent(Descriptor):
     def opened(self, name: str | bytes, flags: int) -> Descriptor:  # noqa: ARG002 - it is opened for reading alone
         """Open what has a name in this directory."""
         fd, number = self._lender.opened(self._number, os.fsdecode(name))
-        return Lent(fd, self._lender, number) if number else Descriptor(fd)
+        return LentFolder(fd, self._lender, number) if number else Descriptor(fd)
 
     def close(self) -> None:
         """Close it, and give it back."""

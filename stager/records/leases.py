@@ -23,7 +23,7 @@ from stager.records.tables import DestinationLease, StagedFile
 
 
 @dataclass(frozen=True, kw_only=True)
-class Busy:
+class BusyDestination:
     """A destination that another living writer holds."""
 
     file: StagedFile
@@ -32,7 +32,9 @@ class Busy:
     expires_at: datetime
 
 
-def acquire_leases(database: Database, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[Busy]:
+def acquire_leases(
+    database: Database, files: Sequence[StagedFile], *, holder: str, seconds: float
+) -> list[BusyDestination]:
     """Take the destinations of files that are free, in one transaction, and return the others.
 
     What the holder has already is extended; what has ended is taken over.
@@ -49,7 +51,7 @@ def acquire_leases(database: Database, files: Sequence[StagedFile], *, holder: s
 
     Returns
     -------
-    list[Busy]
+    list[BusyDestination]
         The files whose destinations another living writer holds; of two files
         with one destination, the second.
 
@@ -63,10 +65,12 @@ def acquire_leases(database: Database, files: Sequence[StagedFile], *, holder: s
     ordered = [first[key] for key in sorted(first)]
     twins = [file for file in files if first[file.destination_key] is not file]
 
-    def work(session: Session) -> list[Busy]:
+    def work(session: Session) -> list[BusyDestination]:
         busy = [one for some in chunks(ordered) for one in _acquire(session, some, holder=holder, seconds=seconds)]
         until = now(session) + timedelta(seconds=seconds)
-        return busy + [Busy(file=file, holder=holder, request_id=file.request_id, expires_at=until) for file in twins]
+        return busy + [
+            BusyDestination(file=file, holder=holder, request_id=file.request_id, expires_at=until) for file in twins
+        ]
 
     return database.write(work)
 
@@ -139,7 +143,7 @@ def _left(session: Session, lease: DestinationLease) -> float:
     return (lease.expires_at - now(session)).total_seconds()
 
 
-def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[Busy]:
+def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[BusyDestination]:
     leases = _locked(session, files)
     if missing := [file for file in files if file.destination_key not in leases]:
         _insert_ended(session, missing, holder=holder)
@@ -149,7 +153,11 @@ def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seco
     for file in files:
         lease = leases[file.destination_key]
         if lease.holder != holder and lease.expires_at > moment:
-            busy.append(Busy(file=file, holder=lease.holder, request_id=lease.request_id, expires_at=lease.expires_at))
+            busy.append(
+                BusyDestination(
+                    file=file, holder=lease.holder, request_id=lease.request_id, expires_at=lease.expires_at
+                )
+            )
             continue
         _take(session, lease, file=file, holder=holder)
         lease.expires_at = moment + timedelta(seconds=seconds)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from stager.mover.answers import Watch
 from stager.mover.handle import Mover
-from stager.mover.replies import Done
+from stager.mover.replies import StepDone
 from stager.runs.entry import Entry
 
 # Items that go through the steps together: each may hold two descriptors.
@@ -17,7 +17,7 @@ FEW = 16
 
 
 @dataclass
-class Together:
+class SharedBatch:
     """Some requests, and their items."""
 
     request_ids: list[str] = field(default_factory=list)
@@ -36,13 +36,13 @@ class Together:
         )
 
 
-def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[Together]:
+def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[SharedBatch]:
     """Yield the requests in their order, as many together as have room."""
-    together = Together()
+    together = SharedBatch()
     for request_id, entries in entries_of.items():
         if not together.has_room_for(entries):
             yield together
-            together = Together()
+            together = SharedBatch()
         together.add(request_id, entries)
     yield together
 
@@ -54,5 +54,5 @@ def small_among(entries: Sequence[Entry], mover: Mover, method: str) -> set[int]
         some = {entry.file.id: entry for entry in entries[start : start + BATCH_SIZE]}
         mover.begin(method, {item_id: entry.item for item_id, entry in some.items()})
         looks = mover.do("look", {item_id: Watch(stopped=entry.stopped) for item_id, entry in some.items()})
-        small |= {item_id for item_id, found in looks if isinstance(found, Done) and found.is_small}
+        small |= {item_id for item_id, found in looks if isinstance(found, StepDone) and found.is_small}
     return small

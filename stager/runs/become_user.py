@@ -23,7 +23,7 @@ from stager.settings import get_settings
 logger = logging.getLogger(__name__)
 
 
-class Acting:
+class ActingUser:
     """A user's folders, and their mover: started when it is first needed, and again where it was lost."""
 
     def __init__(self, identity: Identity) -> None:

@@ -11,7 +11,7 @@ from stager.errors import DestinationBusy, StagingError
 from stager.records.database import Database
 from stager.records.events import Wait, note_waits, wait_for
 from stager.records.items import files_by_id
-from stager.records.leases import Busy, acquire_leases, confirm_lease, release_leases
+from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, release_leases
 from stager.runs.entry import Entry
 
 # How long a destination that another request writes is waited for, and how
@@ -76,7 +76,7 @@ class Writer:
             note_waits(self.database, dict.fromkeys(told, WAITED), kind="waited")
         return entries
 
-    def _tell(self, busy: Sequence[tuple[Entry, Busy]]) -> set[str]:
+    def _tell(self, busy: Sequence[tuple[Entry, BusyDestination]]) -> set[str]:
         """Write down for whom the requests wait, and return which do."""
         waits = {entry.file.request_id: wait_for(_busy(entry, one)) for entry, one in busy}
         note_waits(self.database, waits, kind="waiting", seconds=BUSY_DESTINATION_SECONDS)
@@ -90,6 +90,6 @@ class Writer:
         return [entry for entry in entries if entry.file.id not in ended]
 
 
-def _busy(entry: Entry, busy: Busy) -> StagingError:
+def _busy(entry: Entry, busy: BusyDestination) -> StagingError:
     until = f"{busy.expires_at:%H:%M:%S}"
     return DestinationBusy(entry.item.destination.display, f"request {busy.request_id} until {until}")

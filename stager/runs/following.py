@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from stager.errors import StagingError
 from stager.mover.answers import Watch
-from stager.mover.replies import Done
+from stager.mover.replies import StepDone
 from stager.records.items import ManifestWriter, manifest_of, manifest_writer
 from stager.runs.destinations import Writer
 from stager.runs.entry import Entry
@@ -25,7 +25,7 @@ class Following:
         """What the mover's step is watched by."""
         return Watch(stopped=self.entry.stopped)
 
-    def settled(self, outcome: Done | StagingError) -> StagingError | None:
+    def settled(self, outcome: StepDone | StagingError) -> StagingError | None:
         """Take what came of the step; return the error if it is one."""
         if isinstance(outcome, StagingError):
             return outcome
@@ -93,10 +93,10 @@ class Comparing(Manifesting):
         """What the mover's step is watched by."""
         return Watch(stopped=self.entry.stopped, on_file=self.on_file)
 
-    def settled(self, outcome: Done | StagingError) -> StagingError | None:
+    def settled(self, outcome: StepDone | StagingError) -> StagingError | None:
         """Take whether the item is there already: its manifest is written by then."""
         error = super().settled(outcome)
-        is_duplicate = isinstance(outcome, Done) and outcome.is_duplicate
+        is_duplicate = isinstance(outcome, StepDone) and outcome.is_duplicate
         if is_duplicate or self._opened is not None:
             error = self.ended(error)
         self.entry.is_duplicate = is_duplicate and error is None
@@ -127,6 +127,6 @@ class Transferring(Manifesting):
         path = self.entry.file.local_path_on_storage
         return [ManifestEntry(path=path, size_bytes=self.entry.surveyed.size_bytes, checksum=last.checksum)]
 
-    def settled(self, outcome: Done | StagingError) -> StagingError | None:
+    def settled(self, outcome: StepDone | StagingError) -> StagingError | None:
         """Take what was transferred, once its manifest is written."""
         return self.ended(super().settled(outcome))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from blocks.areas import resolve_area, resolve_destination
-from stager.areas import place_in
+from stager.area_paths import place_in
 from stager.engine import Expected, Modes
 from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
@@ -18,7 +18,7 @@ from stager.paths import Location, user_folder
 from stager.records.database import Database
 from stager.records.items import FileChange, destination_key, last_copies, save_files
 from stager.records.tables import StagedFile, StagingRequestRow
-from stager.runs.become_user import Acting
+from stager.runs.become_user import ActingUser
 from stager.runs.entry import Entry
 from stager.runs.stop import Stop
 from stager.settings import get_settings
@@ -49,8 +49,8 @@ class Resolver:
         self._on_conflict = OnConflict(request.on_conflict)
         self._modes = Modes(file=settings.file_mode, directory=settings.directory_mode, folder=settings.folder_mode)
 
-    def enter(self, acting: Acting) -> None:
-        """Have the areas entered by who acts for the user; raises as `Acting.enter`."""
+    def enter(self, acting: ActingUser) -> None:
+        """Have the areas entered by who acts for the user; raises as `ActingUser.enter`."""
         acting.enter(source=self._source_area, destination=self._destination_area)
 
     def entry(self, file: StagedFile, *, whole: Stop) -> Entry:

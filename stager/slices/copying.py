@@ -39,7 +39,7 @@ class Unwritten(Exception):
         self.path = ""
 
 
-class Terms(NamedTuple):
+class CopyTerms(NamedTuple):
     """What each file gets.
 
     ``mode``, whether its blocks are shared with the source's, and whether
@@ -61,7 +61,7 @@ def clone(destination: int, source: int) -> None:
     fcntl.ioctl(destination, _FICLONE, source)
 
 
-def copy_file(source: int, destination: int, name: str, terms: Terms) -> Arrived | None:
+def copy_file(source: int, destination: int, name: str, terms: CopyTerms) -> Arrived | None:
     """Copy a file if it is small, not sparse, of one name and can be shared if it is to be; else return None.
 
     Nothing is left then.
@@ -94,7 +94,7 @@ def copy_file(source: int, destination: int, name: str, terms: Terms) -> Arrived
     return arrived
 
 
-def _fill(source: int, destination: int, status: os.stat_result, terms: Terms) -> Arrived | None:
+def _fill(source: int, destination: int, status: os.stat_result, terms: CopyTerms) -> Arrived | None:
     size, checksum = status.st_size, None
     if terms.is_cloned:
         try:
@@ -130,7 +130,7 @@ def copy_small(source: int, destination: int | None, size_bytes: int) -> int:
     return zlib.adler32(data)
 
 
-def settle(destination: int, status: os.stat_result, terms: Terms) -> os.stat_result:
+def settle(destination: int, status: os.stat_result, terms: CopyTerms) -> os.stat_result:
     """Give an open copy its mode and times, and return what it is then.
 
     Raises
@@ -162,12 +162,12 @@ def set_mode(opened: int, status: os.stat_result, mode: int) -> bool:
     return is_other
 
 
-def copy_what_it_can(source: int, destination: int, names: Sequence[str], terms: Terms) -> list[Arrived | None]:
+def copy_what_it_can(source: int, destination: int, names: Sequence[str], terms: CopyTerms) -> list[Arrived | None]:
     """Return for each name what arrived, or None: then nothing of it is there."""
     return [_copied_or_nothing(source, destination, name, terms) for name in names]
 
 
-def _copied_or_nothing(source: int, destination: int, name: str, terms: Terms) -> Arrived | None:
+def _copied_or_nothing(source: int, destination: int, name: str, terms: CopyTerms) -> Arrived | None:
     try:
         return copy_file(source, destination, name, terms)
     except (Unread, Unwritten):

@@ -16,7 +16,7 @@ import signal
 import sys
 from typing import Any
 
-from stager.slices.copying import Terms, copy_what_it_can
+from stager.slices.copying import CopyTerms, copy_what_it_can
 from stager.slices.looking import look
 
 READY = "ready"
@@ -32,14 +32,14 @@ Order = tuple[list[str], str, tuple[int | bool, ...] | None]
 def main(source: int, destination: int) -> None:
     """Serve orders until standard input ends; the first answer says that it is there."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    folders = Folder(source), Folder(destination)
+    folders = OpenFolder(source), OpenFolder(destination)
     send(_OUTPUT, READY)
     while (order := receive(_INPUT)) is not None:
         names, path, terms = order
-        send(_OUTPUT, _done(folders, names, path, terms and Terms._make(terms)))
+        send(_OUTPUT, _done(folders, names, path, terms and CopyTerms._make(terms)))
 
 
-def _done(folders: tuple[Folder, Folder], names: list[str], path: str, terms: Terms | None) -> list[Any]:
+def _done(folders: tuple[OpenFolder, OpenFolder], names: list[str], path: str, terms: CopyTerms | None) -> list[Any]:
     try:
         source = folders[0].opened(path)
         if terms is None:
@@ -49,7 +49,7 @@ def _done(folders: tuple[Folder, Folder], names: list[str], path: str, terms: Te
         return [None] * len(names)
 
 
-class Folder:
+class OpenFolder:
     """The folder beneath a top that was asked for last, open."""
 
     def __init__(self, top: int) -> None:

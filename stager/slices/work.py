@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stager.paths import Descriptor
-from stager.slices.copying import Terms, Unread, Unwritten, copy_file, remove_if_there
+from stager.slices.copying import CopyTerms, Unread, Unwritten, copy_file, remove_if_there
 from stager.slices.helper import Order
 from stager.slices.looking import look
 
@@ -27,11 +27,11 @@ class Slice:
     path: str
     source: Descriptor
     destination: Descriptor | None = None
-    terms: Terms | None = None
+    terms: CopyTerms | None = None
 
     @property
     def order(self) -> Order:
-        """What a hand is told."""
+        """What a helper is told."""
         return self.names, self.path, self.terms and tuple(self.terms)
 
     def done(self, on_each: Callable[[], None]) -> list[Any]:
@@ -56,7 +56,7 @@ class Slice:
         return results
 
     def undo(self) -> None:
-        """Remove whatever a hand that died may have left of it."""
+        """Remove whatever a helper that died may have left of it."""
         if self.destination is not None:
             for name in self.names:
                 remove_if_there(self.destination.fd, name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from stager.callers.areas import check_readable
+from stager.callers.area_access import check_readable
 from stager.callers.caller import Caller
-from stager.callers.reading import Access, access_to
+from stager.callers.reading import AreaAccess, access_to
 from stager.errors import NotAllowed, SourceNotFound, SourceUnreadable, StagingError, StorageFault
 from stager.paths import Location, open_location
 from stager.settings import Settings
-from stager.tape.answers import ArchiveInfo, Locality
 from stager.tape.paths import source_of
+from stager.tape.response_bodies import ArchiveInfo, Locality
 
 
 def archive_info(caller: Caller, path: str, *, settings: Settings) -> ArchiveInfo:
@@ -60,12 +60,12 @@ def _is_on_disk(caller: Caller, path: str, settings: Settings) -> bool:
         return False
 
 
-def _is_there(access: Access, path: str) -> bool:
+def _is_there(access: AreaAccess, path: str) -> bool:
     with access.entered() as root:
         return _is_at(access, access.locate(path, root))
 
 
-def _is_at(access: Access, location: Location) -> bool:
+def _is_at(access: AreaAccess, location: Location) -> bool:
     """Return whether something is at a place; a link is something, wherever it leads."""
     try:
         with open_location(location.parent, os.O_PATH | os.O_DIRECTORY, access.symlinks) as folder:

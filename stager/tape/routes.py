@@ -33,7 +33,9 @@ from stager.records.requests import cancel_items, cancel_request
 from stager.records.tables import StagingRequestRow
 from stager.records.tape import files_changed_since, forget_request, positions_of, release_files
 from stager.settings import Settings
-from stager.tape.answers import (
+from stager.tape.localities import archive_info
+from stager.tape.request_bodies import ArchiveBody, PathsBody, StageBody, malformed, staging_of
+from stager.tape.response_bodies import (
     BASE,
     ArchiveInfo,
     StageCreated,
@@ -43,8 +45,6 @@ from stager.tape.answers import (
     stage_state,
     well_known,
 )
-from stager.tape.asked import ArchiveBody, PathsBody, StageBody, malformed, staging_of
-from stager.tape.localities import archive_info
 
 ORIGIN = "tape"
 # A change that is being written now bears the time at which its writing began.

@@ -195,7 +195,7 @@ def run(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.Complet
 
 
 def test_a_worker_is_told_apart_a_wrong_password_and_a_wrong_key(guarded: Guarded, tmp_path: Path) -> None:
-    check = ["-c", "from workers.password import check_password; check_password()"]
+    check = ["-c", "from workers.password_check import check_password; check_password()"]
     right = guarded.variables
     assert run(tmp_path, *check, **right).returncode == 0
     wrong = run(tmp_path, *check, **right | {"PREFECT_API_AUTH_STRING": "tests:wrong"})

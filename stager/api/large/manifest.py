@@ -15,7 +15,7 @@ from typing import BinaryIO, TextIO
 
 from pydantic import ValidationError
 
-from stager.api.large.intake import Pages
+from stager.api.large.intake import ItemPages
 from stager.errors import InvalidManifest, UnreadableManifest
 from stager.models import MAX_PATH_BYTES, StagingItem
 
@@ -38,7 +38,7 @@ async def spooled(body: AsyncIterator[bytes], file: BinaryIO) -> None:
     file.seek(0)
 
 
-async def pages_of(file: TextIO, parse: Parser) -> Pages:
+async def pages_of(file: TextIO, parse: Parser) -> ItemPages:
     """Give a manifest's items, some thousand at a time; memory stays flat.
 
     Raises

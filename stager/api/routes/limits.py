@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stager.api.routes.cancellations import MOST_CANCELLED
 from stager.downloads.ranges import MAX_PARTS
+from stager.http.call_limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES, most_values
 from stager.http.dependencies import CurrentSettings
-from stager.http.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES, most_values
 from stager.models import MAX_PATH_BYTES
 
 router = APIRouter(prefix="/limits", tags=["site"])

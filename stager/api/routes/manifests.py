@@ -12,9 +12,9 @@ from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.large.intake import LargeIntake
 from stager.api.large.manifest import COMPRESSED, CSV, JSON_LINES, pages_of, parser_of, spool, spooled, text_of
 from stager.api.routes.requests import TAKEN_IN, accepted
-from stager.callers.asked import AskedTerms, named
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
+from stager.callers.username import TermsBody, named
 from stager.errors import UnreadableManifest
 from stager.http.dependencies import CountedCalls, CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer
@@ -60,7 +60,7 @@ async def ask_by_manifest(
     intake: OpenIntake,
     outcomes: OpenOutcomes,
     caller: CurrentCaller,
-    asked: Annotated[AskedTerms, Query()],
+    asked: Annotated[TermsBody, Query()],
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.large.manifest import is_manifest
 from stager.api.outcome import Outcomes
-from stager.callers.asked import AskedRequest, named
+from stager.api.request_list import RequestPage, listed
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest, seen_request, settle_caller
+from stager.callers.username import RequestBody, named
 from stager.errors import TooManyItems, UnreadableManifest
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import BEGAN, REQUEST_ID
@@ -25,7 +26,6 @@ from stager.http.paging import MAX_PAGE, PageSize
 from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
 from stager.http.views import RequestSummary, RequestView, summary_of, view_of
-from stager.insight.explain.listed_requests import RequestPage, listed
 from stager.models import Moment, StagingRequest, Status
 from stager.records.events import last_events
 from stager.records.items import files_of
@@ -89,7 +89,7 @@ async def ask_for_staging(
     intake: OpenIntake,
     outcomes: OpenOutcomes,
     caller: CurrentCaller,
-    asked: AskedRequest,
+    asked: RequestBody,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:

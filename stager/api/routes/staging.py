@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.routes.requests import APPLIED, LOCATION
-from stager.callers.areas import destination_path
-from stager.callers.asked import WHOSE, name_of
+from stager.callers.area_access import destination_path
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
+from stager.callers.username import WHOSE, name_of
 from stager.downloads import CurrentDownloads
-from stager.downloads.respond import Wanted, record_and_respond
+from stager.downloads.respond import WantedDownload, record_and_respond
 from stager.downloads.routes.files import BINARY, FILE_HEADERS
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import SECRET
@@ -113,7 +113,7 @@ async def stage_data(
     if method == DIRECT_DOWNLOAD:
         # Each download is one of its own, of the file as it is by then: a key stands for none.
         await check_open_requests(records, username, limit=settings.max_open_requests)
-        wanted = Wanted(
+        wanted = WantedDownload(
             area=SOURCE_AREA,
             path=paths.local_path_on_storage,
             username=username,

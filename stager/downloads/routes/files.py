@@ -15,11 +15,11 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.callers.areas import check_sources
+from stager.callers.area_access import check_sources
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
 from stager.downloads import CurrentDownloads
-from stager.downloads.respond import Archive, Wanted, respond
+from stager.downloads.respond import Archive, WantedDownload, respond
 from stager.errors import SourceNotFound, UnknownArea
 from stager.http.headers import described
 from stager.http.problems import documented
@@ -122,7 +122,7 @@ async def show_file(
         return await respond(downloads, request, wanted)
 
 
-async def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, archive: Archive) -> Wanted:
+async def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, archive: Archive) -> WantedDownload:
     """Return what a caller wants to download, if they may ask for it.
 
     Raises
@@ -135,7 +135,7 @@ async def wanted_by(caller: Caller, area: str, path: str, *, username: str | Non
     username = caller.username if username is None else caller.user(username)
     structlog.contextvars.bind_contextvars(area=area, source=path, username=username)
     is_bounded = caller.is_bounded(area)
-    return Wanted(area=area, path=path, username=username, archive=archive, is_bounded=is_bounded)
+    return WantedDownload(area=area, path=path, username=username, archive=archive, is_bounded=is_bounded)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from stager.callers.current import CurrentCaller
 from stager.downloads import CurrentDownloads
-from stager.downloads.respond import Archive, Wanted, look_at, respond
+from stager.downloads.respond import Archive, WantedDownload, look_at, respond
 from stager.downloads.routes.files import (
     FILE_RESPONSES,
     ArchiveAsked,
@@ -107,7 +107,7 @@ async def follow_link(
     linked = await downloads.records.ask(find, _digest(token))
     if linked is None:
         raise LinkNotFound
-    wanted = Wanted(**{**vars(linked), "archive": Archive(linked.archive)})
+    wanted = WantedDownload(**{**vars(linked), "archive": Archive(linked.archive)})
     structlog.contextvars.bind_contextvars(area=linked.area, source=linked.path, username=linked.username)
     with not_found():
         answer = await respond(downloads, request, wanted)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from stager.dispatch.dispatcher import RUN_BEGINS_SECONDS
 from stager.dispatch.prefect import PrefectClient
-from stager.dispatch.queue_position import AWAITS_SLOT, Line, Place
+from stager.dispatch.queue_position import AWAITS_SLOT, QueuePosition, RunQueue
 from stager.errors import ServiceUnavailable
 from stager.insight.explain.reason import Reason, reason
 from stager.methods import METHODS
@@ -55,7 +55,7 @@ def _behind_others(row: StagingRequestRow, waiting: list[FairShare], *, most_run
     return reason("WaitsForTurn", message, since=row.created_at)
 
 
-def _place(place: Place | None, *, since: datetime) -> Reason:
+def _place(place: QueuePosition | None, *, since: datetime) -> Reason:
     if place is None:
         return reason("RunLost", "Prefect does not know its run any more", since=since)
     if place.state == "PENDING":
@@ -67,7 +67,7 @@ def _place(place: Place | None, *, since: datetime) -> Reason:
     return reason(*_in_line(place, place.pool, place.queue), since=place.since)
 
 
-def _in_line(place: Place, pool: Line, queue: Line) -> tuple[str, str]:
+def _in_line(place: QueuePosition, pool: RunQueue, queue: RunQueue) -> tuple[str, str]:
     """Return the cause and the words of what a run in Prefect's queue waits for."""
     lines = {
         "Pool": (pool, f"the work pool {pool.name}"),

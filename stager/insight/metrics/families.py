@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from stager.insight.metrics.recorded import METHOD_NAMES, Figures
-from stager.insight.metrics.tally import Spread
+from stager.insight.metrics.recorded import METHOD_NAMES, RecordedFigures
+from stager.insight.metrics.tally import Histogram
 from stager.models import Status
 
 
@@ -17,7 +17,7 @@ from stager.models import Status
 class RecordedFamilies(Collector):
     """The records' figures, for one answer."""
 
-    figures: Figures
+    figures: RecordedFigures
     # None where the reconciler is another process.
     reconciler_lag: float | None
 
@@ -54,7 +54,7 @@ class RecordedFamilies(Collector):
             yield age
 
 
-def _histogram(name: str, words: str, spreads: Mapping[tuple[str, ...], Spread], *labels: str) -> Metric:
+def _histogram(name: str, words: str, spreads: Mapping[tuple[str, ...], Histogram], *labels: str) -> Metric:
     family = HistogramMetricFamily(name, words, labels=["method", *labels])
     for values, spread in sorted(spreads.items()):
         family.add_metric(values, spread.buckets(), spread.total)

@@ -20,14 +20,14 @@ METHOD_NAMES = (*sorted(METHODS), DIRECT_DOWNLOAD)
 
 
 @dataclass(frozen=True)
-class Figures:
+class RecordedFigures:
     """What the records say at a moment."""
 
     tally: Tally
     backlogs: Sequence[Backlog]
 
 
-class Recorded:
+class RecordedMetrics:
     """Reads the records' figures, at each time only what is new in them.
 
     Every replica comes to the same figures, whenever it started: the first
@@ -39,7 +39,7 @@ class Recorded:
         self._until: datetime | None = None
         self._lock = threading.Lock()
 
-    def read(self, database: Database) -> Figures:
+    def read(self, database: Database) -> RecordedFigures:
         """Return the figures as they are now; blocks while the database answers.
 
         Raises
@@ -52,7 +52,7 @@ class Recorded:
             self._settled = self._folded(database, after=self._until, until=settles)
             self._until = settles
             tally = self._folded(database, after=settles, until=None)
-        return Figures(tally, backlogs(database))
+        return RecordedFigures(tally, backlogs(database))
 
     def _folded(self, database: Database, *, after: datetime | None, until: datetime | None) -> Tally:
         return fold_endings(database, self._settled.with_more, methods=METHOD_NAMES, after=after, until=until)

@@ -22,7 +22,7 @@ FILES = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 
 
 @dataclass
-class Spread:
+class Histogram:
     """How many values are up to each bound, and their sum."""
 
     bounds: tuple[float, ...]
@@ -48,9 +48,9 @@ class Tally:
     """The endings of requests in figures."""
 
     endings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    seconds: defaultdict[tuple[str, ...], Spread] = field(default_factory=lambda: defaultdict(_seconds))
-    bytes_done: defaultdict[tuple[str, ...], Spread] = field(default_factory=lambda: defaultdict(_bytes))
-    files_done: defaultdict[tuple[str, ...], Spread] = field(default_factory=lambda: defaultdict(_files))
+    seconds: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_seconds))
+    bytes_done: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_bytes))
+    files_done: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_files))
 
     def with_more(self, endings: Iterable[Ending]) -> Self:
         """Return another tally that has counted some endings more."""
@@ -68,13 +68,13 @@ class Tally:
             self.files_done[ending.method,].add(ending.files_done)
 
 
-def _seconds() -> Spread:
-    return Spread(SECONDS)
+def _seconds() -> Histogram:
+    return Histogram(SECONDS)
 
 
-def _bytes() -> Spread:
-    return Spread(BYTES)
+def _bytes() -> Histogram:
+    return Histogram(BYTES)
 
 
-def _files() -> Spread:
-    return Spread(FILES)
+def _files() -> Histogram:
+    return Histogram(FILES)

@@ -12,7 +12,7 @@ from stager.http.call_metrics import REGISTRY
 from stager.http.dependencies import OpenRecords
 from stager.http.problems import documented
 from stager.insight.metrics.families import RecordedFamilies
-from stager.insight.metrics.recorded import Recorded
+from stager.insight.metrics.recorded import RecordedMetrics
 
 EXAMPLE = """\
 # HELP staging_queue_requests Requests that are submitted.
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/metrics", tags=["site"])
 )
 async def show_metrics(request: Request, records: OpenRecords) -> Response:
     """Return the records' figures, the same at every replica, and this replica's own calls."""
-    figures: Recorded = request.app.state.figures
+    figures: RecordedMetrics = request.app.state.figures
     reconciler: Reconciler | None = request.app.state.reconciler
     lag = reconciler.lag if reconciler else None
     registry = CollectorRegistry()

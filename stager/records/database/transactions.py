@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from stager.errors import DatabaseUnavailable
 from stager.records.database.columns import is_mysql
-from stager.records.database.engine import READS, open_engine
+from stager.records.database.connection import READS, open_engine
 
 T = TypeVar("T")
 

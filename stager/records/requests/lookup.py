@@ -25,7 +25,7 @@ _NTH_OPEN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class RequestsPage:
     """Some requests, newest first, and where the next ones begin."""
 
     requests: Sequence[StagingRequestRow]
@@ -69,7 +69,7 @@ def list_requests(
     since: datetime | None = None,
     cursor: str | None = None,
     limit: int = 100,
-) -> Page:
+) -> RequestsPage:
     """Return the newest requests that fit, a page at a time.
 
     Parameters
@@ -99,7 +99,7 @@ def list_requests(
     if since:
         statement = statement.where(col(StagingRequestRow.created_at) >= since)
 
-    def work(session: Session) -> Page:
+    def work(session: Session) -> RequestsPage:
         found = statement
         if cursor:
             last = request_in(session, cursor)
@@ -107,7 +107,7 @@ def list_requests(
         rows = session.scalars(
             found.order_by(col(StagingRequestRow.created_at).desc(), col(StagingRequestRow.id).desc()).limit(limit + 1)
         ).all()
-        return Page(requests=rows[:limit], next_cursor=rows[limit - 1].id if len(rows) > limit else None)
+        return RequestsPage(requests=rows[:limit], next_cursor=rows[limit - 1].id if len(rows) > limit else None)
 
     return database.read(work)
 

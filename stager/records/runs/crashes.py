@@ -17,7 +17,7 @@ from stager.records.requests.lifecycle import end_in
 from stager.records.tables import OPEN, DestinationLease, Event, StagedFile, StagingRequestRow
 
 # So many runs may die over a request.
-LIVES = 3
+MAX_CRASHES = 3
 # For so long what keeps a run from going on is not told again.
 TOLD_FOR = timedelta(minutes=1)
 
@@ -46,7 +46,7 @@ def resubmit_requests(database: Database, flow_run_id: str, error: StagingError)
             row.crashes += 1
             if row.cancel_requested:
                 end_in(session, row, Cancelled(error.message))
-            elif row.crashes >= LIVES or not error.retryable:
+            elif row.crashes >= MAX_CRASHES or not error.retryable:
                 end_in(session, row, error)
             else:
                 _submit_again(session, row, error)

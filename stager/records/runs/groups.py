@@ -19,7 +19,7 @@ from sqlmodel import col
 from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_event
-from stager.records.runs.crashes import LIVES
+from stager.records.runs.crashes import MAX_CRASHES
 from stager.records.runs.fair_share import UNCLAIMED, FairShare
 from stager.records.runs.load import Load, loads_in
 from stager.records.tables import OPEN, StagingRequestRow
@@ -92,7 +92,7 @@ def claim_run_group(
 
 
 def _must_be_alone(row: Row[Any]) -> bool:
-    return bool(row.crashes >= LIVES - 1)
+    return bool(row.crashes >= MAX_CRASHES - 1)
 
 
 def claims_without_run(database: Database, *, older_than: float) -> Sequence[RunGroup]:

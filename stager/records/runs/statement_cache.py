@@ -9,9 +9,9 @@ from stager.records.database import Database
 from stager.records.items.files import FileChange, files_by_id, files_of, first_files, last_copies, save_files
 from stager.records.leases import acquire_leases, confirm_lease, release_leases, renew_leases
 from stager.records.requests.creation import create_request
-from stager.records.requests.heartbeat import files_to_stop, renew_requests, requests_to_stop
 from stager.records.requests.lifecycle import close_requests, start_requests
 from stager.records.requests.lookup import get_requests
+from stager.records.requests.under_way import files_to_stop, renew_requests, requests_to_stop
 from stager.records.runs.groups import note_flow_run
 from stager.records.tables import StagedFile
 

@@ -19,7 +19,7 @@ ROOT_MAY = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "KILL", "SETGI
 Manifest = dict[str, Any]
 
 
-class Pods(BaseModel):
+class SitePods(BaseModel):
     """What differs from site to site in the pods, as the file at ``STAGER_PODS_FILE`` says it.
 
     Attributes
@@ -46,7 +46,7 @@ class Pods(BaseModel):
     image_pull_secrets: list[Manifest] = Field(default_factory=list)
 
 
-def read_pods(file: Path) -> Pods:
+def read_pods(file: Path) -> SitePods:
     """Return what a site says of the pods.
 
     Raises
@@ -55,12 +55,12 @@ def read_pods(file: Path) -> Pods:
         The file is missing or says what is not known.
     """
     try:
-        return Pods.model_validate(yaml.safe_load(file.read_text()))
+        return SitePods.model_validate(yaml.safe_load(file.read_text()))
     except (OSError, ValidationError, yaml.YAMLError) as error:
         raise ConfigurationError(file, str(error)) from error
 
 
-def base_job_template(pods: Pods, *, namespace: str, least_id: int = 0) -> dict[str, Any]:
+def base_job_template(pods: SitePods, *, namespace: str, least_id: int = 0) -> dict[str, Any]:
     """Return the base job template of the work pool, with what the site says.
 
     Parameters
@@ -95,7 +95,7 @@ def _keep_out(variables: dict[str, Any], least_id: int) -> None:
     variables["supplemental_groups"]["items"]["minimum"] = least_id
 
 
-def _add(pods: Pods, pod: Manifest) -> None:
+def _add(pods: SitePods, pod: Manifest) -> None:
     """Add to a pod what the site says of it."""
     pod["volumes"] += pods.volumes
     pod["imagePullSecrets"] = pods.image_pull_secrets

@@ -14,7 +14,7 @@ from stager.records.tables import Event, StagingRequestRow
 from stager.settings import Settings
 
 
-class ListedRequest(RequestSummary):
+class RequestListEntry(RequestSummary):
     """A staging request in a list."""
 
     why: Reason = Field(
@@ -26,17 +26,17 @@ class ListedRequest(RequestSummary):
 class RequestPage(View):
     """Some requests, newest first."""
 
-    requests: tuple[ListedRequest, ...]
+    requests: tuple[RequestListEntry, ...]
     next_cursor: str | None = Field(description="Give it as cursor for the next page, null on the last.")
 
 
 def listed(
     rows: Sequence[StagingRequestRow], events: Mapping[str, Event], *, settings: Settings
-) -> tuple[ListedRequest, ...]:
+) -> tuple[RequestListEntry, ...]:
     """Return requests as a list shows them, given the newest event of each."""
     moment = datetime.now(UTC)
     return tuple(
-        ListedRequest(
+        RequestListEntry(
             **summary_of(row, settings).model_dump(), why=recorded_reason(row, events.get(row.id), moment=moment)
         )
         for row in rows

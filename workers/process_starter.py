@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.workers.process import ProcessJobConfiguration
 
 from blocks.areas import areas_as_known
-from workers.child import Order
+from workers.child import RunOrder
 from workers.prefect_internals import ControlChannel, ProcessHandle, pending, run_variables
 from workers.ready_processes import ReadyProcesses
 
@@ -39,9 +39,9 @@ class WarmStarter:
         task_status.started(ProcessHandle(child))  # type: ignore[arg-type] # it asks for pid and returncode
         await child.wait()
 
-    def _order(self, flow_run: FlowRun) -> Order:
+    def _order(self, flow_run: FlowRun) -> RunOrder:
         variables = {name: value for name, value in self.configuration.env.items() if value is not None}
-        return Order(
+        return RunOrder(
             flow_run=pending(flow_run),
             areas=areas_as_known(),
             environment={**variables, **run_variables(self.channel, flow_run.id, entrypoint=self.entrypoint)},

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from stager.api.large.destinations import Destinations
+from stager.api.large.distinct_destinations import DistinctDestinations
 from stager.callers.caller import Caller
 from stager.errors import MalformedCall, MixedStage
 from stager.models import MAX_LIFETIME, PathText, StagingItem, StagingRequest
@@ -33,13 +33,13 @@ Duration = Annotated[
 ]
 
 
-class Asked(BaseModel):
+class TapeRequestBody(BaseModel):
     """A body of the Tape REST API: what it does not know is ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class SiteMetadata(Asked):
+class SiteMetadata(TapeRequestBody):
     """What a client may say to this site alone."""
 
     method: str | None = Field(None, min_length=1, max_length=64, description="Staging method.")
@@ -47,7 +47,7 @@ class SiteMetadata(Asked):
     username: str | None = Field(None, min_length=1, max_length=255, description="For whom; by default the caller.")
 
 
-class StageFile(Asked):
+class StageFile(TapeRequestBody):
     """One file to stage."""
 
     path: PathText = Field(description="Path in the source area, whose root is /.", examples=["/a.fits"])
@@ -57,13 +57,13 @@ class StageFile(Asked):
     )
 
 
-class StageBody(Asked):
+class StageBody(TapeRequestBody):
     """A stage request."""
 
     files: tuple[StageFile, ...] = Field(min_length=1)
 
 
-class PathsBody(Asked):
+class PathsBody(TapeRequestBody):
     """Some files of a stage request."""
 
     paths: tuple[PathText, ...] = Field(min_length=1, examples=[["/a.fits"]])
@@ -74,7 +74,7 @@ class PathsBody(Asked):
         return tuple(source_of(path) for path in self.paths)
 
 
-class ArchiveBody(Asked):
+class ArchiveBody(TapeRequestBody):
     """Files to look for: a path that can name nothing has an answer of its own."""
 
     paths: tuple[AnyText, ...] = Field(min_length=1, examples=[["/a.fits"]])
@@ -135,7 +135,7 @@ def _only(named: Iterable[str | None], what: str) -> str | None:
 
 
 def _check_destinations(items: Iterable[StagingItem]) -> None:
-    destinations = Destinations()
+    destinations = DistinctDestinations()
     for item in items:
         destinations.add(item.destination)
     destinations.check()

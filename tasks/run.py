@@ -40,20 +40,20 @@ from stager.records.runs import note_flow_run
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
 from stager.runs.batching import BATCH_SIZE, FEW, grouped, small_among
-from stager.runs.become_user import Acting
+from stager.runs.become_user import ActingUser
 from stager.runs.destinations import Writer
 from stager.runs.entry import Entry
 from stager.runs.heartbeat import alive
 from stager.runs.resolve import Resolver, resolve_files
 from stager.runs.stop import Stops
 from stager.settings import get_settings
-from tasks.cancellation import is_being_cancelled
 from tasks.database import records_database
 from tasks.prefect_retry import ENDINGS, retried, times_retried
 from tasks.report import in_words, report
+from tasks.termination import is_being_cancelled
 
 
-class Record:
+class Run:
     """The requests of one run, from their opening to their ending."""
 
     def __init__(self, method: StagingMethod, database: Database) -> None:
@@ -69,7 +69,7 @@ class Record:
         self._is_refused = False
         self._stops = Stops(())
         # The user's, once their first request is resolved.
-        self._acting: Acting | None = None
+        self._acting: ActingUser | None = None
 
     def open(self, form: StagingForm | None, request_ids: Sequence[str]) -> None:
         """Find the requests that this run was asked for, and record the one that was typed in."""
@@ -138,7 +138,7 @@ class Record:
                 self._close_requests([request_id])
 
     @property
-    def acting(self) -> Acting:
+    def acting(self) -> ActingUser:
         """Who acts for the run's user."""
         if self._acting is None:
             raise UnforeseenError(RuntimeError("no request was resolved"))
@@ -173,7 +173,7 @@ class Record:
                 if request.method != self._method.name or request.method not in get_settings().allowed_methods:
                     raise InvalidMethod(request.method)
                 resolver = Resolver(request)
-                self._acting = self._acting or Acting(resolver.identity)
+                self._acting = self._acting or ActingUser(resolver.identity)
                 resolver.enter(self._acting)
                 yield request.id, resolver
             except StagingError as error:
@@ -267,7 +267,7 @@ def _run_key() -> str | None:
 @contextmanager
 def recorded(
     method: StagingMethod, *, request: StagingForm | None = None, request_ids: Sequence[str] = ()
-) -> Iterator[Record]:
+) -> Iterator[Run]:
     """Open the requests of a run, and close them however the body ends.
 
     Parameters
@@ -283,7 +283,7 @@ def recorded(
         There is none of that id.
     """
     database = records_database()
-    record = Record(method, database)
+    record = Run(method, database)
     try:
         record.open(request, request_ids)
         with closing(record), record.alive():

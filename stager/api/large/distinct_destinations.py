@@ -15,7 +15,7 @@ _MAX_FOLDERS = 4_000_000
 _MAX_DEPTH = 64
 
 
-class Destinations:
+class DistinctDestinations:
     """Keeps 64 bits of each destination: two of a million differ in them but for one time in 10^7."""
 
     def __init__(self) -> None:

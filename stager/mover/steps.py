@@ -16,7 +16,7 @@ from stager.mover.dialogue import Dialogue
 SMALL_BYTES = 16 << 20
 
 
-class Batch:
+class MoverItems:
     """Some items of one method, and how far they are.
 
     Each step returns what the service is told of it, beside that it is done.
@@ -91,11 +91,11 @@ class Batch:
             self._method.discard(self._staged.pop(item_id))
 
 
-STEPS: dict[str, Callable[[Batch, int, Dialogue], dict[str, Any]]] = {
-    "look": Batch.look,
-    "check source": Batch.check_source,
-    "check duplicate": Batch.check_duplicate,
-    "transfer": Batch.transfer,
-    "set read-only": Batch.set_read_only,
-    "publish": Batch.publish,
+STEPS: dict[str, Callable[[MoverItems, int, Dialogue], dict[str, Any]]] = {
+    "look": MoverItems.look,
+    "check source": MoverItems.check_source,
+    "check duplicate": MoverItems.check_duplicate,
+    "transfer": MoverItems.transfer,
+    "set read-only": MoverItems.set_read_only,
+    "publish": MoverItems.publish,
 }

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from stager.areas import place_in
+from stager.area_paths import place_in
 from stager.callers.caller import Caller
 from stager.callers.grants import ALL_OF_IT, Parts
 from stager.errors import AreaNotWritable, DestinationNotWritable, NotAllowed, RequestError, StorageFault

@@ -37,7 +37,7 @@ def tree(areas: Areas) -> Path:
 
 
 def make_tree(top: Path) -> Path:
-    """Make a tree of everything that a hand does, and of what it leaves."""
+    """Make a tree of everything that a helper does, and of what it leaves."""
     for folder in range(FOLDERS):
         inner = top / f"{folder:02}/in"
         inner.mkdir(parents=True)
@@ -73,7 +73,7 @@ def children() -> list[int]:
 
 
 class Watching:
-    """Does something to the first hand that is seen, at a report of progress."""
+    """Does something to the first helper that is seen, at a report of progress."""
 
     def __init__(self, act: Callable[[int], object]) -> None:
         self.acted = 0
@@ -129,14 +129,14 @@ def many_open() -> Iterator[None]:
 
 @TWO_PROCESSORS
 @pytest.mark.usefixtures("many_open")
-def test_hands_help_also_a_process_that_has_a_thousand_files_open(areas: Areas, tree: Path) -> None:
+def test_helpers_help_also_a_process_that_has_a_thousand_files_open(areas: Areas, tree: Path) -> None:
     areas.stage("t", "t", helped_from=1)
     assert content(areas.destination / "t") == content(tree)
 
 
 @TWO_PROCESSORS
 @pytest.mark.parametrize("at_once", [True, False], ids=["before it began", "in its work"])
-def test_a_hand_that_dies_is_done_without(areas: Areas, tree: Path, *, at_once: bool) -> None:
+def test_a_helper_that_dies_is_done_without(areas: Areas, tree: Path, *, at_once: bool) -> None:
     def kill(pid: int) -> None:
         if not at_once:
             wait_until(lambda: is_serving(pid))
@@ -149,7 +149,7 @@ def test_a_hand_that_dies_is_done_without(areas: Areas, tree: Path, *, at_once: 
 
 
 class CancelledWhenStuck:
-    """Stops a hand once it waits for orders, and cancels when nothing has moved for a second."""
+    """Stops a helper once it waits for orders, and cancels when nothing has moved for a second."""
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
@@ -171,7 +171,7 @@ class CancelledWhenStuck:
 
 @TWO_PROCESSORS
 @pytest.mark.usefixtures("tree")
-def test_a_cancel_is_noticed_while_a_hand_hangs_and_leaves_nothing(areas: Areas) -> None:
+def test_a_cancel_is_noticed_while_a_helper_hangs_and_leaves_nothing(areas: Areas) -> None:
     stuck = CancelledWhenStuck()
     with pytest.raises(Cancelled):
         areas.bring("t", "t", helped_from=1, control=engine.Control(stuck, stuck.cancelled, 0.0))
@@ -198,17 +198,17 @@ engine.transfer(source, destination, survey=engine.survey(source), modes=mine, c
 
 @TWO_PROCESSORS
 @pytest.mark.usefixtures("tree")
-def test_a_hand_holds_the_lock_and_dies_with_its_owner(areas: Areas) -> None:
+def test_a_helper_holds_the_lock_and_dies_with_its_owner(areas: Areas) -> None:
     command = [sys.executable, "-c", STAGE, str(areas.source), str(areas.destination)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": CHECKOUT}) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"copying\n"
-        hand = int(Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split()[0])
-        wait_until(lambda: is_serving(hand))
-        held = [str(link.readlink()) for link in Path(f"/proc/{hand}/fd").iterdir()]
-        environment = Path(f"/proc/{hand}/environ").read_bytes()
+        helper = int(Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split()[0])
+        wait_until(lambda: is_serving(helper))
+        held = [str(link.readlink()) for link in Path(f"/proc/{helper}/fd").iterdir()]
+        environment = Path(f"/proc/{helper}/environ").read_bytes()
         owner.kill()
-    wait_until(lambda: is_gone(hand))
+    wait_until(lambda: is_gone(helper))
     assert environment == b""
     assert [name for name in held if name.endswith(".lock")]
     assert engine.sweep(areas.to("t").parent) == 1
@@ -246,7 +246,7 @@ def test_a_process_that_became_its_user_works_alone(how: str, *, are_seen: bool)
 
 
 def is_serving(pid: int) -> bool:
-    """Tell whether a hand waits for orders: in read(2) from its standard input, proc_pid_syscall(5)."""
+    """Tell whether a helper waits for orders: in read(2) from its standard input, proc_pid_syscall(5)."""
     call = Path(f"/proc/{pid}/syscall").read_text().split()
     return call[0] in READ_CALLS and call[1] == "0x0"
 

@@ -13,7 +13,7 @@ from stager.models import AreaName, StagingRequest, StagingTerms
 WHOSE = "Whose data they become; by default the caller's, and needed where authentication is off."
 
 
-class AskedTerms(StagingTerms):
+class TermsBody(StagingTerms):
     """How a user wants some items staged."""
 
     # Here, where it is asked for: a record from before, which may be retried, may name what no area can be called.
@@ -24,14 +24,14 @@ class AskedTerms(StagingTerms):
     )
 
 
-class AskedRequest(AskedTerms, StagingRequest):
+class RequestBody(TermsBody, StagingRequest):
     """What a user wants staged: one or more items by one method."""
 
 
-Asked = TypeVar("Asked", AskedTerms, AskedRequest)
+Named = TypeVar("Named", TermsBody, RequestBody)
 
 
-def named(asked: Asked, caller: Caller, *, place: str) -> Asked:
+def named(asked: Named, caller: Caller, *, place: str) -> Named:
     """Return what is asked for with the name of whoever it is for; the parameters are those of ``name_of``."""
     return asked.model_copy(update={"username": name_of(asked.username, caller, place=place)})
 

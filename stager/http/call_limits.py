@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stager.errors import AmbiguousHost, BodyTooLarge, BodyTooSlow, HeadersTooLarge, StagingError, TargetTooLong
-from stager.http.foreign_pages import Pages
+from stager.http.foreign_pages import TrustedSites
 from stager.http.problems import staging_problem
 from stager.settings import Settings
 
@@ -29,13 +29,13 @@ def most_values(settings: Settings) -> int:
     return VALUES_OF_ITEM * settings.max_items_in_body + 2000
 
 
-class Limits:
+class CallLimits:
     """ASGI middleware: refuses what is too large, whoever sends too slowly, and other sites' pages."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
-        self._pages = Pages(settings)
+        self._pages = TrustedSites(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, if it is within the limits."""

@@ -32,13 +32,13 @@ STATES: dict[Status, Literal["SUBMITTED", "STARTED", "CANCELLED", "FAILED", "COM
 }
 
 
-class Answer(BaseModel):
+class TapeResponseBody(BaseModel):
     """An answer, whose members are named as in the standard."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
-class Limits(Answer):
+class Limits(TapeResponseBody):
     """How much a client may ask for."""
 
     max_entries: int = Field(
@@ -51,14 +51,14 @@ class Limits(Answer):
     retention_seconds: int | None = Field(description="How long a request can be looked at; null: until it is deleted.")
 
 
-class EndpointMetadata(Answer):
+class EndpointMetadata(TapeResponseBody):
     """What the standard only wishes for."""
 
     limits: Limits
     supports_since: Literal[True] = Field(default=True, description="GET /stage/{id}?since= tells only what is new.")
 
 
-class Endpoint(Answer):
+class Endpoint(TapeResponseBody):
     """Where a version of the API is."""
 
     uri: str = Field(examples=[f"https://staging.example.org{BASE}"])
@@ -66,7 +66,7 @@ class Endpoint(Answer):
     metadata: EndpointMetadata
 
 
-class WellKnown(Answer):
+class WellKnown(TapeResponseBody):
     """Where the API is, and how the site is called."""
 
     sitename: str = Field(examples=["staging.example.org"])
@@ -74,13 +74,13 @@ class WellKnown(Answer):
     endpoints: tuple[Endpoint, ...]
 
 
-class StageCreated(Answer):
+class StageCreated(TapeResponseBody):
     """A stage request was written down."""
 
     request_id: str = Field(examples=[REQUEST_ID])
 
 
-class StageFileState(Answer):
+class StageFileState(TapeResponseBody):
     """How a file of a request stands. What is not known yet is left out."""
 
     path: AnyText = Field(examples=["/a.fits"])
@@ -90,7 +90,7 @@ class StageFileState(Answer):
     error: str | None = Field(None, description="Why it is not there.")
 
 
-class StageState(Answer):
+class StageState(TapeResponseBody):
     """How a stage request stands. Times are in milliseconds since 1970."""
 
     id: str = Field(examples=[REQUEST_ID])
@@ -113,7 +113,7 @@ class Locality(StrEnum):
     UNAVAILABLE = "UNAVAILABLE"
 
 
-class ArchiveInfo(Answer):
+class ArchiveInfo(TapeResponseBody):
     """Where a file is, or why that is not known."""
 
     path: AnyText = Field(examples=["/a.fits"])

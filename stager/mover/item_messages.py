@@ -10,7 +10,7 @@ from typing import Any
 
 from stager.engine import Expected, Modes
 from stager.methods import Item, LastCopy
-from stager.paths import Descriptor, Lender, Lent, Location
+from stager.paths import Descriptor, Lender, LentFolder, Location
 from stager.vocabulary import OnConflict
 
 # The number of the folder that an item's source is in, where it is lent.
@@ -45,7 +45,7 @@ def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, len
     """
     source = replace(place(said["source"], roots), is_direct=said["is_direct"])
     if said["read_as"] == "service":
-        source = replace(source, held=Lent(-1, lender, SOURCE))
+        source = replace(source, held=LentFolder(-1, lender, SOURCE))
     checksum, size_bytes = said["expected"]
     file_mode, directory_mode, folder_mode = said["modes"]
     return Item(
