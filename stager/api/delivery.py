@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from stager.checksums import ADLER32
 from stager.errors import RequestNotEnded
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.views import View
@@ -112,7 +113,7 @@ async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[
                 "kind": "file",
                 "size_bytes": entry.size_bytes,
                 "checksum": entry.checksum,
-                "checksum_algorithm": "adler32",
+                "checksum_algorithm": ADLER32,
             }
             for entry in entries
         ]

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from stager.background import background_task
-from stager.checksums import text
+from stager.checksums import ADLER32, text
 from stager.downloads.answer import Body, headers_of
 from stager.downloads.pieces import FileRun, Piece, SummedPieces
 from stager.downloads.pipe import FIRST_BYTE, BodyPipe, PumpOutcome
@@ -78,7 +78,7 @@ class Sending:
             size_bytes=whole.size_bytes,
             file_count=whole.file_count,
             checksum=checksum,
-            checksum_algorithm="adler32" if checksum else None,
+            checksum_algorithm=ADLER32 if checksum else None,
             source_fingerprint=whole.source.fingerprint if is_known else None,
             error=error,
         )

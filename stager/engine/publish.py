@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from stager.checksums import ADLER32, SHA256, ChecksumAlgorithm
 from stager.engine.fingerprint import fingerprint_at
 from stager.engine.kernel import syncfs
 from stager.engine.mapping import writing
@@ -29,7 +30,7 @@ class Published:
     size_bytes: int
     file_count: int
     checksum: str | None
-    checksum_algorithm: Literal["adler32", "sha256"] | None
+    checksum_algorithm: ChecksumAlgorithm | None
     fingerprint: str
 
 
@@ -157,7 +158,7 @@ def _published(staged: Staged) -> Published:
         fingerprint = staged.contents.closed_with(os.stat(name, dir_fd=parent, follow_symlinks=False))
     else:
         fingerprint = fingerprint_at(parent, name, staged.destination.display) or ""
-    algorithm: Literal["adler32", "sha256"] = "sha256" if staged.kind == "directory" else "adler32"
+    algorithm: ChecksumAlgorithm = SHA256 if staged.kind == "directory" else ADLER32
     return Published(
         kind=staged.kind,
         size_bytes=staged.size_bytes,

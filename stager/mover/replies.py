@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from stager.checksums import ChecksumAlgorithm
 from stager.engine import Published, Survey
 from stager.errors import KINDS, StagingError, UnforeseenError, readable
 from stager.models import MAX_SIZE_BYTES, Frozen, PathText
@@ -75,7 +76,7 @@ class Delivered(Frozen):
     size_bytes: Count
     file_count: Count
     checksum: Digest | None
-    checksum_algorithm: Literal["adler32", "sha256"] | None
+    checksum_algorithm: ChecksumAlgorithm | None
     fingerprint: Digest
 
     def published(self) -> Published:

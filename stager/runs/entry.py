@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from stager.checksums import ADLER32
 from stager.engine import Published, Survey
 from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.methods import Item, LastCopy
@@ -67,7 +68,7 @@ class Entry:
             if self.is_duplicate and self.survey.kind == "file":
                 last = self.last_of_same_source
                 checksum = self.checksum or (last.checksum if last else None)
-                change["checksum"], change["checksum_algorithm"] = checksum, checksum and "adler32"
+                change["checksum"], change["checksum_algorithm"] = checksum, checksum and ADLER32
         if self.published is not None:
             change["kind"] = self.published.kind
             change["checksum"] = self.published.checksum

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
+from stager.checksums import ADLER32
 from stager.models import Status
 from stager.records.database import Database, chunks, now
 from stager.records.tables import FILE, OPEN, DestinationLease, StagedFile
@@ -195,7 +196,7 @@ def checksum_of_source(database: Database, fingerprint: str) -> str | None:
     statement = select(col(file.checksum)).where(
         col(file.source_fingerprint) == fingerprint,
         col(file.kind) == "file",
-        col(file.checksum_algorithm) == "adler32",
+        col(file.checksum_algorithm) == ADLER32,
     )
 
     return database.read(lambda session: session.scalars(statement.limit(1)).first())

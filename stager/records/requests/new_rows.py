@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from stager.checksums import normalise
 from stager.models import StagingItem, StagingRequest, StagingTerms, Status
 from stager.records.database import new_id
 from stager.records.database.columns import path_bytes
@@ -104,7 +105,7 @@ def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) 
             "relative_path": item.destination,
             "destination_key": f"{request_id}/{position}",  # until the run knows the place: its own
             "status": Status.SUBMITTED,
-            "expected_checksum": _digits(item.checksum),
+            "expected_checksum": item.checksum and normalise(item.checksum),
             "expected_size_bytes": item.size_bytes,
             "bytes_done": 0,
             "files_done": 0,
@@ -113,8 +114,3 @@ def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) 
         }
         for position, item in enumerate(items, start)
     ]
-
-
-def _digits(checksum: str | None) -> str | None:
-    """Return an Adler-32 as eight lower-case digits."""
-    return checksum and checksum.lower().removeprefix("adler32:").zfill(8)

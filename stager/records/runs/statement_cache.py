@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from stager.checksums import ADLER32
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
 from stager.records.items.files import FileChange, files_by_id, files_of, first_files, last_copies, save_files
@@ -64,6 +65,6 @@ def _ending(file: StagedFile, *, arrives: bool) -> FileChange:
     change["source_fingerprint"] = "a"
     if arrives:
         change["status"], change["destination_fingerprint"] = Status.COMPLETED, "a"
-        change["checksum"], change["checksum_algorithm"] = "00000001", "adler32"
+        change["checksum"], change["checksum_algorithm"] = "00000001", ADLER32
         change["bytes_done"], change["files_done"] = 1, 1
     return change
