@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 # How long an area is used before Prefect is asked again, in seconds: an
 # operator's edit counts within that time.
-FRESH_FOR = 15.0
+FRESH_SECONDS = 15.0
 # How often a process that stays asks, in seconds: before what it knows is too old.
-ASK_EVERY = 10.0
+POLL_SECONDS = 10.0
 # How long after Prefect was asked for all areas a name that is not among them is unknown, in seconds.
-UNKNOWN_FOR = 5.0
+UNKNOWN_SECONDS = 5.0
 # Blocks in one answer: as many as Prefect gives.
 BLOCKS_AT_ONCE = 200
 
@@ -138,7 +138,7 @@ def _refresh() -> None:
     for known in tuple(_known.values()):  # they do for whoever comes while Prefect is asked
         _know(known.area)
     documents = _documents()
-    _unknown_until = time.monotonic() + UNKNOWN_FOR
+    _unknown_until = time.monotonic() + UNKNOWN_SECONDS
     if documents is None:
         return
     for name in _known.keys() - {document.name for document in documents}:
@@ -168,7 +168,7 @@ async def keep_areas_known() -> None:
             await run_sync(refresh_areas)
         except Exception as error:  # noqa: BLE001 - whoever needs one asks then
             logger.warning("Could not ask Prefect for the storage areas: %s", error)
-        await anyio.sleep(ASK_EVERY)
+        await anyio.sleep(POLL_SECONDS)
 
 
 def areas_as_known() -> str:
@@ -187,7 +187,7 @@ def _is_fresh(name: str) -> bool:
 
 
 def _know(area: StorageArea) -> _Known:
-    _known[area.name] = known = _Known(area=area, until=time.monotonic() + FRESH_FOR)
+    _known[area.name] = known = _Known(area=area, until=time.monotonic() + FRESH_SECONDS)
     return known
 
 

@@ -30,7 +30,7 @@ from stager.errors import readable
 from stager.vocabulary import OnConflict
 
 MAX_PATH_BYTES = 4096
-MAX_LIFETIME = 10 * 365 * 86_400
+MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
 # What off_t holds; a file cannot be larger.
 MAX_SIZE_BYTES = 2**63 - 1
 
@@ -155,7 +155,7 @@ class StagingItem(Frozen):
 
 
 # How long a delivery is wanted for, in seconds.
-Lifetime = Annotated[int, Field(ge=1, le=MAX_LIFETIME, examples=[86_400]), NO_TRUTH]
+Lifetime = Annotated[int, Field(ge=1, le=MAX_LIFETIME_SECONDS, examples=[86_400]), NO_TRUTH]
 Priority = Annotated[int, Field(ge=-10, le=10), NO_TRUTH]
 Note = Annotated[str, Field(max_length=2000, examples=["survey"])]
 

@@ -20,7 +20,7 @@ from tasks.shown import as_text, shown_if_possible
 # Rows of a table that a person still reads; the record has them all.
 MAX_ROWS = 200
 # Reasons that the run's own sentence names.
-NAMED = 3
+MAX_REASONS = 3
 
 
 def in_words(requests: Sequence[StagingRequestRow]) -> str:
@@ -31,8 +31,8 @@ def in_words(requests: Sequence[StagingRequestRow]) -> str:
     counts = Counter(str(request.status) for request in requests)
     said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     reasons = list(dict.fromkeys(request.error_reason for request in requests if request.error_reason))
-    more = "; ..." if len(reasons) > NAMED else ""
-    why = ": " + "; ".join(reasons[:NAMED]) + more if reasons else ""
+    more = "; ..." if len(reasons) > MAX_REASONS else ""
+    why = ": " + "; ".join(reasons[:MAX_REASONS]) + more if reasons else ""
     return printable(f"{len(requests)} requests of {first.username}: {said}{why}")
 
 

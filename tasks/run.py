@@ -39,7 +39,7 @@ from stager.records.requests import (
 from stager.records.runs import note_flow_run
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
-from stager.runs.batching import BATCH_SIZE, FEW, grouped, small_among
+from stager.runs.batching import BATCH_SIZE, MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.become_user import ActingUser
 from stager.runs.destinations import Writer
 from stager.runs.entry import Entry
@@ -181,9 +181,11 @@ class Run:
 
     def _few(self, begun: dict[str, Resolver]) -> dict[str, list[Entry]]:
         """Return the items of the requests of few small files."""
-        files = first_files(self._database, list(begun), limit=FEW + 1)
-        few = [file for some in files.values() if len(some) <= FEW for file in some]
-        found: dict[str, list[Entry]] = {request_id: [] for request_id, some in files.items() if len(some) <= FEW}
+        files = first_files(self._database, list(begun), limit=MAX_SHARED_ITEMS + 1)
+        few = [file for some in files.values() if len(some) <= MAX_SHARED_ITEMS for file in some]
+        found: dict[str, list[Entry]] = {
+            request_id: [] for request_id, some in files.items() if len(some) <= MAX_SHARED_ITEMS
+        }
         for entry in self._entries(few, begun):
             found[entry.file.request_id].append(entry)
         if not few:

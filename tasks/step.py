@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
 from stager.errors import StagingError
-from stager.runs.retry_schedule import RETRY_DELAYS, delay_after
+from stager.runs.retry_schedule import RETRY_DELAYS_SECONDS, delay_after
 
 
 def is_worth_retrying(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
@@ -33,8 +33,8 @@ def retry_delay() -> float | None:
 STEP: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "persist_result": False,
-    "retries": len(RETRY_DELAYS),
-    "retry_delay_seconds": RETRY_DELAYS,
+    "retries": len(RETRY_DELAYS_SECONDS),
+    "retry_delay_seconds": RETRY_DELAYS_SECONDS,
     "retry_jitter_factor": 0.2,
     "retry_condition_fn": is_worth_retrying,
 }

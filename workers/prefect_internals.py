@@ -45,7 +45,7 @@ MODELS = (prefect.artifacts, actions, objects, responses, prefect.events.filters
 # Names the flow of a run to its process, which then asks no deployment for it and does no pull steps.
 ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
 # How long a run goes on before it listens for its suspension, in seconds.
-UNWATCHED = 1.0
+UNWATCHED_SECONDS = 1.0
 
 
 # --- in the worker -----------------------------------------------------------
@@ -183,7 +183,7 @@ def _observe_later(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iter
     is_over = threading.Event()
 
     def observe() -> None:
-        if not is_over.wait(UNWATCHED):
+        if not is_over.wait(UNWATCHED_SECONDS):
             with observe_flow_run_suspension(flow_run_id, request):
                 is_over.wait()
 

@@ -17,7 +17,7 @@ from workers.child import READY, RunOrder, live
 logger = logging.getLogger(__name__)
 
 # After a birth that failed, for want of memory or processes, in seconds.
-PAUSE_AFTER_FAILURE = 2.0
+PAUSE_AFTER_FAILURE_SECONDS = 2.0
 
 
 class Child:
@@ -100,7 +100,7 @@ class ReadyProcesses:
         while True:
             await self._vacancies.acquire()
             while (child := await self._fork_one()) is None:  # noqa: ASYNC110 - nothing tells when there is memory again
-                await anyio.sleep(PAUSE_AFTER_FAILURE)
+                await anyio.sleep(PAUSE_AFTER_FAILURE_SECONDS)
             await self._put.send(child)
 
     def close(self) -> None:

@@ -13,9 +13,9 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 # A worker reads the deployment of a run three times, and its flow once, while
 # it submits it. An edit counts after this time, in seconds.
-FRESH_FOR = 5.0
+FRESH_SECONDS = 5.0
 # Deployments and flows that are remembered.
-MANY = 1000
+MAX_ANSWERS = 1000
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class RecallingClient:
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
-        self._known: TTLCache[UUID, Any] = TTLCache(MANY, FRESH_FOR)
+        self._known: TTLCache[UUID, Any] = TTLCache(MAX_ANSWERS, FRESH_SECONDS)
 
     @classmethod
     def of(cls, client: PrefectClient) -> PrefectClient:
@@ -36,11 +36,11 @@ class RecallingClient:
         return getattr(self._client, name)
 
     async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
-        """Return a deployment as it was at most ``FRESH_FOR`` seconds ago."""
+        """Return a deployment as it was at most ``FRESH_SECONDS`` seconds ago."""
         return await self._recall(deployment_id, self._client.read_deployment)
 
     async def read_flow(self, flow_id: UUID) -> Flow:
-        """Return a flow as it was at most ``FRESH_FOR`` seconds ago."""
+        """Return a flow as it was at most ``FRESH_SECONDS`` seconds ago."""
         return await self._recall(flow_id, self._client.read_flow)
 
     async def _recall(self, key: UUID, read: Callable[[UUID], Awaitable[T]]) -> T:

@@ -11,7 +11,7 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventRelatedFil
 logger = logging.getLogger(__name__)
 
 # After the stream of events has broken and could not be joined again, in seconds.
-PAUSE_AFTER_FAILURE = 5.0
+RECONNECT_SECONDS = 5.0
 # A run enters one of these states when it may be taken up.
 WAITING = ("Scheduled", "AwaitingRetry", "AwaitingConcurrencySlot", "Resuming", "Late")
 
@@ -58,4 +58,4 @@ async def ring_when_scheduled(alarm: Alarm, *, work_pool: str) -> None:
         if is_heard:
             logger.warning("Prefect's events are not heard, the worker polls: %s", reason)
         is_heard = False
-        await anyio.sleep(PAUSE_AFTER_FAILURE)
+        await anyio.sleep(RECONNECT_SECONDS)

@@ -38,7 +38,7 @@ REGISTERS = "warm-workers"
 # Between two looks at whether the runs are over, in seconds.
 POLL_SECONDS = 0.1
 # Seconds before what could not be reported is tried again.
-AGAIN = 5.0
+REPORT_AGAIN_SECONDS = 5.0
 # What becomes of a run whose worker was killed.
 ENDINGS_OF_LOST_RUNS = {StateType.PENDING: Crashed, StateType.RUNNING: Crashed, StateType.CANCELLING: Cancelled}
 
@@ -174,7 +174,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
                         await self._end_orphan(flow_run_id)
             except Exception as error:  # noqa: BLE001 - Prefect may be away as well
                 self._logger.warning("Runs of a killed worker could not be reported yet: %s", error)
-                await anyio.sleep(AGAIN)
+                await anyio.sleep(REPORT_AGAIN_SECONDS)
             else:
                 return
 

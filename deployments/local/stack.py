@@ -22,7 +22,7 @@ from deployments.local.settings import LocalSettings, stack_environment
 from deployments.local.supervisor_client import ProgramStatus, reports
 from deployments.local.when_ready import answers
 
-POLL = 0.1
+POLL_SECONDS = 0.1
 START_SECONDS = 180.0
 LOG_LINES = 15
 
@@ -55,7 +55,7 @@ class Stack:
             for program in programs(self._settings):
                 self._check(program, seen.get(program.name), is_late=time.monotonic() > deadline)
             waiting = [program for program in waiting if not self._is_ready(program, seen.get(program.name))]
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
 
     def _check(self, program: Program, report: ProgramStatus | None, *, is_late: bool) -> None:
         if self._supervisor.poll() is not None:

@@ -16,7 +16,7 @@ import httpx
 from stager.prefect_http import PrefectAuth, prefect_trust
 from stager.settings import get_settings
 
-POLL = 0.1
+POLL_SECONDS = 0.1
 SLOW_IMPORTS = ("prefect.cli.worker", "prefect.cli.deploy", "prefect.workers.process", "prefect.deployments")
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     settings = get_settings()
     with httpx.Client(auth=PrefectAuth(settings), verify=prefect_trust(settings), timeout=5) as prefect:
         while not answers(prefect, url):
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -15,7 +15,7 @@ from stager.callers.access_file import AccessFile
 from stager.callers.caller import Caller
 from stager.callers.grants import Rules
 from stager.callers.issuer import Issuer
-from stager.callers.issuer_answers import ISSUER_LIMIT
+from stager.callers.issuer_answers import ISSUER_ANSWER_SECONDS
 from stager.callers.token import UncheckedToken, check_token, read_token
 from stager.errors import ConfigurationError, NotAllowed, TokenInvalid
 from stager.settings import AUTHENTICATION_IS_OFF, Settings
@@ -101,7 +101,7 @@ async def open_authenticator(settings: Settings) -> AsyncIterator[Authenticator 
         logger.warning(AUTHENTICATION_IS_OFF)
         yield None
         return
-    async with httpx.AsyncClient(timeout=ISSUER_LIMIT) as http:
+    async with httpx.AsyncClient(timeout=ISSUER_ANSWER_SECONDS) as http:
         authenticator = Authenticator(AccessFile(settings.access_file), http)
         try:
             async with background_task(authenticator.follow_file(), name="access file"):

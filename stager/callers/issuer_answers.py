@@ -11,7 +11,7 @@ import httpx
 from stager.errors import IssuerUnavailable, TokenInvalid
 
 # How long an answer may take in all, in seconds, and how long it may be, in bytes.
-ISSUER_LIMIT = 5.0
+ISSUER_ANSWER_SECONDS = 5.0
 MAX_ANSWER_BYTES = 1024 * 1024
 
 
@@ -32,7 +32,7 @@ async def get_json(http: httpx.AsyncClient, address: str, *, token: str | None =
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        async with asyncio.timeout(ISSUER_LIMIT), http.stream("GET", address, headers=headers) as answer:
+        async with asyncio.timeout(ISSUER_ANSWER_SECONDS), http.stream("GET", address, headers=headers) as answer:
             content = await _content_of(answer)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         reason = f"{address}: {str(error) or type(error).__name__}"

@@ -16,7 +16,7 @@ from stager.paths import Descriptor, Location, open_location
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 # Times of a file system tick: what changes twice within a tick has one time.
 # Seconds that a file must have been left alone for its times to tell it from every later state.
-SETTLED = 2.0
+SETTLED_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def is_settled(status: os.stat_result) -> bool:
 
     By its ctime alone, which every change sets to the clock: an mtime is what anybody says, the future too.
     """
-    return time.time() - status.st_ctime >= SETTLED
+    return time.time() - status.st_ctime >= SETTLED_SECONDS
 
 
 def open_source(access: AreaAccess, root: Descriptor, path: str) -> OpenSource:

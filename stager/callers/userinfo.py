@@ -18,9 +18,9 @@ from stager.errors import IssuerUnavailable, StagingError, TokenInvalid
 # How long its word counts before it is asked again, and how long it serves while
 # the issuer does not answer, in seconds; and of how many tokens it is kept.
 FRESH_SECONDS, KEPT_SECONDS = 300.0, 3600.0
-MANY_TOKENS = 10_000
+MAX_TOKENS = 10_000
 # For how long an issuer that did not answer is not asked again where its last word serves, in seconds.
-SILENT_FOR = 60.0
+SILENT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Userinfo:
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
-        self._said: TTLCache[str, UserinfoAnswer] = TTLCache(MANY_TOKENS, KEPT_SECONDS)
+        self._said: TTLCache[str, UserinfoAnswer] = TTLCache(MAX_TOKENS, KEPT_SECONDS)
         self._asking: dict[str, asyncio.Task[UserinfoAnswer | StagingError]] = {}
         self._silent_until = -math.inf
 
@@ -82,7 +82,7 @@ class Userinfo:
             if claims.get("sub") != subject:
                 return TokenInvalid("its issuer speaks of another user")
         except IssuerUnavailable as error:
-            self._silent_until = time.monotonic() + SILENT_FOR
+            self._silent_until = time.monotonic() + SILENT_SECONDS
             return error
         except TokenInvalid as error:
             self._said.pop(key, None)

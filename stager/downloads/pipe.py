@@ -30,7 +30,7 @@ _KEPT_UP_BYTES = 4 * 1024 * 1024
 # How long a thread waits for the client, and works for it before another has its turn, in seconds.
 CLIENT_SECONDS, TURN_SECONDS = 0.02, 0.2
 # A server takes the first bytes at once, however slow its client is; else it has none any more, in seconds.
-FIRST_BYTE = 60.0
+FIRST_BYTES_SECONDS = 60.0
 
 
 class PumpOutcome(Enum):
@@ -87,7 +87,7 @@ class BodyPipe:
         self._let_go()
         inlet = select.poll()
         inlet.register(self._inlet.fd, 0)
-        is_late = self._fed and self._outlet.fd >= 0 and time.monotonic() > self._first_at + FIRST_BYTE
+        is_late = self._fed and self._outlet.fd >= 0 and time.monotonic() > self._first_at + FIRST_BYTES_SECONDS
         return bool(is_late or inlet.poll(0))
 
     def has_begun(self) -> bool:

@@ -17,7 +17,7 @@ from stager.errors import SourceChanged
 
 BINARY = "application/octet-stream"
 # What is left to send when a file is looked at for the last time, in bytes.
-LAST_LOOK = 64 * 1024
+LAST_LOOK_BYTES = 64 * 1024
 
 
 class Representation(Protocol):
@@ -101,7 +101,7 @@ class FileRepresentation:
             yield self.content[start:end]
             return
         fd, display = self.source.descriptor.fd, self.source.location.display
-        last = max(start, end - LAST_LOOK)
+        last = max(start, end - LAST_LOOK_BYTES)
         if last > start:
             yield FileRun(fd, start, last - start, display)
         now, before = os.fstat(fd), self.source.status

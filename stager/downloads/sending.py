@@ -17,7 +17,7 @@ from stager.background import background_task
 from stager.checksums import ADLER32, text
 from stager.downloads.answer import Body, headers_of
 from stager.downloads.pieces import FileRun, Piece, SummedPieces
-from stager.downloads.pipe import FIRST_BYTE, BodyPipe, PumpOutcome
+from stager.downloads.pipe import FIRST_BYTES_SECONDS, BodyPipe, PumpOutcome
 from stager.downloads.representation import FileRepresentation, Representation
 from stager.downloads.shared import Downloads, P, T
 from stager.errors import Cancelled, StagingError, UnforeseenError
@@ -219,7 +219,7 @@ async def _writable(inlet: int, sending: Sending) -> None:
     loop.add_writer(inlet, sending.stirred.set)
     try:
         with suppress(TimeoutError):
-            await asyncio.wait_for(sending.stirred.wait(), FIRST_BYTE)
+            await asyncio.wait_for(sending.stirred.wait(), FIRST_BYTES_SECONDS)
     finally:
         loop.remove_writer(inlet)
 

@@ -13,7 +13,7 @@ from stager.runs.entry import Entry
 # Items that go through the steps together: each may hold two descriptors.
 BATCH_SIZE = 256
 # A request of more items has batches of its own.
-FEW = 16
+MAX_SHARED_ITEMS = 16
 
 
 @dataclass

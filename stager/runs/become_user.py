@@ -17,7 +17,7 @@ from stager.models import StorageArea
 from stager.mover.handle import Mover
 from stager.mover.start import start_mover
 from stager.paths import Descriptor, make_home, user_folder
-from stager.runs.retry_schedule import RETRY_DELAYS
+from stager.runs.retry_schedule import RETRY_DELAYS_SECONDS
 from stager.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class ActingUser:
 
     def _home(self, area: Path) -> Descriptor:
         """Return the user's folder in an area, opened; what may pass is tried again, as a step is."""
-        for delay in RETRY_DELAYS:
+        for delay in RETRY_DELAYS_SECONDS:
             try:
                 return self._made(area)
             except StagingError as error:

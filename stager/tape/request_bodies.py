@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from stager.api.large.distinct_destinations import DistinctDestinations
 from stager.callers.caller import Caller
 from stager.errors import MalformedCall, MixedStage
-from stager.models import MAX_LIFETIME, PathText, StagingItem, StagingRequest
+from stager.models import MAX_LIFETIME_SECONDS, PathText, StagingItem, StagingRequest
 from stager.records.requests import ClientWish
 from stager.settings import Settings
 from stager.tape.paths import AnyText, sanitised, source_of
@@ -28,7 +28,7 @@ def _is_written(value: object) -> object:
 
 Duration = Annotated[
     timedelta | None,
-    Field(ge=timedelta(0), le=timedelta(seconds=MAX_LIFETIME), description="ISO 8601: PT1H."),
+    Field(ge=timedelta(0), le=timedelta(seconds=MAX_LIFETIME_SECONDS), description="ISO 8601: PT1H."),
     BeforeValidator(_is_written, json_schema_input_type=timedelta | None),
 ]
 

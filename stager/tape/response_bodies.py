@@ -20,7 +20,7 @@ from stager.tape.paths import AnyText
 BASE = "/api/v1"
 ABOUT = "Brings data products to users' areas: checked, verified, read-only"
 # How long a client should wait between two looks at a request, in seconds.
-POLL_INTERVAL = 5
+POLL_INTERVAL_SECONDS = 5
 # The standard has no word for what was there already: it is there.
 STATES: dict[Status, Literal["SUBMITTED", "STARTED", "CANCELLED", "FAILED", "COMPLETED"]] = {
     Status.SUBMITTED: "SUBMITTED",
@@ -46,7 +46,7 @@ class Limits(TapeResponseBody):
     )
     max_open_requests: int = Field(description="Requests of one user that may be in flight.", examples=[10_000])
     min_poll_seconds: int = Field(
-        description="Time between two looks at a request, in seconds.", examples=[POLL_INTERVAL]
+        description="Time between two looks at a request, in seconds.", examples=[POLL_INTERVAL_SECONDS]
     )
     retention_seconds: int | None = Field(description="How long a request can be looked at; null: until it is deleted.")
 
@@ -126,7 +126,7 @@ def well_known(settings: Settings) -> WellKnown:
     limits = Limits(
         max_entries=settings.max_items_in_body,
         max_open_requests=settings.max_open_requests,
-        min_poll_seconds=POLL_INTERVAL,
+        min_poll_seconds=POLL_INTERVAL_SECONDS,
         retention_seconds=None,
     )
     endpoint = Endpoint(uri=address(settings), metadata=EndpointMetadata(limits=limits))

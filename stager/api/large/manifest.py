@@ -23,7 +23,7 @@ CSV, JSON_LINES = "text/csv", "application/x-ndjson"
 # Items that are read, and written down, at a time.
 ITEMS_AT_ONCE = 1000
 # Two paths, each character of which may be an escape, and something to spare.
-MAX_LINE = 16 * MAX_PATH_BYTES
+MAX_LINE_BYTES = 16 * MAX_PATH_BYTES
 
 GZIP = b"\x1f\x8b"  # how such a file begins: RFC 1952, section 2.3.1
 COMPRESSED = "A manifest is not compressed"
@@ -149,10 +149,10 @@ def text_of(file: BinaryIO) -> TextIO:
 
 def _limited(file: TextIO) -> Iterator[str]:
     line = 0
-    while text := file.readline(MAX_LINE + 1):
+    while text := file.readline(MAX_LINE_BYTES + 1):
         line += 1
-        if len(text) > MAX_LINE:
-            raise InvalidManifest(line, f"it is longer than {MAX_LINE} characters")
+        if len(text) > MAX_LINE_BYTES:
+            raise InvalidManifest(line, f"it is longer than {MAX_LINE_BYTES} characters")
         yield text
 
 

@@ -36,7 +36,7 @@ from stager.records.downloads import LinkedObject, add_link, look_at_link, take_
 router = APIRouter(tags=["downloads"])
 
 # How long a link counts, in seconds.
-LASTS = 60.0
+LINK_SECONDS = 60.0
 # Of randomness in its secret.
 SECRET_BYTES = 32
 # The address is a secret: nobody keeps it, nor what comes by it.
@@ -84,7 +84,7 @@ async def make_link(
         archive=archive.value,
         is_bounded=wanted.is_bounded,
     )
-    expires_at = await downloads.records.ask(add_link, _digest(secret), linked, seconds=LASTS)
+    expires_at = await downloads.records.ask(add_link, _digest(secret), linked, seconds=LINK_SECONDS)
     response.headers.update(NOT_KEPT)
     address = f"{downloads.settings.public_url}/links?token={secret}"
     return Link(url=address, expires_at=expires_at)

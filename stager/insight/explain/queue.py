@@ -15,7 +15,7 @@ from stager.records.runs import FairShare, fair_shares
 from stager.records.tables import StagingRequestRow
 
 # A worker that has not polled for so long is away: it polls every ten seconds or so.
-SILENCE = timedelta(seconds=60)
+WORKER_AWAY_AFTER = timedelta(seconds=60)
 
 
 async def why_not_begun(
@@ -77,7 +77,7 @@ def _in_line(place: QueuePosition, pool: RunQueue, queue: RunQueue) -> tuple[str
         if line.is_paused:
             return f"{kind}Paused", f"{words} is paused"
     worker = place.worker
-    if worker is None or datetime.now(UTC) - worker.seen > SILENCE:
+    if worker is None or datetime.now(UTC) - worker.seen > WORKER_AWAY_AFTER:
         seen = f"{worker.name} was the last, at {worker.seen:%F %T} UTC" if worker else "none ever has"
         return "NoWorker", f"no worker asks for runs of the work pool {pool.name}: {seen}"
     if place.name == AWAITS_SLOT:

@@ -22,7 +22,7 @@ from stager.records.database import AsyncDatabase
 from stager.records.insight import LiveEvent, missed_events
 
 # Seconds without news behind which a comment shows that the connection lives.
-QUIET = 15.0
+KEEPALIVE_SECONDS = 15.0
 # A stream ends behind so many seconds, and is asked for again: a token is looked at again so.
 LONGEST_SECONDS = 900.0
 EVENTS_AT_ONCE = 500
@@ -48,7 +48,7 @@ async def stream(
             if _is_end(missed, watcher):
                 return
         while clock() < deadline and not watcher.is_behind:
-            news = await watcher.read(seconds=QUIET)
+            news = await watcher.read(seconds=KEEPALIVE_SECONDS)
             if news is None:
                 yield KEEPALIVE_COMMENT
             elif not (isinstance(news, LiveEvent) and after is not None and news.event.id <= after):

@@ -24,9 +24,9 @@ from stager.records.database import Database
 router = APIRouter(tags=["site"])
 
 # How long a part may take to answer, in seconds; probes give up soon after.
-LIMIT = 4.0
+PROBE_SECONDS = 4.0
 # How long Prefect may take to say which storage areas there are; after that, those that were known last count.
-AREAS_LIMIT = 1.0
+AREAS_PROBE_SECONDS = 1.0
 _probes = Probes()
 
 
@@ -72,7 +72,7 @@ class Readiness(BaseModel):
 
 
 THERE = PartHealth(is_reachable=True)
-AWAY = PartHealth(is_reachable=False, reason=f"no answer within {LIMIT:g} s")
+AWAY = PartHealth(is_reachable=False, reason=f"no answer within {PROBE_SECONDS:g} s")
 
 
 def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, Any]]:
@@ -120,7 +120,7 @@ async def show_readiness(
     for while Prefect or a storage is away is recorded, and done later.
     """
     with suppress(TimeoutError):
-        await asyncio.wait_for(_probes.look(known_areas), AREAS_LIMIT)
+        await asyncio.wait_for(_probes.look(known_areas), AREAS_PROBE_SECONDS)
     areas = {f"area {area.name}": area for area in await asyncio.to_thread(areas_at_hand)}
     check = check_storage_to_read if settings.areas_read_only else check_storage
     checks = {
@@ -143,11 +143,11 @@ def _readiness(parts: Mapping[str, PartHealth]) -> Literal["ready", "degraded", 
 
 async def _health(check: Awaitable[object]) -> PartHealth:
     try:
-        await asyncio.wait_for(check, LIMIT)
+        await asyncio.wait_for(check, PROBE_SECONDS)
     except StagingError as error:
         return PartHealth(is_reachable=False, reason=error.message)
     except TimeoutError:
-        return PartHealth(is_reachable=False, reason=f"no answer within {LIMIT:g} s")
+        return PartHealth(is_reachable=False, reason=f"no answer within {PROBE_SECONDS:g} s")
     return PartHealth(is_reachable=True)
 
 

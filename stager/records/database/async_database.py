@@ -15,7 +15,7 @@ from stager.records.database.transactions import Database
 
 # As many as a connection pool has for good; who waits for an outcome holds
 # none of them in between.
-THREADS = 5
+MAX_THREADS = 5
 # How long a database that is away is waited for, in seconds: as long as a caller is.
 DATABASE_PATIENCE_SECONDS = 3.0
 
@@ -45,7 +45,7 @@ class AsyncDatabase:
 async def open_records(url: str) -> AsyncIterator[AsyncDatabase]:
     """Give the records of a database, and close it at the end."""
     database = Database(url, patience=DATABASE_PATIENCE_SECONDS)
-    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="records")
+    threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="records")
     try:
         yield AsyncDatabase(database, threads)
     finally:

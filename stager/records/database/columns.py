@@ -18,7 +18,7 @@ from stager.errors import InvalidPath
 from stager.models import MAX_PATH_BYTES, Status
 
 # Characters of a reason that are kept; a TEXT column holds 65,535 bytes.
-MAX_TEXT = 16_000
+TEXT_CHARACTERS = 16_000
 
 
 def is_mysql(dialect: Dialect) -> bool:
@@ -111,4 +111,4 @@ class Sentence(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return the text with its lone surrogates as escapes."""
-        return None if value is None else value[:MAX_TEXT].encode("utf-8", "backslashreplace").decode("utf-8")
+        return None if value is None else value[:TEXT_CHARACTERS].encode("utf-8", "backslashreplace").decode("utf-8")

@@ -12,8 +12,8 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 # Seconds that a lock of somebody else is waited for before the transaction
 # is given up and run again.
-LOCK_WAIT = 10
-_LOOK_AGAIN = 0.002
+LOCK_WAIT_SECONDS = 10
+_LOCK_POLL_SECONDS = 0.002
 READS = "stager_reads"
 
 
@@ -21,7 +21,7 @@ def open_engine(url: str) -> Engine:
     """Return the connections to a database, none of which is open yet."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": LOCK_WAIT})
+        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": LOCK_WAIT_SECONDS})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -31,14 +31,14 @@ def open_engine(url: str) -> Engine:
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         pool_recycle=1800,
-        pool_timeout=LOCK_WAIT,
+        pool_timeout=LOCK_WAIT_SECONDS,
         max_overflow=15,
         connect_args={
             "charset": "utf8mb4",
             "connect_timeout": 5,
             "read_timeout": 60,
             "write_timeout": 60,
-            "init_command": f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={LOCK_WAIT}",
+            "init_command": f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}",
         },
     )
 
@@ -80,7 +80,7 @@ def _has_begun(cursor: DBAPICursor, *, seconds: float) -> bool:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 return False
-            time.sleep(_LOOK_AGAIN)
+            time.sleep(_LOCK_POLL_SECONDS)
         else:
             return True
     return False

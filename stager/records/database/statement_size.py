@@ -7,9 +7,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 # Rows asked for at once.
-CHUNK = 1000
+ROWS_AT_ONCE = 1000
 
 
 def chunks(sequence: Sequence[T]) -> Iterator[Sequence[T]]:
     """Return a sequence in pieces that a statement can take."""
-    return (sequence[start : start + CHUNK] for start in range(0, len(sequence), CHUNK))
+    return (sequence[start : start + ROWS_AT_ONCE] for start in range(0, len(sequence), ROWS_AT_ONCE))

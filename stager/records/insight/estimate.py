@@ -13,7 +13,7 @@ from stager.records.database import Database
 from stager.records.tables import OPEN, StagedFile, StagingRequestRow
 
 # Requests that the pace is measured on: the last ones that were completed.
-MEASURED = 50
+MAX_SAMPLES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def samples(database: Database, method: str) -> list[Sample]:
     """Return what the last requests that a method completed took."""
     row = StagingRequestRow
     done = (col(row.method) == method, col(row.status) == Status.COMPLETED, col(row.started_at).is_not(None))
-    statement = select(row).where(*done).order_by(col(row.finished_at).desc()).limit(MEASURED)
+    statement = select(row).where(*done).order_by(col(row.finished_at).desc()).limit(MAX_SAMPLES)
     rows = database.read(lambda session: session.scalars(statement).all())
     return [sample for row in rows if (sample := _sample(row))]
 

@@ -17,7 +17,7 @@ from stager.records.tables import Event, StagedFile, StagingRequestRow
 # How long a transaction may have had an event's number before others see it,
 # in seconds. Numbers are given out when a row is inserted, not when it is
 # committed: on MariaDB a lower one may come to light after a higher one.
-SETTLE = 2.0
+SETTLED_SECONDS = 2.0
 # Newest events that are looked at for one that has settled.
 RECENT_EVENTS = 200
 # Requests whose progress a stream of all requests tells.
@@ -50,7 +50,7 @@ def settled_position(database: Database) -> int:
     newest = select(col(Event.id), col(Event.at)).order_by(col(Event.id).desc()).limit(RECENT_EVENTS)
 
     def work(session: Session) -> int:
-        before = now(session) - timedelta(seconds=SETTLE)
+        before = now(session) - timedelta(seconds=SETTLED_SECONDS)
         rows = session.execute(newest).all()
         settled = (number for number, at in rows if at <= before)
         return next(settled, rows[-1][0] if len(rows) == RECENT_EVENTS else 0)
@@ -62,7 +62,7 @@ def settled_events(database: Database, after: int, *, limit: int) -> list[LiveEv
     """Return the events behind a number in their order, up to where a lower one may still come to light."""
 
     def work(session: Session) -> list[LiveEvent]:
-        before = now(session) - timedelta(seconds=SETTLE)
+        before = now(session) - timedelta(seconds=SETTLED_SECONDS)
         found: list[LiveEvent] = []
         last = after
         for one in _events(session, after=after, limit=limit):

@@ -16,7 +16,7 @@ from stager.records.database import Database, now
 from stager.records.tables import OPEN, StagedFile, StagingRequestRow
 
 # Rows that are in memory at a time, however many there are.
-ROWS = 1000
+ROWS_AT_ONCE = 1000
 
 T = TypeVar("T")
 
@@ -116,5 +116,5 @@ def _endings(methods: Sequence[str]) -> Select[Any]:
     return (
         select(col(row.method), col(row.status), reason, *columns)
         .where(col(row.method).in_(methods), col(row.status).in_(ended))  # by the index of both and the time
-        .execution_options(yield_per=ROWS)
+        .execution_options(yield_per=ROWS_AT_ONCE)
     )

@@ -19,7 +19,7 @@ from stager.records.tables import ManifestPart, StagedFile
 from stager.vocabulary import ManifestEntry
 
 # Entries in a part: some 100 KiB compressed, some MiB while it is read.
-PART = 4096
+ENTRIES_IN_PART = 4096
 
 
 class ManifestWriter:
@@ -35,7 +35,7 @@ class ManifestWriter:
     def __call__(self, entry: ManifestEntry) -> None:
         """Add an entry."""
         self._lines.append(json.dumps(entry))
-        if len(self._lines) >= PART:
+        if len(self._lines) >= ENTRIES_IN_PART:
             self.flush()
 
     def clear(self) -> None:

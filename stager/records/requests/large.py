@@ -20,7 +20,7 @@ from stager.records.tables import StagedFile, StagingRequestRow
 # One that has grown by nothing for so many seconds was given up.
 ABANDONED_SECONDS = 600
 # Items that are removed in one transaction.
-CHUNK = 5000
+ITEMS_AT_ONCE = 5000
 
 
 def begin_large_request(
@@ -112,7 +112,7 @@ def submit_large_request(
 def abandon_large_request(database: Database, request_id: str) -> None:
     """Remove what has arrived of a request, some thousand items at a time."""
     row, file = StagingRequestRow, StagedFile
-    some = select(col(file.id)).where(col(file.request_id) == request_id).limit(CHUNK)
+    some = select(col(file.id)).where(col(file.request_id) == request_id).limit(ITEMS_AT_ONCE)
 
     def work(session: Session) -> bool:
         arriving = session.get(row, request_id, with_for_update=True)

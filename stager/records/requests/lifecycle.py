@@ -18,7 +18,7 @@ from stager.records.requests.lookup import request_in
 from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
 
 # Reasons that a request's own reason names.
-NAMED = 3
+MAX_REASONS = 3
 UNFINISHED = "the run ended before this was done"
 
 
@@ -202,10 +202,10 @@ def _reason(session: Session, row: StagingRequestRow, by_status: dict[Status, in
         return None
     file, total, count = StagedFile, sum(by_status.values()), by_status[row.status]
     statement = select(col(file.error_reason)).where(col(file.request_id) == row.id, col(file.status) == row.status)
-    reasons = session.scalars(statement.order_by(col(file.position)).limit(NAMED * 100)).all()
+    reasons = session.scalars(statement.order_by(col(file.position)).limit(MAX_REASONS * 100)).all()
     named = list(dict.fromkeys(reason or "no reason was given" for reason in reasons))
-    more = "; ..." if len(named) > NAMED else ""
-    said = "; ".join(named[:NAMED]) + more
+    more = "; ..." if len(named) > MAX_REASONS else ""
+    said = "; ".join(named[:MAX_REASONS]) + more
     return said if total == 1 else f"{count} of {total} items {row.status}: {said}"
 
 

@@ -19,7 +19,7 @@ from stager.records.tables import OPEN, DestinationLease, Event, StagedFile, Sta
 # So many runs may die over a request.
 MAX_CRASHES = 3
 # For so long what keeps a run from going on is not told again.
-TOLD_FOR = timedelta(minutes=1)
+SAME_CAUSE_AGAIN_AFTER = timedelta(minutes=1)
 
 
 def open_flow_runs(database: Database) -> Sequence[str]:
@@ -73,7 +73,7 @@ def note_trouble(database: Database, flow_run_id: str, *, cause: str, detail: st
     mine = (col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN))
 
     def work(session: Session) -> None:
-        lately = told.where(col(event.cause) == cause, col(event.at) > now(session) - TOLD_FOR)
+        lately = told.where(col(event.cause) == cause, col(event.at) > now(session) - SAME_CAUSE_AGAIN_AFTER)
         news = select(col(row.id)).where(*mine, last.is_distinct_from(detail), ~lately.exists())
         for request_id in session.scalars(news).all():
             note_event(session, request_id, kind="pod", detail=detail, cause=cause)
