@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.any_database
 
-BUILT = Path(__file__).parents[2] / "build" / "manual"
+BUILT = Path(__file__).parents[3] / "build" / "manual"
 # What a browser fetches by itself.
 FETCHED = {
     ("script", "src"),

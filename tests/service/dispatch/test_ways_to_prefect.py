@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.any_database, pytest.mark.stack]
 
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 # How long a CSRF token counts, in seconds.
 TOKEN_LIFE = 5
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
