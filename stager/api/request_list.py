@@ -1,4 +1,4 @@
-"""Requests in a list, each with its reason in short."""
+"""Requests as a list shows them, each with a short reason for its status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RequestListEntry(RequestSummary):
     """A staging request in a list."""
 
     why: Reason = Field(
-        description="Why it stands so, by our records alone; /explain asks Prefect too.",
+        description="Why it has this status, by our records alone; /explain asks Prefect too.",
         examples=[{"cause": "Done", "message": "it was delivered", "since": ENDED, "mended_by": "nobody"}],
     )
 
@@ -27,7 +27,7 @@ class RequestPage(View):
     """Some requests, newest first."""
 
     requests: tuple[RequestListEntry, ...]
-    next_cursor: str | None = Field(description="Give it as cursor for the next page, null on the last.")
+    next_cursor: str | None = Field(description="The cursor of the next page; null on the last page.")
 
 
 def listed(

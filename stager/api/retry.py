@@ -1,4 +1,4 @@
-"""What failed of a request is done again by a new one: what has ended is never opened again."""
+"""The retry of a request by a new one, of the items that failed: what has ended is never opened again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ITEMS_AT_ONCE = 1000
 async def retry(
     intake: Intake, caller: Caller, row: StagingRequestRow, *, statuses: Collection[Status], idempotency_key: str | None
 ) -> StagingRequestRow:
-    """Return the record of a new request of the items of another that ended so.
+    """Record a new request of the items of another that ended with certain statuses, and return it.
 
     Its deadline is none: the old one's has passed, or was for the old one.
 

@@ -1,11 +1,11 @@
-"""Where a flow run stands in Prefect's queues."""
+"""The position of a flow run in Prefect's queues."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-# What Prefect calls a run that waits because of its deployment's concurrency limit.
+# Prefect's name for the state of a run that waits for its deployment's concurrency limit.
 AWAITS_SLOT = "AwaitingConcurrencySlot"
 
 
@@ -20,13 +20,13 @@ class RunQueue:
 
     @property
     def is_full(self) -> bool:
-        """As many are under way as may be."""
+        """Whether as many runs are under way as may be."""
         return self.limit is not None and self.under_way >= self.limit
 
 
 @dataclass(frozen=True)
 class PoolWorker:
-    """Who asks for runs of a work pool, and when they last did."""
+    """A worker that polls a work pool for runs, and when it last did."""
 
     name: str
     seen: datetime
@@ -34,7 +34,7 @@ class PoolWorker:
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """Where a run that has not begun stands, and whether anybody will take it."""
+    """The state of a run that has not begun, its queues, and the worker that may take it."""
 
     state: str
     name: str

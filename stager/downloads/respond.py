@@ -1,4 +1,4 @@
-"""From a path to an answer: opened, looked at, recorded, sent."""
+"""The answer to a download: the path is opened, looked at, recorded and sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from stager.records.downloads import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnd
 
 
 class Archive(StrEnum):
-    """What a directory is sent as."""
+    """The archive format in which a directory is sent."""
 
     TAR = "tar"
     ZIP = "zip"
@@ -39,18 +39,18 @@ class Archive(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class WantedDownload:
-    """What a caller asks for: a path of an area, and what for."""
+    """What a caller wants to download: a path of an area, and how."""
 
     area: str
     path: str
     username: str | None = None
     archive: Archive = Archive.TAR
     destination: str = ""
-    # Whoever wants it may read a part of the area alone: no link is followed for them.
+    # Whether the caller may read only a part of the area: then no symbolic link is followed.
     is_bounded: bool = False
 
     def begun(self, acting_as: str) -> DownloadBegun:
-        """Return what the record says of its beginning."""
+        """Return what is recorded when the download begins."""
         return DownloadBegun(
             id=new_id(),
             username=self.username or ANONYMOUS,
@@ -103,7 +103,7 @@ async def record_and_respond(downloads: Downloads, wanted: WantedDownload) -> Re
     try:
         whole = await look_at(downloads, wanted)
     except StagingError as error:
-        begun = wanted.begun("nobody: it was refused")
+        begun = wanted.begun("nobody: the download was refused")
         await downloads.recorder.write(begun, DownloadEnded(id=begun.id, bytes_sent=0, error=error))
         raise
     begun, body = wanted.begun(whole.source.access.acting_as), negotiate(whole, "POST", Headers())
@@ -115,7 +115,7 @@ async def record_and_respond(downloads: Downloads, wanted: WantedDownload) -> Re
 
 
 async def look_at(downloads: Downloads, wanted: WantedDownload) -> Representation:
-    """Return what there is to send.
+    """Return the representation of what the caller wants.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A directory as a tar: POSIX.1-2001, which keeps any name, and the file contents as they are."""
+"""Directories as tar archives (POSIX.1-2001, which keeps any name)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEDIA_TYPE = "application/x-tar"
 
 
 class Tar:
-    """The layout of a tar: headers by the standard library, contents by whoever sends them.
+    """The layout of a tar archive: headers by the standard library, contents as ranges of files.
 
     Owners are left out, times are whole seconds: nothing in it depends on
     when or where it is made.
@@ -24,17 +24,17 @@ class Tar:
         self._position = 0
 
     def size_of(self, entry: ArchiveEntry) -> int:
-        """Return how long an entry is."""
+        """Return the length of an entry."""
         size = len(_header(entry)) + _padded(_content_bytes(entry))
         self._position += size
         return size
 
     def size_of_end(self) -> int:
-        """Return how long the end is: two empty blocks, and zeros up to a whole record."""
+        """Return the length of the end: two empty blocks, and zeros up to a whole record."""
         return _end_bytes(self._position)
 
     def pieces(self, entries: Iterator[ArchiveEntry]) -> Iterator[Piece]:
-        """Give the archive."""
+        """Yield the archive in pieces."""
         position = 0
         for entry in entries:
             size = _content_bytes(entry)

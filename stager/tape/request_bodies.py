@@ -1,4 +1,4 @@
-"""What a Tape REST client asks for, and what it is in our words."""
+"""Bodies of Tape REST calls, and the staging requests that they stand for."""
 
 from __future__ import annotations
 
@@ -34,17 +34,19 @@ Duration = Annotated[
 
 
 class TapeRequestBody(BaseModel):
-    """A body of the Tape REST API: what it does not know is ignored."""
+    """A body of the Tape REST API; members that it does not know are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class SiteMetadata(TapeRequestBody):
-    """What a client may say to this site alone."""
+    """Metadata that a client addresses to this site."""
 
     method: str | None = Field(None, min_length=1, max_length=64, description="Staging method.")
     destination: PathText | None = Field(None, description="Path in the user's area; by default that of the source.")
-    username: str | None = Field(None, min_length=1, max_length=255, description="For whom; by default the caller.")
+    username: str | None = Field(
+        None, min_length=1, max_length=255, description="User to stage for; by default the caller."
+    )
 
 
 class StageFile(TapeRequestBody):
@@ -53,7 +55,7 @@ class StageFile(TapeRequestBody):
     path: PathText = Field(description="Path in the source area, whose root is /.", examples=["/a.fits"])
     disk_lifetime: Duration = Field(None, alias="diskLifetime", examples=["PT1H"])
     targeted_metadata: dict[str, Any] | None = Field(
-        None, alias="targetedMetadata", description="By site name; another site's are not looked at."
+        None, alias="targetedMetadata", description="Metadata by site name; those of other sites are ignored."
     )
 
 
@@ -70,25 +72,25 @@ class PathsBody(TapeRequestBody):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """They as paths in the source area."""
+        """The same, as paths in the source area."""
         return tuple(source_of(path) for path in self.paths)
 
 
 class ArchiveBody(TapeRequestBody):
-    """Files to look for: a path that can name nothing has an answer of its own."""
+    """Files to look for; a path that can name nothing gets an error of its own."""
 
     paths: tuple[AnyText, ...] = Field(min_length=1, examples=[["/a.fits"]])
 
 
 def malformed(error: RequestValidationError | ValidationError) -> MalformedCall:
-    """Return the error for a body that is not as it must be: the first mistake in it."""
+    """Return the error for an invalid body, about its first mistake."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return MalformedCall(f"{where}: {first['msg']}")
 
 
 def staging_of(body: StageBody, caller: Caller, settings: Settings) -> tuple[StagingRequest, tuple[ClientWish, ...]]:
-    """Return a stage request in our words, and what its client says of each file.
+    """Return the staging request that a stage body stands for, and what the client wishes for each file.
 
     A path that comes twice counts once, as it came first.
 

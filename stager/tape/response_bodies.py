@@ -1,4 +1,4 @@
-"""What a Tape REST client is answered."""
+"""Bodies of the Tape REST API's answers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from stager.tape.paths import AnyText
 
 BASE = "/api/v1"
 ABOUT = "Brings data products to users' areas: checked, verified, read-only"
-# How long a client should wait between two looks at a request, in seconds.
+# How long a client should wait between two polls of a request, in seconds.
 POLL_INTERVAL_SECONDS = 5
-# The standard has no word for what was there already: it is there.
+# The standard has no word for skipped: the file is there, as after a staging.
 STATES: dict[Status, Literal["SUBMITTED", "STARTED", "CANCELLED", "FAILED", "COMPLETED"]] = {
     Status.SUBMITTED: "SUBMITTED",
     Status.STARTED: "STARTED",
@@ -46,20 +46,20 @@ class Limits(TapeResponseBody):
     )
     max_open_requests: int = Field(description="Requests of one user that may be in flight.", examples=[10_000])
     min_poll_seconds: int = Field(
-        description="Time between two looks at a request, in seconds.", examples=[POLL_INTERVAL_SECONDS]
+        description="Time between two polls of a request, in seconds.", examples=[POLL_INTERVAL_SECONDS]
     )
-    retention_seconds: int | None = Field(description="How long a request can be looked at; null: until it is deleted.")
+    retention_seconds: int | None = Field(description="How long a request can be polled; null: until it is deleted.")
 
 
 class EndpointMetadata(TapeResponseBody):
-    """What the standard only wishes for."""
+    """What this endpoint offers beyond what the standard requires."""
 
     limits: Limits
     supports_since: Literal[True] = Field(default=True, description="GET /stage/{id}?since= tells only what is new.")
 
 
 class Endpoint(TapeResponseBody):
-    """Where a version of the API is."""
+    """The address of a version of the API."""
 
     uri: str = Field(examples=[f"https://staging.example.org{BASE}"])
     version: Literal["v1"] = "v1"
@@ -67,7 +67,7 @@ class Endpoint(TapeResponseBody):
 
 
 class WellKnown(TapeResponseBody):
-    """Where the API is, and how the site is called."""
+    """The addresses of the API, and the site's name."""
 
     sitename: str = Field(examples=["staging.example.org"])
     description: str = Field(examples=[ABOUT])
@@ -75,30 +75,30 @@ class WellKnown(TapeResponseBody):
 
 
 class StageCreated(TapeResponseBody):
-    """A stage request was written down."""
+    """A stage request was recorded."""
 
     request_id: str = Field(examples=[REQUEST_ID])
 
 
 class StageFileState(TapeResponseBody):
-    """How a file of a request stands. What is not known yet is left out."""
+    """The state of a file of a stage request; what is not known yet is left out."""
 
     path: AnyText = Field(examples=["/a.fits"])
     state: Literal["SUBMITTED", "STARTED", "CANCELLED", "FAILED", "COMPLETED"] = Field(examples=["COMPLETED"])
     started_at: int | None = Field(None, description="Milliseconds since 1970.", examples=[MILLISECONDS])
     finished_at: int | None = Field(None, description="Milliseconds since 1970.", examples=[MILLISECONDS])
-    error: str | None = Field(None, description="Why it is not there.")
+    error: str | None = Field(None, description="Why the file is not there.")
 
 
 class StageState(TapeResponseBody):
-    """How a stage request stands. Times are in milliseconds since 1970."""
+    """The state of a stage request. Times are in milliseconds since 1970."""
 
     id: str = Field(examples=[REQUEST_ID])
     created_at: int = Field(examples=[MILLISECONDS])
-    started_at: int = Field(description="When its first file began; createdAt before.", examples=[MILLISECONDS])
+    started_at: int = Field(description="When its first file began; until then, createdAt.", examples=[MILLISECONDS])
     completed_at: int | None = Field(None, description="When its last file ended.", examples=[MILLISECONDS])
     as_of: int = Field(
-        description="Give it as since, and the next answer has what is new; not in the standard.",
+        description="Pass it as since, and the next answer has only what is new; not in the standard.",
         examples=[MILLISECONDS],
     )
     files: tuple[StageFileState, ...]
@@ -122,7 +122,7 @@ class ArchiveInfo(TapeResponseBody):
 
 
 def well_known(settings: Settings) -> WellKnown:
-    """Return what a client discovers the API by."""
+    """Return the document by which clients discover the API."""
     limits = Limits(
         max_entries=settings.max_items_in_body,
         max_open_requests=settings.max_open_requests,
@@ -134,12 +134,12 @@ def well_known(settings: Settings) -> WellKnown:
 
 
 def address(settings: Settings, path: str = "") -> str:
-    """Return where something of the API is, for clients elsewhere."""
+    """Return the full address of something in the API."""
     return f"{settings.public_url}{BASE}{path}"
 
 
 def stage_state(row: StagingRequestRow, files: Sequence[StagedFile], *, as_of: datetime) -> StageState:
-    """Return how a request and some of its files stand."""
+    """Return the state of a request and some of its files."""
     return StageState(
         id=row.id,
         created_at=milliseconds(row.created_at),

@@ -1,4 +1,4 @@
-"""The destinations of a request of very many items, of which no two may be one, and none may lie inside another."""
+"""A check of very many destinations: no two may be the same, and none may lie inside another."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from array import array
 
 from stager.errors import NestedDestination, SharedDestination
 
-# A million destinations take 12 MB so, and what is compared at a time is one sixteenth of them.
+# A million destinations take 12 MB in this form; one sixteenth of them is compared at a time.
 PARTS = 16
-# Folders that destinations lie in, 48 MB of them, and so many levels: what lies deeper, or is more, its run tells.
+# So many folders (48 MB) and levels are looked at; of what is beyond them, the run finds out.
 _MAX_FOLDERS = 4_000_000
 _MAX_DEPTH = 64
 
 
 class DistinctDestinations:
-    """Keeps 64 bits of each destination: two of a million differ in them but for one time in 10^7."""
+    """Hashes of 64 bits, one for each destination: that any two of a million collide has odds of one in 10^7."""
 
     def __init__(self) -> None:
         # By parts: the hashes, and the item of each; for a folder, the first item in a row that lies in it.
@@ -29,7 +29,7 @@ class DistinctDestinations:
         return self._item_count
 
     def add(self, destination: str) -> None:
-        """Take the next item's."""
+        """Add the destination of the next item."""
         names = posixpath.normpath(destination).split("/", _MAX_DEPTH)
         place = hashlib.blake2b(digest_size=8)
         is_known = True
@@ -52,7 +52,7 @@ class DistinctDestinations:
         items.append(self._item_count)
 
     def check(self) -> None:
-        """Return when all differ, and none lies inside another.
+        """Check that all destinations differ and none lies inside another.
 
         Raises
         ------

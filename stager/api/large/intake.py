@@ -1,4 +1,4 @@
-"""A request of very many items is taken in piece by piece: memory stays flat, and nobody sees half of it."""
+"""The intake of very many items, piece by piece: memory use stays constant, and nobody sees half a request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ItemPages = AsyncIterator[Sequence[StagingItem]]
 
 
 class LargeIntake:
-    """Takes in the items of one request.
+    """Records the items of one request.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class LargeIntake:
         self._destinations = DistinctDestinations()
 
     async def take(self, pages: ItemPages) -> StagingRequestRow:
-        """Return the record of the request, all of whose items are written down, or of the same key and items.
+        """Record all items and return the request, or the earlier one with the same idempotency key and items.
 
         Raises
         ------

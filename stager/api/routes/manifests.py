@@ -26,7 +26,7 @@ router = APIRouter(prefix="/requests", tags=["requests"])
 
 MANIFEST = {
     "required": True,
-    "description": "An item a line: CSV with a header, or JSON Lines.",
+    "description": "One item a line: CSV with a header, or JSON Lines.",
     "content": {
         CSV: {
             "schema": {"type": "string"},
@@ -64,7 +64,7 @@ async def ask_by_manifest(
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
-    """Take the items in as they come, and show the request when all of them are written down."""
+    """Record the items as they arrive, and return the request once all of them are recorded."""
     parse = parser_of(request.headers.get("content-type", ""))
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnreadableManifest(COMPRESSED)

@@ -1,4 +1,4 @@
-"""When a request may be done: by what the last ones of its method took."""
+"""The estimate of when a request may be done, by how long the last ones of its method took."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Estimate(View):
 def estimate(
     row: StagingRequestRow, remainder: Remainder, past: Sequence[Sample], *, moment: datetime
 ) -> Estimate | None:
-    """Return when a request may be done, None when too few were done before it.
+    """Return when a request may be done; None when too few were done before it.
 
     Parameters
     ----------

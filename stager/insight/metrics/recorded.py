@@ -1,4 +1,4 @@
-"""The records' figures: what ended is counted once, and read no more."""
+"""The figures of the records: each ended request is read and counted once."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from stager.records.database import Database, database_time
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.insight import Backlog, backlogs, fold_endings
 
-# How long after its time an ending may still appear: a transaction commits
-# later than it looks at the clock.
+# How long after its time stamp an ending may still appear: a transaction commits
+# later than it reads the clock.
 SETTLED_AFTER = timedelta(minutes=1)
 METHOD_NAMES = (*sorted(METHODS), DIRECT_DOWNLOAD)
 
 
 @dataclass(frozen=True)
 class RecordedFigures:
-    """What the records say at a moment."""
+    """The figures of the records at a moment."""
 
     tally: Tally
     backlogs: Sequence[Backlog]
 
 
 class RecordedMetrics:
-    """Reads the records' figures, at each time only what is new in them.
+    """Reads the records' figures, each time only what is new since the last.
 
     Every replica comes to the same figures, whenever it started: the first
     reading counts all that is on record.

@@ -1,4 +1,4 @@
-"""Endings, counted: how many, and how they spread."""
+"""Counts and histograms of ended requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILES = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 
 @dataclass
 class Histogram:
-    """How many values are up to each bound, and their sum."""
+    """A count of values up to each bound, and their sum."""
 
     bounds: tuple[float, ...]
     counts: list[int] = field(init=False)
@@ -33,7 +33,7 @@ class Histogram:
         self.counts = [0] * (len(self.bounds) + 1)
 
     def add(self, value: float) -> None:
-        """Count a value."""
+        """Add a value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
@@ -53,14 +53,14 @@ class Tally:
     files_done: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_files))
 
     def with_more(self, endings: Iterable[Ending]) -> Self:
-        """Return another tally that has counted some endings more."""
+        """Return another tally, with some more endings counted."""
         more = deepcopy(self)
         for ending in endings:
             more.add(ending)
         return more
 
     def add(self, ending: Ending) -> None:
-        """Count one request; what it delivered counts when it went well."""
+        """Count one ended request; its bytes and files count if it succeeded."""
         self.endings[ending.method, ending.status, ending.reason] += 1
         self.seconds[ending.method, ending.status].add(ending.seconds)
         if ending.status is Status.COMPLETED:

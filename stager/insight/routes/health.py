@@ -1,4 +1,4 @@
-"""Whether what the service needs is there."""
+"""Health of the service and of what it needs."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _probes = Probes()
 
 
 class PartHealth(BaseModel):
-    """How a part that the service needs is doing."""
+    """The health of a part that the service needs."""
 
     model_config = ConfigDict(frozen=True)
 
     is_reachable: bool = Field(description="Whether it answers.", examples=[True])
-    reason: str | None = Field(None, description="Why not.")
+    reason: str | None = Field(None, description="Why it does not answer.")
 
 
 class Health(BaseModel):
-    """How the service and what it needs are doing."""
+    """The health of the service and of what it needs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,10 +63,10 @@ class Readiness(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: Literal["ready", "degraded", "unready"] = Field(
-        description="Degraded: a part is away, and what needs it is done later. Unready: nothing can be recorded."
+        description="degraded: a part is away, and what needs it is done later; unready: nothing can be recorded."
     )
     parts: dict[str, PartHealth] = Field(
-        description="How each part is doing.",
+        description="The health of each part.",
         examples=[{"database": {"is_reachable": True}, "area source": {"is_reachable": True}}],
     )
 
@@ -76,7 +76,7 @@ AWAY = PartHealth(is_reachable=False, reason=f"no answer within {PROBE_SECONDS:g
 
 
 def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of a 503."""
+    """Return OpenAPI's description of a 503."""
     content = {"application/json": {"example": answer.model_dump()}}
     return {503: {"model": type(answer), "description": description, "content": content}}
 
@@ -88,7 +88,7 @@ def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, A
     responses=_without("A part does not answer.", Health(status="unhealthy", database=AWAY, prefect=THERE)),
 )
 async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Response) -> Health:
-    """Ask the parts, both at once."""
+    """Ask the database and Prefect, both at once."""
     of_database, of_prefect = await asyncio.gather(_health(records.ask(_select)), _health(prefect.check()))
     is_healthy = of_database.is_reachable and of_prefect.is_reachable
     if not is_healthy:
@@ -99,7 +99,7 @@ async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Resp
 
 @router.get("/health/live", operation_id="get_liveness", summary="Whether the service runs at all")
 async def show_life() -> Alive:
-    """Answer, and ask nobody."""
+    """Answer without asking any other part."""
     return Alive()
 
 

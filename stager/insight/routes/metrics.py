@@ -1,4 +1,4 @@
-"""Figures for Prometheus."""
+"""The route of Prometheus' metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/metrics", tags=["site"])
 @router.get(
     "",
     operation_id="get_metrics",
-    summary="Figures for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"example": EXAMPLE}}, "description": "Prometheus' text format"},

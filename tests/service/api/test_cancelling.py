@@ -96,7 +96,7 @@ def test_a_download_is_asked_for_again_by_its_own_call(lone_door: ServedDoor) ->
     answer = lone_door.client.post(f"/requests/{download['request_id']}/retry")
 
     assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "download-not-retried")
-    assert answer.json()["detail"].endswith("is a download, and nothing that is staged: ask for the file again")
+    assert answer.json()["detail"].endswith("is a download, which cannot be retried: ask for the file again")
 
 
 def test_what_goes_on_or_did_not_fail_is_not_done_again(lone_door: ServedDoor) -> None:

@@ -78,7 +78,7 @@ def test_csv_carries_names_that_are_quoted_or_not_utf_8(lone_door: ServedDoor) -
         ("text/csv", csv(2500) + b"x,\n", 422, "Line 2502 of the manifest: destination"),
         ("text/csv", b"source,destination\na,b,c\n", 422, "Line 2 of the manifest: it has 3 fields, and the header 2"),
         ("text/csv", b"source,destination\na,b,\n", 422, "Line 2 of the manifest: it has 3 fields, and the header 2"),
-        ("text/csv", b"source,source,destination\na,b,c\n", 422, "Line 1 of the manifest: source is there twice"),
+        ("text/csv", b"source,source,destination\na,b,c\n", 422, "Line 1 of the manifest: source appears twice"),
         ("text/csv", gzip.compress(csv(1), mtime=0), 415, "A manifest is not compressed"),
         ("application/x-ndjson", gzip.compress(csv(1), mtime=0), 415, "A manifest is not compressed"),
         ("text/csv; charset=iso-8859-1", csv(1), 415, "A manifest is in UTF-8, not in iso-8859-1"),

@@ -91,7 +91,7 @@ PUSHED = "preempting to accommodate a higher priority pod"
 LIMITED = V1ResourceRequirements(limits={"memory": "64Mi"})
 NO_LIMIT = "its pod was killed: its node had no memory left, and it has no limit of its own"
 PULL = f"its image {IMAGE} cannot be pulled: "
-CANNOT = "its container cannot be made (CreateContainerConfigError): "
+CANNOT = "its container cannot be started (CreateContainerConfigError): "
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_pod_that_is_gone_is_known_by_its_last_event() -> None:
 def test_a_quota_is_said_in_the_same_words_at_each_try() -> None:
     tries = [warning("FailedCreate", f'Error creating: pods "a-{pod}" is forbidden: exceeded quota: q') for pod in "bc"]
     troubles = [trouble_of(job(), None, tries[: number + 1]) for number in range(2)]
-    assert [trouble and trouble.words for trouble in troubles] == ["its pod may not be made: exceeded quota: q"] * 2
+    assert [trouble and trouble.words for trouble in troubles] == ["its pod cannot be created: exceeded quota: q"] * 2
 
 
 def test_a_job_that_took_too_long_is_not_tried_again() -> None:

@@ -119,7 +119,7 @@ def test_a_lost_answer_makes_no_second_run(door: ServedDoor, prefect: PrefectSer
     [
         ("FAILED", "failed", "the run failed: the pod was evicted"),
         ("CANCELLED", "cancelled", "the run was cancelled: the pod was evicted"),
-        ("COMPLETED", "failed", "the run ended without saying what became of this: the pod was evicted"),
+        ("COMPLETED", "failed", "the run ended without recording an outcome: the pod was evicted"),
     ],
 )
 def test_a_run_that_is_over_closes_its_record_with_the_reason(

@@ -65,10 +65,10 @@ def test_a_run_in_prefects_queue_says_what_it_waits_for(
     starting = explain(door, request_id)
 
     assert told(nobody) == ("NoWorker", "operator")
-    assert nobody["message"] == f"no worker asks for runs of the work pool {pool}: none ever has"
+    assert nobody["message"] == f"no worker polls the work pool {pool}: none ever did"
     assert told(polled) == ("QueuedInPrefect", "nobody")
     assert re.fullmatch(
-        r"its run waits for the worker w, which was there at [-\d]+ [:\d]+ UTC, behind 0 of other requests",
+        r"its run waits for the worker w, which last polled at [-\d]+ [:\d]+ UTC, behind 0 other runs",
         polled["message"],
     )
     assert told(paused) == ("PoolPaused", "operator")
@@ -184,7 +184,7 @@ def test_a_run_that_fell_silent_is_not_told_as_working(lone_door: ServedDoor) ->
 
     assert told(lively) == ("Working", "nobody")
     assert told(silent) == ("RunSilent", "nobody")
-    assert silent["message"].startswith("its run has given no sign of life since ")
+    assert silent["message"].startswith("its run has sent no heartbeat since ")
 
 
 def source_of(door: ServedDoor, row: dict[str, Any]) -> str:

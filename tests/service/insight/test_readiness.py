@@ -101,7 +101,7 @@ def test_a_wrong_password_of_prefects_is_named_and_what_is_asked_for_meanwhile_i
         until_logged(door, "PREFECT_API_AUTH_STRING is not its password")
 
     assert word == "degraded"
-    reason = "it answers 401 Unauthorized: PREFECT_API_AUTH_STRING is not its password"
+    reason = "it answered 401 Unauthorized: PREFECT_API_AUTH_STRING is not its password"
     assert found["prefect"]["reason"] == f"Prefect does not answer: {reason}"
     assert taken == 202
 
