@@ -10,7 +10,7 @@ from pydantic import Field
 from stager.callers.caller import Caller
 from stager.models import AreaName, StagingRequest, StagingTerms
 
-WHOSE = "User for whom to stage; by default the caller, and required where authentication is off."
+WHOSE = "User to stage for; by default the caller; required where authentication is off."
 
 
 class TermsBody(StagingTerms):

@@ -14,7 +14,7 @@ IdempotencyKey = Annotated[
     Header(
         pattern=r"^[\x20-\x7e]{1,255}$",
         description="The caller's own name for this call: the same key and body get the same request, however often. "
-        "A download changes nothing, and its key is not looked at.",
+        "Downloads ignore it.",
         examples=["night-1 of the survey"],
     ),
 ]
