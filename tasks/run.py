@@ -41,7 +41,7 @@ from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
 from stager.runs.batching import BATCH_SIZE, MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.become_user import ActingUser
-from stager.runs.destinations import Writer
+from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.heartbeat import alive
 from stager.runs.resolve import Resolver, resolve_files
@@ -218,7 +218,7 @@ class Run:
 
     def _batch(self, entries: list[Entry]) -> Batch:
         self._stops.items = {entry.file.id: entry.stopped for entry in entries}
-        writer = Writer(database=self._database, holder=self._holder, lease=self._lease)
+        writer = LeaseHolder(database=self._database, holder=self._holder, lease=self._lease)
         return Batch(method=self._method, entries=entries, writer=writer, acting=self.acting)
 
     def _close_requests(self, request_ids: list[str]) -> None:

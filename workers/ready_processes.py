@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 PAUSE_AFTER_FAILURE_SECONDS = 2.0
 
 
-class Child:
+class ReadyProcess:
     """A ready process, from the worker's side: it waits for one order, carries it out and ends.
 
     It has the attributes of ``subprocess.Popen`` that Prefect looks at.
@@ -83,10 +83,10 @@ class ReadyProcesses:
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
         self._vacancies = anyio.Semaphore(size)
-        self._put, self._ready = create_memory_object_stream[Child](size)
+        self._put, self._ready = create_memory_object_stream[ReadyProcess](size)
         self._one_at_a_time = CapacityLimiter(1)
 
-    async def take(self) -> Child:
+    async def take(self) -> ReadyProcess:
         """Wait for a child that is ready, and return it."""
         while True:
             child = await self._ready.receive()
@@ -112,7 +112,7 @@ class ReadyProcesses:
             except (anyio.WouldBlock, anyio.EndOfStream):
                 return
 
-    async def _fork_one(self) -> Child | None:
+    async def _fork_one(self) -> ReadyProcess | None:
         try:
             child = await run_sync(self._fork, limiter=self._one_at_a_time)
         except OSError as error:
@@ -124,9 +124,9 @@ class ReadyProcesses:
         logger.warning("A process ended before it was ready (%s)", child.returncode)
         return None
 
-    def _fork(self) -> Child:
+    def _fork(self) -> ReadyProcess:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=live, args=(theirs,), daemon=True)
         process.start()
         theirs.close()
-        return Child(process, ours)
+        return ReadyProcess(process, ours)

@@ -49,7 +49,7 @@ class Contents:
         return whole.hexdigest()
 
 
-class Look(Walk):
+class FingerprintWalk(Walk):
     """A walk that only looks; ``contents`` is complete once the helpers have finished.
 
     Parameters
@@ -149,6 +149,6 @@ def fingerprint_at(parent: int, name: bytes, display: str) -> str | None:
 
 def contents_of(directory: Descriptor, display: str) -> Contents:
     """Return the contents of a destination's directory."""
-    look = Look(display, Helpers(), failed=refused)
+    look = FingerprintWalk(display, Helpers(), failed=refused)
     look.walk(Folder(path="", source=directory))
     return look.contents

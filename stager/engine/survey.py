@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from stager.engine.fingerprint import Contents, Look, OnSpecial
+from stager.engine.fingerprint import Contents, FingerprintWalk, OnSpecial
 from stager.engine.mapping import unread
 from stager.engine.source import Source, opened, refuse_special
 from stager.engine.symlinks import refuse_leading_out
@@ -63,7 +63,7 @@ def survey_opened(source: Source, *, depth: int | None = None, helpers: Helpers 
     contents = Contents()
     if source.is_directory and depth != 0:
         helpers = helpers or Helpers()
-        look = Look(source.display, helpers, failed=unread, on_special=_refusing(source))
+        look = FingerprintWalk(source.display, helpers, failed=unread, on_special=_refusing(source))
         look.walk(Folder(path="", source=source.content))
         helpers.finish()
         contents = look.contents

@@ -21,7 +21,7 @@ IdempotencyKey = Annotated[
 # A list, since the header may come in several lines, which mean the same as one (RFC 9110, section 5.3).
 Prefer = Annotated[
     list[str] | None,
-    Header(description="wait=N waits up to N seconds for the outcome (RFC 7240, section 4.3)."),
+    Header(description="wait=N waits up to N seconds for the outcome (RFC 7240)."),
     WithJsonSchema({"type": "string", "examples": ["wait=10"]}),
 ]
 

@@ -17,7 +17,7 @@ from stager.mover.handle import Mover
 from stager.records.events import note_waits, wait_for
 from stager.records.items import note_progress, save_files
 from stager.runs.become_user import ActingUser
-from stager.runs.destinations import Writer
+from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.following import Following
 
@@ -37,7 +37,7 @@ class Batch:
     last leaf in each task that is given one, twice (``visit_collection``).
     """
 
-    def __init__(self, *, method: StagingMethod, entries: list[Entry], writer: Writer, acting: ActingUser) -> None:
+    def __init__(self, *, method: StagingMethod, entries: list[Entry], writer: LeaseHolder, acting: ActingUser) -> None:
         self.method, self.entries, self.writer, self.acting = method, entries, writer, acting
         self._mover: Mover | None = None
         self._held = ExitStack()

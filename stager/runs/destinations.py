@@ -23,7 +23,7 @@ WAITED = Wait("Working", "its run does not wait for another request any more")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writer:
+class LeaseHolder:
     """A process that stages, with a name of its own as the holder of leases.
 
     Two workers may be given the same flow run: its id is no such name. What

@@ -9,7 +9,7 @@ from stager.errors import StagingError
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
 from stager.records.items import ManifestWriter, manifest_of, manifest_writer
-from stager.runs.destinations import Writer
+from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.vocabulary import ManifestEntry
 
@@ -40,7 +40,7 @@ class Following:
 class Publishing(Following):
     """The last step, which confirms the lease right before the destination gets its name."""
 
-    def __init__(self, entry: Entry, writer: Writer) -> None:
+    def __init__(self, entry: Entry, writer: LeaseHolder) -> None:
         super().__init__(entry)
         self._writer = writer
 
@@ -53,7 +53,7 @@ class Publishing(Following):
 class Manifesting(Following):
     """A step that reads an item's files: it records a directory's manifest, and keeps a file's checksum."""
 
-    def __init__(self, entry: Entry, writer: Writer) -> None:
+    def __init__(self, entry: Entry, writer: LeaseHolder) -> None:
         super().__init__(entry)
         self._writer = writer
         self._opened: AbstractContextManager[ManifestWriter] | None = None
