@@ -36,7 +36,7 @@ napoleon_use_ivar = True
 # What other packages document is not looked up: that would need their hosts.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!(stager|flows|tasks|blocks|workers)\.).*"),
-    ("py:class", r".*\.([_a-z]\w*|[A-Z]|Asked)"),  # a function that FastAPI asks for a parameter, and type variables
+    ("py:class", r".*\.([_a-z]\w*|[A-Z]|Named)"),  # a function that FastAPI asks for a parameter, and type variables
 ]
 
 suppress_warnings = ["ref.python"]  # a docstring names a class by its last word, which two may share

@@ -12,7 +12,7 @@ from blocks.staging_form import LocalCopyForm
 from stager.methods.local_copy import LocalCopy
 from tasks.check_duplicate import check_duplicate
 from tasks.check_source import check_source
-from tasks.record import Record, recorded
+from tasks.run import Run, recorded
 from tasks.set_read_only import set_read_only
 from tasks.transfer import transfer
 
@@ -25,7 +25,7 @@ def local_copy(request: LocalCopyForm) -> State[Any]:
 
 @flow(name="local-copy", persist_result=False)
 def local_copy_from_api(request_ids: tuple[str, ...]) -> State[Any]:
-    """Copy what requests ask for that are on record already.
+    """Copy what recorded requests ask for.
 
     Args:
         request_ids: Requests that the service handed to this run; any others are left alone.
@@ -34,7 +34,7 @@ def local_copy_from_api(request_ids: tuple[str, ...]) -> State[Any]:
     return _stage(recorded(LocalCopy(), request_ids=request_ids))
 
 
-def _stage(requests: AbstractContextManager[Record]) -> State[Any]:
+def _stage(requests: AbstractContextManager[Run]) -> State[Any]:
     with requests as record:
         for batch in record.batches():
             with batch:

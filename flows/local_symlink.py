@@ -12,20 +12,20 @@ from blocks.staging_form import LocalSymlinkForm
 from stager.methods.local_symlink import LocalSymlink
 from tasks.check_duplicate import check_duplicate
 from tasks.check_source import check_source
-from tasks.record import Record, recorded
+from tasks.run import Run, recorded
 from tasks.set_read_only import set_read_only
 from tasks.transfer import transfer
 
 
 @flow(name="local-symlink", persist_result=False)
 def local_symlink(request: LocalSymlinkForm) -> State[Any]:
-    """Put symbolic links into the user's area that lead to the source as users see it."""
+    """Put symbolic links into the user's area, to the sources at the paths where users see them."""
     return _stage(recorded(LocalSymlink(), request=request))
 
 
 @flow(name="local-symlink", persist_result=False)
 def local_symlink_from_api(request_ids: tuple[str, ...]) -> State[Any]:
-    """Put the symbolic links that requests ask for which are on record already.
+    """Put the symbolic links that recorded requests ask for.
 
     Args:
         request_ids: Requests that the service handed to this run; any others are left alone.
@@ -34,7 +34,7 @@ def local_symlink_from_api(request_ids: tuple[str, ...]) -> State[Any]:
     return _stage(recorded(LocalSymlink(), request_ids=request_ids))
 
 
-def _stage(requests: AbstractContextManager[Record]) -> State[Any]:
+def _stage(requests: AbstractContextManager[Run]) -> State[Any]:
     with requests as record:
         for batch in record.batches():
             with batch:

@@ -12,20 +12,20 @@ from blocks.staging_form import SymlinkCopyForm
 from stager.methods.symlink_copy import SymlinkCopy
 from tasks.check_duplicate import check_duplicate
 from tasks.check_source import check_source
-from tasks.record import Record, recorded
+from tasks.run import Run, recorded
 from tasks.set_read_only import set_read_only
 from tasks.transfer import transfer
 
 
 @flow(name="symlink-copy", persist_result=False)
 def symlink_copy(request: SymlinkCopyForm) -> State[Any]:
-    """Put hard links into the user's area: the same files, without a copy."""
+    """Put hard links into the user's area: other names of the same files, without a copy."""
     return _stage(recorded(SymlinkCopy(), request=request))
 
 
 @flow(name="symlink-copy", persist_result=False)
 def symlink_copy_from_api(request_ids: tuple[str, ...]) -> State[Any]:
-    """Put the hard links that requests ask for which are on record already.
+    """Put the hard links that recorded requests ask for.
 
     Args:
         request_ids: Requests that the service handed to this run; any others are left alone.
@@ -34,7 +34,7 @@ def symlink_copy_from_api(request_ids: tuple[str, ...]) -> State[Any]:
     return _stage(recorded(SymlinkCopy(), request_ids=request_ids))
 
 
-def _stage(requests: AbstractContextManager[Record]) -> State[Any]:
+def _stage(requests: AbstractContextManager[Run]) -> State[Any]:
     with requests as record:
         for batch in record.batches():
             with batch:

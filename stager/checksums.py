@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import re
 import zlib
+from typing import Final, Literal
+
+# The algorithms of a file's checksum and of a directory's, which is the SHA-256 over its files' checksums.
+ADLER32: Final = "adler32"
+SHA256: Final = "sha256"
+ChecksumAlgorithm = Literal["adler32", "sha256"]
 
 EMPTY = 1
 _BASE = 65521
-_FORM = re.compile(r"(?:adler32:)?([0-9a-f]{1,8})", re.IGNORECASE)
+_FORM = re.compile(rf"(?:{ADLER32}:)?([0-9a-f]{{1,8}})", re.IGNORECASE)
 
 update = zlib.adler32
 

@@ -29,17 +29,17 @@
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
-    ├── RunLost                      the run ended, or fell silent, before it was done (retryable)
+    ├── RunLost                      the run ended, or sent no more heartbeats, before it was done (retryable)
     ├── MoverNotStarted              no process could be started with the user's rights
-    ├── MoverLost                    that process ended, or fell silent, before it was done
-    ├── PodImpossible                no pod can do it as the cluster is
-    ├── Cancelled                    somebody asked to stop
-    │   └── DeadlinePassed           the request itself did, by its deadline
-    ├── UnforeseenError              what nobody thought of (retryable)
+    ├── MoverLost                    that process ended, or stopped answering, before it was done
+    ├── PodImpossible                the cluster cannot run a pod for it
+    ├── Cancelled                    somebody asked to cancel it
+    │   └── DeadlinePassed           the request was not done by its deadline
+    ├── UnforeseenError              what nobody foresaw (retryable)
     ├── ConfigurationError           the operator can mend a setting or a file
-    ├── ManualNotBuilt               there are no pages to show
-    ├── RunRefused                   Prefect will never run it as it was asked for
-    └── ServiceUnavailable           a service that we depend on is away (retryable)
+    ├── ManualNotBuilt               there is no manual to show
+    ├── RunRefused                   Prefect refused the run for good
+    └── ServiceUnavailable           a service that this one depends on does not answer (retryable)
         ├── DatabaseUnavailable      IssuerUnavailable      ClusterUnavailable
         └── PrefectUnavailable       DeploymentMissing
 
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-# You: who asked for it. Nobody: it passes by itself, or is over.
+# you: whoever made the request. nobody: it passes by itself, or is over.
 MendedBy = Literal["you", "operator", "nobody"]
 
 
@@ -70,12 +70,12 @@ def readable(path: str | bytes) -> str:
 
 def printable(text: str) -> str:
     r"""Return a text as one printable line: what is not (line breaks, terminal codes), as ``\n`` and ``\x..``."""
-    # By no codec: one that is looked up late, where Python's own folder is closed to a reader, is unknown for good.
+    # Without a codec: one that is first needed where Python's own folder is closed to the process stays unknown.
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class StagingError(Exception):
-    """Anything that this service reports in words of its own; what others wrote in them is one printable line."""
+    """Any error that this service reports in words of its own, as one printable line."""
 
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
@@ -98,7 +98,7 @@ class RequestError(StagingError):
 
 
 class InvalidMethod(RequestError):
-    """No such staging method, or the operator does not allow it."""
+    """There is no such staging method, or the operator does not allow it."""
 
     def __init__(self, method: str) -> None:
         super().__init__(f"Invalid staging method: {method}")
@@ -106,7 +106,7 @@ class InvalidMethod(RequestError):
 
 
 class InvalidPath(RequestError):
-    """A path cannot name anything: empty, too long, or with a NUL."""
+    """The path cannot name anything: it is empty, too long, or has a NUL."""
 
     def __init__(self, path: str | bytes, reason: str) -> None:
         super().__init__(f"Invalid path {readable(path)[:200]!r}: {reason}")
@@ -115,7 +115,7 @@ class InvalidPath(RequestError):
 
 
 class PathOutsideArea(RequestError):
-    """A path leads out of the area that it was given for."""
+    """The path leads out of its storage area."""
 
     http_status = 403
 
@@ -126,7 +126,7 @@ class PathOutsideArea(RequestError):
 
 
 class InvalidUserName(RequestError):
-    """A user name has a form that no account can have."""
+    """The user name has a form that no account can have."""
 
     def __init__(self, username: str) -> None:
         super().__init__(f"Invalid user name: {readable(username)[:64]!r}")
@@ -134,7 +134,7 @@ class InvalidUserName(RequestError):
 
 
 class UserDoesNotExist(RequestError):
-    """Nobody of that name is known on this site."""
+    """No user of that name is known at this site."""
 
     def __init__(self, username: str) -> None:
         super().__init__(f"User {username} does not exist")
@@ -142,14 +142,14 @@ class UserDoesNotExist(RequestError):
 
 
 class SystemAccount(RequestError):
-    """The user's account is one of the system's own, for which nothing is done."""
+    """The user's account is a system account, for which nothing is staged."""
 
     mended_by = "operator"
     http_status = 403
 
     def __init__(self, username: str, what: str, *, found: int, least: int) -> None:
         super().__init__(
-            f"User {username} has an account of the system's own: its {what} is {found}, and a user's is"
+            f"User {username} has a system account: its {what} is {found}, and a user's is"
             f" {least} or more (STAGER_LEAST_ID)"
         )
         self.username = username
@@ -158,12 +158,12 @@ class SystemAccount(RequestError):
 
 
 class AreaNotWritable(RequestError):
-    """The storage area is no destination: data are only staged from it."""
+    """The storage area is not a destination: data are only staged from it."""
 
     http_status = 403
 
     def __init__(self, area: str) -> None:
-        super().__init__(f"Nothing is staged to the storage area {readable(area)[:200]}: it is no destination")
+        super().__init__(f"Nothing can be staged to the storage area {readable(area)[:200]}: it is not a destination")
         self.area = area
 
 
@@ -195,39 +195,39 @@ class RequestNotFound(RequestError):
 
 
 class LinkNotFound(RequestError):
-    """No download link has that secret, or it was used, or its time is over: nobody learns which."""
+    """The download link does not exist, was used already, or has expired."""
 
     http_status = 404
 
     def __init__(self) -> None:
-        super().__init__("No such link: each leads to one download, within its time; ask for a new one")
+        super().__init__("No such link: each link serves one download, within its time; ask for a new one")
 
 
 class WrongAccount(RequestError):
-    """The run's process has another account than the user, and may not make files that are theirs."""
+    """The run's process has another account than the user, and cannot create files as the user."""
 
     http_status = 403
 
     def __init__(self, username: str, uid: int) -> None:
-        super().__init__(f"this run has the account with uid {uid}, which is not {username}'s: ask by API instead")
+        super().__init__(f"this run has the uid {uid}, which is not {username}'s: make the request by the API instead")
         self.username = username
         self.uid = uid
 
 
 class TypedRunNotAllowed(RequestError):
-    """A run was typed in or retried at Prefect's pages, or a schedule there made it, where that does not count."""
+    """The run was typed in, scheduled or retried in Prefect's pages, which this site does not allow."""
 
     http_status = 403
 
     def __init__(self) -> None:
         super().__init__(
-            "Runs that are typed in, scheduled or retried in Prefect's pages do not count here (STAGER_PREFECT_FORM):"
-            " nothing was staged, ask by API instead"
+            "Runs that are typed in, scheduled or retried in Prefect's pages are not allowed at this site "
+            "(STAGER_PREFECT_FORM): nothing was staged; make the request by the API instead"
         )
 
 
 class AnotherUsersRun(RequestError):
-    """A run names requests of several users; it is for one."""
+    """The run names requests of several users, and a run is for one."""
 
     http_status = 403
 
@@ -266,7 +266,7 @@ class TokenInvalid(RequestError):
 
 
 class NotAllowed(RequestError):
-    """The caller is known, and the operator's rules do not allow it."""
+    """The operator's rules do not allow this to the caller."""
 
     http_status = 403
 
@@ -309,7 +309,7 @@ class BodyTooComplex(RequestError):
 
 
 class BodyTooSlow(RequestError):
-    """The body stopped on its way in."""
+    """The body of the call arrived too slowly."""
 
     http_status = 408
     retryable = True
@@ -372,7 +372,7 @@ class TargetTooLong(RequestError):
 
 
 class TooManyItems(RequestError):
-    """More items than one request may have this way."""
+    """The request has more items than it may have this way."""
 
     http_status = 413
 
@@ -393,7 +393,7 @@ class ItemNotFound(RequestError):
 
 
 class RequestNotEnded(RequestError):
-    """That can be done only once the request has ended."""
+    """The request has not ended yet, and this is possible only then."""
 
     http_status = 409
 
@@ -403,22 +403,22 @@ class RequestNotEnded(RequestError):
 
 
 class NothingToRetry(RequestError):
-    """No item of the request ended so that it could be done again."""
+    """No item of the request ended so that it can be retried."""
 
     http_status = 409
 
     def __init__(self, request_id: str) -> None:
-        super().__init__(f"Request {request_id} has no such item to do again")
+        super().__init__(f"Request {request_id} has no such item to retry")
         self.request_id = request_id
 
 
 class DownloadNotRetried(RequestError):
-    """A download is not done again by the service: whoever wants the file asks for it."""
+    """A download cannot be retried: ask for the file again."""
 
     http_status = 409
 
     def __init__(self, request_id: str) -> None:
-        super().__init__(f"Request {request_id} is a download, and nothing that is staged: ask for the file again")
+        super().__init__(f"Request {request_id} is a download, which cannot be retried: ask for the file again")
         self.request_id = request_id
 
 
@@ -456,7 +456,7 @@ class NestedDestination(RequestError):
 
 
 class InvalidManifest(RequestError):
-    """A line of an uploaded manifest is not as it must be."""
+    """A line of the uploaded manifest is invalid."""
 
     http_status = 422
 
@@ -467,7 +467,7 @@ class InvalidManifest(RequestError):
 
 
 class UnreadableManifest(RequestError):
-    """An uploaded manifest has a form that is not taken."""
+    """The uploaded manifest has a format that is not accepted."""
 
     http_status = 415
 
@@ -477,10 +477,10 @@ class UnreadableManifest(RequestError):
 
 
 class MalformedCall(RequestError):
-    """The body is not as the WLCG Tape REST API wants it."""
+    """The body of the Tape REST call is invalid."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The body is not as the Tape REST API wants it: {readable(reason)[:500]}")
+        super().__init__(f"The body of the Tape REST call is invalid: {readable(reason)[:500]}")
         self.reason = reason
 
 
@@ -493,7 +493,7 @@ class MixedStage(RequestError):
 
 
 class FileNotInRequest(RequestError):
-    """A path is none of the request's; nothing was changed."""
+    """A path does not belong to the request; nothing was changed."""
 
     def __init__(self, path: str, request_id: str) -> None:
         super().__init__(f"{readable(path)} does not belong to the request {request_id}; nothing was changed")
@@ -527,7 +527,7 @@ class SourceNotFound(SourceError):
 
 
 class SourceUnreadable(SourceError):
-    """The source is there, and we may not read it."""
+    """The source exists, and cannot be read."""
 
     mended_by = "operator"
     http_status = 403
@@ -544,13 +544,13 @@ class SourceChanged(SourceError):
 
 
 class UnsupportedFileType(SourceError):
-    """A FIFO, a socket or a device: not data that can be staged."""
+    """The source is a FIFO, a socket or a device, which cannot be staged."""
 
     template = "Not a file or a directory: {path} is {reason}"
 
 
 class SymlinkLeadsOut(SourceError):
-    """A symbolic link in the source leads out of what is staged."""
+    """A symbolic link in the source leads out of the staged directory."""
 
     template = "Symbolic link leads out of the staged directory: {path} -> {reason}"
 
@@ -589,7 +589,7 @@ class DestinationBusy(DestinationError):
 
 
 class DestinationNotWritable(DestinationError):
-    """No permission to write there, or a read-only file system."""
+    """The destination cannot be written: no permission, or a read-only file system."""
 
     mended_by: ClassVar[MendedBy] = "operator"
     http_status = 403
@@ -597,7 +597,7 @@ class DestinationNotWritable(DestinationError):
 
 
 class DestinationReadOnly(DestinationNotWritable):
-    """A folder on the way is the user's own, and read-only for them, as what is delivered is."""
+    """A folder on the way to the destination is read-only for the user, as delivered directories are."""
 
     mended_by = "you"
 
@@ -607,7 +607,7 @@ class UserFolderMissing(DestinationError):
 
     mended_by = "operator"
     http_status = 403
-    template = "There is no folder {path}, and it cannot be made ({reason}): whoever runs the storage makes it"
+    template = "There is no folder {path}, and the service cannot make it ({reason}): ask whoever runs the storage"
 
 
 class NoSpace(DestinationError):
@@ -626,13 +626,13 @@ class QuotaExceeded(NoSpace):
 
 
 class DestinationTampered(DestinationError):
-    """Somebody exchanged what we wrote before it was published."""
+    """Somebody changed the staged data before they were published."""
 
     template = "Destination was changed by somebody else while it was written: {path}: {reason}"
 
 
 class HardLinkImpossible(DestinationError):
-    """A hard link cannot serve: another file system, or it would stay writable."""
+    """A hard link is impossible: it would cross file systems, or stay writable."""
 
     http_status = 422
     template = "Cannot link: {path}: {reason}"
@@ -647,7 +647,7 @@ class StorageFault(PathError):
 
 
 class CorruptedInTransfer(PathError):
-    """What arrived has another size or checksum than what was read."""
+    """The data that arrived have another size or checksum than those that were read."""
 
     retryable = True
     template = "Corrupted in transfer: {path}: {reason}"
@@ -662,7 +662,7 @@ class LeaseLost(PathError):
 
 
 class RunLost(StagingError):
-    """The run ended, or fell silent, before it was done; the same request may be made again."""
+    """The run ended, or sent no more heartbeats, before it was done; the same request may be made again."""
 
     mended_by = "nobody"
     http_status = 503
@@ -680,7 +680,7 @@ class MoverNotStarted(StagingError):
 
 
 class MoverLost(StagingError):
-    """The process that had the user's rights ended, or fell silent, before it was done."""
+    """The process with the user's rights ended, or stopped answering, before it was done."""
 
     mended_by = "you"
 
@@ -689,13 +689,13 @@ class MoverLost(StagingError):
 
 
 class PodImpossible(StagingError):
-    """The cluster has no pod for it as things are there; its operator can mend that."""
+    """The cluster cannot run a pod for the request; its operator can mend that."""
 
     http_status = 503
 
 
 class Cancelled(StagingError):
-    """Somebody asked to stop; nothing was left behind."""
+    """The request was cancelled; nothing was left behind."""
 
     mended_by = "nobody"
     http_status = 409
@@ -713,7 +713,7 @@ class DeadlinePassed(Cancelled):
 
 
 class UnforeseenError(StagingError):
-    """Something that nobody thought of; the log has the stack trace."""
+    """An unforeseen error; the log has its stack trace."""
 
     retryable = True
 
@@ -723,7 +723,7 @@ class UnforeseenError(StagingError):
 
 
 class ManualNotBuilt(StagingError):
-    """The manual is not here: nobody has built it, or the service was not told where it is."""
+    """The manual was not built, or the service was not told where it is."""
 
     http_status = 404
 
@@ -734,7 +734,7 @@ class ManualNotBuilt(StagingError):
 
 
 class RunRefused(StagingError):
-    """Prefect will never run it as it was asked for."""
+    """Prefect refused the run for good."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"Prefect refused the run: {reason}")
@@ -742,7 +742,7 @@ class RunRefused(StagingError):
 
 
 class ConfigurationError(StagingError):
-    """A file of the operator's is missing or does not say what it must."""
+    """A file of the operator's is missing or invalid."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
         super().__init__(f"{readable(os.fspath(path))}: {reason}")
@@ -751,7 +751,7 @@ class ConfigurationError(StagingError):
 
 
 class ServiceUnavailable(StagingError):
-    """A service that we depend on is away."""
+    """A service that this one depends on does not answer."""
 
     http_status = 503
     retryable = True
@@ -788,7 +788,7 @@ class PrefectUnavailable(ServiceUnavailable):
 
 
 class DeploymentMissing(PrefectUnavailable):
-    """Prefect answers, and has no deployment of the method yet; other methods go on."""
+    """Prefect has no deployment of the method yet; other methods work."""
 
 
 def _with_those_below(kind: type[StagingError]) -> Iterator[type[StagingError]]:

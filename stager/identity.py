@@ -1,4 +1,4 @@
-"""Who: from a user's name to the account that their files are written as.
+"""Identities: from a user's name to the account that their files are written as.
 
 Accounts come from the system (NSS) or from a file of the operator's; none is
 ever made. Only root can give files away: run as anybody else but the user, the
@@ -24,7 +24,7 @@ from stager.errors import ConfigurationError, InvalidUserName, SystemAccount, Us
 # (user@SITE) that directories hand out. Never what a path or an option could
 # be: it begins with a letter, a digit or an underscore.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?", re.ASCII)
-# The user ID that system calls take for "leave as it is" is none.
+# The uid that system calls take for "leave as it is" is not a user's.
 AccountId = Annotated[int, Field(ge=0, lt=2**32 - 1)]
 
 
@@ -92,8 +92,8 @@ def resolve(username: str, *, users_file: Path | None = None, least_id: int = 0)
     )
 
 
-class Account(BaseModel):
-    """What a users file says of a user: ``[users.alice]``."""
+class UsersFileEntry(BaseModel):
+    """A user's table in the users file: ``[users.alice]``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -105,22 +105,22 @@ class Account(BaseModel):
 class _Users(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    users: dict[str, Account] = {}
+    users: dict[str, UsersFileEntry] = {}
 
 
-def _from_system(username: str) -> Account:
+def _from_system(username: str) -> UsersFileEntry:
     try:
         entry = pwd.getpwnam(username)
     except KeyError:
         raise UserDoesNotExist(username) from None
-    # NSS may fold case, and answer to another name than was asked for.
+    # NSS may ignore case, and return another name than was asked for.
     if entry.pw_name != username:
         raise UserDoesNotExist(username)
     groups = os.getgrouplist(username, entry.pw_gid)
-    return Account(uid=entry.pw_uid, gid=entry.pw_gid, groups=groups)
+    return UsersFileEntry(uid=entry.pw_uid, gid=entry.pw_gid, groups=groups)
 
 
-def _from_file(username: str, users_file: Path) -> Account:
+def _from_file(username: str, users_file: Path) -> UsersFileEntry:
     try:
         about = users_file.stat()
         users = _read(users_file, (about.st_ino, about.st_size, about.st_mtime_ns))
@@ -132,7 +132,7 @@ def _from_file(username: str, users_file: Path) -> Account:
 
 
 @lru_cache(maxsize=4)
-def _read(users_file: Path, _version: tuple[int, int, int]) -> dict[str, Account]:
+def _read(users_file: Path, _version: tuple[int, int, int]) -> dict[str, UsersFileEntry]:
     text = users_file.read_bytes()
     try:
         return TypeAdapter(_Users).validate_python(tomllib.loads(text.decode())).users
@@ -143,7 +143,7 @@ def _read(users_file: Path, _version: tuple[int, int, int]) -> dict[str, Account
 
 
 def _where_invalid(text: str, error: ValidationError) -> str:
-    """Return what is wrong first, and in which line the table begins that has it."""
+    """Return the first mistake, and the line in which the table with it begins."""
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"]]
     user = place[1] if len(place) > 1 else place[0]
@@ -152,12 +152,12 @@ def _where_invalid(text: str, error: ValidationError) -> str:
     return f"line {line}: {'.'.join(place)}: {first['msg']}"
 
 
-def _is_or_serves(account: Account) -> bool:
+def _is_or_serves(account: UsersFileEntry) -> bool:
     groups = {os.getegid(), *os.getgroups()}
     return os.geteuid() == 0 or (os.geteuid() == account.uid and account.gid in groups)
 
 
-def _in_words(username: str, account: Account) -> str:
+def _in_words(username: str, account: UsersFileEntry) -> str:
     if _is_or_serves(account):
         return f"{username} (uid {account.uid}, gid {account.gid})"
     uid = os.geteuid()

@@ -67,16 +67,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-class Together(LoadFileScheduling):  # type: ignore[misc]
+class DealtByFolder(LoadFileScheduling):  # type: ignore[misc]
     """Side by side, a file's tests stay together, and all that share what is slow to start."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next((one for one in SHARED if nodeid.startswith(one)), str(super()._split_scope(nodeid)))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> DealtByFolder:
     """Say how tests are dealt out to processes."""
-    return Together(config, log)
+    return DealtByFolder(config, log)
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

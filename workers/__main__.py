@@ -12,12 +12,12 @@ import signal
 
 import workers.preloaded  # noqa: F401 - shared by the worker and all children
 from workers.fork_server import fork_the_fork_server
-from workers.password import check_password
+from workers.password_check import check_password
 from workers.prefect_internals import load_no_other_collection
 
 
 def main() -> None:
-    """Fork the fork server while there is one thread, then be ``prefect``."""
+    """Fork the fork server while there is one thread only, then run Prefect's command line."""
     # Prefect turns SIGTERM into SIGINT, which a shell's background job ignores.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     load_no_other_collection()

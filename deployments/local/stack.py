@@ -19,10 +19,10 @@ from deployments.local.cannot_start import CannotStart
 from deployments.local.orphans import adopt_orphans, end_orphans, end_with_parent
 from deployments.local.programs import SOCKET, Program, log_of, programs, write_configuration
 from deployments.local.settings import LocalSettings, stack_environment
-from deployments.local.supervisor_client import Report, reports
+from deployments.local.supervisor_client import ProgramStatus, reports
 from deployments.local.when_ready import answers
 
-POLL = 0.1
+POLL_SECONDS = 0.1
 START_SECONDS = 180.0
 LOG_LINES = 15
 
@@ -41,7 +41,7 @@ class Stack:
         self._pids: dict[str, int] = {}
 
     def wait_until_ready(self) -> None:
-        """Return when every part is ready for work.
+        """Wait until every part is ready for work.
 
         Raises
         ------
@@ -55,9 +55,9 @@ class Stack:
             for program in programs(self._settings):
                 self._check(program, seen.get(program.name), is_late=time.monotonic() > deadline)
             waiting = [program for program in waiting if not self._is_ready(program, seen.get(program.name))]
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
 
-    def _check(self, program: Program, report: Report | None, *, is_late: bool) -> None:
+    def _check(self, program: Program, report: ProgramStatus | None, *, is_late: bool) -> None:
         if self._supervisor.poll() is not None:
             raise CannotStart(_with_log(self._settings, "supervisord", "The supervisor ended by itself"))
         if is_late:
@@ -70,10 +70,10 @@ class Stack:
             return
         raise CannotStart(_with_log(self._settings, program.name, f"{program.name} did not start"))
 
-    def _is_first(self, report: Report) -> bool:
+    def _is_first(self, report: ProgramStatus) -> bool:
         return not report.pid or self._pids.setdefault(report.name, report.pid) == report.pid
 
-    def _is_ready(self, program: Program, report: Report | None) -> bool:
+    def _is_ready(self, program: Program, report: ProgramStatus | None) -> bool:
         if report is None:
             return False
         if program.runs_once:
@@ -93,14 +93,14 @@ class Stack:
         return False
 
     def wait(self) -> None:
-        """Return when the supervisor has ended; tell of parts that it had to start again."""
+        """Wait until the supervisor has ended; print which parts it had to start again."""
         while self._supervisor.poll() is None:
             for report in reports(self._socket).values():
                 self._tell_of_restart(report)
             with suppress(subprocess.TimeoutExpired):
                 self._supervisor.wait(2)
 
-    def _tell_of_restart(self, report: Report) -> None:
+    def _tell_of_restart(self, report: ProgramStatus) -> None:
         if report.pid and self._pids.get(report.name, report.pid) != report.pid:
             print(f"{report.name} ended and was started again; see {log_of(self._settings, report.name)}", flush=True)
             self._pids[report.name] = report.pid
@@ -118,7 +118,7 @@ def _with_log(settings: LocalSettings, program: str, sentence: str) -> str:
 
 @contextmanager
 def started(settings: LocalSettings, auth_string: str) -> Iterator[Stack]:
-    """Start all parts and give the stack; at the end all of it is stopped, in reverse order."""
+    """Start all parts and yield the stack; at the end, stop all parts in reverse order."""
     configuration = write_configuration(settings)
     command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", configuration]
     adopt_orphans()

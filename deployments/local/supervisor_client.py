@@ -1,4 +1,4 @@
-"""What the supervisor says of the stack's parts, over its socket."""
+"""The supervisor's reports on the stack's parts, over its socket."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from supervisor.xmlrpc import SupervisorTransport
 
 
 @dataclass(frozen=True)
-class Report:
-    """A part as the supervisor sees it."""
+class ProgramStatus:
+    """The status of a part, as the supervisor sees it."""
 
     name: str
     state: str
@@ -23,7 +23,7 @@ class Report:
 
     @property
     def is_running(self) -> bool:
-        """Whether its process lives, be it for a moment only."""
+        """Whether its process runs, even if only since a moment."""
         return self.state in {"STARTING", "RUNNING"}
 
     @property
@@ -41,11 +41,14 @@ def _connection(socket: Path) -> Iterator[Any]:
         transport.close()
 
 
-def reports(socket: Path) -> dict[str, Report]:
-    """Return what each part does now, by name; nothing while the supervisor does not answer."""
+def reports(socket: Path) -> dict[str, ProgramStatus]:
+    """Return the status of each part by its name; nothing while the supervisor does not answer."""
     try:
         with _connection(socket) as supervisor:
             rows = supervisor.getAllProcessInfo()
     except OSError:
         return {}
-    return {row["name"]: Report(row["name"], row["statename"], int(row["pid"]), int(row["exitstatus"])) for row in rows}
+    return {
+        row["name"]: ProgramStatus(row["name"], row["statename"], int(row["pid"]), int(row["exitstatus"]))
+        for row in rows
+    }

@@ -16,19 +16,19 @@ import httpx
 from stager.prefect_http import PrefectAuth, prefect_trust
 from stager.settings import get_settings
 
-POLL = 0.1
+POLL_SECONDS = 0.1
 SLOW_IMPORTS = ("prefect.cli.worker", "prefect.cli.deploy", "prefect.workers.process", "prefect.deployments")
 
 
 def main() -> None:
-    """Import what takes long, wait, then become the module."""
+    """Import what takes long, wait until Prefect answers, then run the module."""
     url, module, *arguments = sys.argv[1:]
     for slow in SLOW_IMPORTS:
         importlib.import_module(slow)
     settings = get_settings()
     with httpx.Client(auth=PrefectAuth(settings), verify=prefect_trust(settings), timeout=5) as prefect:
         while not answers(prefect, url):
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

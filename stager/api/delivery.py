@@ -1,4 +1,4 @@
-"""What was delivered by a request: a line a file, and the whole in a receipt."""
+"""What a request delivered: a manifest with a line for each file, and a receipt with the sums."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from stager.checksums import ADLER32
 from stager.errors import RequestNotEnded
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.views import View
@@ -17,15 +18,15 @@ from stager.records.database import AsyncDatabase
 from stager.records.items import counts_of, files_of, has_directory, item_with_manifest, manifest_part
 from stager.records.tables import StagedFile, StagingRequestRow
 
-# Items asked for at once.
+# Items that are read from the records at a time.
 ITEMS_AT_ONCE = 500
-# What is at its destination.
+# Items of these statuses are at their destinations.
 DELIVERED = (Status.COMPLETED, Status.SKIPPED)
 _TO_REMOVE = "Before you move, remove or add to a directory that was delivered: chmod -R u+w DIRECTORY"
 
 
 class Receipt(View):
-    """What a request brought, once it has ended."""
+    """What a request delivered, once it has ended."""
 
     request_id: str = Field(examples=[REQUEST_ID])
     method: str = Field(examples=["local_copy"])
@@ -38,20 +39,21 @@ class Receipt(View):
     )
     item_count: int
     items_by_status: dict[Status, int] = Field(
-        description="How many items ended how.", examples=[{Status.COMPLETED: 1}]
+        description="How many items ended with each status.", examples=[{Status.COMPLETED: 1}]
     )
-    size_bytes: int = Field(description="Bytes that were brought.", examples=[2880])
-    file_count: int = Field(description="Files that were brought.")
+    size_bytes: int = Field(description="Bytes that were delivered.", examples=[2880])
+    file_count: int = Field(description="Files that were delivered.")
     created_at: datetime = Field(examples=[BEGAN])
     started_at: datetime | None = Field(examples=[BEGAN])
     finished_at: datetime | None = Field(examples=[ENDED])
     expires_at: datetime | None = Field(description="Until when the delivery is wanted.")
     manifest_url: str = Field(
-        description="The checksums of every file.",
+        description="Address of the manifest: the checksums of every file.",
         examples=[f"https://staging.example.org/requests/{REQUEST_ID}/manifest"],
     )
     to_remove: str | None = Field(
-        description="What it takes to move or remove what was brought, if anything.", examples=[_TO_REMOVE]
+        description="How to make delivered directories writable, to move or remove them; null where there are none.",
+        examples=[_TO_REMOVE],
     )
 
 
@@ -83,7 +85,7 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
 
 
 async def manifest_lines(records: AsyncDatabase, request_id: str) -> AsyncIterator[bytes]:
-    """Give a JSON line for every file that was delivered, some hundred at a time; memory stays flat."""
+    """Yield a JSON line for every delivered file, some hundred at a time: memory use stays constant."""
     position = None
     while files := await records.ask(files_of, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=DELIVERED):
         position = files[-1].position
@@ -102,7 +104,7 @@ async def manifest_lines(records: AsyncDatabase, request_id: str) -> AsyncIterat
 
 
 async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[list[dict[str, object]]]:
-    """Give the lines of a directory; its own, when what it holds is not on record."""
+    """Yield the lines of a directory's files, or one line for the directory where its files are not on record."""
     part, told = 0, await records.ask(item_with_manifest, file)
     while entries := await records.ask(manifest_part, told, part):
         yield [
@@ -112,7 +114,7 @@ async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[
                 "kind": "file",
                 "size_bytes": entry.size_bytes,
                 "checksum": entry.checksum,
-                "checksum_algorithm": "adler32",
+                "checksum_algorithm": ADLER32,
             }
             for entry in entries
         ]

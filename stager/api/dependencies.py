@@ -1,4 +1,4 @@
-"""What the routes take by which requests come in: the intake, and who waits for outcomes."""
+"""FastAPI dependencies of the routes that create requests: the intake, and what waits for outcomes."""
 
 from __future__ import annotations
 

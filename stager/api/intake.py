@@ -1,4 +1,4 @@
-"""How a request is taken in, whichever call it comes by: looked at, then written down."""
+"""The intake of requests, whichever call they come by: each is checked, then recorded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 from cachetools import TTLCache
 
-from stager.callers.areas import check_destination, check_sources
+from stager.callers.area_access import check_destination, check_sources
 from stager.callers.caller import Caller
 from stager.errors import InvalidMethod
 from stager.http.offered_methods import offered_methods
@@ -20,16 +20,16 @@ from stager.records.requests import ClientWish, NewRequest, create_request, crea
 from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
 
-# A request of more items is a transaction of its own: nobody waits for it.
+# A request of more items gets a transaction of its own, so that no other request waits for it.
 FEW_ITEMS = 100
-# How long a user who was found is not looked for again, in seconds, and of how many that is known.
+# How long a user who was found is not looked up again, in seconds, and how many such users are remembered.
 USER_LASTS, MANY_USERS = 5.0, 10_000
 
 logger = structlog.get_logger(__name__)
 
 
 class Intake:
-    """Takes requests in.
+    """Checks requests and records them.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Intake:
         destination_area: str | None,
         more: frozenset[str] = frozenset(),
     ) -> None:
-        """Return when the caller may ask for that.
+        """Check that the caller may make this request.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class Intake:
         await self._check_user(username)
 
     async def check_terms(self, caller: Caller, terms: StagingTerms | StagingRequestRow) -> None:
-        """Return when the caller may ask for a staging by such terms; else raise as `check` does."""
+        """Check that the caller may stage on these terms; raise as `check` does."""
         await self.check(
             caller,
             method=terms.method,
@@ -100,7 +100,7 @@ class Intake:
         )
 
     async def _check_user(self, username: str) -> None:
-        """Return when there is such a user; one who was there a moment ago still is: the run looks again."""
+        """Check that the user exists; who existed a moment ago is taken to exist still, since the run checks again."""
         if username in self._found:
             return
         users_file, least_id = self.settings.users_file, self.settings.least_user_id
@@ -116,7 +116,7 @@ class Intake:
         idempotency_key: str | None = None,
         wishes: Sequence[ClientWish] = (),
     ) -> StagingRequestRow:
-        """Write down what a caller asks for before anybody is asked to do it, and return its record.
+        """Record a request before Prefect is asked to run it, and return the record.
 
         Raises
         ------

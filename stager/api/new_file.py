@@ -1,4 +1,4 @@
-"""A small file, made in a storage area where nothing was."""
+"""A small file, created in a storage area where nothing was."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from stager.paths import Location, Symlinks, locate, make_directories, open_loca
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
-# Everybody is to read it, whatever the process's umask keeps for itself.
+# Everybody may read the file, whatever the umask of the process is.
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 
 
 def make_file(area: StorageArea, path: str, content: bytes) -> Location:
-    """Make a file that everybody may read, and the folders that it lies in where they are missing; return where it is.
+    """Create a file that everybody may read, and its missing folders; return its location.
 
     Raises
     ------

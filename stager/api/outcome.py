@@ -1,4 +1,4 @@
-"""A caller waits for an outcome without holding anything up."""
+"""Waiting for the outcome of a request, without holding a thread or a database connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stager.records.database import AsyncDatabase
 from stager.records.requests import get_request
 from stager.records.tables import StagingRequestRow
 
-# Seconds between two looks at the record: the first and the longest.
+# Seconds between two polls of the record: at first, and at most.
 FIRST, LONGEST = 0.05, 0.5
 
 
@@ -28,7 +28,7 @@ class Outcomes:
         self._records, self._long_calls = records, long_calls
 
     async def wait(self, row: StagingRequestRow, *, seconds: float) -> StagingRequestRow | None:
-        """Return a request's record when it has ended, or as it stands after some seconds.
+        """Return a request's record once it has ended, or as it is when the time is over.
 
         None where nobody waits: its user holds too many long calls already. No thread and no connection is held
         between two looks. A database that goes away meanwhile is waited for: the request is written down already.

@@ -1,11 +1,11 @@
-"""What failed of a request is done again by a new one: what has ended is never opened again."""
+"""The retry of a request by a new one, of the items that failed: what has ended is never opened again."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 from stager.api.intake import Intake
-from stager.api.large.intake import LargeIntake, Pages
+from stager.api.large.intake import ItemPages, LargeIntake
 from stager.callers.caller import Caller
 from stager.callers.quota import check_open_requests
 from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
@@ -22,7 +22,7 @@ ITEMS_AT_ONCE = 1000
 async def retry(
     intake: Intake, caller: Caller, row: StagingRequestRow, *, statuses: Collection[Status], idempotency_key: str | None
 ) -> StagingRequestRow:
-    """Return the record of a new request of the items of another that ended so.
+    """Record a new request of the items of another that ended with certain statuses, and return it.
 
     Its deadline is none: the old one's has passed, or was for the old one.
 
@@ -46,7 +46,7 @@ async def retry(
     return await again.take(_pages(records, row.id, statuses=statuses))
 
 
-async def _pages(records: AsyncDatabase, request_id: str, *, statuses: Collection[Status]) -> Pages:
+async def _pages(records: AsyncDatabase, request_id: str, *, statuses: Collection[Status]) -> ItemPages:
     position = None
     while files := await records.ask(files_of, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=statuses):
         position = files[-1].position

@@ -1,4 +1,4 @@
-"""What an issuer answers: within a time, of a length, in JSON."""
+"""Answers of issuers: JSON, within a time and of a bounded length."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import httpx
 from stager.errors import IssuerUnavailable, TokenInvalid
 
 # How long an answer may take in all, in seconds, and how long it may be, in bytes.
-ISSUER_LIMIT = 5.0
+ISSUER_ANSWER_SECONDS = 5.0
 MAX_ANSWER_BYTES = 1024 * 1024
 
 
 async def get_json(http: httpx.AsyncClient, address: str, *, token: str | None = None) -> dict[str, Any]:
-    """Return the object that is at an address of an issuer's; an empty one where it is something else.
+    """Return the JSON object at an issuer's address; an empty one where the JSON is no object.
 
     Parameters
     ----------
@@ -32,13 +32,13 @@ async def get_json(http: httpx.AsyncClient, address: str, *, token: str | None =
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        async with asyncio.timeout(ISSUER_LIMIT), http.stream("GET", address, headers=headers) as answer:
+        async with asyncio.timeout(ISSUER_ANSWER_SECONDS), http.stream("GET", address, headers=headers) as answer:
             content = await _content_of(answer)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         reason = f"{address}: {str(error) or type(error).__name__}"
         raise IssuerUnavailable(reason) from error
     if token and answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        reason = "its issuer does not take it"
+        reason = "its issuer rejects it"
         raise TokenInvalid(reason)
     if not answer.is_success:
         reason = f"{address} answers {answer.status_code}"

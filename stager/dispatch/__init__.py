@@ -1,1 +1,1 @@
-"""Hands requests to Prefect, takes up what died, and looks after pods."""
+"""The dispatcher: hands requests to Prefect, resubmits those whose run died, and looks after pods."""

@@ -17,14 +17,14 @@ from stager.logging import set_up_logging
 from stager.records.database import open_records
 from stager.settings import Settings, get_settings
 
-# Nobody says here that a request was recorded: so often it is looked for, in seconds.
+# How often the records are polled for new requests, in seconds: no service tells this process of them.
 POLL_SECONDS = 0.25
 
 logger = structlog.get_logger("stager.dispatch")  # a program's own name is __main__
 
 
 def main() -> None:
-    """Work until told to stop."""
+    """Hand requests over until the process is told to stop."""
     settings = get_settings()
     set_up_logging(settings)
     asyncio.run(_work(settings))

@@ -1,4 +1,4 @@
-"""The pods of flow runs, as the cluster tells of them."""
+"""The pods of flow runs, by the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from stager.errors import ClusterUnavailable
 
 logger = structlog.get_logger(__name__)
 
-# What Prefect's worker puts on each Job and its pod. Other pools' Jobs in the namespace are none of ours.
+# The labels that Prefect's worker puts on each Job and its pod. Jobs of other pools in the namespace are not ours.
 FLOW_RUN = "prefect.io/flow-run-id"
 OURS = f"prefect.io/work-pool-name={POD_POOL}"
-# What Kubernetes puts on a Job's pod.
+# The label that Kubernetes puts on a Job's pod.
 JOB = "batch.kubernetes.io/job-name"
 NOT_FOUND = 404
 
@@ -38,7 +38,7 @@ class Pods:
         self._namespace = namespace
 
     async def troubles(self) -> dict[str, PodTrouble | None]:
-        """Return what has befallen each flow run that has a Job, None where it goes on, by the run's id.
+        """Return the trouble of each flow run that has a Job, by the run's id; None where the run goes on.
 
         A run whose Job nobody can make sense of counts as one that goes on:
         it hides no other's trouble, and its lease says when it is dead.
@@ -51,7 +51,7 @@ class Pods:
         of_runs: dict[str, list[V1Job]] = defaultdict(list)
         for job in sorted(jobs.items, key=lambda job: job.metadata.creation_timestamp):
             of_runs[job.metadata.labels[FLOW_RUN]].append(job)
-        return {run: _plight_of_run(run, some, pods.items, events.items) for run, some in of_runs.items()}
+        return {run: _trouble_of_run(run, some, pods.items, events.items) for run, some in of_runs.items()}
 
     async def remove(self, flow_run_id: str) -> None:
         """Remove the Jobs of a flow run, and their pods with them."""
@@ -68,7 +68,7 @@ class Pods:
 
 @asynccontextmanager
 async def open_pods(namespace: str) -> AsyncIterator[Pods]:
-    """Give the pods of a namespace, by the pod's own account or, outside a cluster, by the kubeconfig."""
+    """Open a client for a namespace's pods, by the service account or, outside a cluster, by the kubeconfig."""
     try:
         config.load_incluster_config()  # type: ignore[no-untyped-call] # it takes nothing
     except config.ConfigException:
@@ -77,14 +77,14 @@ async def open_pods(namespace: str) -> AsyncIterator[Pods]:
         yield Pods(client, namespace)
 
 
-def _plight_of_run(
+def _trouble_of_run(
     run: str, jobs: Sequence[V1Job], pods: Sequence[V1Pod], events: Sequence[CoreV1Event]
 ) -> PodTrouble | None:
-    """Return what has befallen a run's newest Job, unless another of its Jobs goes on."""
+    """Return the trouble of a run's newest Job, unless another of its Jobs goes on."""
     try:
         found = [_trouble_of_job(job, pods, events) for job in jobs]
     except Exception:  # whatever the cluster says of one
-        logger.exception("Could not understand what Kubernetes says of a run's Job", flow_run=run)
+        logger.exception("Could not read the status of a run's Job in Kubernetes", flow_run=run)
         return None
     return None if None in found else found[-1]
 
@@ -102,7 +102,7 @@ def _time(event: CoreV1Event) -> datetime:
 
 @contextmanager
 def _missing_is_fine() -> Iterator[None]:
-    """Pass over what is gone already."""
+    """Ignore that something has already been removed."""
     try:
         yield
     except ApiException as error:

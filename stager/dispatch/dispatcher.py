@@ -1,4 +1,4 @@
-"""Hands requests to Prefect as soon as they are recorded, and lets users take turns.
+"""The dispatcher hands requests to Prefect as soon as they are recorded, and lets users take turns.
 
 Each user has at most one run that has not begun: what they ask for meanwhile
 goes into the next. So runs queue up in Prefect by user, not by request, and
@@ -28,9 +28,9 @@ logger = structlog.get_logger(__name__)
 MAX_REQUESTS = 100
 # How long a user's requests wait for their last run to begin, in seconds.
 RUN_BEGINS_SECONDS = 10.0
-# Seconds between two looks while somebody waits for that, and while somebody waits for a run of theirs to end.
+# Seconds between two polls while a user's run has not begun, and while a user has as many runs as they may.
 SOON_SECONDS, LATER_SECONDS = 0.1, 1.0
-# What is recorded at one moment is handed over by one look, in seconds.
+# How long a wake-up waits, in seconds, so that requests recorded at one moment are handed over at once.
 GATHER_SECONDS = 0.01
 
 
@@ -71,7 +71,7 @@ class Dispatcher:
             except ServiceUnavailable as error:
                 logger.warning("Could not hand requests over; will retry", reason=error.message)
             except Exception:
-                logger.exception("Handing requests to Prefect met an unforeseen error; will retry")
+                logger.exception("An unforeseen error interrupted the handing over of requests; will retry")
 
     async def look(self) -> float:
         """Hand over the requests of every user whose turn it is; return in how many seconds to look again at most."""

@@ -1,4 +1,4 @@
-"""Recorded requests are handed to Prefect, a run group at a time, once."""
+"""The handover of recorded requests to Prefect, one run group at a time, each once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = structlog.get_logger(__name__)
 
 
 async def submit(group: RunGroup, *, settings: Settings, records: AsyncDatabase, prefect: PrefectClient) -> None:
-    """Ask for the flow run of some requests and note it; close them if it can never run.
+    """Create the flow run of some requests and record its id; close the requests if it can never run.
 
     Safe to repeat, also by another process at the same time and when the
     answer to an earlier try was lost: the key of the claim is the run's
@@ -35,7 +35,7 @@ async def submit(group: RunGroup, *, settings: Settings, records: AsyncDatabase,
         raise
     except StagingError as error:  # refused for good, or for an account that the pod cannot have
         logger.exception(
-            "Could not ask Prefect for a run; the requests have failed",
+            "Prefect refused the run; its requests have failed",
             staging_requests=group.request_ids,
             method=group.method,
         )

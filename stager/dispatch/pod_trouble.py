@@ -1,4 +1,4 @@
-"""What has befallen a flow run's pod, in plain words: from its Job, its status and its events.
+"""What is wrong with a flow run's pod, in plain words: from its Job, its status and its events.
 
 Notes
 -----
@@ -18,7 +18,7 @@ from stager.errors import printable
 if TYPE_CHECKING:  # on one machine it is not installed
     from kubernetes_asyncio.client import CoreV1Event, V1ContainerStatus, V1Job, V1Pod
 
-# What the kubelet says of a container that it will never make as it is asked for.
+# Reasons that the kubelet gives for a container that it can never start as specified.
 NEVER = {
     "InvalidImageName",
     "ErrImageNeverPull",
@@ -26,18 +26,18 @@ NEVER = {
     "CreateContainerError",
     "RunContainerError",
 }
-# What it says of an image while it tries to pull it, and what registries say of one that there is not.
+# Reasons while an image is being pulled, and what registries say of an image that does not exist.
 PULLING = {"ErrImagePull", "ImagePullBackOff"}
 NO_SUCH_IMAGE = ("not found", "manifest unknown", "does not exist", "name unknown")
-# A container that was killed for want of memory, and in Kubernetes' word the node that had none left.
+# The reasons of a container that was killed for lack of memory, and of a node that had none left.
 OUT_OF_MEMORY = "OOMKilled"
 NODE_OUT_OF_MEMORY = "SystemOOM"
-# Events of a pod that is gone, which say why.
+# Reasons of the events that say why a pod was removed.
 REMOVALS = {"Evicted", "Preempted", "NodeNotReady", "TaintManagerEviction"}
 
 
 class Remedy(Enum):
-    """What helps."""
+    """What helps against a pod's trouble."""
 
     TIME = auto()
     ANOTHER_POD = auto()
@@ -65,7 +65,7 @@ class PodTrouble:
 
 
 def trouble_of(job: V1Job, pod: V1Pod | None, events: Sequence[CoreV1Event]) -> PodTrouble | None:
-    """Return what has befallen a Job's pod, None where it works, or has done its work.
+    """Return the trouble of a Job's pod; None where it works, or has done its work.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def trouble_of(job: V1Job, pod: V1Pod | None, events: Sequence[CoreV1Event]) -> 
         return PodTrouble(remedy=Remedy.NOTHING, cause=failure.reason, words=words, since=ended)
     if failure is not None:
         cause, words = _ended(pod) if pod is not None else _removed(events)
-        # What a run needs does not depend on what it copies: another would need as much.
+        # What memory a run needs does not depend on what it copies: another run would need as much.
         remedy = Remedy.NOTHING if cause == OUT_OF_MEMORY else Remedy.ANOTHER_POD
         return PodTrouble(remedy=remedy, cause=cause, words=words, since=ended)
     if pod is None:
@@ -91,7 +91,7 @@ def trouble_of(job: V1Job, pod: V1Pod | None, events: Sequence[CoreV1Event]) -> 
 
 
 def _ended(pod: V1Pod) -> tuple[str, str]:
-    """Return why a pod ended that did not succeed: in a word, and in a sentence."""
+    """Return why a pod failed: in a word, and in a sentence."""
     if pod.status.reason:
         return pod.status.reason, f"its pod was ended ({pod.status.reason}): {_line(pod.status.message)}"
     container = next((one for one in _containers(pod) if one.state.terminated), None)
@@ -107,7 +107,7 @@ def _ended(pod: V1Pod) -> tuple[str, str]:
 
 
 def _out_of_memory(pod: V1Pod, name: str) -> tuple[str, str]:
-    """Return why a container was killed: for its own limit, or because its node had no memory left."""
+    """Return whether a container was killed for its own memory limit, or because its node had no memory left."""
     resources = [one.resources for one in pod.spec.containers if one.name == name and one.resources]
     limit = next((one.limits["memory"] for one in resources if "memory" in (one.limits or {})), None)
     if limit is None:
@@ -116,23 +116,23 @@ def _out_of_memory(pod: V1Pod, name: str) -> tuple[str, str]:
 
 
 def _removed(events: Sequence[CoreV1Event]) -> tuple[str, str]:
-    """Return why a pod is gone, as far as anybody said."""
+    """Return why a pod was removed, as far as its events say."""
     said = next((one for one in reversed(events) if one.reason in REMOVALS), None)
     return (said.reason, f"its pod was removed: {_line(said.message)}") if said else ("Deleted", "its pod was deleted")
 
 
 def _unmade(events: Sequence[CoreV1Event], *, since: datetime) -> PodTrouble | None:
-    """Return why a Job has no pod yet: mostly a quota."""
+    """Return why a Job has no pod yet: mostly because of a quota."""
     refused = next((one for one in reversed(events) if one.reason == "FailedCreate"), None)
     if refused is None:
         return None
     said = _line(refused.message).rpartition("is forbidden: ")[2]  # without the pod's name, another one at each try
-    words = f"its pod may not be made: {said}"
+    words = f"its pod cannot be created: {said}"
     return PodTrouble(remedy=Remedy.TIME, cause=refused.reason, words=words, since=since)
 
 
 def _waiting(pod: V1Pod, events: Sequence[CoreV1Event], *, since: datetime) -> PodTrouble | None:
-    """Return what a pod waits for, that has not begun: a node, its image, a volume."""
+    """Return what a pod that has not begun waits for: a node, its image, a volume."""
     for one in pod.status.conditions or []:
         if one.type == "PodScheduled" and one.status == "False":
             words = f"no node can take its pod: {_line(one.message).partition('. ')[0]}"
@@ -156,7 +156,7 @@ def _not_made(container: V1ContainerStatus, *, since: datetime) -> PodTrouble:
         return PodTrouble(
             remedy=Remedy.TIME if is_there else Remedy.NOTHING, cause="ImagePull", words=words, since=since
         )
-    words = f"its container cannot be made ({waiting.reason}): {said}"
+    words = f"its container cannot be started ({waiting.reason}): {said}"
     return PodTrouble(remedy=Remedy.NOTHING, cause=waiting.reason, words=words, since=since)
 
 

@@ -1,4 +1,4 @@
-"""Watches over flow runs in pods: says on record what they wait for, and ends those that will never begin."""
+"""The watch over flow runs in pods: it records what they wait for, and ends those that can never begin."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
-# How long a worker has for making a pod, in seconds.
+# How long a worker may take to create a pod, in seconds.
 POD_MADE_SECONDS = 60.0
-# How long Prefect has for noticing itself that a pod has died, in seconds.
+# How long Prefect may take to notice by itself that a pod has died, in seconds.
 DEATH_NOTICED_SECONDS = 15.0
-# How long a crashed run's pod has for ending, in seconds: only then does it say why, and another may begin.
+# How long a crashed run's pod may take to end, in seconds: only then is the cause known, and may another begin.
 POD_ENDS_SECONDS = 10.0
-# What nobody has ended yet, though its pod may have.
+# States of runs that Prefect takes to go on, though their pods may have ended.
 GOING = frozenset({"PENDING", "RUNNING"})
-# What a pod has that has not begun, whether it will or not.
+# Remedies of pods that have not begun, whether they will or not.
 WAITING = frozenset({Remedy.TIME, Remedy.NOTHING})
 
 
 class PodsSeen(NamedTuple):
-    """What a look at runs in pods has found, by the runs' ids: what has befallen them, and whose pods still end."""
+    """The result of one look at the pods: the trouble of each run by its id, and the runs whose pods still end."""
 
     troubles: Mapping[str, PodTrouble]
     ending: Collection[str]
 
 
 class PodWatch:
-    """Looks at the pods of the runs whose requests are open.
+    """Polls the pods of the runs whose requests are open.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class PodWatch:
         self._settings, self._records, self._prefect, self._pods = settings, records, prefect, pods
 
     async def look(self, runs: Iterable[FlowRun]) -> PodsSeen:
-        """Return what has befallen runs in pods; say so on record, and end what will not go on.
+        """Return the trouble of runs in pods; record it, and end the runs that cannot go on.
 
         Raises
         ------
@@ -81,14 +81,14 @@ class PodWatch:
         return PodsSeen(found, ending)
 
     async def clear(self, run: FlowRun, trouble: PodTrouble | None) -> None:
-        """Say in Prefect too what ended a crashed run, and leave nothing of it in the cluster."""
+        """Tell Prefect what ended a crashed run, and remove all of it from the cluster."""
         if trouble is not None:
             await self._prefect.end_flow_run(run.id, state=CRASHED, message=trouble.words)
         if self._pods is not None and run.work_pool == POD_POOL:
             await self._pods.remove(run.id)
 
     async def _cancel(self, run: FlowRun) -> None:
-        """Have a run end that is cancelled in Prefect, of which nobody in its pod hears.
+        """End a run that was cancelled in Prefect before its pod could hear of it.
 
         Where it has not begun, nobody ends the pod either: Prefect's worker
         heeds a run only until its Job is made (prefect 3.8.8, ``_submit_run``).
@@ -98,7 +98,7 @@ class PodWatch:
         await self._records.ask(cancel_run, run.id)
 
     async def _look_at_others(self, mine: Collection[str], known: Mapping[str, PodTrouble | None]) -> None:
-        """End waiting pods that no open request is behind: cancelled ones, and those of a form that was filled in."""
+        """End waiting pods without an open request: those of cancelled runs, and those of typed runs."""
         waiting = {id_: one for id_, one in known.items() if one and one.remedy in WAITING and id_ not in mine}
         for run in (await self._prefect.read_flow_runs(waiting)).values():
             trouble = waiting[run.id]
@@ -110,7 +110,7 @@ class PodWatch:
                 await self._end(run, state=CRASHED, message=trouble.words)
 
     async def _end(self, run: FlowRun, *, state: str, message: str) -> None:
-        """Remove a run's Jobs, and say in Prefect that it is over; one that is keeps its ending."""
+        """Remove a run's Jobs and end it in Prefect; a run that has ended keeps its state."""
         if self._pods is not None:
             await self._pods.remove(run.id)
         await self._prefect.end_flow_run(run.id, state=state, message=message)
@@ -119,12 +119,12 @@ class PodWatch:
         await self._records.ask(note_trouble, run.id, cause=trouble.cause, detail=trouble.words)
         if self._is_over(run, trouble):
             logger.warning(
-                "Run was given up: its pod cannot run", flow_run=run.id, cause=trouble.cause, reason=trouble.words
+                "Run was ended: its pod cannot run", flow_run=run.id, cause=trouble.cause, reason=trouble.words
             )
             await self._prefect.end_flow_run(run.id, state=CRASHED, message=trouble.words)
 
     def _is_over(self, run: FlowRun, trouble: PodTrouble) -> bool:
-        """Return whether there is nothing to wait for any more."""
+        """Return whether a run has nothing to wait for any more."""
         age = _age(trouble.since)
         match trouble.remedy:
             case Remedy.NOTHING:
@@ -143,7 +143,7 @@ def error_of(trouble: PodTrouble) -> StagingError:
 def _trouble(run: FlowRun, known: Mapping[str, PodTrouble | None]) -> PodTrouble | None:
     if run.id in known or run.state != "PENDING" or _age(run.since) < POD_MADE_SECONDS:
         return known.get(run.id)
-    words = "the worker that took it up made no pod for it"
+    words = "the worker that took the run created no pod for it"
     return PodTrouble(remedy=Remedy.ANOTHER_POD, cause="NoJob", words=words, since=run.since)
 
 

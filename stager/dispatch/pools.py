@@ -1,4 +1,4 @@
-"""Chooses the work pool of a run: a ready process of the warm worker, or a pod that is the user."""
+"""The choice of a run's work pool: the warm worker's ready processes, or a pod that runs as the user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def needs_pod(load: Load, settings: Settings) -> bool:
 
 
 async def pod_of(group: RunGroup, settings: Settings) -> dict[str, Any] | None:
-    """Return the job variables of the pod that does a run group, None where a warm worker does it.
+    """Return the job variables of a run group's pod; None where a warm worker does the run.
 
     Raises
     ------
@@ -40,7 +40,7 @@ async def pod_of(group: RunGroup, settings: Settings) -> dict[str, Any] | None:
 
 
 def _account(identity: Identity) -> dict[str, Any]:
-    """Return an account as deployments/job_template.yaml names it."""
+    """Return a user's account as the job variables of deployments/job_template.yaml."""
     return {
         "run_as_user": identity.uid,
         "run_as_group": identity.gid,

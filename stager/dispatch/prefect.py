@@ -1,4 +1,4 @@
-"""Prefect's REST API, as much of it as the service needs.
+"""A client of Prefect's REST API, as much of it as the service needs.
 
 Not by Prefect's own client: that one asks again and again for two minutes where
 Prefect is away (docs/decisions/0011-prefect-is-asked-by-a-client-of-our-own.md).
@@ -13,28 +13,28 @@ from typing import Any, Self
 
 import httpx
 
-from stager.dispatch.queue_position import Line, Place, Worker
+from stager.dispatch.queue_position import PoolWorker, QueuePosition, RunQueue
 from stager.errors import DeploymentMissing, PrefectUnavailable, RunRefused
 from stager.prefect_http import PrefectAuth, prefect_trust
 from stager.records.runs import RunGroup
 from stager.settings import Settings
 
-# Answers that say nothing of the call itself: asked again later, it may succeed.
+# Statuses that say nothing against the call itself: it may succeed later.
 _NOT_NOW = frozenset({401, 403, 408, 425, 429})
-# What an operator has to set then.
+# What an operator has to set where Prefect answers 401 or 403.
 _UNKNOWN_USER = ": PREFECT_API_AUTH_STRING is not its password"
 _UNKNOWN_KEY = ": PREFECT_API_KEY is not one of its keys"
 _UNKNOWN_NAME = ": PREFECT_API_URL names it otherwise than its STAGER_PREFECT_HOSTS"
-# What Prefect says of a run whose process ended without saying how.
+# The states of a run whose process ended without reporting how, and of one that was cancelled.
 CRASHED = "CRASHED"
 CANCELLED = "CANCELLED"
-# As many runs as Prefect tells of in one answer.
+# As many runs as Prefect puts into one answer.
 RUNS_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
 class FlowRun:
-    """What Prefect says of a flow run: its state, since when, where it is done, and whether it ever began."""
+    """A flow run as Prefect knows it: its state, since when, its work pool, and whether it ever began."""
 
     id: str
     state: str
@@ -45,17 +45,17 @@ class FlowRun:
 
     @property
     def is_over(self) -> bool:
-        """It neither runs nor ever will."""
+        """Whether it neither runs nor ever will."""
         return self.state in {"COMPLETED", "FAILED", CRASHED, CANCELLED}
 
     @property
     def is_lost(self) -> bool:
-        """Its process died, or could not begin it: another run may take its requests up."""
+        """Whether its process died or could not begin: another run may take up its requests."""
         return self.state == CRASHED or (self.state == "FAILED" and not self.has_begun)
 
 
 def deployment_of(method: str, *, in_pod: bool) -> str:
-    """Return the name of the deployment for a method's recorded requests, behind that of its flow."""
+    """Return the full name of the deployment that does a method's recorded requests."""
     flow = method.replace("_", "-")
     return f"{flow}/{flow}-from-api-pod" if in_pod else f"{flow}/{flow}-from-api"
 
@@ -85,12 +85,12 @@ class PrefectClient:
         await self._http.aclose()
 
     async def check(self) -> None:
-        """Return when Prefect's API and its database answer, and take our password."""
+        """Check that Prefect's API and database answer, and that our password is accepted."""
         await self._ask("GET", "/ready")  # which asks for none
         await self._ask("GET", "/version")
 
     async def create_flow_run(self, group: RunGroup, *, pod: dict[str, Any] | None = None) -> str:
-        """Ask for a run that serves recorded requests, and return the run's id.
+        """Create a run for recorded requests, and return its id.
 
         Idempotent: the same claim never gets a second run, whoever asks and
         however often.
@@ -133,12 +133,12 @@ class PrefectClient:
         return found
 
     async def end_flow_run(self, flow_run_id: str, *, state: str, message: str) -> None:
-        """Tell Prefect that a run is over, which nobody else can; one that is over by now keeps its ending."""
+        """Tell Prefect that a run has ended, where nobody else can; a run that has ended keeps its state."""
         body = {"state": {"type": state, "message": message}}
         await self._ask("POST", f"/flow_runs/{flow_run_id}/set_state", body)
 
     async def check_method(self, method: str) -> None:
-        """Return when Prefect has the deployment of a method.
+        """Check that Prefect has the deployment of a method.
 
         Raises
         ------
@@ -147,8 +147,8 @@ class PrefectClient:
         """
         await self._deployment(deployment_of(method, in_pod=False))
 
-    async def place_of(self, flow_run_id: str) -> Place | None:
-        """Return where a run stands in Prefect's queues, None when Prefect does not know it."""
+    async def place_of(self, flow_run_id: str) -> QueuePosition | None:
+        """Return a run's position in Prefect's queues; None when Prefect does not know the run."""
         answer = await self._ask("GET", f"/flow_runs/{flow_run_id}")
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
@@ -168,20 +168,20 @@ class PrefectClient:
             ahead=await self._ahead(of_pool, run["expected_start_time"]),
         )
 
-    async def _line(self, path: str, its: dict[str, Any]) -> Line:
+    async def _line(self, path: str, its: dict[str, Any]) -> RunQueue:
         said = _body(await self._ask("GET", path))
         is_under_way = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}}  # as Prefect counts
         under_way = _body(await self._ask("POST", "/flow_runs/count", is_under_way | its))
-        return Line(said["name"], said["is_paused"], said["concurrency_limit"], under_way)
+        return RunQueue(said["name"], said["is_paused"], said["concurrency_limit"], under_way)
 
-    async def _worker(self, pool: str) -> Worker | None:
-        """Return the worker of a pool that was seen last."""
+    async def _worker(self, pool: str) -> PoolWorker | None:
+        """Return the worker of a pool that polled last."""
         found = _body(await self._ask("POST", f"/work_pools/{pool}/workers/filter", {}))
-        workers = [Worker(one["name"], seen) for one in found if (seen := _moment(one.get("last_heartbeat_time")))]
+        workers = [PoolWorker(one["name"], seen) for one in found if (seen := _moment(one.get("last_heartbeat_time")))]
         return max(workers, key=lambda worker: worker.seen, default=None)
 
     async def _ahead(self, its: dict[str, Any], expected: str) -> int:
-        """Return how many runs of a pool were to begin before a moment and have not."""
+        """Return how many runs of a pool were scheduled before a moment and have not begun."""
         not_begun = {
             "state": {"type": {"any_": ["SCHEDULED", "PENDING"]}},
             "expected_start_time": {"before_": expected},
@@ -203,13 +203,13 @@ class PrefectClient:
             raise PrefectUnavailable(str(error) or type(error).__name__) from error
         if answer.is_server_error or answer.status_code in _NOT_NOW:
             hint = self._hints.get(answer.status_code, "")
-            reason = f"it answers {answer.status_code} {answer.reason_phrase}{hint}"
+            reason = f"it answered {answer.status_code} {answer.reason_phrase}{hint}"
             raise PrefectUnavailable(reason)
         return answer
 
 
 def _no_deployment(name: str) -> str:
-    return f"it has no deployment {name} yet"
+    return f"the deployment {name} is not registered yet"
 
 
 def _flow_run(body: dict[str, Any]) -> FlowRun:
@@ -220,10 +220,10 @@ def _flow_run(body: dict[str, Any]) -> FlowRun:
     return FlowRun(body["id"], str(body["state_type"]), message, since, work_pool, has_begun)
 
 
-def _place(run: dict[str, Any]) -> Place:
+def _place(run: dict[str, Any]) -> QueuePosition:
     state = run["state"] or {}
     since = _moment(state.get("timestamp")) or _moment(run.get("created")) or datetime.now(UTC)
-    return Place(str(run["state_type"]), str(state.get("name")), str(state.get("message") or ""), since)
+    return QueuePosition(str(run["state_type"]), str(state.get("name")), str(state.get("message") or ""), since)
 
 
 def _named(name: str) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _body(answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON
-    """Return the body of an answer that says yes."""
+    """Return the body of a successful answer."""
     if answer.is_client_error:
         reason = f"{answer.status_code}: {answer.text[:500]}"
         raise RunRefused(reason)

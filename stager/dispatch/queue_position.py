@@ -1,16 +1,16 @@
-"""Where a flow run stands in Prefect's queues."""
+"""The position of a flow run in Prefect's queues."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-# What Prefect calls a run that waits because of its deployment's concurrency limit.
+# Prefect's name for the state of a run that waits for its deployment's concurrency limit.
 AWAITS_SLOT = "AwaitingConcurrencySlot"
 
 
 @dataclass(frozen=True)
-class Line:
+class RunQueue:
     """A work pool, or one of its queues: whether runs leave it, and how many may be under way at a time."""
 
     name: str
@@ -20,27 +20,27 @@ class Line:
 
     @property
     def is_full(self) -> bool:
-        """As many are under way as may be."""
+        """Whether as many runs are under way as may be."""
         return self.limit is not None and self.under_way >= self.limit
 
 
 @dataclass(frozen=True)
-class Worker:
-    """Who asks for runs of a work pool, and when they last did."""
+class PoolWorker:
+    """A worker that polls a work pool for runs, and when it last did."""
 
     name: str
     seen: datetime
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run that has not begun stands, and whether anybody will take it."""
+class QueuePosition:
+    """The state of a run that has not begun, its queues, and the worker that may take it."""
 
     state: str
     name: str
     message: str
     since: datetime
-    pool: Line | None = None
-    queue: Line | None = None
-    worker: Worker | None = None
+    pool: RunQueue | None = None
+    queue: RunQueue | None = None
+    worker: PoolWorker | None = None
     ahead: int = 0

@@ -1,4 +1,4 @@
-"""Submits what waits, takes up again what crashed, and closes what is over: nothing that was recorded is forgotten.
+"""The reconciler submits what waits, resubmits what crashed and closes what ended, so that no record is forgotten.
 
 Several processes may do this at once: a request gets one run by its idempotency
 key, and a record that has ended is never opened or ended again.
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
-# Seconds that whoever claimed requests, or recorded a download, has for going on with them.
+# How long a process that claimed requests or recorded a download may take for its next step, in seconds.
 CLAIM_SECONDS = 5.0
-# What Prefect goes on saying of a run whose machine died, and what it is told then.
+# The states in which Prefect leaves a run whose machine died, and the state that the run is given then.
 ENDINGS_OF_LOST_RUNS = {"PENDING": CRASHED, "RUNNING": CRASHED, "CANCELLING": CANCELLED}
 
 
-class Silence(NamedTuple):
-    """A request's last sign of life, and since when no look has found a newer one (by time.monotonic)."""
+class LastHeartbeat(NamedTuple):
+    """A request's last heartbeat, and since when no check has found a newer one (by time.monotonic)."""
 
     sign: datetime | None
     since: float
@@ -74,13 +74,13 @@ class Reconciler:
     ) -> None:
         self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
         self._pods = PodWatch(settings, records=records, prefect=prefect, pods=pods)
-        self._silent: dict[str, Silence] = {}
+        self._silent: dict[str, LastHeartbeat] = {}
         # When each check last succeeded, by time.monotonic.
         self._ended: dict[str, float] = {}
 
     @property
     def lag(self) -> float:
-        """How long ago the slowest of its checks last succeeded, in seconds."""
+        """How long ago the check that is furthest behind last succeeded, in seconds."""
         now = time.monotonic()
         return now - min(self._ended.values(), default=now)
 
@@ -102,10 +102,10 @@ class Reconciler:
                 await check()
             except ServiceUnavailable as error:
                 if not trouble:
-                    logger.warning("Could not look for dropped requests; will retry", reason=error.message)
+                    logger.warning("Could not check for dropped requests; will retry", reason=error.message)
                 trouble = error.message
             except Exception:
-                logger.exception("Looking for dropped requests met an unforeseen error; will retry")
+                logger.exception("An unforeseen error interrupted the check for dropped requests; will retry")
             else:
                 if trouble:
                     logger.info("Checks for dropped requests work again", reason=trouble)
@@ -113,7 +113,7 @@ class Reconciler:
                 self._ended[check.__name__] = time.monotonic()
 
     async def submit_waiting(self) -> None:
-        """Ask for the runs that were claimed but not asked for, and close the downloads that nobody began."""
+        """Create the runs that were claimed but never created, and close the downloads that never began."""
         for group in await self._records.ask(claims_without_run, older_than=CLAIM_SECONDS):
             with suppress(DeploymentMissing):  # another method's requests need not wait for it
                 await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
@@ -126,18 +126,18 @@ class Reconciler:
                 await self._close(row, RunLost("the service stopped before the download began"))
 
     async def stop_overdue(self) -> None:
-        """Cancel what was not done by its deadline."""
+        """Cancel requests that were not done by their deadline."""
         for row in await self._records.ask(stop_overdue_requests):
-            _log("Deadline passed", row)
+            _log("Request cancelled: its deadline has passed", row)
 
     async def remove_abandoned(self) -> None:
-        """Remove what arrived of requests of very many items, and did not go on."""
+        """Remove large requests whose items stopped arriving."""
         for request_id in await self._records.ask(abandoned_large_requests):
             await self._records.ask(abandon_large_request, request_id)
-            logger.warning("Request that did not arrive whole was removed", staging_request=request_id)
+            logger.warning("Incomplete large request removed", staging_request=request_id)
 
     async def take_up_lost(self) -> None:
-        """Let the requests of lost runs wait for other runs: what ended a machine was hardly the request."""
+        """Resubmit the requests of lost runs: what ended a machine was hardly the request."""
         runs = await self._prefect.read_flow_runs(await self._records.ask(open_flow_runs))
         troubles, ending = await self._pods.look(runs.values())
         for run in runs.values():
@@ -147,14 +147,14 @@ class Reconciler:
     async def _take_up(self, run: FlowRun, trouble: PodTrouble | None) -> None:
         error = error_of(trouble) if trouble else RunLost(_reason(run))
         for row in await self._records.ask(resubmit_requests, run.id, error):
-            _log("Request taken from a lost run", row)
+            _log("Request of a lost run resubmitted or closed", row)
         self._recorded.set()
         await self._pods.clear(run, trouble)
 
     async def close_unfinished(self) -> None:
-        """Close the requests whose runs are over or gone, and end the runs whose machines have died."""
+        """Close the requests whose runs have ended or were deleted, and end the runs whose machines have died."""
         before, self._silent = self._silent, {}  # a look that fails forgets: what it missed was no silence
-        silent: dict[str, Silence] = {}
+        silent: dict[str, LastHeartbeat] = {}
         stale, last = self._settings.reconcile_interval, None
         while rows := await self._records.ask(unfinished_requests, stale=stale, after=last):
             last = rows[-1]
@@ -171,14 +171,16 @@ class Reconciler:
         self._silent = silent
 
     async def _end_if_dead(self, row: StagingRequestRow, run: FlowRun | None, *, since: float) -> None:
-        """End what was silent for a whole lease: a download, or, for the next look to find, a run in Prefect."""
+        """Close a download, or end a run in Prefect, that has sent no heartbeat for a whole lease."""
         if time.monotonic() - since < self._settings.lease:
             return
         if run is None:
             await self._close(row, RunLost("the service stopped before the download ended"))
             return
-        message = f"its machine died: it has given no sign of life since {row.alive_until or row.flow_run_at:%F %T} UTC"
-        logger.warning("Run is dead", staging_request=row.id, flow_run=run.id, reason=message)
+        message = f"its machine died: it has sent no heartbeat since {row.alive_until or row.flow_run_at:%F %T} UTC"
+        logger.warning(
+            "Run ended in Prefect: its machine died", staging_request=row.id, flow_run=run.id, reason=message
+        )
         await self._prefect.end_flow_run(run.id, state=ENDINGS_OF_LOST_RUNS[run.state], message=message)
 
     async def _close(self, row: StagingRequestRow, error: StagingError) -> None:
@@ -186,7 +188,7 @@ class Reconciler:
 
 
 def _is_watched(run: FlowRun) -> bool:
-    """Return whether a run waits for its pod, which may take long and is looked at."""
+    """Return whether a run waits for its pod, which may take long and is watched elsewhere."""
     return run.state == "PENDING" and run.work_pool == POD_POOL
 
 
@@ -195,13 +197,13 @@ def _log(event: str, row: StagingRequestRow) -> None:
     logger.warning(event, staging_request=row.id, **facts)
 
 
-def _silence(row: StagingRequestRow, before: dict[str, Silence]) -> Silence:
+def _silence(row: StagingRequestRow, before: dict[str, LastHeartbeat]) -> LastHeartbeat:
     known = before.get(row.id)
-    return known if known and known.sign == row.alive_until else Silence(row.alive_until, time.monotonic())
+    return known if known and known.sign == row.alive_until else LastHeartbeat(row.alive_until, time.monotonic())
 
 
 def _error(row: StagingRequestRow, run: FlowRun | None) -> StagingError:
-    """Return what became of a request's run, in plain words."""
+    """Return the error of a request's ended run, in plain words."""
     if run is None:
         return RunLost("the run was deleted in Prefect")
     is_cancelled = run.state == CANCELLED or row.cancel_requested
@@ -213,6 +215,6 @@ def _reason(run: FlowRun) -> str:
         "CANCELLED": "the run was cancelled",
         CRASHED: "the run crashed",
         "FAILED": "the run failed",
-        "COMPLETED": "the run ended without saying what became of this",
+        "COMPLETED": "the run ended without recording an outcome",
     }
     return f"{words[run.state]}: {run.message}" if run.message else words[run.state]

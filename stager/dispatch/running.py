@@ -1,4 +1,4 @@
-"""The dispatcher and the reconciler at work, and the cluster that they look at."""
+"""Running the dispatcher and the reconciler, with the clients that they need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def dispatching(
     settings: Settings, *, records: AsyncDatabase, prefect: PrefectClient, recorded: asyncio.Event, look_every: float
 ) -> AsyncIterator[Reconciler]:
-    """Hand requests to Prefect and look after their runs while the body runs; give the reconciler.
+    """Hand requests to Prefect and look after their runs while the body runs; yield the reconciler.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ async def dispatching(
 
 @asynccontextmanager
 async def _open_pods(settings: Settings) -> AsyncIterator[Pods | None]:
-    """Give the pods of flow runs, None where there is no Kubernetes."""
+    """Yield the client for pods, None where there is no Kubernetes."""
     if settings.pods_namespace is None:
         yield None
         return

@@ -1,4 +1,4 @@
-"""Downloads: a file or a directory is the answer, recorded like every staging.
+"""Downloads: the answer is a file or a directory, and is recorded like every staging.
 
 ``stager.callers.open_source`` opens it beneath its area, ``representation`` says what the answer
 is made of, ``conditions`` and ``ranges`` read what the client asks for,

@@ -1,4 +1,4 @@
-"""What a request for a file is answered with: the status, the headers, and which bytes."""
+"""The answer to a request for a file: its status, its headers, and which bytes it has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 
 @dataclass(frozen=True)
 class Body:
-    """What is sent: of which state, the status, how long, of which type, and the bytes."""
+    """The body of an answer: the file's state that it is of, its status, length, type and bytes."""
 
     validators: Validators
     status: HTTPStatus
@@ -31,7 +31,7 @@ class Body:
 
 
 def negotiate(whole: Representation, method: str, headers: Headers) -> Body:
-    """Return what a request is answered with, by its conditions and its ranges."""
+    """Return the body that answers a request, by its conditions and its ranges."""
     validators = whole.validators.as_named_in(headers)
     body = partial(Body, validators)
     verdict = judge(headers, validators)

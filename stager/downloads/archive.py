@@ -1,4 +1,4 @@
-"""A directory as one file, made while it is sent: the same bytes each time, so that a part can be asked for."""
+"""Directories as archives, made while they are sent: the same bytes each time, so that parts can be asked for."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from stager.downloads.conditions import Validators
 from stager.downloads.header_values import times_tag
 from stager.downloads.pieces import Piece, cut
 from stager.engine.fingerprint import Contents
-from stager.engine.links import refuse_leading_out
 from stager.engine.mapping import unread
 from stager.engine.source import READ, READ_DIRECTORY, refuse_special
+from stager.engine.symlinks import refuse_leading_out
 from stager.engine.walk import refuse_too_deep
 from stager.errors import SourceChanged
 from stager.paths import Descriptor
@@ -25,8 +25,8 @@ from stager.slices.looking import facts
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing in a directory; ``path`` begins with the directory's own name."""
+class ArchiveEntry:
+    """A file, directory or link in an archive; ``path`` begins with the name of the archived directory."""
 
     path: str
     status: os.stat_result
@@ -34,21 +34,21 @@ class Entry:
     open: Callable[[], Descriptor]
 
 
-class Format(Protocol):
-    """A kind of archive, for one directory."""
+class ArchiveFormat(Protocol):
+    """An archive format, for the archive of one directory."""
 
-    def size_of(self, entry: Entry) -> int:
-        """Return how long an entry is in it; each is asked for once, in order."""
+    def size_of(self, entry: ArchiveEntry) -> int:
+        """Return the length of an entry in the archive; it is asked for each entry once, in order."""
 
     def size_of_end(self) -> int:
-        """Return how long what follows the last entry is."""
+        """Return the length of what follows the last entry."""
 
-    def pieces(self, entries: Iterator[Entry]) -> Iterator[Piece]:
-        """Give the archive."""
+    def pieces(self, entries: Iterator[ArchiveEntry]) -> Iterator[Piece]:
+        """Yield the archive in pieces."""
 
 
-def walk(source: OpenSource) -> Iterator[Entry]:
-    """Give a directory and what is in it, sorted by name; an entry can be opened until the next is asked for.
+def walk(source: OpenSource) -> Iterator[ArchiveEntry]:
+    """Yield a directory and all in it, sorted by name; an entry can be opened until the next is asked for.
 
     Each step is done with the rights that the thread has which asks for it.
 
@@ -61,11 +61,11 @@ def walk(source: OpenSource) -> Iterator[Entry]:
     """
     name = os.fsdecode(source.location.name)
     top = source.descriptor.fd
-    yield Entry(name, os.fstat(top), "", _no_content)
+    yield ArchiveEntry(name, os.fstat(top), "", _no_content)
     yield from _walk(source, top, name)
 
 
-def _walk(source: OpenSource, directory: int, prefix: str) -> Iterator[Entry]:
+def _walk(source: OpenSource, directory: int, prefix: str) -> Iterator[ArchiveEntry]:
     display = source.location.parent.display
     refuse_too_deep(display, prefix)
     path = prefix
@@ -81,7 +81,7 @@ def _walk(source: OpenSource, directory: int, prefix: str) -> Iterator[Entry]:
         raise unread(error, f"{display}/{path}") from error
 
 
-def _entry(source: OpenSource, directory: int, name: str, path: str) -> Entry:
+def _entry(source: OpenSource, directory: int, name: str, path: str) -> ArchiveEntry:
     display = source.location.parent.display
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     refuse_special(status, f"{display}/{path}")
@@ -90,7 +90,7 @@ def _entry(source: OpenSource, directory: int, name: str, path: str) -> Entry:
         link = os.readlink(name, dir_fd=directory)
         within = path.partition("/")[2]
         refuse_leading_out(source.descriptor.fd, link=within, target=link, display=source.location.display)
-    return Entry(path, status, link, lambda: _open(directory, name, f"{display}/{path}"))
+    return ArchiveEntry(path, status, link, lambda: _open(directory, name, f"{display}/{path}"))
 
 
 def _open(directory: int, name: str, display: str) -> Descriptor:
@@ -105,13 +105,15 @@ def _no_content() -> Descriptor:
 
 
 class ArchiveRepresentation:
-    """A directory as an archive; it is walked once to know its length, and again while it is sent."""
+    """A directory as an archive; it is walked once for its length, and again while it is sent."""
 
     kind = "directory"
     checksum: str | None = None
     content: bytes | None = None
 
-    def __init__(self, source: OpenSource, make: Callable[[], Format], *, media_type: str, ending: bytes) -> None:
+    def __init__(
+        self, source: OpenSource, make: Callable[[], ArchiveFormat], *, media_type: str, ending: bytes
+    ) -> None:
         self.source = source
         self.media_type = media_type
         self.filename = source.location.name + ending
@@ -119,7 +121,7 @@ class ArchiveRepresentation:
 
     @cached_property
     def _survey(self) -> tuple[int, int, str, int, bool]:
-        """Return its length, its files, the hash of all entries, the last time in them in ns, and if it is settled."""
+        """Return the length, the files, the hash of all entries, their last time in ns, and whether it is settled."""
         layout, size, files, newest, settled = self._make(), 0, 0, 0, True
         seen = Contents()
         for entry in walk(self.source):
@@ -134,32 +136,32 @@ class ArchiveRepresentation:
         return size + layout.size_of_end(), files, fingerprint, newest, settled
 
     def surveyed(self) -> ArchiveRepresentation:
-        """Return itself, once its length is known; in a thread, since that takes a walk."""
+        """Return the archive once its length is known; call it in a thread, since it walks the directory."""
         self._survey  # noqa: B018 - worked out here, kept for those who ask in the event loop
         return self
 
     @property
     def size_bytes(self) -> int:
-        """How long it is."""
+        """Length in bytes."""
         return self._survey[0]
 
     @property
     def file_count(self) -> int:
-        """How many files are in it."""
+        """Number of files."""
         return self._survey[1]
 
     @property
     def validators(self) -> Validators:
-        """What tells it from its other states: all that stat(2) says of what is in it."""
+        """The tags that tell this state from others, by what stat(2) says of everything in the directory."""
         _, _, seen, newest, settled = self._survey
         tag = times_tag(self.media_type.rpartition("/")[2], seen, is_settled=settled)
         return Validators(tag, newest // 1_000_000_000, settled)
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
-        """Give a run of its bytes; raise `SourceChanged` before the end when something in it changed meanwhile."""
+        """Yield a range of the bytes; raise `SourceChanged` before the end if something changed meanwhile."""
         yield from cut(self._make().pieces(self._watched()), start, end)
 
-    def _watched(self) -> Iterator[Entry]:
+    def _watched(self) -> Iterator[ArchiveEntry]:
         seen = Contents()
         with ExitStack() as stack:
             entries = walk(self.source)
@@ -168,4 +170,4 @@ class ArchiveRepresentation:
                 seen.add(entry.path, facts(entry.status), entry.link)
                 yield entry
         if seen.closed_with(os.fstat(self.source.descriptor.fd)) != self._survey[2]:
-            raise SourceChanged(self.source.location.display, "something in it is not what it was")
+            raise SourceChanged(self.source.location.display, "something in it has changed")

@@ -1,4 +1,4 @@
-"""Conditional requests: what a client has already, and whether it still counts (RFC 9110, section 13)."""
+"""Conditional requests: whether what the client has is still current (RFC 9110, section 13)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 class Verdict(Enum):
-    """What the conditions of a request lead to, with the HTTP status of it."""
+    """The result of a request's conditions, with its HTTP status."""
 
     SEND = 200
     NOT_MODIFIED = 304
@@ -23,7 +23,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Validators:
-    """What tells one state of a file from another.
+    """The entity tags and the time that tell one state of a file from another.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Validators:
 
     @property
     def last_modified(self) -> str:
-        """The time as a header has it."""
+        """The time of the last change, as a header has it."""
         return format_datetime(datetime.fromtimestamp(self.modified, UTC), usegmt=True)
 
     @property
@@ -53,7 +53,7 @@ class Validators:
         return (self.etag,) if self.other is None else (self.etag, self.other)
 
     def as_named_in(self, headers: Headers) -> Validators:
-        """Return them with that tag to be sent by which a client's conditions name this state."""
+        """Return the validators with the tag by which the client's own conditions name this state."""
         conditions = (headers.get(name, "") for name in ("if-range", "if-match", "if-none-match"))
         named = {tag for tags in conditions for tag in _TAG.findall(tags)}
         if self.other is None or self.other not in named or self.etag in named:
@@ -62,7 +62,7 @@ class Validators:
 
 
 def judge(headers: Headers, validators: Validators) -> Verdict:
-    """Return what the conditions of a GET or HEAD lead to, in the order of section 13.2.2.
+    """Evaluate the conditions of a GET or HEAD, in the order of section 13.2.2.
 
     Notes
     -----
@@ -81,7 +81,7 @@ def judge(headers: Headers, validators: Validators) -> Verdict:
 
 
 def may_continue(if_range: str | None, validators: Validators) -> bool:
-    """Tell whether a Range counts: what the client has a part of is still the same (section 13.1.5).
+    """Tell whether a Range is to be followed: the file that the client has a part of is unchanged (section 13.1.5).
 
     A weak tag never does, and a date only where it is as good as a tag (section 8.8.2.2).
     """
@@ -102,7 +102,7 @@ def _matches(tags: str, etag: str, *, is_strong: bool) -> bool:
 
 
 def _seconds(date: str | None) -> int | None:
-    """Return an HTTP date as seconds since the epoch, None for what is none."""
+    """Return an HTTP date as seconds since the epoch, None for any other text."""
     try:
         moment = parsedate_to_datetime(date or "")
     except (ValueError, TypeError, OverflowError):

@@ -1,4 +1,4 @@
-"""What an answer's headers say of a file: its name, its checksum, its tag."""
+"""Values of headers about a file: its name, its checksum, its entity tag."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def strong_tag(adler32: str, *, size_bytes: int, mtime_ns: int) -> str:
 
 
 def times_tag(kind: str, fingerprint: str, *, is_settled: bool) -> str:
-    """Return the entity tag of what nobody has read yet, from sizes, times and inode numbers.
+    """Return the entity tag of what was not read yet, from sizes, times and inode numbers.
 
     It is weak as long as another change could leave the same times.
     """

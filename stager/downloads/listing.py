@@ -1,4 +1,4 @@
-"""What is in a folder of an area: a page at a time, sorted by the names' bytes."""
+"""Listings of folders in storage areas: a page at a time, sorted by the names' bytes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from threading import Lock
 from cachetools import LRUCache
 
 from stager.callers.open_source import is_settled
-from stager.callers.reading import Access
+from stager.callers.reading import AreaAccess
 from stager.engine.source import kind_in_words
 from stager.errors import InvalidPath, SourceError
 from stager.paths import Descriptor, Location, names_in, open_location
 
-# Folders whose names are kept between two pages: how many, and of how many names.
+# How many folders' names are cached between two pages, and how many names they may have together.
 KEPT_FOLDERS, LARGE, LARGEST_KEPT = 4, 1000, 200_000
 _kept: LRUCache[tuple[int, ...], list[bytes]] = LRUCache(KEPT_FOLDERS)
 _keeping = Lock()
@@ -29,8 +29,8 @@ _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlin
 
 
 @dataclass(frozen=True)
-class Listed:
-    """One thing in a folder; a link is not followed."""
+class FolderEntry:
+    """A file, directory or link in a folder; a link is not followed."""
 
     name: str
     kind: str
@@ -40,14 +40,14 @@ class Listed:
 
 @dataclass(frozen=True)
 class Listing:
-    """Some of a folder's entries, and where the next begin."""
+    """Some of a folder's entries, and the cursor of the next ones."""
 
-    entries: list[Listed]
+    entries: list[FolderEntry]
     next_cursor: str | None
 
 
-def list_folder(access: Access, root: Descriptor, path: str, *, cursor: str | None, limit: int) -> Listing:
-    """Return a page of what is in a folder; only the entries on it are looked at, with the rights that the thread has.
+def list_folder(access: AreaAccess, root: Descriptor, path: str, *, cursor: str | None, limit: int) -> Listing:
+    """Return a page of a folder's entries; only these are looked at, with the rights of the calling thread.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def list_folder(access: Access, root: Descriptor, path: str, *, cursor: str | No
     return Listing(entries, _cursor_of(page[-1]) if start + limit < len(names) else None)
 
 
-def _open(access: Access, location: Location) -> Descriptor:
+def _open(access: AreaAccess, location: Location) -> Descriptor:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
     try:
         return open_location(location, flags, access.symlinks)
@@ -89,7 +89,7 @@ def _open(access: Access, location: Location) -> Descriptor:
 
 
 def _sorted_names(folder: int) -> list[bytes]:
-    """Return the names in a folder; those of a large one are kept for its next page while nothing in it changes."""
+    """Return the sorted names in a folder; those of a large one are cached for its next page until it changes."""
     status = os.fstat(folder)
     version = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
     with _keeping:
@@ -104,11 +104,11 @@ def _sorted_names(folder: int) -> list[bytes]:
     return names
 
 
-def _look(folder: int, name: bytes) -> Iterator[Listed]:
+def _look(folder: int, name: bytes) -> Iterator[FolderEntry]:
     with suppress(FileNotFoundError):  # removed meanwhile
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), kind_in_words(status.st_mode).removeprefix("a "))
-        yield Listed(os.fsdecode(name), kind, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+        yield FolderEntry(os.fsdecode(name), kind, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
 def _cursor_of(name: bytes) -> str:
@@ -119,4 +119,4 @@ def _name_of(cursor: str) -> bytes:
     try:
         return base64.b64decode(cursor, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidPath(cursor, "it is no cursor of a page") from error
+        raise InvalidPath(cursor, "it is not the cursor of a page") from error

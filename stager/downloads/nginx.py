@@ -1,4 +1,4 @@
-"""Large files by an nginx in front: it is told which, and tells how it went (deployments/nginx/nginx.conf)."""
+"""Large files sent by an nginx in front, which then reports how it went (deployments/nginx/nginx.conf)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from stager.downloads.sending import Sending
 from stager.paths import Descriptor, Location, Symlinks, open_area, open_location
 from stager.privileges import reading_as
 
-# In a query: nginx writes addresses into its error log, and its shipped configuration only without these.
+# A secret in a query: nginx writes addresses into its error log, and its shipped configuration omits queries only.
 _SECRET = b"token"
-# What nginx would judge by a tag that it does not have.
+# Conditions on an entity tag, which nginx does not know.
 _NOT_ITS = ("if-match", "if-unmodified-since")
 
 
 def path_for_nginx(whole: Representation, request: Request) -> Path | None:
-    """Return the path by which an nginx in front can send this, or None where it cannot; in a thread.
+    """Return the path by which an nginx in front can send a file, or None where it cannot; call it in a thread.
 
     It can send a large file, asked for as nginx understands, that is still beneath its root. Of what root's
     service opens, nginx is left only what everybody may read, whatever account it has.
@@ -49,7 +49,7 @@ def path_for_nginx(whole: Representation, request: Request) -> Path | None:
 
 
 def _is_everybodys(area: Path, beneath: Path) -> bool:
-    """Tell whether an account without any rights of its own may open a file of an area."""
+    """Tell whether everybody, an account without any rights of its own too, may open a file of an area."""
     place = Location(area, tuple(map(os.fsencode, beneath.parts)))
     try:
         with reading_as(NOBODY), open_location(place, os.O_RDONLY | os.O_NONBLOCK, Symlinks.REFUSED):

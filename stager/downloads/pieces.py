@@ -1,4 +1,4 @@
-"""What a body is made of: bytes that we have, and runs of open files that nobody needs to look at."""
+"""The pieces of a body: bytes in memory, and ranges of open files that are passed on unread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from stager.checksums import EMPTY, update
-from stager.engine.file import read_block
+from stager.engine.file_content import read_block
 
 # Bytes read at a time for a checksum.
 SUMMED_BYTES = 1024 * 1024
@@ -14,7 +14,7 @@ SUMMED_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FileRun:
-    """A run of bytes of an open file."""
+    """A range of bytes of an open file."""
 
     fd: int
     offset: int
@@ -31,7 +31,7 @@ def size_of(piece: Piece) -> int:
 
 
 def cut(pieces: Iterable[Piece], start: int, end: int) -> Iterator[Piece]:
-    """Give the bytes from one place to another of what pieces make up together.
+    """Yield the pieces of a range of the bytes that some pieces make up together.
 
     Every piece is asked for, also behind the end: whoever makes them may
     have something to say at the very end. For one that is not wanted, an
@@ -50,8 +50,8 @@ def cut(pieces: Iterable[Piece], start: int, end: int) -> Iterator[Piece]:
 
 
 @dataclass
-class Summed:
-    """Pieces that are read for their checksum just before they are given, while the cache has them."""
+class SummedPieces:
+    """Pieces whose checksum is taken just before they are yielded, so that the page cache has them."""
 
     pieces: Iterable[Piece]
     adler32: int = EMPTY

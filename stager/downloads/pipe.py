@@ -25,16 +25,16 @@ from stager.paths import Descriptor
 
 _SET_PIPE_SIZE = 1031  # fcntl(2), F_SETPIPE_SZ
 _FAST_BYTES, _SLOW_BYTES = 256 * 1024, 64 * 1024
-# A client that has taken so much without a stall keeps up: more than a connection's buffers hold, in bytes.
+# A client that took so many bytes without a stall keeps up: it is more than a connection's buffers hold.
 _KEPT_UP_BYTES = 4 * 1024 * 1024
-# How long a thread waits for the client, and works for it before another has its turn, in seconds.
+# How long a thread waits for a client, and works for it before another client has its turn, in seconds.
 CLIENT_SECONDS, TURN_SECONDS = 0.02, 0.2
-# A server takes the first bytes at once, however slow its client is; else it has none any more, in seconds.
-FIRST_BYTE = 60.0
+# How long the server may take for the first bytes, in seconds: it takes them at once, unless its client is gone.
+FIRST_BYTES_SECONDS = 60.0
 
 
-class Pumped(Enum):
-    """How a turn of pumping ended."""
+class PumpOutcome(Enum):
+    """The outcome of one turn of pumping."""
 
     DONE = auto()
     STALLED = auto()
@@ -43,7 +43,7 @@ class Pumped(Enum):
 
 
 class BodyPipe:
-    """A body on its way into a pipe.
+    """A body that is moved into a pipe, from which the server sends it.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ class BodyPipe:
 
     @property
     def path(self) -> str:
-        """The end to read from, as a file that this process can open."""
+        """The pipe's read end, as a path that this process can open."""
         return f"/proc/self/fd/{self._outlet.fd}"
 
     @property
     def inlet(self) -> int:
-        """The end that we write to, to wait for."""
+        """The descriptor of the pipe's write end, to wait for."""
         return self._inlet.fd
 
     @property
@@ -78,20 +78,20 @@ class BodyPipe:
 
     @property
     def is_drained(self) -> bool:
-        """The server has taken all that was moved."""
+        """Whether the server has taken all that was moved."""
         return not self._waiting()
 
     @property
     def is_abandoned(self) -> bool:
-        """The server has closed its end: the client's connection is gone, or never took a byte."""
+        """Whether the server has closed its end: the client is gone, or never took a byte."""
         self._let_go()
         inlet = select.poll()
         inlet.register(self._inlet.fd, 0)
-        is_late = self._fed and self._outlet.fd >= 0 and time.monotonic() > self._first_at + FIRST_BYTE
+        is_late = self._fed and self._outlet.fd >= 0 and time.monotonic() > self._first_at + FIRST_BYTES_SECONDS
         return bool(is_late or inlet.poll(0))
 
     def has_begun(self) -> bool:
-        """Move the first bytes, and return whether that is done; or not, when our turn is over.
+        """Move the first bytes; return whether that was done before the turn was over.
 
         Raises
         ------
@@ -105,8 +105,8 @@ class BodyPipe:
             self._move()
         return True
 
-    def pump(self) -> Pumped:
-        """Move bytes until the client keeps us waiting, our turn is over or all is moved.
+    def pump(self) -> PumpOutcome:
+        """Move bytes until the client is too slow, the turn is over or all are moved.
 
         Raises
         ------
@@ -123,28 +123,28 @@ class BodyPipe:
                 self._let_go()
                 if not inlet.poll(CLIENT_SECONDS * 1000):
                     self._stalled_at = self._fed
-                    return Pumped.STALLED
+                    return PumpOutcome.STALLED
             except BrokenPipeError:
-                return Pumped.ABANDONED
+                return PumpOutcome.ABANDONED
             if self._fed - self._stalled_at >= _KEPT_UP_BYTES:
                 self._resize(_FAST_BYTES)
             if time.monotonic() > turn_ends:
-                return Pumped.TURN_OVER
-        return Pumped.DONE
+                return PumpOutcome.TURN_OVER
+        return PumpOutcome.DONE
 
     def shrink(self) -> bool:
-        """Make the pipe of a slow client small again, and return whether it is: not while it holds more."""
+        """Make a slow client's pipe small again; return whether it is, which fails while the pipe holds more."""
         return self._resize(_SLOW_BYTES)
 
     def discard(self) -> None:
-        """Take out what the server has not taken: the client is to get no more."""
+        """Remove from the pipe what the server has not taken, so that the client gets no more."""
         rest = Descriptor(os.open(f"/proc/self/fd/{self._inlet.fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         with rest, suppress(BlockingIOError):
             while block := os.read(rest.fd, _FAST_BYTES):
                 self._fed -= len(block)
 
     def close(self) -> None:
-        """Close what is open; a body that is cut short is seen as such by its length."""
+        """Close the pipe and the files; the client sees by its length that a body was cut short."""
         self._inlet.close()
         self._outlet.close()
         with suppress(ValueError):  # a thread is in it still: its end closes what it holds
@@ -179,11 +179,11 @@ class BodyPipe:
         except OSError as error:
             raise source_error(error, run.display) from error
         if not moved:
-            raise SourceChanged(run.display, "it ended early")
+            raise SourceChanged(run.display, "it is shorter than it was")
         return moved
 
     def _resize(self, size_bytes: int) -> bool:
-        """Return whether the pipe is of that size now; one that cannot be made so stays as it is."""
+        """Resize the pipe and return whether that was possible; else it stays as it is."""
         if size_bytes == self._size_bytes:
             return True
         try:
@@ -197,7 +197,7 @@ class BodyPipe:
         return True
 
     def _let_go(self) -> None:
-        """Close our copy of the server's end once the server has its own: then its end tells of the client."""
+        """Close our copy of the read end once the server has its own: its end then tells of the client."""
         if self._outlet.fd >= 0 and self.bytes_taken:
             self._outlet.close()
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-# More parts, or parts that cover more than the file, are no way to read a file: it is sent whole.
+# With more parts, or parts that add up to more than the file, the whole file is sent.
 MAX_PARTS = 64
-# A number of more digits is beyond every file.
+# A number of more digits is beyond the end of every file.
 _DIGITS = 19
 _PART = re.compile(r"(\d*)-(\d*)")
 
 
 class Span(NamedTuple):
-    """A run of bytes: the first, and the one behind the last."""
+    """A range of bytes: the first, and the one after the last."""
 
     start: int
     end: int
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes it has."""
+        """Number of bytes."""
         return self.end - self.start
 
     def content_range(self, size_bytes: int) -> str:
-        """Return what Content-Range says of it."""
+        """Return the value of Content-Range for this range."""
         return f"bytes {self.start}-{self.end - 1}/{size_bytes}"
 
 
@@ -56,7 +56,7 @@ def spans_of(header: str | None, size_bytes: int) -> tuple[Span, ...] | None:
 
 
 def _span(part: str, size_bytes: int) -> Span | None:
-    """Return the span of one part, empty where it is outside the file, None where it is no part."""
+    """Return the span of one part: empty where it is outside the file, None where the text is not a part."""
     found = _PART.fullmatch(part)
     if not found or part == "-" or max(len(found[1]), len(found[2])) > _DIGITS:
         return None

@@ -1,4 +1,4 @@
-"""The records of downloads: what begins or ends while a transaction runs shares the next.
+"""The recorder of downloads: those that begin or end while a transaction runs share the next one.
 
 A download is on record before its first byte leaves; how it ended follows
 within moments. If the service dies in between, the reconciler closes it.
@@ -30,14 +30,14 @@ from stager.records.requests import renew_requests
 
 logger = structlog.get_logger(__name__)
 
-# Downloads that begin, and those that end; one may be in both.
+# Downloads that begin, and downloads that end; one may be in both lists.
 Group = tuple[Sequence[DownloadBegun], Sequence[DownloadEnded]]
 
-# Seconds between two tries while the database is away.
+# Seconds between two tries while the database does not answer.
 RETRY_SECONDS = 1.0
-# Seconds between two looks how far downloads are, and whether one is to stop.
+# Seconds between two rounds of recording progress and looking for cancelled downloads.
 PROGRESS_SECONDS = 1.0
-# An nginx that was killed never says how a download ended; no download is taken to live longer, in seconds.
+# After so many seconds a download counts as ended: an nginx that was killed never reports.
 LONGEST_SECONDS = 24 * 3600.0
 
 
@@ -45,16 +45,16 @@ class UnderWay(Protocol):
     """A download that is being sent."""
 
     def progress(self) -> DownloadProgress:
-        """Return how far it is."""
+        """Return the progress of the download."""
         ...
 
     def stop(self) -> None:
-        """Have it end, because somebody asked to cancel it; it must still be written down how."""
+        """Stop the download, since it was cancelled; its ending must still be recorded."""
         ...
 
 
 class DownloadRecorder:
-    """Takes what there is to write, and writes it.
+    """Collects the beginnings and endings of downloads, and records them in groups.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class DownloadRecorder:
         self._noted: dict[str, DownloadProgress] = {}
 
     async def begin(self, download: DownloadBegun, sending: UnderWay | None = None) -> None:
-        """Return when it is on record that a download begins; it is taken to live until it ends.
+        """Record that a download begins, and wait for that; it counts as alive until it ends.
 
         Parameters
         ----------
@@ -91,23 +91,23 @@ class DownloadRecorder:
             self._under_way[download.id] = sending
 
     def end(self, download: DownloadEnded) -> None:
-        """Have it written down how a download ended, soon."""
+        """Record soon how a download ended."""
         self._alive.pop(download.id, None)
         self._under_way.pop(download.id, None)
         self._ended.append(download)
         self._wake.set()
 
     def leave(self, expected: DownloadEnded) -> None:
-        """Leave a download that is on record to somebody else, who will say how it ended."""
+        """Leave a recorded download to nginx, which will report how it ended."""
         self._elsewhere[expected.id] = expected
 
     def end_elsewhere(self, download_id: str, *, bytes_sent: int, error: StagingError | None) -> None:
-        """Have it written down how a download ended that was left to somebody else."""
+        """Record soon how a download ended that was left to nginx."""
         expected = self._elsewhere.pop(download_id, None) or DownloadEnded(id=download_id, bytes_sent=0)
         self.end(replace(expected, bytes_sent=bytes_sent, error=error))
 
     async def write(self, begun: DownloadBegun, ended: DownloadEnded) -> None:
-        """Return when it is on record that a download began and ended.
+        """Record that a download began and ended, and wait for that.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class DownloadRecorder:
         await self._groups.ask(([begun], [ended]))
 
     async def run(self) -> None:
-        """Write down how downloads ended until cancelled, and then what is left."""
+        """Record how downloads ended until cancelled, and then what is left."""
         try:
             while True:
                 await self._wake.wait()
@@ -129,17 +129,17 @@ class DownloadRecorder:
             await self._write_ended()
 
     async def keep_alive(self) -> None:
-        """Say of what is being sent that it lives, until cancelled."""
+        """Renew the heartbeat of downloads that are being sent, until cancelled."""
         while True:
             await asyncio.sleep(self._lease / 4)
             try:
                 if alive := list(self._alive):
                     await self._records.ask(renew_requests, alive, seconds=self._lease)
             except ServiceUnavailable as error:  # tried again soon; what is sent is sent
-                logger.warning("Could not record that downloads are under way; will retry", reason=error.message)
+                logger.warning("Could not renew the heartbeat of downloads; will retry", reason=error.message)
 
     async def look_after(self) -> None:
-        """Note how far downloads are and stop those that somebody asked to cancel, until cancelled.
+        """Record the progress of downloads and stop those that were cancelled, until cancelled itself.
 
         Whichever service is asked, the one that sends a download stops it.
         """
@@ -158,7 +158,7 @@ class DownloadRecorder:
         self._noted = progress
 
     async def _write_ended(self) -> bool:
-        """Write down what has ended, and tell whether it is; what is not is kept for the next time."""
+        """Record what has ended, and return whether that worked; what was not recorded is kept for the next time."""
         ended = [*self._ended]
         try:
             if ended:
@@ -167,7 +167,7 @@ class DownloadRecorder:
             logger.warning("Could not record downloads; will retry", reason=error.message)
             return False
         except Exception:
-            logger.exception("Recording downloads met an unforeseen error")
+            logger.exception("An unforeseen error interrupted the recording of downloads")
             return False
         del self._ended[: len(ended)]
         return True

@@ -1,4 +1,4 @@
-"""What an answer is of: how long, of which kind, by which name, and its bytes."""
+"""What an answer represents: its length, kind, name and bytes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from stager.downloads.ranges import Span
 from stager.errors import SourceChanged
 
 BINARY = "application/octet-stream"
-# What is left to send when a file is looked at for the last time, in bytes.
-LAST_LOOK = 64 * 1024
+# How many bytes are still to be sent when a file is checked for the last time.
+LAST_LOOK_BYTES = 64 * 1024
 
 
 class Representation(Protocol):
-    """What can be sent whole or in parts."""
+    """Something that can be sent whole or in parts."""
 
     @property
     def source(self) -> OpenSource:
-        """The file or directory that it is of."""
+        """The file or directory that is sent."""
 
     @property
     def kind(self) -> str:
@@ -33,15 +33,15 @@ class Representation(Protocol):
 
     @property
     def file_count(self) -> int:
-        """How many files are in it."""
+        """Number of files."""
 
     @property
     def size_bytes(self) -> int:
-        """How long it is."""
+        """Length in bytes."""
 
     @property
     def media_type(self) -> str:
-        """Its media type."""
+        """Media type."""
 
     @property
     def filename(self) -> bytes:
@@ -49,18 +49,18 @@ class Representation(Protocol):
 
     @property
     def validators(self) -> Validators:
-        """What tells it from its other states."""
+        """The tags and the time that tell this state from others."""
 
     @property
     def checksum(self) -> str | None:
-        """The Adler-32 of all of it, where it is known."""
+        """The Adler-32 of the whole, where it is known."""
 
     @property
     def content(self) -> bytes | None:
-        """All of it, where it is small and was read already."""
+        """The whole content, where it is small and was read already."""
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
-        """Give its bytes from one place to another; in a thread, since it may read a disk."""
+        """Yield the bytes of a range; call it in a thread, since it may read a disk."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class FileRepresentation:
 
     @property
     def size_bytes(self) -> int:
-        """How long it is."""
+        """Length in bytes."""
         return self.source.size_bytes
 
     @property
@@ -86,7 +86,7 @@ class FileRepresentation:
 
     @property
     def validators(self) -> Validators:
-        """What tells it from its other states: its checksum, or else its times."""
+        """The tags and the time that tell this state from others, by the checksum or else by the times."""
         status, is_settled = self.source.status, self.source.is_settled
         modified = status.st_mtime_ns // 1_000_000_000
         by_times = times_tag("stat", self.source.fingerprint, is_settled=is_settled)
@@ -96,17 +96,17 @@ class FileRepresentation:
         return Validators(by_checksum, modified, is_settled, other=by_times)
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
-        """Give a run of its bytes; raise `SourceChanged` before the last of them when it changed meanwhile."""
+        """Yield a range of the bytes; raise `SourceChanged` before the last if the file changed meanwhile."""
         if self.content is not None:
             yield self.content[start:end]
             return
         fd, display = self.source.descriptor.fd, self.source.location.display
-        last = max(start, end - LAST_LOOK)
+        last = max(start, end - LAST_LOOK_BYTES)
         if last > start:
             yield FileRun(fd, start, last - start, display)
         now, before = os.fstat(fd), self.source.status
         if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-            raise SourceChanged(display, "its size or time is not what it was")
+            raise SourceChanged(display, "its size or time has changed")
         yield FileRun(fd, last, end - last, display)
 
 
@@ -124,16 +124,16 @@ class Parts:
 
     @property
     def media_type(self) -> str:
-        """What Content-Type says."""
+        """The value of Content-Type."""
         return f"multipart/byteranges; boundary={self._boundary}"
 
     @property
     def size_bytes(self) -> int:
-        """How long the body is, with what stands between the parts."""
+        """Length of the body, with what stands between the parts."""
         return sum(len(self._head(span)) + span.size_bytes for span in self._spans) + len(self._tail())
 
     def pieces(self) -> Iterator[Piece]:
-        """Give the body."""
+        """Yield the body in pieces."""
         for span in self._spans:
             yield self._head(span)
             yield from self._whole.pieces(*span)

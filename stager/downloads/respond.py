@@ -1,4 +1,4 @@
-"""From a path to an answer: opened, looked at, recorded, sent."""
+"""The answer to a download: the path is opened, looked at, recorded and sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stager.callers.reading import access_to
 from stager.downloads.answer import SENT, headers_of, negotiate
 from stager.downloads.archive import ArchiveRepresentation
 from stager.downloads.nginx import path_for_nginx, sent_by_nginx
-from stager.downloads.pieces import Summed
+from stager.downloads.pieces import SummedPieces
 from stager.downloads.representation import FileRepresentation, Representation
 from stager.downloads.sending import Download, Sending
 from stager.downloads.shared import ANONYMOUS, Downloads
@@ -31,26 +31,26 @@ from stager.records.downloads import DIRECT_DOWNLOAD, DownloadBegun, DownloadEnd
 
 
 class Archive(StrEnum):
-    """What a directory is sent as."""
+    """The archive format in which a directory is sent."""
 
     TAR = "tar"
     ZIP = "zip"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a caller asks for: a path of an area, and what for."""
+class WantedDownload:
+    """What a caller wants to download: a path of an area, and how."""
 
     area: str
     path: str
     username: str | None = None
     archive: Archive = Archive.TAR
     destination: str = ""
-    # Whoever wants it may read a part of the area alone: no link is followed for them.
+    # Whether the caller may read only a part of the area: then no symbolic link is followed.
     is_bounded: bool = False
 
     def begun(self, acting_as: str) -> DownloadBegun:
-        """Return what the record says of its beginning."""
+        """Return what is recorded when the download begins."""
         return DownloadBegun(
             id=new_id(),
             username=self.username or ANONYMOUS,
@@ -61,7 +61,7 @@ class Wanted:
         )
 
 
-async def respond(downloads: Downloads, request: Request, wanted: Wanted) -> Response:
+async def respond(downloads: Downloads, request: Request, wanted: WantedDownload) -> Response:
     """Return the answer to a GET or HEAD of a file or a directory.
 
     Only bytes make a record: neither a HEAD nor what is refused or not modified does.
@@ -92,7 +92,7 @@ async def respond(downloads: Downloads, request: Request, wanted: Wanted) -> Res
     return Download(sending)
 
 
-async def record_and_respond(downloads: Downloads, wanted: Wanted) -> Response:
+async def record_and_respond(downloads: Downloads, wanted: WantedDownload) -> Response:
     """Return the answer to the demo's POST: the whole file, and a record also of what is refused.
 
     Raises
@@ -103,19 +103,19 @@ async def record_and_respond(downloads: Downloads, wanted: Wanted) -> Response:
     try:
         whole = await look_at(downloads, wanted)
     except StagingError as error:
-        begun = wanted.begun("nobody: it was refused")
+        begun = wanted.begun("nobody: the download was refused")
         await downloads.recorder.write(begun, DownloadEnded(id=begun.id, bytes_sent=0, error=error))
         raise
     begun, body = wanted.begun(whole.source.access.acting_as), negotiate(whole, "POST", Headers())
     is_summed = isinstance(whole, FileRepresentation) and whole.checksum is None
-    sending = Sending(downloads, begun, whole, body, Summed(body.pieces) if is_summed else None)
+    sending = Sending(downloads, begun, whole, body, SummedPieces(body.pieces) if is_summed else None)
     if whole.content is None:
         await downloads.recorder.begin(begun, sending)
     return Download(sending)
 
 
-async def look_at(downloads: Downloads, wanted: Wanted) -> Representation:
-    """Return what there is to send.
+async def look_at(downloads: Downloads, wanted: WantedDownload) -> Representation:
+    """Return the representation of what the caller wants.
 
     Raises
     ------
@@ -128,7 +128,7 @@ async def look_at(downloads: Downloads, wanted: Wanted) -> Representation:
     return await downloads.with_checksum(found) if isinstance(found, FileRepresentation) else found
 
 
-def _look(downloads: Downloads, wanted: Wanted) -> Representation:
+def _look(downloads: Downloads, wanted: WantedDownload) -> Representation:
     access = access_to(wanted.area, wanted.username, settings=downloads.settings, is_bounded=wanted.is_bounded)
     with access.entered() as root:
         source = open_source(access, root, wanted.path)

@@ -1,4 +1,4 @@
-"""A body on its way to a client, and its record."""
+"""Sending a body to a client, and recording it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from stager.background import background_task
-from stager.checksums import text
+from stager.checksums import ADLER32, text
 from stager.downloads.answer import Body, headers_of
-from stager.downloads.pieces import FileRun, Piece, Summed
-from stager.downloads.pipe import FIRST_BYTE, BodyPipe, Pumped
+from stager.downloads.pieces import FileRun, Piece, SummedPieces
+from stager.downloads.pipe import FIRST_BYTES_SECONDS, BodyPipe, PumpOutcome
 from stager.downloads.representation import FileRepresentation, Representation
 from stager.downloads.shared import Downloads, P, T
 from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.records.downloads import DownloadBegun, DownloadEnded, DownloadProgress
 
 PATHSEND = "http.response.pathsend"
-# Seconds between two looks whether the server has taken what is in a pipe: the first and the longest.
+# Seconds between two polls of whether the server has emptied a pipe: at first, and at most.
 FIRST_LOOK, LONGEST_LOOK = 0.001, 0.5
 # Where the server takes no pipe, bytes are read and sent in blocks of this size.
 BLOCK_BYTES = 64 * 1024
@@ -32,33 +32,33 @@ BLOCK_BYTES = 64 * 1024
 
 @dataclass(eq=False)
 class Sending:
-    """One answer to one client, and how far it is; ``summed`` is its body where the checksum is worked out."""
+    """One answer and its progress; ``summed`` is its body where the checksum is computed on the way."""
 
     downloads: Downloads
     begun: DownloadBegun
     whole: Representation
     body: Body
-    summed: Summed | None = None
+    summed: SummedPieces | None = None
     bytes_sent: int = 0
     is_to_stop: bool = False
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def begins_late(self) -> bool:
-        """What stands before its first byte is made first: it is a part of an archive."""
+        """Whether all before the first byte must be produced first, as for a part of an archive."""
         return self.whole.kind == "directory" and self.body.status == HTTPStatus.PARTIAL_CONTENT
 
     def stop(self) -> None:
-        """Have it end, because somebody asked to cancel it."""
+        """Stop sending, since the download was cancelled."""
         self.is_to_stop = True
         self.stirred.set()
 
     def progress(self) -> DownloadProgress:
-        """Return how far it is."""
+        """Return the progress of the download."""
         return DownloadProgress(id=self.begun.id, bytes_sent=self.bytes_sent, size_bytes=self.whole.size_bytes)
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a function returns that reads the source; it runs in a thread, with the reader's rights."""
+        """Run a function that reads the source in a thread, with the reader's rights, and return its result."""
         return await self.downloads.do(self.begun.username, self._with_rights, partial(function, *args, **kwargs))
 
     def _with_rights(self, function: Callable[[], T]) -> T:
@@ -66,7 +66,7 @@ class Sending:
             return function()
 
     def ended(self, error: StagingError | None) -> DownloadEnded:
-        """Return what the record says of how it ended."""
+        """Return the ending to record."""
         whole, checksum = self.whole, self.whole.checksum
         if self.summed and error is None:
             checksum = text(self.summed.adler32)
@@ -78,13 +78,13 @@ class Sending:
             size_bytes=whole.size_bytes,
             file_count=whole.file_count,
             checksum=checksum,
-            checksum_algorithm="adler32" if checksum else None,
+            checksum_algorithm=ADLER32 if checksum else None,
             source_fingerprint=whole.source.fingerprint if is_known else None,
             error=error,
         )
 
     def cut_short(self) -> Cancelled:
-        """Return the error of a client that has left, or who is to get no more."""
+        """Return the error of a download that the client left, or that was cancelled."""
         why = Cancelled().message if self.is_to_stop else "the client hung up"
         return Cancelled(f"{why} after {self.bytes_sent} of {self.body.size_bytes} bytes")
 
@@ -102,7 +102,7 @@ class Download(Response):
         self._sending = sending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the body, and have it written down how that ended."""
+        """Send the body, and record how that ended."""
         sending = self._sending
         with sending.whole.source.descriptor:
             if sending.whole.content is not None:
@@ -150,12 +150,12 @@ class Download(Response):
                 await self._find_beginning(pipe, receive)
             await send(self._start)
             await send({"type": PATHSEND, "path": pipe.path})
-            while (pumped := await sending.do(pipe.pump)) is not Pumped.DONE:
+            while (pumped := await sending.do(pipe.pump)) is not PumpOutcome.DONE:
                 sending.bytes_sent = pipe.bytes_taken
-                if pumped is Pumped.STALLED:
+                if pumped is PumpOutcome.STALLED:
                     await _until(lambda: pipe.shrink() or is_over())
                     await _writable(pipe.inlet, sending)
-                if pumped is Pumped.ABANDONED or is_over():
+                if pumped is PumpOutcome.ABANDONED or is_over():
                     break
             await _until(lambda: pipe.is_drained or is_over())
             if sending.is_to_stop:
@@ -167,7 +167,7 @@ class Download(Response):
             raise sending.cut_short()
 
     async def _find_beginning(self, pipe: BodyPipe, receive: Receive) -> None:
-        """Have the first byte in the pipe; before the answer begins, the server says whether the client is there."""
+        """Put the first byte into the pipe; until the answer begins, the server tells whether the client is there."""
         sending, gone = self._sending, asyncio.Event()
         async with background_task(_watch(receive, gone), name="client"):
             while not (sending.is_to_stop or await sending.do(pipe.has_begun)):
@@ -211,7 +211,7 @@ async def _watch(receive: Receive, gone: asyncio.Event) -> None:
 
 
 async def _writable(inlet: int, sending: Sending) -> None:
-    """Return when there is room in a pipe, nobody is at its other end, or nothing more is to be sent."""
+    """Wait until a pipe has room, its other end is closed, or the download is stopped."""
     loop = asyncio.get_running_loop()
     sending.stirred.clear()
     if sending.is_to_stop:
@@ -219,13 +219,13 @@ async def _writable(inlet: int, sending: Sending) -> None:
     loop.add_writer(inlet, sending.stirred.set)
     try:
         with suppress(TimeoutError):
-            await asyncio.wait_for(sending.stirred.wait(), FIRST_BYTE)
+            await asyncio.wait_for(sending.stirred.wait(), FIRST_BYTES_SECONDS)
     finally:
         loop.remove_writer(inlet)
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    """Return when something holds of which no event tells: that the server has taken so much of a pipe."""
+    """Poll until a condition holds that no event announces: that the server has taken enough from a pipe."""
     pause = FIRST_LOOK
     while not holds():
         await asyncio.sleep(pause)

@@ -24,20 +24,20 @@ from stager.callers.open_source import OpenSource
 from stager.checksums import text
 from stager.downloads.recorder import DownloadRecorder
 from stager.downloads.representation import FileRepresentation
-from stager.engine.file import read_block
+from stager.engine.file_content import read_block
 from stager.errors import ServiceUnavailable
 from stager.records.database import AsyncDatabase
 from stager.records.items import checksum_of_source
 from stager.settings import Settings
 
-# Files up to this size are read at once, and sent as one message, in bytes.
+# Files up to so many bytes are read at once and sent as one message.
 SMALL_BYTES = 128 * 1024
-# Threads that open files and move bytes, and how many of them work for one user; one that waits for a slow client
-# gives its thread back.
+# Threads that open files and move bytes, and how many of them may work for one user; one that waits for a slow
+# client gives its thread back.
 THREADS, OF_ONE_USER = 16, 8
-# Whose a download is that nobody is named for.
+# The user name in the record of a download without a user.
 ANONYMOUS = "anonymous"
-# Checksums in memory.
+# Checksums that are kept in memory.
 KNOWN_CHECKSUMS = 50_000
 
 P = ParamSpec("P")
@@ -52,13 +52,13 @@ class Downloads:
     records: AsyncDatabase
     recorder: DownloadRecorder
     threads: ThreadPoolExecutor
-    # By fingerprint; the event loop and the threads ask for them.
+    # Checksums by fingerprint; the event loop and the threads use them.
     _known: LRUCache[str, str] = field(default_factory=lambda: LRUCache(KNOWN_CHECKSUMS))
     _knowing: Lock = field(default_factory=Lock)
     _shares: WeakValueDictionary[str, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
 
     async def do(self, whose: str | None, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a function returns that reads a storage for a user; it runs in a thread.
+        """Run a function that reads a storage for a user in a thread, and return its result.
 
         What one user asks for takes no more than their share of the threads,
         however long it takes, and whether or not they still wait for it.
@@ -71,7 +71,7 @@ class Downloads:
         return await asyncio.shield(done)
 
     def small(self, source: OpenSource) -> FileRepresentation:
-        """Return a file as it is, read whole when it is small; in a thread."""
+        """Return a file's representation, read whole if it is small; call it in a thread."""
         if source.size_bytes > SMALL_BYTES:
             return FileRepresentation(source, self._known_of(source))
         content = _whole(source)
@@ -103,7 +103,7 @@ class Downloads:
 
 
 def _whole(source: OpenSource) -> bytes:
-    """Return a file's bytes; raise `SourceChanged` when there are fewer than it had."""
+    """Return a file's bytes; raise `SourceChanged` if there are fewer than its size."""
     content = bytearray(source.size_bytes)
     view, filled = memoryview(content), 0
     while filled < len(content):
@@ -113,14 +113,14 @@ def _whole(source: OpenSource) -> bytes:
 
 @asynccontextmanager
 async def open_downloads(settings: Settings, records: AsyncDatabase) -> AsyncIterator[Downloads]:
-    """Give what downloads share, and write down at the end what is left to write."""
+    """Yield what downloads share; at the end, record what is left to record."""
     _raise_open_files_limit()
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="download")
     recorder = DownloadRecorder(records, lease=settings.lease)
     async with AsyncExitStack() as stack:
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         await stack.enter_async_context(background_task(recorder.run(), name="recorder of downloads"))
-        await stack.enter_async_context(background_task(recorder.keep_alive(), name="life of downloads"))
+        await stack.enter_async_context(background_task(recorder.keep_alive(), name="heartbeat of downloads"))
         await stack.enter_async_context(background_task(recorder.look_after(), name="downloads under way"))
         yield Downloads(settings, records, recorder, threads)
 

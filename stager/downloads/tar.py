@@ -1,4 +1,4 @@
-"""A directory as a tar: POSIX.1-2001, which keeps any name, and the file contents as they are."""
+"""Directories as tar archives (POSIX.1-2001, which keeps any name)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 
-from stager.downloads.archive import Entry
+from stager.downloads.archive import ArchiveEntry
 from stager.downloads.pieces import FileRun, Piece
 
 _TYPES = {stat.S_IFREG: tarfile.REGTYPE, stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
@@ -14,7 +14,7 @@ MEDIA_TYPE = "application/x-tar"
 
 
 class Tar:
-    """The layout of a tar: headers by the standard library, contents by whoever sends them.
+    """The layout of a tar archive: headers by the standard library, contents as ranges of files.
 
     Owners are left out, times are whole seconds: nothing in it depends on
     when or where it is made.
@@ -23,18 +23,18 @@ class Tar:
     def __init__(self) -> None:
         self._position = 0
 
-    def size_of(self, entry: Entry) -> int:
-        """Return how long an entry is."""
+    def size_of(self, entry: ArchiveEntry) -> int:
+        """Return the length of an entry."""
         size = len(_header(entry)) + _padded(_content_bytes(entry))
         self._position += size
         return size
 
     def size_of_end(self) -> int:
-        """Return how long the end is: two empty blocks, and zeros up to a whole record."""
+        """Return the length of the end: two empty blocks, and zeros up to a whole record."""
         return _end_bytes(self._position)
 
-    def pieces(self, entries: Iterator[Entry]) -> Iterator[Piece]:
-        """Give the archive."""
+    def pieces(self, entries: Iterator[ArchiveEntry]) -> Iterator[Piece]:
+        """Yield the archive in pieces."""
         position = 0
         for entry in entries:
             size = _content_bytes(entry)
@@ -48,7 +48,7 @@ class Tar:
         yield bytes(_end_bytes(position))
 
 
-def _header(entry: Entry) -> bytes:
+def _header(entry: ArchiveEntry) -> bytes:
     info = tarfile.TarInfo(entry.path)
     info.type = _TYPES[stat.S_IFMT(entry.status.st_mode)]
     info.mode = stat.S_IMODE(entry.status.st_mode)
@@ -58,7 +58,7 @@ def _header(entry: Entry) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _content_bytes(entry: Entry) -> int:
+def _content_bytes(entry: ArchiveEntry) -> int:
     return entry.status.st_size if stat.S_ISREG(entry.status.st_mode) else 0
 
 

@@ -1,4 +1,4 @@
-"""A directory as a zip: stored, with the 64-bit fields, by the standard library.
+"""Directories as zip archives: uncompressed, with 64-bit fields, by the standard library.
 
 Contents pass through here because a zip has their CRC-32. A part of it is
 found by making all that stands before it.
@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from stager.downloads.archive import Entry
+from stager.downloads.archive import ArchiveEntry
 from stager.downloads.pieces import Piece
 from stager.errors import SourceChanged
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/zip"
 BLOCK_BYTES = 256 * 1024
 _FIRST, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
-# Bytes that are not UTF-8, and a percent sign that stands as one of their escapes begins, or as its own.
+# Bytes that are not UTF-8, and a percent sign that would look like an escape of such a byte, or of itself.
 _ESCAPED = re.compile("[\udc80-\udcff]|%(?=25|[89A-F][0-9A-F])")
 # Lengths by APPNOTE.TXT: 4.3.7 with a 64-bit extra field, 4.3.9, 4.3.12, 4.3.16, 4.3.14 with 4.3.15.
 _LOCAL, _DESCRIPTOR, _CENTRAL, _END, _END_64 = 30 + 20, 24, 46, 22, 56 + 20
 
 
 class Zip:
-    """The layout of a zip."""
+    """The layout of a zip archive."""
 
     def __init__(self) -> None:
         self._position = self._count = self._central = 0
 
-    def size_of(self, entry: Entry) -> int:
-        """Return how long an entry is, and add up what the directory at the end says of it."""
+    def size_of(self, entry: ArchiveEntry) -> int:
+        """Return the length of an entry, and add the length of its record in the central directory."""
         name, size = len(_name(entry).encode()), _content_bytes(entry)
         wide = 16 * (size > zipfile.ZIP64_LIMIT) + 8 * (self._position > zipfile.ZIP64_LIMIT)
         self._central += _CENTRAL + name + (wide + 4 if wide else 0)
@@ -48,12 +48,12 @@ class Zip:
         return length
 
     def size_of_end(self) -> int:
-        """Return how long the directory at the end is."""
+        """Return the length of the central directory."""
         is_wide = self._count > zipfile.ZIP_FILECOUNT_LIMIT or max(self._position, self._central) > zipfile.ZIP64_LIMIT
         return self._central + _END + (_END_64 if is_wide else 0)
 
-    def pieces(self, entries: Iterator[Entry]) -> Iterator[Piece]:
-        """Give the archive."""
+    def pieces(self, entries: Iterator[ArchiveEntry]) -> Iterator[Piece]:
+        """Yield the archive in pieces."""
         written = _Written()
         with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
             for entry in entries:
@@ -66,7 +66,7 @@ class Zip:
 
 
 class _Written(io.RawIOBase):
-    """Keeps what is written until it is taken; it cannot be gone back in."""
+    """A file that keeps what is written until it is taken, and cannot seek."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class _Written(io.RawIOBase):
         return b"".join(blocks)
 
 
-def _info(entry: Entry) -> zipfile.ZipInfo:
+def _info(entry: ArchiveEntry) -> zipfile.ZipInfo:
     moment = time.gmtime(entry.status.st_mtime_ns // 1_000_000_000)[:6]
     info = zipfile.ZipInfo(_name(entry), min(max(moment, _FIRST), _LAST))
     info.create_system = 3  # Unix: the mode counts
@@ -92,7 +92,7 @@ def _info(entry: Entry) -> zipfile.ZipInfo:
     return info
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: ArchiveEntry) -> str:
     """Return an entry's name in UTF-8, which a zip's must be: other bytes as ``%XX``.
 
     Where the name itself says such a thing, its ``%`` is ``%25``: no two names become one.
@@ -101,13 +101,13 @@ def _name(entry: Entry) -> str:
     return _ESCAPED.sub(lambda c: "%25" if c[0] == "%" else f"%{ord(c[0]) - 0xDC00:02X}", entry.path) + slash
 
 
-def _content_bytes(entry: Entry) -> int:
+def _content_bytes(entry: ArchiveEntry) -> int:
     if stat.S_ISLNK(entry.status.st_mode):
         return len(os.fsencode(entry.link))
     return entry.status.st_size if stat.S_ISREG(entry.status.st_mode) else 0
 
 
-def _content(entry: Entry) -> Iterator[bytes]:
+def _content(entry: ArchiveEntry) -> Iterator[bytes]:
     if stat.S_ISLNK(entry.status.st_mode):
         yield os.fsencode(entry.link)
         return
@@ -118,6 +118,6 @@ def _content(entry: Entry) -> Iterator[bytes]:
         while left:
             block = os.read(content.fd, min(left, BLOCK_BYTES))
             if not block:
-                raise SourceChanged(entry.path, "it ended early")
+                raise SourceChanged(entry.path, "it is shorter than it was")
             left -= len(block)
             yield block

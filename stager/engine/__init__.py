@@ -1,21 +1,21 @@
-"""The mover: one file or one tree to its place; whole, verified, and nothing of it visible before.
+"""The engine: it brings one file or tree to its destination, whole and verified, and nothing is visible before.
 
 ``survey`` looks at a source, ``compare`` and ``fingerprint`` at a destination;
 ``transfer``, ``stage_symlink`` and ``stage_hard_link`` bring something beside
 its destination; ``seal``, ``flush`` and ``publish`` finish it, ``discard``
-takes it back; ``sweep`` removes what the dead left.
+takes it back; ``sweep`` removes what dead processes left.
 """
 
 from stager.engine.compare import Absent, compare, is_same_file, link_target
 from stager.engine.control import Control
 from stager.engine.expected import Expected, require_size, verify
 from stager.engine.fingerprint import fingerprint, fingerprint_of_file
+from stager.engine.leftovers import sweep
 from stager.engine.publish import Published, flush, publish
 from stager.engine.seal import repair, seal
 from stager.engine.stage_link import Link, link_opened, stage_hard_link, stage_symlink
 from stager.engine.staged import Modes, Staged, discard
 from stager.engine.survey import Survey, survey
-from stager.engine.sweep import sweep
 from stager.engine.transfer import transfer
 
 ABSENT = Absent.ABSENT

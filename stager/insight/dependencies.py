@@ -1,4 +1,4 @@
-"""What only the routes take that let people see what goes on: the live feed, and Prefect's client."""
+"""FastAPI dependencies of the routes that show what goes on: the live feed, and Prefect's client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at what may never answer, such as a hung mount."""
+"""Probes of what may never answer, such as a hung mount."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Ts = TypeVarTuple("Ts")
 
 
 class Probes:
-    """Looks in a thread each: one that hangs holds up no other, nor the end of the process."""
+    """Runs each probe in a thread of its own: one that hangs delays no other, nor the end of the process."""
 
     def __init__(self) -> None:
         self._out: dict[Hashable, Future[None]] = {}
 
     async def look(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
-        """Return when a function has; while the last look of the same kind is out, wait for that one instead."""
+        """Run a function in a thread and wait for it; while its last call still runs, wait for that one instead."""
         kind = (function, args)
         out = self._out.get(kind)
         if out is None:

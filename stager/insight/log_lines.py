@@ -1,4 +1,4 @@
-"""Lines of the log file: the last ones, some of them, and those to come."""
+"""Lines of the log file: all, the last ones, those that match, and new ones as they come."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import BinaryIO
 from starlette.concurrency import iterate_in_threadpool
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
-# How much is read, and sent, at a time, in bytes.
+# How much is read and sent at a time, in bytes.
 BLOCK_BYTES = 256 * 1024
-# How often the file is looked at for new lines, in seconds.
+# How often the file is polled for new lines, in seconds.
 POLL_SECONDS = 0.5
 
 
@@ -29,7 +29,7 @@ class LineFilter:
 
     @property
     def takes_all(self) -> bool:
-        """No line is left out."""
+        """Whether no line is left out."""
         return self.contains is None and self.level is None
 
     def takes(self, line: bytes) -> bool:
@@ -42,7 +42,7 @@ class LineFilter:
 async def log_blocks(
     file: BinaryIO, path: Path, *, lines: int | None, wanted: LineFilter, follow: bool
 ) -> AsyncIterator[bytes]:
-    """Give the log's wanted lines in blocks, and close the file.
+    """Yield the log's wanted lines in blocks, and close the file at the end.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def _last(file: BinaryIO, *, lines: int | None, wanted: LineFilter) -> Iterable[
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Give lines in pieces of a size that is worth sending."""
+    """Yield lines in blocks of a size that is worth sending."""
     piece = bytearray()
     for line in lines:
         piece += line
@@ -93,7 +93,7 @@ def _new(file: BinaryIO, wanted: LineFilter) -> bytes:
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Give lines up to the last that is whole, and leave the file there."""
+    """Yield lines up to the last complete one, and leave the file's position there."""
     while line := file.readline():
         if not line.endswith(b"\n"):
             file.seek(-len(line), os.SEEK_CUR)
@@ -109,7 +109,7 @@ def _is_turned_over(file: BinaryIO, path: Path) -> bool:
 
 
 def _start_of_last(file: BinaryIO, *, lines: int) -> int:
-    """Return where the last lines begin, reading backwards block by block."""
+    """Return the position at which the last lines begin, reading backwards block by block."""
     missing = lines + 1  # the newline before them, too: the file ends with one
     position = os.fstat(file.fileno()).st_size
     while position > 0:

@@ -1,4 +1,4 @@
-"""What a mover asks for while a step is under way, and the service answers."""
+"""The service's answers to what a mover asks while a step is under way."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from stager.methods import Item
 from stager.mover.channel import Channel
 from stager.mover.dialogue import FILES_IN_A_MESSAGE
 from stager.mover.lending import Lending
-from stager.mover.replies import Asks
+from stager.mover.replies import Question
 from stager.paths import Descriptor
 from stager.vocabulary import ManifestEntry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What the service does while a step of one item is under way; what it raises ends the item.
+    """The callbacks of a step of one item in the service; an error that one raises ends the item.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Watch:
 
 @dataclass
 class Watched:
-    """An item that a step is under way for, and how far it is."""
+    """An item with a step under way, and the state of that."""
 
     watch: Watch
     error: StagingError | None = None
@@ -58,7 +58,7 @@ class Watched:
 
 
 class Answers:
-    """Answers one mover.
+    """Answers the questions of one mover.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ class Answers:
         self._lending = Lending(roots)
 
     def begin(self, items: Mapping[int, Item]) -> None:
-        """Take back what was lent; from now on these are the items."""
+        """Take back what was lent, and replace the items by these."""
         self._lending.begin(items)
 
-    def answer(self, asks: Asks, one: Watched) -> None:
-        """Answer, or keep why not: it is the error of the item."""
+    def answer(self, asks: Question, one: Watched) -> None:
+        """Answer a question; an error in doing so becomes that of the item."""
         answer: Any = None
         number, opened = None, Descriptor(-1)
         try:
@@ -96,7 +96,7 @@ class Answers:
             said = {"errno": number, "is_refused": one.error is not None, "answer": answer}
             self._channel.send(said, [opened.fd] if opened.fd >= 0 else ())
 
-    def _answer_to(self, asks: Asks, one: Watched) -> Any:  # noqa: ANN401 - whatever was asked for
+    def _answer_to(self, asks: Question, one: Watched) -> Any:  # noqa: ANN401 - whatever was asked for
         match asks.says:
             case "known":
                 return self._more_known(one)
@@ -116,7 +116,7 @@ class Answers:
         one.known = one.known or iter(one.watch.known())
         return list(islice(one.known, FILES_IN_A_MESSAGE))
 
-    def _link(self, asks: Asks) -> None:
+    def _link(self, asks: Question) -> None:
         source, folder = self._channel.descriptors(2)
         with source, folder:
             self._give_name(source.fd, folder.fd, os.fsencode(asks.name))

@@ -21,19 +21,19 @@ Message = dict[str, Any]
 
 _READ_BYTES = 1 << 16
 _LONGEST_BYTES = 16 << 20  # of a line: 256 items of the longest paths, escaped
-_POSTED_BYTES = 1 << 16  # what is put by before it is sent
+_POSTED_BYTES = 1 << 16  # that are queued before they are sent
 _MOST_DESCRIPTORS = 64  # that come with one line
 
 
-class Gone(Exception):
-    """The other side is no more, or what it says is no message; the text, if there is one, says what it did."""
+class ConnectionLost(Exception):
+    """The other side has gone, or sent an invalid message; the text, if there is one, says so."""
 
 
-NO_MESSAGE = "says what nobody understands"
+NO_MESSAGE = "sent an invalid message"
 
 
 class Channel:
-    """One end.
+    """One end of the connection between the service and a mover.
 
     Parameters
     ----------
@@ -55,18 +55,18 @@ class Channel:
         self.sent_at = time.monotonic()
 
     def post(self, message: Message) -> None:
-        """Put a message by; it goes with the next that is sent, or once there are many."""
+        """Queue a message; it is sent with the next one, or once there are many."""
         with self._sending:
             self._posted += _line(message)
             if len(self._posted) >= _POSTED_BYTES:
                 self._flush()
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        """Send a message, after what was put by.
+        """Send a message, after those that were queued.
 
         Raises
         ------
-        Gone
+        ConnectionLost
             Nobody takes it.
         """
         with self._sending:
@@ -82,14 +82,14 @@ class Channel:
             sent = socket.send_fds(self._socket, [data], list(descriptors)) if descriptors else 0
             self._socket.sendall(memoryview(data)[sent:])
         except OSError as error:
-            raise Gone from error
+            raise ConnectionLost from error
 
     def receive(self, seconds: float | None) -> Message | None:
         """Return the next message; None when there is none within some seconds.
 
         Raises
         ------
-        Gone
+        ConnectionLost
             There will be none any more.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -106,28 +106,28 @@ class Channel:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._socket, _READ_BYTES, _MOST_DESCRIPTORS)
         except OSError as error:
-            raise Gone from error
+            raise ConnectionLost from error
         self._descriptors += [Descriptor(one) for one in descriptors]
         self._read += data
         if not data:
-            raise Gone
+            raise ConnectionLost
         if len(self._read) > _LONGEST_BYTES or len(self._descriptors) > _MOST_DESCRIPTORS:
-            raise Gone(NO_MESSAGE)
+            raise ConnectionLost(NO_MESSAGE)
 
     def descriptors(self, count: int) -> list[Descriptor]:
         """Return the descriptors that came with a message.
 
         Raises
         ------
-        Gone
+        ConnectionLost
             There are not as many.
         """
         if count > len(self._descriptors):
-            raise Gone(NO_MESSAGE)
+            raise ConnectionLost(NO_MESSAGE)
         return [self._descriptors.popleft() for _ in range(count)]
 
     def close(self) -> None:
-        """Be gone for the other side."""
+        """Close the connection."""
         self._socket.close()
 
 
@@ -139,7 +139,7 @@ def _message(line: bytes) -> Message:
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise Gone(NO_MESSAGE) from error
+        raise ConnectionLost(NO_MESSAGE) from error
     if not isinstance(message, dict):
-        raise Gone(NO_MESSAGE)
+        raise ConnectionLost(NO_MESSAGE)
     return message

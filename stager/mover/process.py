@@ -1,4 +1,4 @@
-"""What a mover does: it becomes its user, then carries out what it is told, item by item.
+"""The process of a mover: it becomes its user, then carries out orders, item by item.
 
 All that it needs is imported before it changes its user: Python's own folder
 may be closed to them.
@@ -18,33 +18,33 @@ from typing import Any
 
 from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
 from stager.methods import METHODS, StagingMethod, SymlinkCopy
-from stager.mover.batch import STEPS, Batch
-from stager.mover.channel import Channel, Gone, Message
+from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.dialogue import Dialogue
-from stager.mover.items import place, understood
+from stager.mover.item_messages import place, understood
+from stager.mover.steps import STEPS, MoverItems
 from stager.paths import Descriptor
 from stager.privileges import Ids, become
 
-# A sign of life where nothing else was said, in seconds.
+# Seconds after which a mover that sent nothing else sends a heartbeat.
 ALIVE_EVERY = 1.0
 
 readable("\xa0")  # the codec of an escape is imported by its first use
 
 
 def serve(end: socket.socket) -> None:
-    """Carry out orders until the service closes its end; what was not published by then is discarded."""
+    """Carry out orders until the service closes its end; discard what was not published by then."""
     channel = Channel(end)
     try:
         worker = _introduced(channel)
         if worker is not None:
             threading.Thread(target=_say_that_it_lives, args=(channel,), daemon=True).start()
             worker.work()
-    except Gone:
-        """Nobody is there to be told."""
+    except ConnectionLost:
+        """The service is gone: nobody is left to report to."""
 
 
-def _introduced(channel: Channel) -> Worker | None:
-    """Become who is asked for, and say so; return None where that is not possible."""
+def _introduced(channel: Channel) -> OrderExecutor | None:
+    """Become the user and report that; return None where that is not possible."""
     hello = channel.receive(None) or {}
     roots = [Path(root) for root in hello["roots"]]
     held = dict(zip(roots, channel.descriptors(len(roots)), strict=True))
@@ -57,7 +57,7 @@ def _introduced(channel: Channel) -> Worker | None:
             return None
         os.umask(0)  # each mode is given as it is to be
         channel.send({"says": "done", "id": 0}, [life.fd])
-    return Worker(channel, held, is_user=hello["account"] is not None)
+    return OrderExecutor(channel, held, is_user=hello["account"] is not None)
 
 
 def _say_that_it_lives(channel: Channel) -> None:
@@ -66,11 +66,11 @@ def _say_that_it_lives(channel: Channel) -> None:
         if time.monotonic() - channel.sent_at >= ALIVE_EVERY:
             try:
                 channel.send({"says": "alive"})
-            except Gone:
+            except ConnectionLost:
                 return
 
 
-class Worker:
+class OrderExecutor:
     """Carries out orders, one after the other.
 
     Parameters
@@ -87,12 +87,12 @@ class Worker:
         self._methods: dict[str, StagingMethod] = METHODS
         if is_user:
             self._methods = {**METHODS, SymlinkCopy.name: SymlinkCopy(link=self._link)}
-        self._batch: Batch | None = None
+        self._batch: MoverItems | None = None
         self._dialogue: Dialogue | None = None
         self._stopped: set[int] = set()
 
     def work(self) -> None:
-        """Serve until the service is gone."""
+        """Carry out orders until the service is gone."""
         try:
             while (order := self._channel.receive(None)) is not None:
                 self._do(order)
@@ -121,7 +121,7 @@ class Worker:
     def _begin(self, order: Message) -> None:
         self._end()
         items = {int(one): understood(said, self._roots, lender=self) for one, said in order["items"].items()}
-        self._batch = Batch(self._methods[order["method"]], items)
+        self._batch = MoverItems(self._methods[order["method"]], items)
         self._stopped.clear()
 
     def _end(self) -> None:
@@ -133,7 +133,7 @@ class Worker:
         return {"swept": self._methods[method].sweep(place(said, self._roots))}
 
     def _flush(self, item_ids: list[int]) -> None:
-        """Flush all, and tell it of each: what has failed has failed for all."""
+        """Flush all items at once, and report it for each: an error is that of all."""
         error: StagingError | None = None
         try:
             self._current().flush(item_ids)
@@ -153,21 +153,21 @@ class Worker:
         self._tell(item_id, work)
 
     def _tell(self, item_id: int, work: Callable[[], dict[str, Any]]) -> None:
-        """Do something for an item, and tell what came of it."""
+        """Do something for an item, and report the result."""
         try:
             done = work()
         except StagingError as error:
             self._channel.post(_failure(item_id, error))
-        except Gone:
+        except ConnectionLost:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's alone
             self._channel.post(_failure(item_id, UnforeseenError(error), traceback.format_exc()))
         else:
             self._channel.post({"says": "done", "id": item_id, **done})
 
-    def _current(self) -> Batch:
+    def _current(self) -> MoverItems:
         if self._batch is None:
-            raise Gone
+            raise ConnectionLost
         return self._batch
 
     def _link(self, source: int, folder: int, name: bytes) -> None:
@@ -177,19 +177,19 @@ class Worker:
     def _item(self) -> Dialogue:
         """The item that is under way."""
         if self._dialogue is None:
-            raise Gone
+            raise ConnectionLost
         return self._dialogue
 
     def status(self, folder: int, name: str) -> os.stat_result:
-        """Return what has a name in a folder that is lent."""
+        """Return the status of a name in a lent folder."""
         return self._item.status(folder, name)
 
     def link_text(self, folder: int, name: str) -> str:
-        """Return the text of a symbolic link in a folder that is lent."""
+        """Return the text of a symbolic link in a lent folder."""
         return self._item.link_text(folder, name)
 
     def opened(self, folder: int, name: str) -> tuple[int, int]:
-        """Open what is in a folder that is lent."""
+        """Open a name in a lent folder."""
         return self._item.opened(folder, name)
 
     def returned(self, folder: int) -> None:

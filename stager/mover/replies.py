@@ -1,4 +1,4 @@
-"""What a mover says of its items, and how much of it is believed."""
+"""A mover's messages, checked: only what is well formed is believed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from stager.checksums import ChecksumAlgorithm
 from stager.engine import Published, Survey
 from stager.errors import KINDS, StagingError, UnforeseenError, readable
 from stager.models import MAX_SIZE_BYTES, Frozen, PathText
-from stager.mover.channel import NO_MESSAGE, Gone, Message
+from stager.mover.channel import NO_MESSAGE, ConnectionLost, Message
 from stager.vocabulary import ManifestEntry
 
-# As many characters of an error as a record keeps.
+# Characters of an error that are kept.
 LONGEST_ERROR = 8000
 
 Count = Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES, strict=True)]
@@ -36,12 +37,12 @@ class Files(Frozen):
     files: list[tuple[PathText, Count, Digest]]
 
     def entries(self) -> list[ManifestEntry]:
-        """Return them as a manifest has them."""
+        """Return the files as entries of a manifest."""
         return [ManifestEntry(*file) for file in self.files]
 
 
-class Asks(Frozen):
-    """It needs something before it can go on.
+class Question(Frozen):
+    """The mover needs something before it can go on.
 
     That the lease be confirmed, checksums that are known, a hard link, or
     what is in a folder that is lent.
@@ -55,7 +56,7 @@ class Asks(Frozen):
 
 
 class Surveyed(Frozen):
-    """What is at a source."""
+    """The survey of a source."""
 
     kind: Literal["file", "directory"]
     size_bytes: Count
@@ -64,26 +65,26 @@ class Surveyed(Frozen):
     allocated_bytes: Count
 
     def survey(self) -> Survey:
-        """Return it as the engine has it."""
+        """Return the same as the engine's class."""
         return Survey(**self.model_dump())
 
 
 class Delivered(Frozen):
-    """What is at a destination now."""
+    """What was published at a destination."""
 
     kind: Literal["file", "directory", "symlink"]
     size_bytes: Count
     file_count: Count
     checksum: Digest | None
-    checksum_algorithm: Literal["adler32", "sha256"] | None
+    checksum_algorithm: ChecksumAlgorithm | None
     fingerprint: Digest
 
     def published(self) -> Published:
-        """Return it as the engine has it."""
+        """Return the same as the engine's class."""
         return Published(**self.model_dump())
 
 
-class Done(Frozen):
+class StepDone(Frozen):
     """A step is done for an item."""
 
     says: Literal["done"]
@@ -95,7 +96,7 @@ class Done(Frozen):
     swept: Count = 0
 
 
-class Failure(Frozen):
+class StepFailed(Frozen):
     """A step has failed for an item."""
 
     says: Literal["failed"]
@@ -105,38 +106,38 @@ class Failure(Frozen):
     trace: str = ""
 
     def error(self) -> StagingError:
-        """Return the error of that name; one that there is not is unforeseen."""
+        """Return the error of that name; an unknown name makes an unforeseen error."""
         kind = KINDS.get(self.type, UnforeseenError)
         error = kind.__new__(kind)
         StagingError.__init__(error, readable(self.message)[:LONGEST_ERROR])
         return error
 
 
-class Over(Frozen):
+class OrderDone(Frozen):
     """An order is carried out."""
 
     says: Literal["over"]
 
 
-class Alive(Frozen):
-    """It lives."""
+class Heartbeat(Frozen):
+    """The mover is alive."""
 
     says: Literal["alive"]
 
 
-Reply = Progress | Files | Asks | Done | Failure | Over | Alive
+Reply = Progress | Files | Question | StepDone | StepFailed | OrderDone | Heartbeat
 _reply: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="says")])
 
 
 def reply_of(message: Message) -> Reply:
-    """Return what a message says.
+    """Return the reply that a message is.
 
     Raises
     ------
-    Gone
+    ConnectionLost
         It is none that a mover sends.
     """
     try:
         return _reply.validate_python(message)
     except (ValidationError, UnicodeError) as error:
-        raise Gone(NO_MESSAGE) from error
+        raise ConnectionLost(NO_MESSAGE) from error

@@ -1,4 +1,4 @@
-"""A mover for a user: born, introduced to its account and its folders, and heard of."""
+"""The start of a mover for a user: it is forked, and told its account and its folders."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from stager.errors import MoverNotStarted
 from stager.mover.answers import Answers
-from stager.mover.channel import Channel, Gone
+from stager.mover.channel import Channel, ConnectionLost
 from stager.mover.handle import Mover
 from stager.mover.linking import linking_for
-from stager.mover.replies import Failure, reply_of
+from stager.mover.replies import StepFailed, reply_of
 from stager.mover.starter import born
 from stager.paths import Descriptor
 from stager.privileges import Account
 
-# How long it may take until it is ready, in seconds.
+# How long a mover may take until it is ready, in seconds.
 START = 60.0
 
 
@@ -27,7 +27,7 @@ def start_mover(
     linked_from: Collection[Path],
     silence: float,
 ) -> Mover:
-    """Return a mover that is ready.
+    """Start a mover, and return it once it is ready.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def start_mover(
         hello = {"name": name, "account": ids, "roots": [str(root) for root in roots]}
         channel.send(hello, [root.fd for root in roots.values()])
         answer = reply_of(channel.receive(START) or {})
-        if isinstance(answer, Failure):
+        if isinstance(answer, StepFailed):
             raise answer.error()
         (life,) = channel.descriptors(1)
-    except (OSError, Gone) as error:
+    except (OSError, ConnectionLost) as error:
         raise MoverNotStarted(name, str(error) or "it ended") from error
     answers = Answers(channel, linking_for(account, linked_from), roots)
     return Mover(name=name, channel=channel, life=life, silence=silence, answers=answers)

@@ -1,17 +1,17 @@
-"""A user's path is confined by directory descriptors, never by strings."""
+"""Paths of users, which are confined by directory descriptors, never by strings."""
 
 from stager.paths.beneath import Symlinks, open_beneath
 from stager.paths.descriptor import Descriptor
 from stager.paths.directory import make_directories, open_area, open_location, open_root
 from stager.paths.home import make_home, open_home
-from stager.paths.lent import Lender, Lent
+from stager.paths.lent import Lender, LentFolder
 from stager.paths.location import RESERVED_PREFIX, Location, locate, names_in, user_folder
 
 __all__ = [
     "RESERVED_PREFIX",
     "Descriptor",
     "Lender",
-    "Lent",
+    "LentFolder",
     "Location",
     "Symlinks",
     "locate",

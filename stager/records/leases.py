@@ -1,4 +1,4 @@
-"""Leases: one live writer a destination.
+"""Leases: one living writer for each destination.
 
 A lease ends at a moment of the database's clock. Whoever finds it ended may
 take it over. A writer confirms that it is the holder still right before it
@@ -23,7 +23,7 @@ from stager.records.tables import DestinationLease, StagedFile
 
 
 @dataclass(frozen=True, kw_only=True)
-class Busy:
+class BusyDestination:
     """A destination that another living writer holds."""
 
     file: StagedFile
@@ -32,8 +32,10 @@ class Busy:
     expires_at: datetime
 
 
-def acquire_leases(database: Database, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[Busy]:
-    """Take the destinations of files that are free, in one transaction, and return the others.
+def acquire_leases(
+    database: Database, files: Sequence[StagedFile], *, holder: str, seconds: float
+) -> list[BusyDestination]:
+    """Acquire the leases on free destinations of files, in one transaction, and return the busy ones.
 
     What the holder has already is extended; what has ended is taken over.
 
@@ -49,7 +51,7 @@ def acquire_leases(database: Database, files: Sequence[StagedFile], *, holder: s
 
     Returns
     -------
-    list[Busy]
+    list[BusyDestination]
         The files whose destinations another living writer holds; of two files
         with one destination, the second.
 
@@ -63,16 +65,18 @@ def acquire_leases(database: Database, files: Sequence[StagedFile], *, holder: s
     ordered = [first[key] for key in sorted(first)]
     twins = [file for file in files if first[file.destination_key] is not file]
 
-    def work(session: Session) -> list[Busy]:
+    def work(session: Session) -> list[BusyDestination]:
         busy = [one for some in chunks(ordered) for one in _acquire(session, some, holder=holder, seconds=seconds)]
         until = now(session) + timedelta(seconds=seconds)
-        return busy + [Busy(file=file, holder=holder, request_id=file.request_id, expires_at=until) for file in twins]
+        return busy + [
+            BusyDestination(file=file, holder=holder, request_id=file.request_id, expires_at=until) for file in twins
+        ]
 
     return database.write(work)
 
 
 def renew_leases(database: Database, *, holder: str, seconds: float) -> int:
-    """Extend all that a holder has and return how many those are."""
+    """Extend all leases of a holder, and return their number."""
     lease = DestinationLease
 
     def work(session: Session) -> int:
@@ -84,7 +88,7 @@ def renew_leases(database: Database, *, holder: str, seconds: float) -> int:
 
 
 def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds: float) -> None:
-    """Look that one lease is ours and lives on, right before its destination is published.
+    """Check that a lease is still the holder's, right before its destination is published.
 
     It is extended where less than half of its time is left: then, nothing
     that happens between the look and the rename takes long enough to end it.
@@ -112,7 +116,7 @@ def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds:
 
 
 def release_leases(database: Database, *, holder: str) -> None:
-    """Give back all that a holder has."""
+    """Release all leases of a holder."""
     lease = DestinationLease
 
     def work(session: Session) -> None:
@@ -122,7 +126,7 @@ def release_leases(database: Database, *, holder: str) -> None:
 
 
 def lease_in(session: Session, key: str) -> DestinationLease | None:
-    """Return a lease within a transaction, held until its end."""
+    """Return a lease, locked until the end of the transaction."""
     return session.get(DestinationLease, key, with_for_update=True)
 
 
@@ -139,7 +143,7 @@ def _left(session: Session, lease: DestinationLease) -> float:
     return (lease.expires_at - now(session)).total_seconds()
 
 
-def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[Busy]:
+def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[BusyDestination]:
     leases = _locked(session, files)
     if missing := [file for file in files if file.destination_key not in leases]:
         _insert_ended(session, missing, holder=holder)
@@ -149,7 +153,11 @@ def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seco
     for file in files:
         lease = leases[file.destination_key]
         if lease.holder != holder and lease.expires_at > moment:
-            busy.append(Busy(file=file, holder=lease.holder, request_id=lease.request_id, expires_at=lease.expires_at))
+            busy.append(
+                BusyDestination(
+                    file=file, holder=lease.holder, request_id=lease.request_id, expires_at=lease.expires_at
+                )
+            )
             continue
         _take(session, lease, file=file, holder=holder)
         lease.expires_at = moment + timedelta(seconds=seconds)
@@ -158,7 +166,9 @@ def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seco
 
 def _take(session: Session, lease: DestinationLease, *, file: StagedFile, holder: str) -> None:
     if lease.holder != holder:
-        detail = f"taken over from {lease.holder} (request {lease.request_id}), whose time ended {lease.expires_at}"
+        detail = (
+            f"the lease was taken over from {lease.holder} (request {lease.request_id}): it ended at {lease.expires_at}"
+        )
         note_event(session, file.request_id, kind="lease_taken_over", detail=detail)
     lease.holder, lease.request_id, lease.destination = holder, file.request_id, file.relative_path
 
@@ -173,7 +183,7 @@ def _locked(session: Session, files: Sequence[StagedFile]) -> dict[str, Destinat
 
 
 def _insert_ended(session: Session, files: Sequence[StagedFile], *, holder: str) -> None:
-    """Insert leases that have ended already; where somebody was faster, theirs stays."""
+    """Insert leases that have ended already, except where another process was faster."""
     ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
     moment = now(session)
     rows = [

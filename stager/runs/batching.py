@@ -1,4 +1,4 @@
-"""Which requests of a run share a batch: those that are over so quickly that none waits for the others."""
+"""The choice of requests that share a batch: those that take so little time that none waits for the others."""
 
 from __future__ import annotations
 
@@ -7,52 +7,52 @@ from dataclasses import dataclass, field
 
 from stager.mover.answers import Watch
 from stager.mover.handle import Mover
-from stager.mover.replies import Done
+from stager.mover.replies import StepDone
 from stager.runs.entry import Entry
 
-# Items that go through the steps together: each may hold two descriptors.
+# Items of a batch at most: each may hold two file descriptors.
 BATCH_SIZE = 256
-# A request of more items has batches of its own.
-FEW = 16
+# A request of more items gets batches of its own.
+MAX_SHARED_ITEMS = 16
 
 
 @dataclass
-class Together:
-    """Some requests, and their items."""
+class SharedBatch:
+    """Requests that share a batch, and their items."""
 
     request_ids: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
     def add(self, request_id: str, entries: list[Entry]) -> None:
-        """Take a request along."""
+        """Add a request."""
         self.request_ids.append(request_id)
         self.entries += entries
 
     def has_room_for(self, entries: list[Entry]) -> bool:
-        """Return whether these can come along: not too many, and none with a destination that is taken."""
+        """Return whether these items fit in: not too many, and none with a destination that is there already."""
         taken = {entry.file.destination_key for entry in self.entries}
         return len(self.entries) + len(entries) <= BATCH_SIZE and taken.isdisjoint(
             entry.file.destination_key for entry in entries
         )
 
 
-def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[Together]:
-    """Yield the requests in their order, as many together as have room."""
-    together = Together()
+def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[SharedBatch]:
+    """Yield the requests in their order, as many together as fit."""
+    together = SharedBatch()
     for request_id, entries in entries_of.items():
         if not together.has_room_for(entries):
             yield together
-            together = Together()
+            together = SharedBatch()
         together.add(request_id, entries)
     yield together
 
 
 def small_among(entries: Sequence[Entry], mover: Mover, method: str) -> set[int]:
-    """Return the ids of the items whose sources are small files, or nothing that takes longer."""
+    """Return the ids of the items whose sources are small files, or fail at once."""
     small: set[int] = set()
     for start in range(0, len(entries), BATCH_SIZE):  # each may have a descriptor of ours, and a message is not endless
         some = {entry.file.id: entry for entry in entries[start : start + BATCH_SIZE]}
         mover.begin(method, {item_id: entry.item for item_id, entry in some.items()})
         looks = mover.do("look", {item_id: Watch(stopped=entry.stopped) for item_id, entry in some.items()})
-        small |= {item_id for item_id, found in looks if isinstance(found, Done) and found.is_small}
+        small |= {item_id for item_id, found in looks if isinstance(found, StepDone) and found.is_small}
     return small

@@ -1,4 +1,4 @@
-"""What the names in a request mean here: areas, user, paths."""
+"""The resolution of a request's names on this machine: areas, user, paths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from blocks.areas import resolve_area, resolve_destination
-from stager.areas import place_in
+from stager.area_paths import place_in
 from stager.engine import Expected, Modes
 from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
@@ -18,7 +18,7 @@ from stager.paths import Location, user_folder
 from stager.records.database import Database
 from stager.records.items import FileChange, destination_key, last_copies, save_files
 from stager.records.tables import StagedFile, StagingRequestRow
-from stager.runs.become_user import Acting
+from stager.runs.become_user import ActingUser
 from stager.runs.entry import Entry
 from stager.runs.stop import Stop
 from stager.settings import get_settings
@@ -49,12 +49,12 @@ class Resolver:
         self._on_conflict = OnConflict(request.on_conflict)
         self._modes = Modes(file=settings.file_mode, directory=settings.directory_mode, folder=settings.folder_mode)
 
-    def enter(self, acting: Acting) -> None:
-        """Have the areas entered by who acts for the user; raises as `Acting.enter`."""
+    def enter(self, acting: ActingUser) -> None:
+        """Let the acting user enter the areas; raises as `ActingUser.enter`."""
         acting.enter(source=self._source_area, destination=self._destination_area)
 
     def entry(self, file: StagedFile, *, whole: Stop) -> Entry:
-        """Return an item with its names resolved; raise StagingError where its paths cannot be.
+        """Return an item with its names resolved; raise StagingError where that is impossible.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class Resolver:
         return entry
 
     def folders(self, files: Sequence[StagedFile]) -> set[Location]:
-        """Return the folders that items go to."""
+        """Return the folders of the items' destinations."""
         folders = set()
         for file in files:
             with suppress(StagingError):  # a path that was refused led nowhere
@@ -93,7 +93,7 @@ class Resolver:
 
 
 def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callable[[StagedFile], Entry]) -> list[Entry]:
-    """Return the items that are not over with their names resolved; one whose paths cannot be is failed at once.
+    """Return the open items with their names resolved; fail those whose paths cannot be.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Small files go from one open directory into another, each with its checksum."""
+"""Copying of small files from one open directory into another, with their checksums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL_BYTES = 1 << 20
 _FICLONE = 0x40049409  # ioctl_ficlone(2); the same number on x86-64 and arm64
 _SMALLEST_HOLE = 4096
 
-# Size in bytes, Adler-32 (None: cloned, and nobody asked for it), facts of the copy.
+# Size in bytes, Adler-32 (None where a clone's was not asked for), facts of the copy.
 Arrived = tuple[int, int | None, str]
 
 
@@ -39,8 +39,8 @@ class Unwritten(Exception):
         self.path = ""
 
 
-class Terms(NamedTuple):
-    """What each file gets.
+class CopyTerms(NamedTuple):
+    """How each file of a slice is copied.
 
     ``mode``, whether its blocks are shared with the source's, and whether
     its checksum is taken: always, but for shared blocks of a known one.
@@ -57,12 +57,12 @@ def is_sparse(status: os.stat_result) -> bool:
 
 
 def clone(destination: int, source: int) -> None:
-    """Let one file share the other's blocks, copy on write, ioctl_ficlone(2)."""
+    """Let one file share the other's blocks until one of them is written, ioctl_ficlone(2)."""
     fcntl.ioctl(destination, _FICLONE, source)
 
 
-def copy_file(source: int, destination: int, name: str, terms: Terms) -> Arrived | None:
-    """Copy a file if it is small, not sparse, of one name and can be shared if it is to be; else return None.
+def copy_file(source: int, destination: int, name: str, terms: CopyTerms) -> Arrived | None:
+    """Copy a file if it is small, not sparse, has one name and can be cloned if it is to be; else return None.
 
     Nothing is left then.
 
@@ -94,7 +94,7 @@ def copy_file(source: int, destination: int, name: str, terms: Terms) -> Arrived
     return arrived
 
 
-def _fill(source: int, destination: int, status: os.stat_result, terms: Terms) -> Arrived | None:
+def _fill(source: int, destination: int, status: os.stat_result, terms: CopyTerms) -> Arrived | None:
     size, checksum = status.st_size, None
     if terms.is_cloned:
         try:
@@ -130,8 +130,8 @@ def copy_small(source: int, destination: int | None, size_bytes: int) -> int:
     return zlib.adler32(data)
 
 
-def settle(destination: int, status: os.stat_result, terms: Terms) -> os.stat_result:
-    """Give an open copy its mode and times, and return what it is then.
+def settle(destination: int, status: os.stat_result, terms: CopyTerms) -> os.stat_result:
+    """Give an open copy its mode and times, and return its status.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def settle(destination: int, status: os.stat_result, terms: Terms) -> os.stat_re
 
 
 def set_mode(opened: int, status: os.stat_result, mode: int) -> bool:
-    """Give a file or directory its permission bits, and return whether it had others.
+    """Set the permission bits of a file or directory, and return whether it had others.
 
     A directory keeps the set-group-ID bit that it has from its folder: what comes into it later gets that folder's
     group, too.
@@ -162,12 +162,12 @@ def set_mode(opened: int, status: os.stat_result, mode: int) -> bool:
     return is_other
 
 
-def copy_what_it_can(source: int, destination: int, names: Sequence[str], terms: Terms) -> list[Arrived | None]:
-    """Return for each name what arrived, or None: then nothing of it is there."""
+def copy_what_it_can(source: int, destination: int, names: Sequence[str], terms: CopyTerms) -> list[Arrived | None]:
+    """Copy some names, and return for each what arrived; None where nothing did."""
     return [_copied_or_nothing(source, destination, name, terms) for name in names]
 
 
-def _copied_or_nothing(source: int, destination: int, name: str, terms: Terms) -> Arrived | None:
+def _copied_or_nothing(source: int, destination: int, name: str, terms: CopyTerms) -> Arrived | None:
     try:
         return copy_file(source, destination, name, terms)
     except (Unread, Unwritten):

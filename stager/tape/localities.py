@@ -1,21 +1,21 @@
-"""Where a file is: in the storage, which is the tape of this site, in the user's area, its disk, or in both."""
+"""Where a file is: in the storage (this site's tape), in the user's area (its disk), or in both."""
 
 from __future__ import annotations
 
 import os
 
-from stager.callers.areas import check_readable
+from stager.callers.area_access import check_readable
 from stager.callers.caller import Caller
-from stager.callers.reading import Access, access_to
+from stager.callers.reading import AreaAccess, access_to
 from stager.errors import NotAllowed, SourceNotFound, SourceUnreadable, StagingError, StorageFault
 from stager.paths import Location, open_location
 from stager.settings import Settings
-from stager.tape.answers import ArchiveInfo, Locality
 from stager.tape.paths import source_of
+from stager.tape.response_bodies import ArchiveInfo, Locality
 
 
 def archive_info(caller: Caller, path: str, *, settings: Settings) -> ArchiveInfo:
-    """Return where a file is, or what hinders us from knowing: it never raises for a path.
+    """Return where a file is, or why that is not known; no path raises an error.
 
     On disk is what the caller has in their own area at the same path, by
     whatever way it came there. What the caller may not look at is not told.
@@ -41,7 +41,7 @@ def _locality(caller: Caller, source: str, settings: Settings) -> Locality:
 
 
 def _may_look(caller: Caller, path: str) -> bool:
-    """Return whether the caller has an area of their own that they may read there, or stage to."""
+    """Return whether the caller has a user folder that they may read or stage to."""
     if caller.username is None or caller.may_use("user", "write"):
         return caller.username is not None
     try:
@@ -52,7 +52,7 @@ def _may_look(caller: Caller, path: str) -> bool:
 
 
 def _is_on_disk(caller: Caller, path: str, settings: Settings) -> bool:
-    """Return whether the user has something there, as far as it may be looked at in their name."""
+    """Return whether something is at the user's path, as far as their rights show."""
     is_bounded = caller.is_bounded("user")
     try:
         return _is_there(access_to("user", caller.username, settings=settings, is_bounded=is_bounded), path)
@@ -60,12 +60,12 @@ def _is_on_disk(caller: Caller, path: str, settings: Settings) -> bool:
         return False
 
 
-def _is_there(access: Access, path: str) -> bool:
+def _is_there(access: AreaAccess, path: str) -> bool:
     with access.entered() as root:
         return _is_at(access, access.locate(path, root))
 
 
-def _is_at(access: Access, location: Location) -> bool:
+def _is_at(access: AreaAccess, location: Location) -> bool:
     """Return whether something is at a place; a link is something, wherever it leads."""
     try:
         with open_location(location.parent, os.O_PATH | os.O_DIRECTORY, access.symlinks) as folder:

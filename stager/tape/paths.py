@@ -1,4 +1,4 @@
-"""A Tape REST client's paths: the source area is the root of what it sees."""
+"""Paths of Tape REST clients, for whom the source area is the root."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def _any_text(value: Any) -> str:  # noqa: ANN401 - whatever the client sent
     return value
 
 
-# Lone surrogates, NUL and all.
+# Any text, with lone surrogates and NUL.
 AnyText = Annotated[str, PlainValidator(_any_text), WithJsonSchema({"type": "string"})]
 
 
 def sanitised(path: str) -> str:
-    """Return a path with one slash in front and between its names; a client compares it like that."""
+    """Return a path with single slashes, in front and between its names, as clients compare it."""
     return "/" + "/".join(names_in(path))
 
 

@@ -33,7 +33,9 @@ from stager.records.requests import cancel_items, cancel_request
 from stager.records.tables import StagingRequestRow
 from stager.records.tape import files_changed_since, forget_request, positions_of, release_files
 from stager.settings import Settings
-from stager.tape.answers import (
+from stager.tape.localities import archive_info
+from stager.tape.request_bodies import ArchiveBody, PathsBody, StageBody, malformed, staging_of
+from stager.tape.response_bodies import (
     BASE,
     ArchiveInfo,
     StageCreated,
@@ -43,8 +45,6 @@ from stager.tape.answers import (
     stage_state,
     well_known,
 )
-from stager.tape.asked import ArchiveBody, PathsBody, StageBody, malformed, staging_of
-from stager.tape.localities import archive_info
 
 ORIGIN = "tape"
 # A change that is being written now bears the time at which its writing began.
@@ -53,10 +53,10 @@ LATEST = 253_402_128_000_000  # the end of 9999-12-30, in milliseconds
 
 
 class TapeRoute(BodyRoute):
-    """A call of this API: what is malformed is a 400, as the reference document has it."""
+    """A route of this API: a malformed call is answered by 400, as the reference document has it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what serves the call."""
+        """Return the handler of the call."""
         handle = super().get_route_handler()
 
         async def serve(request: Request) -> Response:
@@ -79,12 +79,17 @@ async def _stage_request(row: SeenRequest) -> StagingRequestRow:
 
 
 StageRequest = Annotated[StagingRequestRow, Depends(_stage_request)]
-LOCATION = {"Location": described("Where to watch it.", f"https://staging.example.org{BASE}/stage/{REQUEST_ID}")}
+LOCATION = {
+    "Location": described("Address at which to poll it.", f"https://staging.example.org{BASE}/stage/{REQUEST_ID}")
+}
 DONE: dict[int | str, dict[str, object]] = {200: {"description": "Done.", "content": {}}}
 Since = Annotated[
     int | None,
     Query(
-        ge=0, le=LATEST, description="Only files that changed since: an earlier answer's asOf.", examples=[MILLISECONDS]
+        ge=0,
+        le=LATEST,
+        description="Only files that changed since this time, the asOf of an earlier answer.",
+        examples=[MILLISECONDS],
     ),
 ]
 
@@ -108,14 +113,14 @@ async def show_well_known(settings: CurrentSettings) -> WellKnown:
     response_model=StageCreated,
     responses={
         201: {
-            "description": "It is written down.",
+            "description": "The request is recorded.",
             "headers": LOCATION,
         },
         **documented(400, 401, 403, 413, 422, 429, 503),
     },
 )
 async def stage(settings: CurrentSettings, intake: OpenIntake, caller: CurrentCaller, body: StageBody) -> Response:
-    """Write a request down; a file that cannot be staged fails alone, and is told so when it is looked at."""
+    """Record a stage request; a file that cannot be staged fails alone, and its state says why."""
     if len(body.files) > settings.max_items_in_body:
         raise TooManyItems(settings.max_items_in_body, "ask for them in several requests")
     wanted, wishes = staging_of(body, caller, settings)
@@ -128,12 +133,12 @@ async def stage(settings: CurrentSettings, intake: OpenIntake, caller: CurrentCa
 @router.get(
     f"{BASE}/stage/{{request_id}}",
     operation_id="get_stage",
-    summary="How a stage request stands",
+    summary="The state of a stage request",
     response_model_exclude_none=True,
     responses=documented(400, 401, 404, 503),
 )
 async def show_stage(records: OpenRecords, row: StageRequest, since: Since = None) -> StageState:
-    """Return how a request and its files stand; with since, the files that have changed."""
+    """Return the state of a request and its files; with since, only of files that have changed."""
     as_of = await records.ask(database_time)
     if since is None:
         return stage_state(row, await records.ask(files_of, row.id), as_of=as_of)
@@ -148,7 +153,7 @@ async def show_stage(records: OpenRecords, row: StageRequest, since: Since = Non
     response_class=Response,
 )
 async def cancel_stage(records: OpenRecords, row: StageRequest, body: PathsBody) -> Response:
-    """Cancel the files that have not ended; when one of the paths is not the request's, nothing."""
+    """Cancel the named files that have not ended; none if one of the paths is not the request's."""
     positions = await records.ask(positions_of, row.id, body.sources)
     await records.ask(cancel_items, row.id, positions)
     return Response()
@@ -175,7 +180,7 @@ async def delete_stage(records: OpenRecords, row: StageRequest) -> Response:
     response_class=Response,
 )
 async def release(records: OpenRecords, row: StageRequest, body: PathsBody) -> Response:
-    """Write down that the files are not needed; they stay where they are."""
+    """Record that the files are not needed any more; they stay where they are."""
     await records.ask(release_files, row.id, body.sources)
     return Response()
 
@@ -190,7 +195,7 @@ async def release(records: OpenRecords, row: StageRequest, body: PathsBody) -> R
 async def show_archive_info(
     settings: CurrentSettings, downloads: CurrentDownloads, caller: CurrentCaller, body: ArchiveBody
 ) -> tuple[ArchiveInfo, ...]:
-    """Return where each file is, or why that is not known; of too many, the first."""
+    """Return where each file is, or why that is not known; of too many, only the first."""
     some = body.paths[: settings.max_items_in_body]
     return await downloads.do(caller.username, _archive_infos, caller, some, settings)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deployments.pods import base_job_template, read_pods
+from deployments.job_template import base_job_template, read_pods
 from tests.chart.conftest import Manifest, Rendered
 
 Render = Callable[..., Rendered]

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from deployments.pods import base_job_template, read_pods
+from deployments.job_template import base_job_template, read_pods
 from stager.insight.metrics.families import RecordedFamilies
-from stager.insight.metrics.recorded import Recorded
+from stager.insight.metrics.recorded import RecordedMetrics
 from stager.models import Status
 from stager.records.database import Database
 from stager.records.schema import migrate
@@ -250,7 +250,7 @@ def test_alerts_ask_for_figures_that_the_service_has(render: Render, tmp_path: P
     database = Database(f"sqlite:///{tmp_path}/records.db")
     migrate(f"sqlite:///{tmp_path}/records.db")
     registry = CollectorRegistry()
-    registry.register(RecordedFamilies(Recorded().read(database), reconciler_lag=0))
+    registry.register(RecordedFamilies(RecordedMetrics().read(database), reconciler_lag=0))
     figures = set(re.findall(r"^# TYPE (\w+)", generate_latest(registry).decode(), re.MULTILINE))
     (group,) = render(FILES["production"]).of("PrometheusRule")["spec"]["groups"]
     asked = {name for rule in group["rules"] for name in re.findall(r"\bstaging_\w+", rule["expr"])}

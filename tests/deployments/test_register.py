@@ -23,7 +23,7 @@ from prefect.settings import PREFECT_HOME, get_current_settings, temporary_setti
 from prefect.testing.utilities import prefect_test_harness
 from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
-from deployments.pods import ROOT_MAY, Pods, base_job_template, read_pods
+from deployments.job_template import ROOT_MAY, SitePods, base_job_template, read_pods
 from stager.errors import ConfigurationError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def test_registering_twice_changes_nothing(prefect_api: str, tmp_path: Path) -> 
 
 
 def test_what_the_site_says_is_in_the_template() -> None:
-    template = base_job_template(Pods.model_validate(SITE), namespace="staging")
+    template = base_job_template(SitePods.model_validate(SITE), namespace="staging")
     variables = template["variables"]["properties"]
     pod, container = job(template)
     asked_for = {name: variables[name]["default"] for name in ("memory_limit", "node_selector")}
@@ -126,7 +126,7 @@ ASKED_FOR = {
 @pytest.mark.parametrize("acts_as", ["user", "root"])
 @pytest.mark.parametrize("variables", [{}, ASKED_FOR], ids=["defaults", "asked for"])
 def test_the_job_of_a_run_is_valid_kubernetes(variables: dict[str, Any], acts_as: str) -> None:
-    template = base_job_template(Pods.model_validate({**SITE, "acts_as": acts_as}), namespace="staging")
+    template = base_job_template(SitePods.model_validate({**SITE, "acts_as": acts_as}), namespace="staging")
     manifest = job_of_a_run(template, variables)
     pod = manifest["spec"]["template"]["spec"]
     # Prefect takes no Job without these two in its pod; Kubernetes drops them there.
@@ -136,7 +136,7 @@ def test_the_job_of_a_run_is_valid_kubernetes(variables: dict[str, Any], acts_as
 
 @pytest.mark.usefixtures("prefect_api")
 def test_the_job_of_a_run_is_what_its_variables_say() -> None:
-    spec = job_of_a_run(base_job_template(Pods.model_validate(SITE), namespace="staging"), ASKED_FOR)["spec"]
+    spec = job_of_a_run(base_job_template(SitePods.model_validate(SITE), namespace="staging"), ASKED_FOR)["spec"]
     pod = spec["template"]["spec"]
     security = pod["securityContext"]
     assert {
@@ -163,14 +163,14 @@ def test_no_worker_waits_for_the_start_of_a_pod() -> None:
 
 @pytest.mark.parametrize(("least_id", "least"), [(0, [1, 0, 0]), (500, [500, 500, 500])])
 def test_no_run_may_ask_for_the_account_of_root_or_for_one_of_the_systems(least_id: int, least: list[int]) -> None:
-    template = base_job_template(Pods.model_validate(SITE), namespace="staging", least_id=least_id)
+    template = base_job_template(SitePods.model_validate(SITE), namespace="staging", least_id=least_id)
     said = template["variables"]["properties"]
     schemas = [said["run_as_user"]["anyOf"][0], said["run_as_group"]["anyOf"][0], said["supplemental_groups"]["items"]]
     assert [schema["minimum"] for schema in schemas] == least
 
 
 def test_a_run_may_say_only_which_resources_and_place_it_needs_and_whose_account() -> None:
-    variables = base_job_template(Pods.model_validate(SITE), namespace="staging")["variables"]
+    variables = base_job_template(SitePods.model_validate(SITE), namespace="staging")["variables"]
     assert variables["additionalProperties"] is False
     assert variables["properties"].keys() == ASKED_FOR.keys() | {
         "cpu_request",
@@ -182,7 +182,7 @@ def test_a_run_may_say_only_which_resources_and_place_it_needs_and_whose_account
 
 @pytest.mark.parametrize("acts_as", ["user", "root"])
 def test_a_pod_may_do_no_more_than_it_needs(acts_as: str) -> None:
-    pod, container = job(base_job_template(Pods.model_validate({**SITE, "acts_as": acts_as}), namespace="staging"))
+    pod, container = job(base_job_template(SitePods.model_validate({**SITE, "acts_as": acts_as}), namespace="staging"))
     security = container["securityContext"]
     assert security["capabilities"].pop("drop") == ["ALL"]
     assert security["capabilities"] == ({"add": ROOT_MAY} if acts_as == "root" else {})

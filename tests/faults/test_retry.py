@@ -49,7 +49,7 @@ def put_older_tree(area: Path) -> None:
 
 
 def make_larger_tree(area: Path) -> None:
-    """Make folders that are worth a slice each: two for the hand, the others for its owner."""
+    """Make folders that are worth a slice each: two for the helper, the others for its owner."""
     for folder in "abcd":
         (area / "product" / folder).mkdir(parents=True)
         for number in range(10):
@@ -142,7 +142,7 @@ def test_killed_at_any_call_and_retried_it_ends_right(stager: Stager, folder: Pa
 
 HELPED = Case(make_larger_tree, "deep/p", helped_from=1)
 STRIDE = 17  # calls from one kill to the next
-# How slowly the owner makes the first folder, in microseconds, so that a hand is there before there is work to hand
+# How slowly the owner makes the first folder, in microseconds, so that a helper is there before there is work to hand
 # out: the first that lets it come.
 DELAYS = (500_000, 2_000_000, 8_000_000)
 WORK = {"openat", "pwrite64", "utimensat"}
@@ -153,32 +153,32 @@ def slowly(delay: int) -> tuple[str, str]:
 
 
 def calls_while_helped(log: Path) -> tuple[list[Kill], list[Kill]]:
-    """Return a hand's calls once it serves, and its owner's from its start to its end; each counted by itself."""
+    """Return a helper's calls once it serves, and its owner's from its start to its end; each counted by itself."""
     counted: Counter[tuple[str, str]] = Counter()
     found: dict[str, list[Kill]] = {}
     for process, name in re.findall(r"^(\d+) +(\w+)\(", log.read_text(), re.MULTILINE):
         counted[process, name] += 1
         found.setdefault(process, []).append((name, counted[process, name]))
-    owner, hand = found.values()
-    return hand[hand.index(("prctl", 1)) :], owner[owner.index(("vfork", 1)) : owner.index(("kill", 1)) + 2]
+    owner, helper = found.values()
+    return helper[helper.index(("prctl", 1)) :], owner[owner.index(("vfork", 1)) : owner.index(("kill", 1)) + 2]
 
 
 def helped(stager: Stager, folder: Path) -> tuple[int, list[Kill], Facts]:
-    """Return with which delay a hand worked, the calls of it and its owner to kill one at, and the end of it all."""
+    """Return with which delay a helper worked, the calls of it and its owner to kill one at, and the end of it all."""
     log = folder / "log"
     for delay in DELAYS:
         staging = Staging(folder / str(delay), HELPED)
         trace = ("-o", str(log), "-e", f"trace=!{_OF_THE_INTERPRETER}")
         assert stager.stage(staging.order, *trace, *slowly(delay)).error is None
         with suppress(ValueError):  # it came too late
-            hand, owner = calls_while_helped(log)
-            if {name for name, _ in hand} >= WORK:
-                return delay, [*hand[::STRIDE], *owner[::STRIDE]], staging.end()
-    pytest.fail("no hand did anything")
+            helper, owner = calls_while_helped(log)
+            if {name for name, _ in helper} >= WORK:
+                return delay, [*helper[::STRIDE], *owner[::STRIDE]], staging.end()
+    pytest.fail("no helper did anything")
 
 
 def kill_one(stager: Stager, staging: Staging, kill: Kill, *, delay: int, end: Facts) -> bool:
-    """Kill whoever comes to a call, owner, hand or both; return whether the owner lived."""
+    """Kill whoever comes to a call, owner, helper or both; return whether the owner lived."""
     name, occurrence = kill
     delayed = () if name == "mkdirat" else slowly(delay)
     trace = ("-o", "/dev/null", "-e", f"trace={name},mkdirat", "-e", f"inject={name}:signal=KILL:when={occurrence}")
@@ -202,7 +202,7 @@ def kill_each(kills: list[Kill], folder: Path, *, delay: int, end: Facts) -> Cou
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
-def test_when_a_hand_or_its_owner_is_killed_at_a_call_it_ends_right(stager: Stager, folder: Path) -> None:
+def test_when_a_helper_or_its_owner_is_killed_at_a_call_it_ends_right(stager: Stager, folder: Path) -> None:
     delay, kills, end = helped(stager, folder)
     with ThreadPoolExecutor(2) as pool:
         shares = [pool.submit(kill_each, kills[n::2], folder / f"share{n}", delay=delay, end=end) for n in range(2)]

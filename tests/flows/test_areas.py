@@ -25,11 +25,11 @@ pytestmark = pytest.mark.stack
 RESOLVE = """
 import sys, time
 from pathlib import Path
-from blocks.areas import FRESH_FOR, resolve_area
+from blocks.areas import FRESH_SECONDS, resolve_area
 print(resolve_area("source").path, flush=True)
 while not Path(sys.argv[1]).exists():
     time.sleep(0.05)
-time.sleep(FRESH_FOR)
+time.sleep(FRESH_SECONDS)
 print(resolve_area("source").path, flush=True)
 """
 
@@ -126,7 +126,7 @@ def test_no_block_is_an_area_outside_the_folders_that_the_settings_name(tmp_path
     areas = dict(area.split("=") for area in known.split())
     assert areas.keys() == {"source", "user", "within"}
     assert areas["source"] == str(tmp_path / "storage")
-    assert all(f"The storage area {name} is not usable" in log for name in ("source", "beside", "through-a-link"))
+    assert all(f"The storage area {name} cannot be used" in log for name in ("source", "beside", "through-a-link"))
 
 
 @pytest.mark.usefixtures("without_areas")
@@ -156,7 +156,7 @@ def test_an_area_that_was_removed_is_forgotten_and_a_bad_one_harms_no_other(tmp_
 def test_prefect_is_not_asked_each_time_for_an_area_that_there_is_not(tmp_path: Path, prefect_api: str) -> None:
     program = """
         import logging, time
-        from blocks.areas import UNKNOWN_FOR, resolve_area
+        from blocks.areas import UNKNOWN_SECONDS, resolve_area
         from stager.errors import UnknownArea
 
         calls = []
@@ -172,7 +172,7 @@ def test_prefect_is_not_asked_each_time_for_an_area_that_there_is_not(tmp_path: 
         first = calls_after_asking_for("none")
         assert first > 0
         assert [calls_after_asking_for(name) for name in ("none", "none", "nor-this")] == [first] * 3
-        time.sleep(UNKNOWN_FOR)
+        time.sleep(UNKNOWN_SECONDS)
         assert calls_after_asking_for("none") > first
         print("asked again later")
     """
@@ -193,7 +193,7 @@ def test_where_areas_are_kept_known_nobody_waits_for_prefect_though_it_goes_away
         from pathlib import Path
         from blocks import areas
 
-        areas.FRESH_FOR, areas.ASK_EVERY = 5.0, 0.2
+        areas.FRESH_SECONDS, areas.POLL_SECONDS = 5.0, 0.2
         asked, ask = [], areas._documents
 
         def documents():
@@ -229,12 +229,12 @@ def test_while_prefect_is_asked_and_silent_the_last_known_area_counts(tmp_path: 
         import asyncio, os, sys, threading, time
         from blocks import areas
 
-        areas.FRESH_FOR = 0.5
+        areas.FRESH_SECONDS = 0.5
         areas.adopt_areas(sys.argv[1])
         threading.Thread(target=asyncio.run, args=(areas.keep_areas_known(),), daemon=True).start()
         while not areas._asking.locked():
             time.sleep(0.01)
-        time.sleep(4 * areas.FRESH_FOR)
+        time.sleep(4 * areas.FRESH_SECONDS)
         assert areas._asking.locked()
         print(areas.resolve_area("source").path, flush=True)
         os._exit(0)  # nobody waits for the question here

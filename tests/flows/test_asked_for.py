@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 FORM: dict[str, Any] = {"request": {"username": "alice", "items": [{"source": "a.fits", "destination": "typed.fits"}]}}
-NOT_HANDED = "Failed: Nothing was staged: what it names was not handed to this run."
+NOT_HANDED = "Failed: Nothing was staged: the requests were not handed to this run."
 SHARE = FairShare(username="alice", method="local_copy", is_next=True)
 
 SiteWith = Callable[..., "Site"]
@@ -77,7 +77,9 @@ def test_a_run_that_is_typed_in_where_it_does_not_count_is_a_failed_record_that_
 ) -> None:
     site = site_with(**settings)
     said = ended(site, site.asked_for("local_copy", FORM))
-    assert said.startswith("Failed: Runs that are typed in, scheduled or retried in Prefect's pages do not count here")
+    assert said.startswith(
+        "Failed: Runs that are typed in, scheduled or retried in Prefect's pages are not allowed at this site"
+    )
     (row,) = list_requests(site.database).requests
     assert (row.status, row.username, row.origin) == (Status.FAILED, "alice", "prefect")
     (file,) = site.files(row.id)
@@ -157,7 +159,7 @@ def test_prefects_retry_where_it_does_not_count_says_so_and_repeats_no_old_error
     request_id = site.request(("late.fits", "late.fits"))
     flow_run_id = site.flow_run("local_copy", request_id)
     assert "late.fits" in ended(site, flow_run_id)
-    assert "retried in Prefect's pages do not count here" in do_again(site, flow_run_id)
+    assert "retried in Prefect's pages are not allowed at this site" in do_again(site, flow_run_id)
     assert [row.id for row in list_requests(site.database).requests] == [request_id]
 
 

@@ -45,7 +45,7 @@ def test_a_run_stages_nothing_to_an_area_that_is_no_destination(lone_site: Site)
     request = lone_site.request(("a.fits", "planted.fits"), to="source")
 
     assert resolved(lone_site, request) == (
-        "AreaNotWritable 403 Nothing is staged to the storage area source: it is no destination"
+        "AreaNotWritable 403 Nothing can be staged to the storage area source: it is not a destination"
     )
 
 
@@ -56,7 +56,7 @@ def test_a_run_is_for_no_account_of_the_systems_where_authentication_is_on(lone_
 
     lone_site.settings["STAGER_ACCESS_FILE"] = "access.toml"
     assert resolved(lone_site, request) == (
-        "SystemAccount 403 User alice has an account of the system's own: its uid is 104, and a user's is 1000 or more"
+        "SystemAccount 403 User alice has a system account: its uid is 104, and a user's is 1000 or more"
         " (STAGER_LEAST_ID)"
     )
     lone_site.settings["STAGER_LEAST_ID"] = "100"

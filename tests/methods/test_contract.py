@@ -31,7 +31,7 @@ from stager.errors import (
 from stager.methods import METHODS, Item, LastCopy
 from stager.mover.answers import Watch
 from stager.mover.handle import Mover
-from stager.mover.replies import Done
+from stager.mover.replies import StepDone
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
@@ -64,7 +64,7 @@ class Site:
             last_copy=None,
         )
 
-    def do(self, step: str, **watch: Any) -> Done:
+    def do(self, step: str, **watch: Any) -> StepDone:
         """Have the mover do a step of the item that it was told; raise the error that came of it."""
         [(_, outcome)] = self.mover.do(step, {1: Watch(stopped=threading.Event(), **watch)})
         if isinstance(outcome, StagingError):

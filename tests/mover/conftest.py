@@ -16,7 +16,7 @@ from stager.errors import StagingError
 from stager.methods import Item
 from stager.mover.answers import Watch
 from stager.mover.handle import Mover
-from stager.mover.replies import Done
+from stager.mover.replies import StepDone
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
@@ -51,7 +51,7 @@ class Closed:
             last_copy=None,
         )
 
-    def do(self, step: str) -> Done | StagingError:
+    def do(self, step: str) -> StepDone | StagingError:
         [(_, outcome)] = self.mover.do(step, {1: Watch(stopped=threading.Event())})
         return outcome
 
@@ -61,7 +61,7 @@ class Closed:
         try:
             for step in STEPS:
                 outcome = self.do(step)
-                if not isinstance(outcome, Done):
+                if not isinstance(outcome, StepDone):
                     return outcome
                 if outcome.is_duplicate:
                     return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager.errors import MoverLost
-from stager.mover.replies import Done
+from stager.mover.replies import StepDone
 from stager.paths import Descriptor, locate
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be sev
 
 def test_a_mover_whose_service_is_gone_discards_what_it_was_at(closed: Closed) -> None:
     closed.mover.begin("local_copy", {1: closed.item("tree")})
-    assert isinstance(closed.do("transfer"), Done)
+    assert isinstance(closed.do("transfer"), StepDone)
     assert list(closed.home.iterdir()) != []
     closed.mover.close()
     assert list(closed.home.iterdir()) == []
@@ -33,7 +33,7 @@ def test_a_mover_whose_service_is_gone_discards_what_it_was_at(closed: Closed) -
 
 def test_a_mover_that_is_killed_at_its_work_is_the_error_of_its_items(closed: Closed) -> None:
     closed.mover.begin("local_copy", {1: closed.item("tree")})
-    assert isinstance(closed.do("transfer"), Done)
+    assert isinstance(closed.do("transfer"), StepDone)
     signal.pidfd_send_signal(closed.mover.life.fd, signal.SIGKILL)
     assert isinstance(closed.do("publish"), MoverLost)
     assert closed.mover.is_lost

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from stager.errors import SourceNotFound, SourceUnreadable
-from stager.mover.items import SOURCE
+from stager.mover.item_messages import SOURCE
 from stager.mover.lending import Lending
 from stager.paths import locate
 from stager.records.tables import StagedFile

@@ -17,7 +17,7 @@ from stager.errors import DestinationDiffers, MoverLost, StagingError, Unforesee
 from stager.mover.answers import Answers, Watch
 from stager.mover.channel import Channel
 from stager.mover.handle import Mover
-from stager.mover.replies import Done
+from stager.mover.replies import StepDone
 from stager.paths import Descriptor
 
 
@@ -32,7 +32,7 @@ class Liar:
         answers = Answers(channel, link_opened, {})
         self.mover = Mover(name="alice", channel=channel, life=life, silence=600, answers=answers)
 
-    def says(self, *messages: Any, raw: bytes = b"") -> list[tuple[int, Done | StagingError]]:
+    def says(self, *messages: Any, raw: bytes = b"") -> list[tuple[int, StepDone | StagingError]]:
         """Have it answer an order for the items 1 and 2, and return what is believed."""
         for message in messages:
             self.end.sendall(json.dumps(message).encode() + b"\n")
@@ -93,7 +93,7 @@ def test_an_error_keeps_its_class_and_is_one_printable_line(liar: Liar) -> None:
 def test_what_it_found_of_its_items_is_taken(liar: Liar) -> None:
     outcomes = dict(liar.says({**DONE, "surveyed": SURVEYED}, {"says": "done", "id": 2}, {"says": "over"}))
     first = outcomes[1]
-    assert isinstance(first, Done)
+    assert isinstance(first, StepDone)
     assert first.surveyed is not None
     assert first.surveyed.survey().size_bytes == 1
     assert not liar.mover.is_lost

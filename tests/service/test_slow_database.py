@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from stager.records.database.async_database import THREADS
+from stager.records.database.async_database import MAX_THREADS
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
 
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]
-CALLS = 2 * THREADS
+CALLS = 2 * MAX_THREADS
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def wait_until_all_threads_wait(door: ServedDoor, database: Path) -> None:
     """Return when each thread that may wait for the database has a connection."""
     served = psutil.Process(door.worker())
     deadline = time.monotonic() + 60
-    while [file.path for file in served.open_files()].count(str(database)) < THREADS:
+    while [file.path for file in served.open_files()].count(str(database)) < MAX_THREADS:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

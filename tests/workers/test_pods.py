@@ -17,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from deployments.pods import Pods, base_job_template
+from deployments.job_template import SitePods, base_job_template
 
 if TYPE_CHECKING:
     from tests.workers.conftest import Pool, Prefect
@@ -89,7 +89,7 @@ def cluster() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def pods(prefect_server: Prefect, pool: Pool) -> Pool:
     """A pool of pods with the template that registration gives it."""
     prefect_server.ask("DELETE", f"/work_pools/{pool.name}")
-    template = base_job_template(Pods.model_validate(SITE), namespace="staging", least_id=1000)
+    template = base_job_template(SitePods.model_validate(SITE), namespace="staging", least_id=1000)
     prefect_server.ask("POST", "/work_pools/", name=pool.name, type="kubernetes", base_job_template=template)
     return pool
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.ports import free_port
-from workers.recall import FRESH_FOR
+from workers.recall import FRESH_SECONDS
 
 if TYPE_CHECKING:
     from tests.workers.conftest import Pool, Worker
@@ -158,7 +158,7 @@ def test_hooks_are_those_of_the_flow_that_was_run_and_not_of_its_deployment_as_i
         run = pool.run(hold)
         (seen,) = pool.started()
         pool.prefect.ask("PATCH", f"/deployments/{hold}", entrypoint="theirs.theirs", pull_steps=[PULL])
-        time.sleep(FRESH_FOR + 1)  # the worker has forgotten how it was
+        time.sleep(FRESH_SECONDS + 1)  # the worker has forgotten how it was
         os.kill(seen["pid"], signal.SIGKILL)
         assert pool.ended(run)["type"] == "CRASHED"
         worker.ready(2)

@@ -1,4 +1,4 @@
-"""A request of very many items is taken in piece by piece: memory stays flat, and nobody sees half of it."""
+"""The intake of very many items, piece by piece: memory use stays constant, and nobody sees half a request."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 import structlog
 
 from stager.api.intake import Intake
-from stager.api.large.destinations import Destinations
-from stager.callers.areas import check_sources
+from stager.api.large.distinct_destinations import DistinctDestinations
+from stager.callers.area_access import check_sources
 from stager.callers.caller import Caller
 from stager.errors import IdempotencyConflict, RequestArriving, TooManyItems
 from stager.models import StagingItem, StagingTerms
@@ -25,11 +25,11 @@ from stager.records.tables import StagingRequestRow
 
 logger = structlog.get_logger(__name__)
 
-Pages = AsyncIterator[Sequence[StagingItem]]
+ItemPages = AsyncIterator[Sequence[StagingItem]]
 
 
 class LargeIntake:
-    """Takes in the items of one request.
+    """Records the items of one request.
 
     Parameters
     ----------
@@ -63,10 +63,10 @@ class LargeIntake:
         self._retry_of = retry_of
         self._is_bounded = caller.is_bounded(terms.source_area) or (retry_of is not None and retry_of.is_bounded)
         self._digest = BodyDigest(terms)
-        self._destinations = Destinations()
+        self._destinations = DistinctDestinations()
 
-    async def take(self, pages: Pages) -> StagingRequestRow:
-        """Return the record of the request, all of whose items are written down, or of the same key and items.
+    async def take(self, pages: ItemPages) -> StagingRequestRow:
+        """Record all items and return the request, or the earlier one with the same idempotency key and items.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class LargeIntake:
         self._recorded.set()
         return row
 
-    async def _fill(self, request_id: str, pages: Pages) -> StagingRequestRow:
+    async def _fill(self, request_id: str, pages: ItemPages) -> StagingRequestRow:
         async for items in self._checked(pages):
             start = len(self._destinations) - len(items)
             await self._records.ask(add_items, request_id, items, start=start)
@@ -103,7 +103,7 @@ class LargeIntake:
         count = len(self._destinations)
         return await self._records.ask(submit_large_request, request_id, item_count=count, digest=str(self._digest))
 
-    async def _compare(self, known: StagingRequestRow, pages: Pages) -> StagingRequestRow:
+    async def _compare(self, known: StagingRequestRow, pages: ItemPages) -> StagingRequestRow:
         if known.is_arriving:
             raise RequestArriving(self._key or "")
         async for _ in self._checked(pages):
@@ -112,7 +112,7 @@ class LargeIntake:
             raise IdempotencyConflict(self._key or "")
         return known
 
-    async def _checked(self, pages: Pages) -> Pages:
+    async def _checked(self, pages: ItemPages) -> ItemPages:
         limit = self._settings.max_items
         async for items in pages:
             await check_sources(self._caller, self._terms.source_area, [item.source for item in items])

@@ -1,4 +1,4 @@
-"""A manifest that a caller uploads: CSV or JSON Lines, a line an item, read as it comes."""
+"""Uploaded manifests: CSV or JSON Lines, one item a line, parsed as a stream."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import BinaryIO, TextIO
 
 from pydantic import ValidationError
 
-from stager.api.large.intake import Pages
+from stager.api.large.intake import ItemPages
 from stager.errors import InvalidManifest, UnreadableManifest
 from stager.models import MAX_PATH_BYTES, StagingItem
 
 CSV, JSON_LINES = "text/csv", "application/x-ndjson"
-# Items that are read, and written down, at a time.
+# Items that are read and recorded at a time.
 ITEMS_AT_ONCE = 1000
-# Two paths, each character of which may be an escape, and something to spare.
-MAX_LINE = 16 * MAX_PATH_BYTES
+# Room for two paths of which each character is escaped, and for the rest of the line.
+MAX_LINE_BYTES = 16 * MAX_PATH_BYTES
 
 GZIP = b"\x1f\x8b"  # how such a file begins: RFC 1952, section 2.3.1
 COMPRESSED = "A manifest is not compressed"
@@ -38,8 +38,8 @@ async def spooled(body: AsyncIterator[bytes], file: BinaryIO) -> None:
     file.seek(0)
 
 
-async def pages_of(file: TextIO, parse: Parser) -> Pages:
-    """Give a manifest's items, some thousand at a time; memory stays flat.
+async def pages_of(file: TextIO, parse: Parser) -> ItemPages:
+    """Yield a manifest's items, some thousand at a time: memory use stays constant.
 
     Raises
     ------
@@ -56,12 +56,12 @@ async def pages_of(file: TextIO, parse: Parser) -> Pages:
 
 
 def spool() -> BinaryIO:
-    """Return a file without a name, which is gone when it is closed."""
+    """Return a temporary file without a name, which disappears when it is closed."""
     return tempfile.TemporaryFile()
 
 
 def parse_csv(file: TextIO) -> Iterator[StagingItem]:
-    """Give the items of a CSV with a header (RFC 4180); a field that is empty is not said.
+    """Yield the items of a CSV file with a header (RFC 4180); an empty field counts as missing.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def parse_csv(file: TextIO) -> Iterator[StagingItem]:
     try:
         names = next(reader, [])
         if twice := [name for name, times in Counter(names).items() if times > 1]:
-            raise InvalidManifest(reader.line_num, f"{twice[0] or 'a column without a name'} is there twice")
+            raise InvalidManifest(reader.line_num, f"{twice[0] or 'a column without a name'} appears twice")
         for fields in filter(None, reader):
             if len(fields) > len(names):
                 raise InvalidManifest(reader.line_num, f"it has {len(fields)} fields, and the header {len(names)}")
@@ -83,7 +83,7 @@ def parse_csv(file: TextIO) -> Iterator[StagingItem]:
 
 
 def parse_json_lines(file: TextIO) -> Iterator[StagingItem]:
-    """Give the items of JSON Lines; an empty line is passed over.
+    """Yield the items of a JSON Lines file; empty lines are skipped.
 
     Raises
     ------
@@ -103,7 +103,7 @@ PARSERS: dict[str, Parser] = {CSV: parse_csv, JSON_LINES: parse_json_lines}
 
 
 def is_manifest(content_type: str) -> bool:
-    """Tell whether a body of that type is a manifest."""
+    """Tell whether a content type is that of a manifest."""
     return _said(content_type).get_content_type() in PARSERS
 
 
@@ -114,7 +114,7 @@ def _said(content_type: str) -> Message:
 
 
 def parser_of(content_type: str) -> Parser:
-    """Return what reads a manifest of that type.
+    """Return the parser for manifests of a content type.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def parser_of(content_type: str) -> Parser:
 
 
 def text_of(file: BinaryIO) -> TextIO:
-    """Return a manifest's text; a byte that is not UTF-8 is a name's own: it becomes a lone surrogate (PEP 383).
+    """Return a manifest's text; bytes that are not UTF-8, as names may have, become lone surrogates (PEP 383).
 
     Raises
     ------
@@ -149,10 +149,10 @@ def text_of(file: BinaryIO) -> TextIO:
 
 def _limited(file: TextIO) -> Iterator[str]:
     line = 0
-    while text := file.readline(MAX_LINE + 1):
+    while text := file.readline(MAX_LINE_BYTES + 1):
         line += 1
-        if len(text) > MAX_LINE:
-            raise InvalidManifest(line, f"it is longer than {MAX_LINE} characters")
+        if len(text) > MAX_LINE_BYTES:
+            raise InvalidManifest(line, f"it is longer than {MAX_LINE_BYTES} characters")
         yield text
 
 

@@ -1,1 +1,1 @@
-"""One file a noun."""
+"""The routes of the HTTP API, a file for each noun."""

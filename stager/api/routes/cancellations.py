@@ -1,4 +1,4 @@
-"""How a request is cancelled, or what failed of it is done again."""
+"""Routes that cancel a request, or retry what failed of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from stager.settings import Settings
 router = APIRouter(prefix="/requests", tags=["requests"], route_class=BodyRoute)
 
 ANSWERS: dict[int | str, dict[str, object]] = {
-    200: {"description": "It has ended, now or before."},
+    200: {"description": "The request has ended, now or before."},
     202: {
         "description": "Its run, or the service that sends it, was asked to stop, and does so within seconds; "
         "an nginx that sends a download goes on.",
@@ -37,7 +37,7 @@ ANSWERS: dict[int | str, dict[str, object]] = {
 }
 
 
-# As many items as a request in a body has by default.
+# As many items as the body of a request may have by default.
 MOST_CANCELLED = 10_000
 
 
@@ -48,16 +48,18 @@ class Cancellation(Frozen):
         None,
         min_length=1,
         max_length=MOST_CANCELLED,
-        description="Positions of the items; without them, all.",
+        description="Positions of the items; by default all items.",
         examples=[[3, 4]],
     )
 
 
 class Retry(Frozen):
-    """What to do again."""
+    """What to retry."""
 
     statuses: tuple[Literal[Status.FAILED, Status.CANCELLED], ...] = Field(
-        (Status.FAILED,), min_length=1, description="Items that ended so: what failed, or also what was cancelled."
+        (Status.FAILED,),
+        min_length=1,
+        description="Statuses of the items to retry: those that failed, those that were cancelled, or both.",
     )
 
 
@@ -83,7 +85,7 @@ async def cancel(settings: CurrentSettings, records: OpenRecords, row: SeenReque
 async def cancel_some(
     settings: CurrentSettings, records: OpenRecords, row: SeenRequest, wanted: Cancellation | None = None
 ) -> Response:
-    """Cancel all items that have not ended, or those that are named; all or none of them are accepted."""
+    """Cancel all items that have not ended, or the named ones; of these, all or none are accepted."""
     if wanted is None or wanted.items is None:
         return await cancel(settings, records, row)
     return _answer(await records.ask(cancel_items, row.id, wanted.items), settings)
@@ -92,7 +94,7 @@ async def cancel_some(
 @router.post(
     "/{request_id}/retry",
     operation_id="retry_request",
-    summary="Do again what failed of a request, as a new request",
+    summary="Retry what failed of a request, by a new request",
     response_model=RequestSummary,
     responses={
         **TAKEN_IN,
@@ -110,7 +112,7 @@ async def retry_failures(
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
-    """Write a new request down, of the same terms and the items that failed; what has ended stays as it ended."""
+    """Record a new request on the same terms, of the items that failed; the old request stays as it is."""
     statuses = (wanted or Retry()).statuses
     again = await retry(intake, caller, row, statuses=statuses, idempotency_key=idempotency_key)
     return await accepted(again, prefer=prefer, settings=settings, outcomes=outcomes)

@@ -1,4 +1,4 @@
-"""What this site is set to."""
+"""Routes that show how the site is configured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AllowedMethods(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    allowed_methods: tuple[str, ...] = Field(description="Their names.", examples=[METHODS_SHOWN])
+    allowed_methods: tuple[str, ...] = Field(description="Names of the methods.", examples=[METHODS_SHOWN])
 
 
 class Config(BaseModel):
@@ -42,7 +42,7 @@ class Config(BaseModel):
     authentication: Literal["on", "off"] = Field(
         description="Whether calls need a bearer token; when off, whoever reaches the service acts for any user."
     )
-    warning: str | None = Field(description="What it means that authentication is off, where it is.")
+    warning: str | None = Field(description="What it means that authentication is off; null where it is on.")
 
 
 @router.get(

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from stager.api.new_file import make_file
-from stager.callers.areas import resolve_area
+from stager.callers.area_access import resolve_area
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.errors import BodyTooLarge, NotAllowed
@@ -24,12 +24,12 @@ logger = structlog.get_logger(__name__)
 
 
 class NewFile(Frozen):
-    """The file that is wanted."""
+    """The file to create."""
 
     path: PathText = Field(
         description="Path in the source area: relative to it, or absolute inside it.", examples=["try/File1.txt"]
     )
-    content: str = Field("", description="What it holds, as UTF-8.", examples=["Hello"])
+    content: str = Field("", description="Content of the file, as UTF-8.", examples=["Hello"])
 
 
 @router.post(
@@ -39,12 +39,12 @@ class NewFile(Frozen):
     responses=documented(400, 401, 403, 409, 413, 422, 503, 507),
 )
 async def create_file(settings: CurrentSettings, caller: CurrentCaller, wanted: NewFile) -> Staged:
-    """Make a file where nothing is; for administrators, where the operator allows it."""
+    """Create a file where nothing is; for administrators, where the operator allows it."""
     caller.check_admin()
     caller.check_area("source", "write")
     limit = settings.create_file_bytes
     if limit == 0:
-        reason = "this site makes no files (STAGER_CREATE_FILE_BYTES)"
+        reason = "this site creates no files (STAGER_CREATE_FILE_BYTES)"
         raise NotAllowed(reason)
     content = wanted.content.encode("utf-8", "replace")
     if len(content) > limit:

@@ -1,4 +1,4 @@
-"""What a request has delivered."""
+"""Routes that show what a request has delivered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ EXAMPLE = (
     summary="The checksums of every file that was delivered",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {JSON_LINES: {"example": EXAMPLE}}, "description": "A JSON line a file, as a stream."},
+        200: {
+            "content": {JSON_LINES: {"example": EXAMPLE}},
+            "description": "A stream of JSON lines, one for each file.",
+        },
         **documented(401, 404, 422, 503),
     },
 )
@@ -37,9 +40,9 @@ async def show_manifest(records: OpenRecords, row: SeenRequest) -> StreamingResp
 @router.get(
     "/{request_id}/receipt",
     operation_id="get_receipt",
-    summary="What a request has brought in all",
+    summary="What a request has delivered in all",
     responses=documented(401, 404, 409, 422, 503),
 )
 async def show_receipt(settings: CurrentSettings, records: OpenRecords, row: SeenRequest) -> Receipt:
-    """Return how a request that has ended went, in figures."""
+    """Return the figures of a request that has ended."""
     return await receipt_of(records, row, public_url=settings.public_url)

@@ -1,4 +1,4 @@
-"""The calls as a page to try them on: Swagger UI, all of it from here."""
+"""A page on which the calls can be tried: Swagger UI, without any other host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 router = APIRouter(include_in_schema=False)
 
-# The package carries Swagger UI's files; nothing else of it is used.
+# Only Swagger UI's files of that package are used.
 ASSETS = Mount("/docs/assets", StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static"))
 PAGE = """<!doctype html>
 <html lang="en">
@@ -42,7 +42,7 @@ POLICY = (
 
 @router.get("/")
 async def lead_to_page() -> RedirectResponse:
-    """Lead whoever asks for the service's root to the page, also where a proxy serves it beneath a folder."""
+    """Redirect from the service's root to the page, also where a proxy serves it beneath a folder."""
     return RedirectResponse("docs")
 
 
@@ -54,5 +54,5 @@ async def show_page() -> HTMLResponse:
 
 @router.get("/docs/page.js")
 async def show_script() -> Response:
-    """Return what starts Swagger UI."""
+    """Return the script that starts Swagger UI."""
     return Response(SCRIPT, media_type="text/javascript")

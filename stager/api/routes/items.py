@@ -26,10 +26,12 @@ router = APIRouter(prefix="/requests", tags=["requests"])
 async def show_items(
     records: OpenRecords,
     row: SeenRequest,
-    status: Annotated[list[Status] | None, Query(description="Only those that stand so; may be given twice.")] = None,
+    status: Annotated[
+        list[Status] | None, Query(description="Only items of this status; may be given several times.")
+    ] = None,
     cursor: Cursor = None,
     limit: PageSize = MAX_PAGE,
 ) -> ItemPage:
-    """Return a page of items by their place in the request."""
+    """Return a page of items, in the order of the request."""
     files = await records.ask(files_of, row.id, after=cursor, limit=limit + 1, statuses=status or ())
     return items_of(files, limit=limit)

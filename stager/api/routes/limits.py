@@ -7,15 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stager.api.routes.cancellations import MOST_CANCELLED
 from stager.downloads.ranges import MAX_PARTS
+from stager.http.call_limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES, most_values
 from stager.http.dependencies import CurrentSettings
-from stager.http.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES, most_values
 from stager.models import MAX_PATH_BYTES
 
 router = APIRouter(prefix="/limits", tags=["site"])
 
 
 class SiteLimits(BaseModel):
-    """What is refused when it is more, and with which status."""
+    """The site's limits, each with the HTTP status of what is beyond it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,19 +30,22 @@ class SiteLimits(BaseModel):
     )
     items: int = Field(description="Items of a request that come as a manifest (413).", examples=[1_000_000])
     items_to_cancel: int = Field(
-        description="Items that one call cancels by their places (422).", examples=[MOST_CANCELLED]
+        description="Items that one call cancels by their positions (422).", examples=[MOST_CANCELLED]
     )
     range_parts: int = Field(
-        description="Parts of a file that one Range asks for; of more, the whole is sent (200).", examples=[MAX_PARTS]
+        description="Parts of a file that one Range asks for; beyond, the whole file is sent (200).",
+        examples=[MAX_PARTS],
     )
     create_file_bytes: int = Field(
-        description="Bytes of a file that is made by /create-file (413); 0: none is (403).", examples=[0]
+        description="Bytes of a file that /create-file makes (413); 0 where it makes none (403).", examples=[0]
     )
     open_requests: int = Field(description="Requests of one user that may be open (429).", examples=[10_000])
     long_calls: int = Field(
-        description="Streams, uploads and waiting calls that one user may hold at a door (429).", examples=[200]
+        description="Streams, uploads and waiting calls that one user may hold at one replica (429).", examples=[200]
     )
-    pause: float = Field(description="How long a body may pause on its way in, in seconds (408).", examples=[30.0])
+    pause: float = Field(
+        description="How long a body may pause while it is received, in seconds (408).", examples=[30.0]
+    )
     wait: float = Field(
         description="How long a caller is kept waiting for an outcome, in seconds (202).", examples=[60.0]
     )

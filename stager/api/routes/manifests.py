@@ -12,9 +12,9 @@ from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.large.intake import LargeIntake
 from stager.api.large.manifest import COMPRESSED, CSV, JSON_LINES, pages_of, parser_of, spool, spooled, text_of
 from stager.api.routes.requests import TAKEN_IN, accepted
-from stager.callers.asked import AskedTerms, named
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
+from stager.callers.username import TermsBody, named
 from stager.errors import UnreadableManifest
 from stager.http.dependencies import CountedCalls, CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/requests", tags=["requests"])
 
 MANIFEST = {
     "required": True,
-    "description": "An item a line: CSV with a header, or JSON Lines.",
+    "description": "One item a line: CSV with a header, or JSON Lines.",
     "content": {
         CSV: {
             "schema": {"type": "string"},
@@ -60,11 +60,11 @@ async def ask_by_manifest(
     intake: OpenIntake,
     outcomes: OpenOutcomes,
     caller: CurrentCaller,
-    asked: Annotated[AskedTerms, Query()],
+    asked: Annotated[TermsBody, Query()],
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
-    """Take the items in as they come, and show the request when all of them are written down."""
+    """Record the items as they arrive, and return the request once all of them are recorded."""
     parse = parser_of(request.headers.get("content-type", ""))
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnreadableManifest(COMPRESSED)

@@ -20,7 +20,7 @@ from stager.settings import Settings
 router = APIRouter(include_in_schema=False)
 
 FIRST_PAGE = "index.html"
-# The one script that stands in the pages themselves, to the letter, so that a dark page does not begin as a light one.
+# The one inline script of the pages, to the letter; by it a dark page is dark from its first moment.
 THEME_SCRIPT = '\n      document.body.dataset.theme = localStorage.getItem("theme") || "auto";\n    '
 _HASH = base64.b64encode(hashlib.sha256(THEME_SCRIPT.encode()).digest()).decode()
 # The pages set widths of columns by themselves, draw some signs from data addresses, and their search reads pages.
@@ -31,7 +31,7 @@ POLICY = (
 
 
 class ManualPages(StaticFiles):
-    """ASGI application: the files of a folder, which may not be there.
+    """ASGI application that serves the files of the manual, or says that it was not built.
 
     Parameters
     ----------
@@ -71,5 +71,5 @@ def pages_of(settings: Settings) -> Mount:
 
 @router.get("/manual")
 async def lead_to_manual() -> RedirectResponse:
-    """Lead to the first page, also where a proxy serves the service beneath a folder."""
+    """Redirect to the first page, also where a proxy serves the service beneath a folder."""
     return RedirectResponse("manual/")

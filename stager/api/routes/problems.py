@@ -1,4 +1,4 @@
-"""What a problem's ``type`` leads to."""
+"""The page that a problem's ``type`` links to."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ProblemKind(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    title: str = Field(description="What it stands for.", examples=["Nothing is at the source's path"])
-    status: int = Field(description="The HTTP status that it is answered with.", examples=[400])
+    title: str = Field(description="What it means.", examples=["Nothing is at the source's path"])
+    status: int = Field(description="The HTTP status of such an answer.", examples=[400])
     retryable: bool = Field(description="Whether the same call may succeed later.")
 
 
@@ -26,7 +26,7 @@ class ProblemKind(BaseModel):
 async def show_problem(
     name: Annotated[str, Path(description="The last part of a problem's type.", examples=["source-not-found"])],
 ) -> ProblemKind:
-    """Return what a kind of problem stands for."""
+    """Return what a kind of problem means."""
     kind = KINDS_OF_PROBLEMS.get(name)
     if kind is None:
         raise HTTPException(404, f"No kind of problem is called {name}")

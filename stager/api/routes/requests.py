@@ -1,4 +1,4 @@
-"""Staging requests as they are recorded."""
+"""Routes that create, list and show staging requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from starlette.responses import Response
 from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.large.manifest import is_manifest
 from stager.api.outcome import Outcomes
-from stager.callers.asked import AskedRequest, named
+from stager.api.request_list import RequestPage, listed
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest, seen_request, settle_caller
+from stager.callers.username import RequestBody, named
 from stager.errors import TooManyItems, UnreadableManifest
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import BEGAN, REQUEST_ID
@@ -25,7 +26,6 @@ from stager.http.paging import MAX_PAGE, PageSize
 from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
 from stager.http.views import RequestSummary, RequestView, summary_of, view_of
-from stager.insight.explain.listed_requests import RequestPage, listed
 from stager.models import Moment, StagingRequest, Status
 from stager.records.events import last_events
 from stager.records.items import files_of
@@ -38,10 +38,10 @@ ELSEWHERE = f"Here items come as JSON; if they are CSV or JSON Lines, {INSTEAD}"
 
 
 class RequestRoute(BodyRoute):
-    """A call whose items come as JSON: whoever sends a manifest is told where it goes, before it is read."""
+    """A route whose items come as JSON: who sends a manifest is told where to send it, before it is read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what serves the call."""
+        """Return the handler of the call."""
         handle = super().get_route_handler()
 
         async def serve(request: Request) -> Response:
@@ -64,12 +64,12 @@ def _with_way_out(found: dict[str, Any]) -> dict[str, Any]:
 
 router = APIRouter(prefix="/requests", tags=["requests"], route_class=RequestRoute)
 
-APPLIED = {"Preference-Applied": described("What was granted of Prefer.", "wait=10")}
-LOCATION = APPLIED | {"Location": described("Where the request is.", f"/requests/{REQUEST_ID}")}
-# What is answered to whoever asks for a staging, in whichever form.
+APPLIED = {"Preference-Applied": described("What was followed of Prefer.", "wait=10")}
+LOCATION = APPLIED | {"Location": described("Address of the request.", f"/requests/{REQUEST_ID}")}
+# Answers to the calls that create a request, in whichever form.
 TAKEN_IN: dict[int | str, dict[str, Any]] = {
-    200: {"description": "It ended within the time that Prefer gave it.", "headers": LOCATION},
-    202: {"description": "It is written down.", "model": RequestSummary, "headers": LOCATION},
+    200: {"description": "The request ended within the time that Prefer gave it.", "headers": LOCATION},
+    202: {"description": "The request is recorded.", "model": RequestSummary, "headers": LOCATION},
 }
 
 
@@ -89,11 +89,11 @@ async def ask_for_staging(
     intake: OpenIntake,
     outcomes: OpenOutcomes,
     caller: CurrentCaller,
-    asked: AskedRequest,
+    asked: RequestBody,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
-    """Write a request down and say where it is; with Prefer, wait for its outcome."""
+    """Record a request and say where it is; with Prefer, wait for its outcome."""
     if len(asked.items) > settings.max_items_in_body:
         raise TooManyItems(settings.max_items_in_body, INSTEAD)
     wanted: StagingRequest = named(asked, caller, place="body")
@@ -105,7 +105,7 @@ async def ask_for_staging(
 async def accepted(
     row: StagingRequestRow, *, prefer: list[str] | None, settings: Settings, outcomes: Outcomes
 ) -> Response:
-    """Return the answer that says where a request is and how it stands, once that was waited for."""
+    """Return the answer with a request's address and status, after the wait that Prefer asks for."""
     headers = {"Location": f"/requests/{row.id}"}
     wait = preferred_wait(prefer, longest=settings.wait)
     waited = None if wait is None else await outcomes.wait(row, seconds=wait)
@@ -127,11 +127,13 @@ async def show_requests(
     settings: CurrentSettings,
     records: OpenRecords,
     caller: CurrentCaller,
-    username: Annotated[str | None, Query(description="Only this user's.", examples=["alice"])] = None,
-    method: Annotated[str | None, Query(description="Only by this method.", examples=["local_copy"])] = None,
-    status: Annotated[list[Status] | None, Query(description="Only those that stand so; may be given twice.")] = None,
+    username: Annotated[str | None, Query(description="Only requests of this user.", examples=["alice"])] = None,
+    method: Annotated[str | None, Query(description="Only requests by this method.", examples=["local_copy"])] = None,
+    status: Annotated[
+        list[Status] | None, Query(description="Only requests of this status; may be given several times.")
+    ] = None,
     since: Annotated[
-        Moment | None, Query(description="Only those made at this time or later.", examples=[BEGAN])
+        Moment | None, Query(description="Only requests made at this time or later.", examples=[BEGAN])
     ] = None,
     cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=[REQUEST_ID])] = None,
     limit: PageSize = 100,
@@ -165,10 +167,10 @@ async def show_request(
     settings: CurrentSettings,
     records: OpenRecords,
     row: SeenRequest,
-    items_from: Annotated[int, Query(ge=0, lt=2**31, description="Place of the first item to show.")] = 0,
+    items_from: Annotated[int, Query(ge=0, lt=2**31, description="Position of the first item to show.")] = 0,
     limit: PageSize = MAX_PAGE,
 ) -> RequestView:
-    """Return how a request and its items stand."""
+    """Return a request and its items."""
     files = await records.ask(files_of, row.id, after=items_from - 1, limit=limit + 1)
     next_item = files[limit].position if len(files) > limit else None
     return view_of(row, files[:limit], settings=settings, next_item=next_item)

@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.routes.requests import APPLIED, LOCATION
-from stager.callers.areas import destination_path
-from stager.callers.asked import WHOSE, name_of
+from stager.callers.area_access import destination_path
 from stager.callers.body import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
+from stager.callers.username import WHOSE, name_of
 from stager.downloads import CurrentDownloads
-from stager.downloads.respond import Wanted, record_and_respond
+from stager.downloads.respond import WantedDownload, record_and_respond
 from stager.downloads.routes.files import BINARY, FILE_HEADERS
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import SECRET
@@ -40,7 +40,7 @@ SOURCE_AREA, USER_AREA = "source", "user"
 
 
 class StagingPaths(BaseModel):
-    """From where to where."""
+    """Source and destination."""
 
     local_path_on_storage: PathText = Field(
         description="Path in the source area: relative to it, or absolute inside it.", examples=["File1.txt"]
@@ -51,7 +51,7 @@ class StagingPaths(BaseModel):
 
 
 class StageDataBody(BaseModel):
-    """The demo's body."""
+    """The body of the demo's call."""
 
     data: StagingPaths
 
@@ -62,13 +62,13 @@ class StageDataBody(BaseModel):
     response_model=Staged,
     responses={
         200: {
-            "description": "It is there. For direct_download, the file itself.",
+            "description": "The data are there; for direct_download, the file itself.",
             "content": {"application/octet-stream": BINARY},
             "headers": FILE_HEADERS | APPLIED,
         },
         202: {
             "model": Accepted,
-            "description": "It takes longer; Location says where the outcome will be.",
+            "description": "The request takes longer; Location says where its outcome will be.",
             "headers": LOCATION,
         },
         **documented(400, 401, 403, 409, 422, 429, 500, 503, 507),
@@ -89,10 +89,10 @@ async def stage_data(
     username: Annotated[str | None, Query(description=WHOSE, examples=["alice"])] = None,
     jupyter_token: Annotated[  # noqa: ARG001 - no method needs it yet
         SecretStr | None,
-        Query(description="Taken for old clients' sake; prefer the header.", deprecated=True, examples=[SECRET]),
+        Query(description="Accepted for old clients; prefer the header.", deprecated=True, examples=[SECRET]),
     ] = None,
     x_jupyter_token: Annotated[  # noqa: ARG001 - likewise
-        SecretStr | None, Header(description="The user's JupyterHub token, kept nowhere.", examples=[SECRET])
+        SecretStr | None, Header(description="The user's JupyterHub token; it is stored nowhere.", examples=[SECRET])
     ] = None,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
@@ -111,9 +111,9 @@ async def stage_data(
         more=frozenset({DIRECT_DOWNLOAD}),
     )
     if method == DIRECT_DOWNLOAD:
-        # Each download is one of its own, of the file as it is by then: a key stands for none.
+        # Each download is a request of its own, of the file as it is then: it takes no idempotency key.
         await check_open_requests(records, username, limit=settings.max_open_requests)
-        wanted = Wanted(
+        wanted = WantedDownload(
             area=SOURCE_AREA,
             path=paths.local_path_on_storage,
             username=username,
@@ -137,7 +137,7 @@ def _in_our_words(paths: StagingPaths, *, method: str, username: str) -> Staging
 
 
 async def _answer(request: Request, records: AsyncDatabase, row: StagingRequestRow) -> Response:
-    """Answer in the demo's words."""
+    """Return the outcome in the demo's words."""
     if not row.status.is_final:
         return _accepted(row)
     file = (await records.ask(files_of, row.id))[0]

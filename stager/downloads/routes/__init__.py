@@ -1,1 +1,1 @@
-"""The calls by which bytes and listings are read."""
+"""Routes of downloads and listings."""

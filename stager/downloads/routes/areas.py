@@ -1,4 +1,4 @@
-"""Storage areas, what each is for, and what is in them."""
+"""Routes that list storage areas and the folders in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.requests import Request
 
-from stager.callers.areas import check_sources, known_areas
+from stager.callers.area_access import check_sources, known_areas
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
 from stager.callers.reading import access_to
@@ -35,11 +35,11 @@ class AreaView(View):
     name: str = Field(examples=["source"])
     per_user: bool = Field(description="Each user has a folder of their own in it.")
     read_as: Literal["user", "service"] = Field(
-        description="Whose rights it is read with; where it is the service's, the modes in it do not count."
+        description="Whose rights it is read with: with the service's, permission bits in it do not count."
     )
     is_source: bool = Field(description="The caller may stage and download from it, and list it.")
     read_prefixes: tuple[PathText, ...] = Field(
-        description="Where it is a source in part: only what is at these paths or beneath them. Empty: all of it."
+        description="If not empty, only what is at these paths or beneath them can be staged, downloaded and listed."
     )
     is_destination: bool = Field(description="The caller may stage to it.")
 
@@ -51,7 +51,7 @@ class Areas(View):
 
 
 class EntryView(View):
-    """One thing in a folder. A symbolic link is not followed."""
+    """A file, directory or link in a folder. A symbolic link is not followed."""
 
     name: PathText = Field(
         description="Its name; bytes that are not UTF-8 are escaped lone surrogates.", examples=["a.fits"]
@@ -65,7 +65,7 @@ class EntryPage(View):
     """Some of a folder's entries, sorted by the bytes of their names."""
 
     entries: tuple[EntryView, ...]
-    next_cursor: str | None = Field(description="Give it as cursor for the next page, null on the last.")
+    next_cursor: str | None = Field(description="The cursor of the next page; null on the last page.")
 
 
 @router.get("", operation_id="list_areas", summary="The storage areas", responses=documented(401, 403))
@@ -98,10 +98,12 @@ async def show_entries(
     downloads: CurrentDownloads,
     caller: CurrentCaller,
     area: AreaAsked,
-    path: Annotated[str, Query(description="The folder; the area itself, or the user's folder, by default.")] = "",
+    path: Annotated[
+        str, Query(description="Path of the folder; by default the area itself, or the user's folder.")
+    ] = "",
     username: Annotated[str | None, Query(description="Whose folder, in a users' area.", examples=["alice"])] = None,
     cursor: Annotated[str | None, Query(description="The previous page's next_cursor.", examples=["YS5maXRz"])] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many entries at most.")] = 100,
 ) -> EntryPage:
     """Return a page of a folder's entries; a link is shown, not followed."""
     path = _path_in(request)
@@ -139,6 +141,6 @@ def _list(
 
 
 def _path_in(request: Request) -> str:
-    """Return the path that the query gives, byte by byte."""
+    """Return the path in the query, byte by byte."""
     pairs = parse_qsl(os.fsdecode(request.scope["query_string"]), keep_blank_values=True, errors="surrogateescape")
     return dict(pairs).get("path", "")

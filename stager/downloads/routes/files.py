@@ -1,4 +1,4 @@
-"""Files and directories of an area, to download."""
+"""Routes that download files and directories of an area."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.callers.areas import check_sources
+from stager.callers.area_access import check_sources
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
 from stager.downloads import CurrentDownloads
-from stager.downloads.respond import Archive, Wanted, respond
+from stager.downloads.respond import Archive, WantedDownload, respond
 from stager.errors import SourceNotFound, UnknownArea
 from stager.http.headers import described
 from stager.http.problems import documented
@@ -27,7 +27,7 @@ from stager.records.downloads import DIRECT_DOWNLOAD
 
 
 class _AnyPath(Convertor[str]):
-    """What is left of an address, line breaks included: a name may have them."""
+    """Matches the rest of an address, line breaks included, since a name may have them."""
 
     regex = "(?s:.*)"
 
@@ -46,45 +46,45 @@ PathAsked = Annotated[str, Path(description="A path in it.", examples=["night-1/
 WhoseAsked = Annotated[
     str | None, Query(description="Whose download it is; whose folder, in a users' area.", examples=["alice"])
 ]
-ArchiveAsked = Annotated[Archive, Query(description="What a directory is sent as.")]
+ArchiveAsked = Annotated[Archive, Query(description="The archive format for a directory.")]
 
 FILE_HEADERS = {
-    "ETag": described("Tells this state of the file from its others.", '"adler32-0a1b2c3d-400-17f3a5c0de000000"'),
+    "ETag": described("The tag of this state of the file.", '"adler32-0a1b2c3d-400-17f3a5c0de000000"'),
     "Last-Modified": described("When it was changed last.", "Tue, 24 Nov 2026 20:00:00 GMT"),
-    "Cache-Control": described("It is the caller's own; ask whether it still counts.", "private, no-cache"),
+    "Cache-Control": described("Only the caller may cache it, revalidating it.", "private, no-cache"),
     "Accept-Ranges": described("Parts can be asked for.", "bytes"),
     "Content-Disposition": described("The name to save it under.", 'attachment; filename="image.fits"'),
-    "Repr-Digest": described("The whole file's checksum, where it is known.", "adler=:ChssPQ==:"),
+    "Repr-Digest": described("The whole file's checksum, if known.", "adler=:ChssPQ==:"),
 }
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _BYTES = dict.fromkeys(("application/octet-stream", "application/x-tar", "application/zip"), BINARY)
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file, or the directory as an archive.", "content": _BYTES, "headers": FILE_HEADERS},
     206: {
-        "description": "The parts that Range asks for; of several, multipart/byteranges.",
+        "description": "The parts that Range asks for; several come as multipart/byteranges.",
         "content": {"application/octet-stream": BINARY, "multipart/byteranges": BINARY},
-        "headers": {**FILE_HEADERS, "Content-Range": described("Which part it is.", "bytes 0-99/1024")},
+        "headers": {**FILE_HEADERS, "Content-Range": described("Which part is sent.", "bytes 0-99/1024")},
     },
-    304: {"description": "What the caller has is still the same.", "headers": FILE_HEADERS},
-    412: {"description": "It is not what If-Match or If-Unmodified-Since want."},
+    304: {"description": "What the caller has is still current.", "headers": FILE_HEADERS},
+    412: {"description": "The file is not the one that If-Match or If-Unmodified-Since asks for."},
     416: {
-        "description": "No part that Range asks for is in the file.",
-        "headers": {"Content-Range": described("How long it is.", "bytes */1024")},
+        "description": "None of the parts that Range asks for is in the file.",
+        "headers": {"Content-Range": described("Length of the file.", "bytes */1024")},
     },
     **documented(400, 401, 403, 404, 409, 422, 429, 503),
 }
 _ETAG, _MODIFIED = (FILE_HEADERS[name]["example"] for name in ("ETag", "Last-Modified"))
-# They are read where a file is sent, not by FastAPI.
+# Headers that are read where the file is sent, not by FastAPI.
 _ASKED = {
     "parameters": [
         {"name": name, "in": "header", **described(description, example)}
         for name, description, example in (
-            ("Range", "Parts of a file that are wanted, in bytes.", "bytes=0-99"),
-            ("If-Range", "The parts, if the file is still this one; else all of it.", _ETAG),
-            ("If-Match", "Only if it is one of these; else 412.", _ETAG),
-            ("If-None-Match", "Only if it is none of these; else 304.", _ETAG),
-            ("If-Modified-Since", "Only if it was changed since; else 304.", _MODIFIED),
-            ("If-Unmodified-Since", "Only if it was not changed since; else 412.", _MODIFIED),
+            ("Range", "The wanted parts of the file, in bytes.", "bytes=0-99"),
+            ("If-Range", "Send the parts if the file is still this one, else the whole file.", _ETAG),
+            ("If-Match", "Send the file only if it is one of these; else 412.", _ETAG),
+            ("If-None-Match", "Send the file only if it is none of these; else 304.", _ETAG),
+            ("If-Modified-Since", "Send the file only if it was changed since; else 304.", _MODIFIED),
+            ("If-Unmodified-Since", "Send the file only if it was not changed since; else 412.", _MODIFIED),
         )
     ]
 }
@@ -101,7 +101,7 @@ _ASKED = {
 @router.head(
     "/{area}/{path:any}",
     operation_id="head_file",
-    summary="What a GET would say, without the bytes",
+    summary="The answer to a GET, without the bytes",
     response_class=Response,
     responses=FILE_RESPONSES,
     openapi_extra=_ASKED,
@@ -116,14 +116,14 @@ async def show_file(
     username: WhoseAsked = None,
     archive: ArchiveAsked = Archive.TAR,
 ) -> Response:
-    """Send a file as it is; parts, conditions and checksums as in RFC 9110 and RFC 9530."""
+    """Send a file as it is; parts, conditions and checksums follow RFC 9110 and RFC 9530."""
     wanted = await wanted_by(caller, area, path_in(request), username=username, archive=archive)
     with not_found():
         return await respond(downloads, request, wanted)
 
 
-async def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, archive: Archive) -> Wanted:
-    """Return what a caller wants to download, if they may ask for it.
+async def wanted_by(caller: Caller, area: str, path: str, *, username: str | None, archive: Archive) -> WantedDownload:
+    """Return what a caller wants to download, after checking that they may.
 
     Raises
     ------
@@ -135,7 +135,7 @@ async def wanted_by(caller: Caller, area: str, path: str, *, username: str | Non
     username = caller.username if username is None else caller.user(username)
     structlog.contextvars.bind_contextvars(area=area, source=path, username=username)
     is_bounded = caller.is_bounded(area)
-    return Wanted(area=area, path=path, username=username, archive=archive, is_bounded=is_bounded)
+    return WantedDownload(area=area, path=path, username=username, archive=archive, is_bounded=is_bounded)
 
 
 @contextmanager
@@ -144,11 +144,11 @@ def not_found() -> Iterator[None]:
     try:
         yield
     except (SourceNotFound, UnknownArea) as error:
-        # In the demo's own call it is a 400.
+        # In the demo's own call both are a 400.
         raise HTTPException(HTTPStatus.NOT_FOUND, error.message) from None
 
 
 def path_in(request: Request) -> str:
-    """Return the path behind the area's name, byte by byte as it was sent."""
+    """Return the path after the area's name, byte by byte as it was sent."""
     raw: bytes = request.scope["raw_path"]
     return os.fsdecode(unquote_to_bytes(raw.partition(b"/files/")[2].partition(b"/")[2]))

@@ -1,4 +1,4 @@
-"""What an nginx in front says of the files that it has sent; without one there is no such route."""
+"""The route by which an nginx in front reports the files that it has sent; without nginx there is no such route."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from stager.http.dependencies import CurrentSettings
 
 
 async def _check_secret(settings: CurrentSettings, x_stager_secret: Annotated[str, Header()] = "") -> None:
-    """Return when it is our nginx that says so: it alone has the secret."""
+    """Check by the secret that the call comes from our nginx."""
     known = settings.nginx_secret
     if known is None or not compare_digest(known.get_secret_value().encode(), x_stager_secret.encode()):
-        reason = "nobody but the nginx in front may say what it has sent (STAGER_NGINX_SECRET)"
+        reason = "only the nginx in front may report what it has sent (STAGER_NGINX_SECRET)"
         raise NotAllowed(reason)
 
 

@@ -1,4 +1,4 @@
-"""Downloads by a browser, which carries no token: an address that counts once, for one file or directory."""
+"""Download links for browsers, which carry no token: each serves one download of one file or directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from stager.callers.current import CurrentCaller
 from stager.downloads import CurrentDownloads
-from stager.downloads.respond import Archive, Wanted, look_at, respond
+from stager.downloads.respond import Archive, WantedDownload, look_at, respond
 from stager.downloads.routes.files import (
     FILE_RESPONSES,
     ArchiveAsked,
@@ -35,11 +35,11 @@ from stager.records.downloads import LinkedObject, add_link, look_at_link, take_
 
 router = APIRouter(tags=["downloads"])
 
-# How long a link counts, in seconds.
-LASTS = 60.0
-# Of randomness in its secret.
+# How long a link is valid, in seconds.
+LINK_SECONDS = 60.0
+# Random bytes in a link's secret.
 SECRET_BYTES = 32
-# The address is a secret: nobody keeps it, nor what comes by it.
+# The address is a secret: neither it nor its answer may be cached.
 NOT_KEPT = {"Cache-Control": "no-store"}
 
 
@@ -47,10 +47,10 @@ class Link(View):
     """An address from which one file or directory can be downloaded, once, without a bearer token."""
 
     url: str = Field(
-        description="The address. Whoever has it gets the file.",
+        description="The address; whoever has it gets the file.",
         examples=[f"https://staging.example.org/links?token={SECRET}"],
     )
-    expires_at: datetime = Field(description="Until when it counts.", examples=[ENDED])
+    expires_at: datetime = Field(description="Until when the link is valid.", examples=[ENDED])
 
 
 @router.post(
@@ -71,7 +71,7 @@ async def make_link(
     username: WhoseAsked = None,
     archive: ArchiveAsked = Archive.TAR,
 ) -> Link:
-    """Return an address for what the caller may download now; it is read in the same user's name later."""
+    """Create a link to what the caller may download now; it will be read with the same user's rights."""
     wanted = await wanted_by(caller, area, path_in(request).removesuffix("/link"), username=username, archive=archive)
     with not_found():
         whole = await look_at(downloads, wanted)
@@ -84,7 +84,7 @@ async def make_link(
         archive=archive.value,
         is_bounded=wanted.is_bounded,
     )
-    expires_at = await downloads.records.ask(add_link, _digest(secret), linked, seconds=LASTS)
+    expires_at = await downloads.records.ask(add_link, _digest(secret), linked, seconds=LINK_SECONDS)
     response.headers.update(NOT_KEPT)
     address = f"{downloads.settings.public_url}/links?token={secret}"
     return Link(url=address, expires_at=expires_at)
@@ -92,7 +92,7 @@ async def make_link(
 
 @router.get(
     "/links",
-    summary="What a link leads to, once",
+    summary="Download what a link leads to, once",
     response_class=Response,
     responses=FILE_RESPONSES,
 )
@@ -102,12 +102,12 @@ async def follow_link(
     downloads: CurrentDownloads,
     token: Annotated[str, Query(description="The link's secret.", examples=[SECRET])],
 ) -> Response:
-    """Send the file or directory that a link was made for, to whoever comes with it first; a HEAD takes nothing."""
+    """Send the file or directory of a link to its first user; a HEAD does not use the link up."""
     find = look_at_link if request.method == "HEAD" else take_link
     linked = await downloads.records.ask(find, _digest(token))
     if linked is None:
         raise LinkNotFound
-    wanted = Wanted(**{**vars(linked), "archive": Archive(linked.archive)})
+    wanted = WantedDownload(**{**vars(linked), "archive": Archive(linked.archive)})
     structlog.contextvars.bind_contextvars(area=linked.area, source=linked.path, username=linked.username)
     with not_found():
         answer = await respond(downloads, request, wanted)

@@ -1,4 +1,4 @@
-"""When a request may be done: by what the last ones of its method took."""
+"""The estimate of when a request may be done, by how long the last ones of its method took."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from stager.models import Status
 from stager.records.insight import Remainder, Sample
 from stager.records.tables import StagingRequestRow
 
-# Fewer say nothing.
-ENOUGH = 3
+# Fewer past requests say nothing of the next.
+MIN_SAMPLES = 3
+# An estimate never says more than a year: nobody plans beyond it, and dates end.
+MAX_SECONDS = 365 * 86_400.0
 
 
 class Estimate(View):
@@ -29,7 +31,7 @@ class Estimate(View):
 def estimate(
     row: StagingRequestRow, remainder: Remainder, past: Sequence[Sample], *, moment: datetime
 ) -> Estimate | None:
-    """Return when a request may be done, None when too few were done before it.
+    """Return when a request may be done; None when too few were done before it.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def estimate(
     """
     by_bytes = remainder.size_bytes is not None and any(sample.bytes_done for sample in past)
     pace = [_seconds_each(sample, by_bytes=by_bytes) for sample in past if sample.bytes_done or not by_bytes]
-    if len(pace) < ENOUGH or row.status.is_final:
+    if len(pace) < MIN_SAMPLES or row.status.is_final:
         return None
     amount = (remainder.size_bytes or 0) if by_bytes else remainder.items
     waits = _range([sample.waited for sample in past])
@@ -52,10 +54,6 @@ def estimate(
     earliest, latest = (moment + timedelta(seconds=min(second, MAX_SECONDS)) for second in seconds)
     by = "bytes" if by_bytes else "items"
     return Estimate(earliest=earliest, latest=latest, measured_on=len(pace), measured_by=by)
-
-
-# A year: beyond it nobody plans, and dates end.
-MAX_SECONDS = 365 * 86_400.0
 
 
 def _seconds_each(sample: Sample, *, by_bytes: bool) -> float:

@@ -1,4 +1,4 @@
-"""What a request waits behind that no run has begun: other users, Prefect, workers."""
+"""What a request waits for that no run has begun yet: other users, Prefect, workers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from stager.dispatch.dispatcher import RUN_BEGINS_SECONDS
 from stager.dispatch.prefect import PrefectClient
-from stager.dispatch.queue_position import AWAITS_SLOT, Line, Place
+from stager.dispatch.queue_position import AWAITS_SLOT, QueuePosition, RunQueue
 from stager.errors import ServiceUnavailable
 from stager.insight.explain.reason import Reason, reason
 from stager.methods import METHODS
@@ -15,13 +15,13 @@ from stager.records.runs import FairShare, fair_shares
 from stager.records.tables import StagingRequestRow
 
 # A worker that has not polled for so long is away: it polls every ten seconds or so.
-SILENCE = timedelta(seconds=60)
+WORKER_AWAY_AFTER = timedelta(seconds=60)
 
 
 async def why_not_begun(
     row: StagingRequestRow, *, records: AsyncDatabase, prefect: PrefectClient, most_runs: int
 ) -> Reason:
-    """Return what a submitted request waits for, asking Prefect where it has its run.
+    """Return what a submitted request waits for, by our records or, once it has a run, by Prefect.
 
     So many runs of one user may be under way.
     """
@@ -34,7 +34,7 @@ async def why_not_begun(
     try:
         if row.flow_run_id is None:
             await prefect.check_method(row.method)
-            return reason("HandedOver", "it is being handed to Prefect", since=since)
+            return reason("HandedOver", "it is about to be handed to Prefect", since=since)
         place = await prefect.place_of(row.flow_run_id)
     except ServiceUnavailable as error:
         return reason(type(error).__name__, error.message, since=since)
@@ -51,11 +51,11 @@ def _behind_others(row: StagingRequestRow, waiting: list[FairShare], *, most_run
     else:
         ahead = [share.username for share in waiting]
         number = ahead.index(row.username) if row.username in ahead else 0
-        message = f"it waits for its turn, behind {number} of other users"
+        message = f"it waits for its turn, behind {number} other users"
     return reason("WaitsForTurn", message, since=row.created_at)
 
 
-def _place(place: Place | None, *, since: datetime) -> Reason:
+def _place(place: QueuePosition | None, *, since: datetime) -> Reason:
     if place is None:
         return reason("RunLost", "Prefect does not know its run any more", since=since)
     if place.state == "PENDING":
@@ -67,8 +67,8 @@ def _place(place: Place | None, *, since: datetime) -> Reason:
     return reason(*_in_line(place, place.pool, place.queue), since=place.since)
 
 
-def _in_line(place: Place, pool: Line, queue: Line) -> tuple[str, str]:
-    """Return the cause and the words of what a run in Prefect's queue waits for."""
+def _in_line(place: QueuePosition, pool: RunQueue, queue: RunQueue) -> tuple[str, str]:
+    """Return what a run in Prefect's queue waits for: the cause, and a sentence."""
     lines = {
         "Pool": (pool, f"the work pool {pool.name}"),
         "Queue": (queue, f"the work queue {queue.name} of {pool.name}"),
@@ -77,13 +77,13 @@ def _in_line(place: Place, pool: Line, queue: Line) -> tuple[str, str]:
         if line.is_paused:
             return f"{kind}Paused", f"{words} is paused"
     worker = place.worker
-    if worker is None or datetime.now(UTC) - worker.seen > SILENCE:
-        seen = f"{worker.name} was the last, at {worker.seen:%F %T} UTC" if worker else "none ever has"
-        return "NoWorker", f"no worker asks for runs of the work pool {pool.name}: {seen}"
+    if worker is None or datetime.now(UTC) - worker.seen > WORKER_AWAY_AFTER:
+        seen = f"{worker.name} was the last to, at {worker.seen:%F %T} UTC" if worker else "none ever did"
+        return "NoWorker", f"no worker polls the work pool {pool.name}: {seen}"
     if place.name == AWAITS_SLOT:
         return "LimitReached", "as many runs of its deployment are under way as may be"
     for line, words in lines.values():
         if line.is_full:
             return "LimitReached", f"{line.under_way} runs of {words} are under way, as many as may be"
-    waits = f"its run waits for the worker {worker.name}, which was there at {worker.seen:%F %T} UTC"
-    return "QueuedInPrefect", f"{waits}, behind {place.ahead} of other requests"
+    waits = f"its run waits for the worker {worker.name}, which last polled at {worker.seen:%F %T} UTC"
+    return "QueuedInPrefect", f"{waits}, behind {place.ahead} other runs"

@@ -1,4 +1,4 @@
-"""The reason as far as our own records know it."""
+"""The reason for a request's status, as far as our own records know it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stager.models import Status
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.tables import Event, StagingRequestRow
 
-# What is no error, and who can do something about it; a word of nobody's is an error's class.
+# Causes that are no errors, and who can mend each; any other cause is the name of an error class.
 MENDED_BY: dict[str, MendedBy] = {
     "WaitsForTurn": "nobody",
     "HandedOver": "nobody",
@@ -30,24 +30,26 @@ MENDED_BY: dict[str, MendedBy] = {
     "Stopping": "nobody",
     "Done": "nobody",
 }
-# Kinds of events that say what is waited for, until the next one.
+# Kinds of events that say what a request waits for, until the next event.
 WAITS = ("retrying", "waiting", "pod", "resubmitted")
-# How long a try that was announced may take to show, in seconds.
+# How long an announced retry may take to show in the records.
 RETRY_SHOWS_WITHIN = timedelta(seconds=5)
 
 
 class Reason(View):
-    """Why a request stands where it stands."""
+    """Why a request has its status."""
 
     cause: str = Field(
-        description="In a word: a kind of error, as in /problems/KIND, or what is waited for.",
+        description="The cause in a word: a kind of error, as in /problems/KIND, or what it waits for.",
         examples=["WaitsForTurn"],
     )
-    message: str = Field(description="In a sentence.", examples=["it waits for its turn, behind 0 of other users"])
-    since: datetime = Field(description="Since when.", examples=[BEGAN])
-    until: datetime | None = Field(None, description="When that is known to end: the next try, or the patience.")
+    message: str = Field(
+        description="The cause in a sentence.", examples=["it waits for its turn, behind 0 other users"]
+    )
+    since: datetime = Field(description="Since when the cause holds.", examples=[BEGAN])
+    until: datetime | None = Field(None, description="When the wait ends, if that is known.")
     mended_by: MendedBy = Field(
-        description="Who can do something about it: you, the operator, or nobody: wait.", examples=["nobody"]
+        description="Who can mend it: you, the operator, or nobody (wait).", examples=["nobody"]
     )
 
 
@@ -58,7 +60,7 @@ def reason(cause: str, message: str, *, since: datetime, until: datetime | None 
 
 
 def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> Reason:
-    """Return why a request stands where it stands, by its record and what its newest event is that says why.
+    """Return why a request has its status, by its record and its newest event that says why.
 
     Parameters
     ----------
@@ -83,9 +85,7 @@ def _begun(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> 
     since, silent_since = row.started_at or row.created_at, row.alive_until
     who = "the service that sends it" if row.method == DIRECT_DOWNLOAD else "its run"
     if silent_since and silent_since + RETRY_SHOWS_WITHIN < moment:
-        return reason(
-            "RunSilent", f"{who} has given no sign of life since {silent_since:%F %T} UTC", since=silent_since
-        )
+        return reason("RunSilent", f"{who} has sent no heartbeat since {silent_since:%F %T} UTC", since=silent_since)
     if row.cancel_requested:
         return reason("Stopping", f"{who} was asked to stop", since=event.at if event else since)
     if row.method == DIRECT_DOWNLOAD:
@@ -105,5 +105,5 @@ def _not_begun(row: StagingRequestRow) -> Reason:
     if row.flow_run_id:
         return reason("HandedOver", "Prefect has its run", since=row.flow_run_at or row.created_at)
     if row.run_key:
-        return reason("HandedOver", "it is being handed to Prefect", since=row.flow_run_at or row.created_at)
+        return reason("HandedOver", "it is about to be handed to Prefect", since=row.flow_run_at or row.created_at)
     return reason("WaitsForTurn", "it waits for its turn", since=row.created_at)

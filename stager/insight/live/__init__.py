@@ -1,1 +1,1 @@
-"""Requests as they go on, told to whoever watches: one look at the database serves all."""
+"""Live streams of requests: one poll of the database serves everybody who watches."""

@@ -1,4 +1,4 @@
-"""One look at the database, every half second while somebody watches, for all who do."""
+"""The feed of all live streams: one poll of the database every half second, while anybody watches."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from stager.records.insight import (
 
 logger = structlog.get_logger(__name__)
 
-# Seconds between two looks, and how many times longer than a look the pause
-# behind it is at least: adding up a million items may take a second.
+# Seconds between two polls, and how many times longer than a poll the pause
+# after it is at least: adding up a million items may take a second.
 POLL_SECONDS, PAUSE_PER_POLL = 0.5, 5.0
-# Events in one look.
+# Events in one poll.
 EVENTS_AT_ONCE = 1000
 
 
@@ -43,7 +43,7 @@ class Feed:
 
     @asynccontextmanager
     async def watch(self, *, request_id: str | None = None, username: str | None = None) -> AsyncIterator[Watcher]:
-        """Give a watcher of one request, of one user's or of all.
+        """Yield a watcher of one request, of one user's requests or of all.
 
         It hears of every event behind its ``position``; what was before it,
         it must ask the records for.
@@ -73,11 +73,11 @@ class Feed:
             except ServiceUnavailable as error:
                 logger.warning("Could not read what is new for live streams; will retry", reason=error.message)
             except Exception:
-                logger.exception("Reading what is new for live streams met an unforeseen error; will retry")
+                logger.exception("An unforeseen error interrupted the reading for live streams; will retry")
             await asyncio.sleep(max(POLL_SECONDS, PAUSE_PER_POLL * (clock() - began)))
 
     async def look(self) -> None:
-        """Tell the watchers what is new: how far requests are, then what happened to them."""
+        """Poll once and tell the watchers what is new: the progress of requests, then their events."""
         async with self._lock:
             events = await self._records.ask(settled_events, self._position, limit=EVENTS_AT_ONCE)
             await self._tell_progress(events)

@@ -1,4 +1,4 @@
-"""News as server-sent events.
+"""Events and progress of requests as server-sent events.
 
 Notes
 -----
@@ -21,9 +21,9 @@ from stager.models import Status
 from stager.records.database import AsyncDatabase
 from stager.records.insight import LiveEvent, missed_events
 
-# Seconds without news behind which a comment shows that the connection lives.
-QUIET = 15.0
-# A stream ends behind so many seconds, and is asked for again: a token is looked at again so.
+# Seconds without news after which a comment shows that the connection is alive.
+KEEPALIVE_SECONDS = 15.0
+# Seconds after which a stream ends; the client connects again, and so its token is checked again.
 LONGEST_SECONDS = 900.0
 EVENTS_AT_ONCE = 500
 ENDINGS = frozenset(status.value for status in Status if status.is_final)
@@ -32,7 +32,7 @@ ENDINGS = frozenset(status.value for status in Status if status.is_final)
 async def stream(
     records: AsyncDatabase, feed: Feed, *, request_id: str | None, username: str | None, after: int | None
 ) -> AsyncIterator[bytes]:
-    """Give what happens as server-sent events, until the one request that is watched has ended.
+    """Yield server-sent events until the one watched request has ended, or the time is over.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ async def stream(
             if _is_end(missed, watcher):
                 return
         while clock() < deadline and not watcher.is_behind:
-            news = await watcher.read(seconds=QUIET)
+            news = await watcher.read(seconds=KEEPALIVE_SECONDS)
             if news is None:
                 yield KEEPALIVE_COMMENT
             elif not (isinstance(news, LiveEvent) and after is not None and news.event.id <= after):
@@ -58,7 +58,7 @@ async def stream(
 
 
 async def _missed(records: AsyncDatabase, watcher: Watcher, *, after: int) -> AsyncIterator[LiveEvent]:
-    """Give the events between what the caller knows and what the watcher hears of."""
+    """Yield the events after the last one that the caller knows, up to those that the watcher receives."""
     whose = {"request_id": watcher.request_id, "username": watcher.username}
     while page := await records.ask(missed_events, after=after, upto=watcher.position, limit=EVENTS_AT_ONCE, **whose):
         after = page[-1].event.id

@@ -1,4 +1,4 @@
-"""Somebody who watches, and what they have not read yet."""
+"""A watcher of requests, with the news that it has not read yet."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from stager.records.insight import LiveEvent, RequestProgress
 
 News = LiveEvent | RequestProgress
-# Whoever leaves so much unread is let go; they may come back to where they were.
+# A client that leaves so much unread is disconnected; it may resume where it was.
 MAX_UNREAD = 2000
 
 
 @dataclass(eq=False, kw_only=True)
 class Watcher:
-    """Hears of one request, of one user's, or of all.
+    """Receives the news of one request, of one user's requests, or of all.
 
     Attributes
     ----------
@@ -29,18 +29,18 @@ class Watcher:
 
     @property
     def is_behind(self) -> bool:
-        """So much is unread that the rest was not kept."""
+        """Whether so much is unread that the rest was dropped."""
         return self._unread.qsize() >= MAX_UNREAD
 
     def tell(self, news: News) -> None:
-        """Keep what concerns them until they read it."""
+        """Keep the news that concern this watcher until it reads them."""
         request_id = news.event.request_id if isinstance(news, LiveEvent) else news.request_id
         is_ours = self.request_id in {None, request_id} and self.username in {None, news.username}
         if is_ours and not self.is_behind:
             self._unread.put_nowait(news)
 
     async def read(self, *, seconds: float) -> News | None:
-        """Return the next news, None when there are none for so long."""
+        """Return the next news; None when there are none for some seconds."""
         try:
             return await asyncio.wait_for(self._unread.get(), seconds)
         except TimeoutError:

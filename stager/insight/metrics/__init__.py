@@ -1,1 +1,1 @@
-"""What Prometheus reads: figures from the records, the same from every replica, and each one's own calls."""
+"""Metrics for Prometheus: of the records, the same from every replica, and of each replica's own calls."""

@@ -1,4 +1,4 @@
-"""The figures in Prometheus' words."""
+"""The records' figures as Prometheus' metric families."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from stager.insight.metrics.recorded import METHOD_NAMES, Figures
-from stager.insight.metrics.tally import Spread
+from stager.insight.metrics.recorded import METHOD_NAMES, RecordedFigures
+from stager.insight.metrics.tally import Histogram
 from stager.models import Status
 
 
 @dataclass(frozen=True, eq=False)  # a registry keeps it by what it is
 class RecordedFamilies(Collector):
-    """The records' figures, for one answer."""
+    """Collects the records' figures for one answer."""
 
-    figures: Figures
-    # None where the reconciler is another process.
+    figures: RecordedFigures
+    # None where the reconciler runs in another process.
     reconciler_lag: float | None
 
     def collect(self) -> Iterator[Metric]:
-        """Return a family for each kind of figure."""
+        """Yield a metric family for each kind of figure."""
         tally = self.figures.tally
         yield self._endings()
-        yield _histogram("staging_request_seconds", "From being recorded to the end.", tally.seconds, "status")
+        yield _histogram(
+            "staging_request_seconds", "Time from the recording of a request to its end.", tally.seconds, "status"
+        )
         yield _histogram("staging_request_bytes", "Bytes that a completed request delivered.", tally.bytes_done)
         yield _histogram("staging_request_files", "Files that a completed request delivered.", tally.files_done)
         yield from self._backlogs()
         if self.reconciler_lag is not None:
-            words = "How long ago the slowest of the checks for dropped requests ended, in this replica, in seconds."
+            words = (
+                "How long ago the reconciler's check that is furthest behind succeeded, in this replica, in seconds."
+            )
             yield GaugeMetricFamily("staging_reconciler_lag_seconds", words, value=self.reconciler_lag)
 
     def _endings(self) -> Metric:
@@ -54,7 +58,7 @@ class RecordedFamilies(Collector):
             yield age
 
 
-def _histogram(name: str, words: str, spreads: Mapping[tuple[str, ...], Spread], *labels: str) -> Metric:
+def _histogram(name: str, words: str, spreads: Mapping[tuple[str, ...], Histogram], *labels: str) -> Metric:
     family = HistogramMetricFamily(name, words, labels=["method", *labels])
     for values, spread in sorted(spreads.items()):
         family.add_metric(values, spread.buckets(), spread.total)

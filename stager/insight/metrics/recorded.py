@@ -1,4 +1,4 @@
-"""The records' figures: what ended is counted once, and read no more."""
+"""The figures of the records: each ended request is read and counted once."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from stager.records.database import Database, database_time
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.insight import Backlog, backlogs, fold_endings
 
-# How long after its time an ending may still appear: a transaction commits
-# later than it looks at the clock.
+# How long after its time stamp an ending may still appear: a transaction commits
+# later than it reads the clock.
 SETTLED_AFTER = timedelta(minutes=1)
 METHOD_NAMES = (*sorted(METHODS), DIRECT_DOWNLOAD)
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What the records say at a moment."""
+class RecordedFigures:
+    """The figures of the records at a moment."""
 
     tally: Tally
     backlogs: Sequence[Backlog]
 
 
-class Recorded:
-    """Reads the records' figures, at each time only what is new in them.
+class RecordedMetrics:
+    """Reads the records' figures, each time only what is new since the last.
 
     Every replica comes to the same figures, whenever it started: the first
     reading counts all that is on record.
@@ -39,7 +39,7 @@ class Recorded:
         self._until: datetime | None = None
         self._lock = threading.Lock()
 
-    def read(self, database: Database) -> Figures:
+    def read(self, database: Database) -> RecordedFigures:
         """Return the figures as they are now; blocks while the database answers.
 
         Raises
@@ -52,7 +52,7 @@ class Recorded:
             self._settled = self._folded(database, after=self._until, until=settles)
             self._until = settles
             tally = self._folded(database, after=settles, until=None)
-        return Figures(tally, backlogs(database))
+        return RecordedFigures(tally, backlogs(database))
 
     def _folded(self, database: Database, *, after: datetime | None, until: datetime | None) -> Tally:
         return fold_endings(database, self._settled.with_more, methods=METHOD_NAMES, after=after, until=until)

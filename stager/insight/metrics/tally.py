@@ -1,4 +1,4 @@
-"""Endings, counted: how many, and how they spread."""
+"""Counts and histograms of ended requests."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ FILES = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 
 
 @dataclass
-class Spread:
-    """How many values are up to each bound, and their sum."""
+class Histogram:
+    """A count of values up to each bound, and their sum."""
 
     bounds: tuple[float, ...]
     counts: list[int] = field(init=False)
@@ -33,7 +33,7 @@ class Spread:
         self.counts = [0] * (len(self.bounds) + 1)
 
     def add(self, value: float) -> None:
-        """Count a value."""
+        """Add a value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
@@ -48,19 +48,19 @@ class Tally:
     """The endings of requests in figures."""
 
     endings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    seconds: defaultdict[tuple[str, ...], Spread] = field(default_factory=lambda: defaultdict(_seconds))
-    bytes_done: defaultdict[tuple[str, ...], Spread] = field(default_factory=lambda: defaultdict(_bytes))
-    files_done: defaultdict[tuple[str, ...], Spread] = field(default_factory=lambda: defaultdict(_files))
+    seconds: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_seconds))
+    bytes_done: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_bytes))
+    files_done: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_files))
 
     def with_more(self, endings: Iterable[Ending]) -> Self:
-        """Return another tally that has counted some endings more."""
+        """Return another tally, with some more endings counted."""
         more = deepcopy(self)
         for ending in endings:
             more.add(ending)
         return more
 
     def add(self, ending: Ending) -> None:
-        """Count one request; what it delivered counts when it went well."""
+        """Count one ended request; its bytes and files count if it succeeded."""
         self.endings[ending.method, ending.status, ending.reason] += 1
         self.seconds[ending.method, ending.status].add(ending.seconds)
         if ending.status is Status.COMPLETED:
@@ -68,13 +68,13 @@ class Tally:
             self.files_done[ending.method,].add(ending.files_done)
 
 
-def _seconds() -> Spread:
-    return Spread(SECONDS)
+def _seconds() -> Histogram:
+    return Histogram(SECONDS)
 
 
-def _bytes() -> Spread:
-    return Spread(BYTES)
+def _bytes() -> Histogram:
+    return Histogram(BYTES)
 
 
-def _files() -> Spread:
-    return Spread(FILES)
+def _files() -> Histogram:
+    return Histogram(FILES)

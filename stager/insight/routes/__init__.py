@@ -1,1 +1,1 @@
-"""The calls that let people see what goes on."""
+"""Routes that show what goes on."""

@@ -27,11 +27,15 @@ class Explanation(Reason):
 
     request_id: str = Field(examples=[REQUEST_ID])
     status: Status
-    items_left: int = Field(description="Items that have not ended.")
-    bytes_left: int | None = Field(description="Their bytes, null where a size is not known yet.", examples=[2880])
-    crashes: int = Field(description="Runs that died over it so far; the events of kind resubmitted say of what.")
+    items_left: int = Field(description="Items that have not ended yet.")
+    bytes_left: int | None = Field(
+        description="Bytes of these items; null where a size is not known yet.", examples=[2880]
+    )
+    crashes: int = Field(
+        description="Runs that have died over this request so far; its events of the kind resubmitted say why."
+    )
     estimate: Estimate | None = Field(
-        description="When it may be done; null when too few were done before it.",
+        description="When it may be done; null where too few requests were done before.",
         examples=[{"earliest": BEGAN, "latest": ENDED, "measured_on": 50, "measured_by": "bytes"}],
     )
 

@@ -1,4 +1,4 @@
-"""Whether what the service needs is there."""
+"""Health of the service and of what it needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 from starlette.responses import Response
 
-from stager.callers.areas import areas_at_hand, check_storage, check_storage_to_read, known_areas
+from stager.callers.area_access import areas_at_hand, check_storage, check_storage_to_read, known_areas
 from stager.errors import StagingError
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import RETRY_AFTER
@@ -24,23 +24,23 @@ from stager.records.database import Database
 router = APIRouter(tags=["site"])
 
 # How long a part may take to answer, in seconds; probes give up soon after.
-LIMIT = 4.0
+PROBE_SECONDS = 4.0
 # How long Prefect may take to say which storage areas there are; after that, those that were known last count.
-AREAS_LIMIT = 1.0
+AREAS_PROBE_SECONDS = 1.0
 _probes = Probes()
 
 
 class PartHealth(BaseModel):
-    """How a part that the service needs is doing."""
+    """The health of a part that the service needs."""
 
     model_config = ConfigDict(frozen=True)
 
     is_reachable: bool = Field(description="Whether it answers.", examples=[True])
-    reason: str | None = Field(None, description="Why not.")
+    reason: str | None = Field(None, description="Why it does not answer.")
 
 
 class Health(BaseModel):
-    """How the service and what it needs are doing."""
+    """The health of the service and of what it needs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,20 +63,20 @@ class Readiness(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: Literal["ready", "degraded", "unready"] = Field(
-        description="Degraded: a part is away, and what needs it is done later. Unready: nothing can be recorded."
+        description="degraded: a part is away, and what needs it is done later; unready: nothing can be recorded."
     )
     parts: dict[str, PartHealth] = Field(
-        description="How each part is doing.",
+        description="The health of each part.",
         examples=[{"database": {"is_reachable": True}, "area source": {"is_reachable": True}}],
     )
 
 
 THERE = PartHealth(is_reachable=True)
-AWAY = PartHealth(is_reachable=False, reason=f"no answer within {LIMIT:g} s")
+AWAY = PartHealth(is_reachable=False, reason=f"no answer within {PROBE_SECONDS:g} s")
 
 
 def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of a 503."""
+    """Return OpenAPI's description of a 503."""
     content = {"application/json": {"example": answer.model_dump()}}
     return {503: {"model": type(answer), "description": description, "content": content}}
 
@@ -88,7 +88,7 @@ def _without(description: str, answer: BaseModel) -> dict[int | str, dict[str, A
     responses=_without("A part does not answer.", Health(status="unhealthy", database=AWAY, prefect=THERE)),
 )
 async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Response) -> Health:
-    """Ask the parts, both at once."""
+    """Ask the database and Prefect, both at once."""
     of_database, of_prefect = await asyncio.gather(_health(records.ask(_select)), _health(prefect.check()))
     is_healthy = of_database.is_reachable and of_prefect.is_reachable
     if not is_healthy:
@@ -99,7 +99,7 @@ async def show_health(records: OpenRecords, prefect: OpenPrefect, response: Resp
 
 @router.get("/health/live", operation_id="get_liveness", summary="Whether the service runs at all")
 async def show_life() -> Alive:
-    """Answer, and ask nobody."""
+    """Answer without asking any other part."""
     return Alive()
 
 
@@ -120,7 +120,7 @@ async def show_readiness(
     for while Prefect or a storage is away is recorded, and done later.
     """
     with suppress(TimeoutError):
-        await asyncio.wait_for(_probes.look(known_areas), AREAS_LIMIT)
+        await asyncio.wait_for(_probes.look(known_areas), AREAS_PROBE_SECONDS)
     areas = {f"area {area.name}": area for area in await asyncio.to_thread(areas_at_hand)}
     check = check_storage_to_read if settings.areas_read_only else check_storage
     checks = {
@@ -143,11 +143,11 @@ def _readiness(parts: Mapping[str, PartHealth]) -> Literal["ready", "degraded", 
 
 async def _health(check: Awaitable[object]) -> PartHealth:
     try:
-        await asyncio.wait_for(check, LIMIT)
+        await asyncio.wait_for(check, PROBE_SECONDS)
     except StagingError as error:
         return PartHealth(is_reachable=False, reason=error.message)
     except TimeoutError:
-        return PartHealth(is_reachable=False, reason=f"no answer within {LIMIT:g} s")
+        return PartHealth(is_reachable=False, reason=f"no answer within {PROBE_SECONDS:g} s")
     return PartHealth(is_reachable=True)
 
 

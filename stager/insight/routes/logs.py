@@ -22,7 +22,7 @@ EXAMPLE = (
     '{"method": "local_copy", "username": "alice", "event": "Request ended", "status": "completed", '
     '"level": "info", "timestamp": "2026-11-24T20:05:00Z"}\n'
 )
-# Whose file it is: each replica has its own. In a cluster it is the pod's name.
+# The header with the replica's name: each has a log file of its own. In a cluster it is the pod's name.
 REPLICA = "X-Log-Of"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", REPLICA: socket.gethostname()}
 REPLICA_SHOWN = {
@@ -30,8 +30,12 @@ REPLICA_SHOWN = {
     "schema": {"type": "string"},
     "example": "staging-api-5d9c7b6f4-x2x7q",
 }
-Lines = Annotated[int | None, Query(ge=1, le=MAX_LINES, description="How many lines of its end; all by default.")]
-Contains = Annotated[str | None, Query(max_length=200, description="Only lines with this text.", examples=["alice"])]
+Lines = Annotated[
+    int | None, Query(ge=1, le=MAX_LINES, description="How many of the last lines to send; all by default.")
+]
+Contains = Annotated[
+    str | None, Query(max_length=200, description="Only lines that contain this text.", examples=["alice"])
+]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 LevelWanted = Annotated[Level | None, Query(description="Only lines of this level or above.")]
 TEXT: dict[int | str, dict[str, Any]] = {
@@ -58,7 +62,7 @@ async def show_log(
     contains: Contains = None,
     level: LevelWanted = None,
 ) -> StreamingResponse:
-    """Stream the log file as it is now, to administrators."""
+    """Stream the log file as it is now; for administrators."""
     caller.check_admin()
     return await _log(settings.log_file, lines=lines, wanted=LineFilter(contains, level), follow=False)
 
@@ -77,7 +81,7 @@ async def follow_log(
     contains: Contains = None,
     level: LevelWanted = None,
 ) -> StreamingResponse:
-    """Stream the log file, and go on with lines as they are written; to administrators."""
+    """Stream the log file, and new lines as they are written; for administrators."""
     caller.check_admin()
     return await _log(settings.log_file, lines=lines, wanted=LineFilter(contains, level), follow=True)
 

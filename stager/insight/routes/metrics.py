@@ -1,4 +1,4 @@
-"""Figures for Prometheus."""
+"""The route of Prometheus' metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stager.http.call_metrics import REGISTRY
 from stager.http.dependencies import OpenRecords
 from stager.http.problems import documented
 from stager.insight.metrics.families import RecordedFamilies
-from stager.insight.metrics.recorded import Recorded
+from stager.insight.metrics.recorded import RecordedMetrics
 
 EXAMPLE = """\
 # HELP staging_queue_requests Requests that are submitted.
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/metrics", tags=["site"])
 @router.get(
     "",
     operation_id="get_metrics",
-    summary="Figures for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"example": EXAMPLE}}, "description": "Prometheus' text format"},
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/metrics", tags=["site"])
 )
 async def show_metrics(request: Request, records: OpenRecords) -> Response:
     """Return the records' figures, the same at every replica, and this replica's own calls."""
-    figures: Recorded = request.app.state.figures
+    figures: RecordedMetrics = request.app.state.figures
     reconciler: Reconciler | None = request.app.state.reconciler
     lag = reconciler.lag if reconciler else None
     registry = CollectorRegistry()

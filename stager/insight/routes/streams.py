@@ -1,4 +1,4 @@
-"""Requests as they go on: server-sent events."""
+"""Routes of live streams, as server-sent events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stager.records.events import events_of
 router = APIRouter(prefix="/requests", tags=["requests"])
 
 MEDIA_TYPE = "text/event-stream"
-# No proxy should collect them before it passes them on.
+# Proxies should pass events on at once, not collect them.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 EXAMPLE = (
     'event: progress\ndata: {"request_id": "019...", "username": "alice", "item_count": 1, "items_ended": 0, '
@@ -28,19 +28,21 @@ EXAMPLE = (
     '"kind": "completed", "detail": "1 completed", "cause": null, "until": null}\nid: 7\n\n'
 )
 STREAM: dict[int | str, dict[str, object]] = {
-    200: {"description": "Events without an end.", "content": {MEDIA_TYPE: {"example": EXAMPLE}}}
+    200: {"description": "A stream of server-sent events.", "content": {MEDIA_TYPE: {"example": EXAMPLE}}}
 }
 
 LastEventId = Annotated[
     int | None,
-    Header(ge=0, le=LAST, description="The last event that is known: what came behind it is sent.", examples=[4711]),
+    Header(
+        ge=0, le=LAST, description="The last event that the client knows: those after it are sent.", examples=[4711]
+    ),
 ]
 
 
 @router.get(
     "/stream",
     operation_id="watch_requests",
-    summary="All requests, as they go on",
+    summary="Watch all requests",
     response_class=StreamingResponse,
     responses={**STREAM, **documented(401, 422, 429, 503)},
     dependencies=[LONG_CALL],
@@ -48,7 +50,7 @@ LastEventId = Annotated[
 async def watch_all(
     records: OpenRecords, feed: OpenFeed, caller: CurrentCaller, last_event_id: LastEventId = None
 ) -> Response:
-    """Stream what happens to the requests that the caller may see, from now or from the event that is named."""
+    """Stream the events and progress of all requests that the caller may see, from now or after a given event."""
     news = stream(records, feed, request_id=None, username=caller.sees_only, after=last_event_id)
     return StreamingResponse(news, media_type=MEDIA_TYPE, headers=HEADERS)
 
@@ -56,11 +58,11 @@ async def watch_all(
 @router.get(
     "/{request_id}/stream",
     operation_id="watch_request",
-    summary="One request, as it goes on",
+    summary="Watch one request",
     response_class=StreamingResponse,
     responses={
         **STREAM,
-        204: {"description": "It has ended, and the caller knows all of it: there is nothing to come back for."},
+        204: {"description": "The request has ended and the caller knows all its events: do not connect again."},
         **documented(401, 404, 422, 429, 503),
     },
     dependencies=[LONG_CALL],
@@ -68,7 +70,7 @@ async def watch_all(
 async def watch_one(
     records: OpenRecords, feed: OpenFeed, row: SeenRequest, last_event_id: LastEventId = None
 ) -> Response:
-    """Stream what happened to a request, what happens, and how far it is; the stream ends with the request."""
+    """Stream the past and new events of a request, and its progress; the stream ends with the request."""
     known = last_event_id or 0
     if row.status.is_final and not await records.ask(events_of, row.id, after=known, limit=1):
         return Response(status_code=HTTPStatus.NO_CONTENT)

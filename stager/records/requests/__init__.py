@@ -1,10 +1,9 @@
-"""Requests: how one is written down, found, begun, cancelled and closed."""
+"""Requests: they are recorded, found, begun, cancelled and closed."""
 
 from stager.records.requests.body_digest import BodyDigest
 from stager.records.requests.cancellation import cancel_items, cancel_request, cancel_run
 from stager.records.requests.creation import create_request, create_requests, request_of_key
 from stager.records.requests.deadlines import stop_overdue_requests
-from stager.records.requests.heartbeat import files_to_stop, renew_requests, requests_to_stop
 from stager.records.requests.large import (
     abandon_large_request,
     abandoned_large_requests,
@@ -16,6 +15,7 @@ from stager.records.requests.lifecycle import close_requests, fail_request, star
 from stager.records.requests.lookup import get_request, get_requests, has_open_requests, list_requests
 from stager.records.requests.new_rows import ClientWish, NewRequest, new_request
 from stager.records.requests.retries import item_again, terms_again
+from stager.records.requests.under_way import files_to_stop, renew_requests, requests_to_stop
 
 __all__ = [
     "BodyDigest",

@@ -1,4 +1,4 @@
-"""Requests: found again by id, and in pages."""
+"""Lookup of requests, by id and in pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stager.models import Status
 from stager.records.database import Database
 from stager.records.tables import OPEN, REQUEST, StagingRequestRow
 
-# Asked before every request is taken in: built once.
+# This statement runs before every request is recorded: it is built once.
 _NTH_OPEN = (
     select(REQUEST.c.id)
     .where(REQUEST.c.username == bindparam("username"), REQUEST.c.status.in_(OPEN))
@@ -25,8 +25,8 @@ _NTH_OPEN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """Some requests, newest first, and where the next ones begin."""
+class RequestsPage:
+    """Some requests, newest first, and the cursor of the next ones."""
 
     requests: Sequence[StagingRequestRow]
     next_cursor: str | None
@@ -69,8 +69,8 @@ def list_requests(
     since: datetime | None = None,
     cursor: str | None = None,
     limit: int = 100,
-) -> Page:
-    """Return the newest requests that fit, a page at a time.
+) -> RequestsPage:
+    """Return a page of the requests that fit, newest first.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def list_requests(
     if since:
         statement = statement.where(col(StagingRequestRow.created_at) >= since)
 
-    def work(session: Session) -> Page:
+    def work(session: Session) -> RequestsPage:
         found = statement
         if cursor:
             last = request_in(session, cursor)
@@ -107,7 +107,7 @@ def list_requests(
         rows = session.scalars(
             found.order_by(col(StagingRequestRow.created_at).desc(), col(StagingRequestRow.id).desc()).limit(limit + 1)
         ).all()
-        return Page(requests=rows[:limit], next_cursor=rows[limit - 1].id if len(rows) > limit else None)
+        return RequestsPage(requests=rows[:limit], next_cursor=rows[limit - 1].id if len(rows) > limit else None)
 
     return database.read(work)
 
@@ -119,7 +119,7 @@ def has_open_requests(database: Database, username: str, *, count: int) -> bool:
 
 
 def request_in(session: Session, request_id: str, *, locked: bool = False) -> StagingRequestRow:
-    """Return a request's record within a transaction, held until its end when locked."""
+    """Return a request's record in a transaction; if locked, until the end of that."""
     row = session.get(StagingRequestRow, request_id, with_for_update=locked or None)
     if row is None or row.is_arriving:
         raise RequestNotFound(request_id)

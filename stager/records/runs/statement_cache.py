@@ -1,23 +1,24 @@
-"""Compiles the SQL of a run beforehand, in the process that runs are forked from."""
+"""The statement cache: the SQL of a run is compiled beforehand, in the process that runs are forked from."""
 
 from __future__ import annotations
 
 import uuid
 
+from stager.checksums import ADLER32
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
 from stager.records.items.files import FileChange, files_by_id, files_of, first_files, last_copies, save_files
 from stager.records.leases import acquire_leases, confirm_lease, release_leases, renew_leases
 from stager.records.requests.creation import create_request
-from stager.records.requests.heartbeat import files_to_stop, renew_requests, requests_to_stop
 from stager.records.requests.lifecycle import close_requests, start_requests
 from stager.records.requests.lookup import get_requests
+from stager.records.requests.under_way import files_to_stop, renew_requests, requests_to_stop
 from stager.records.runs.groups import note_flow_run
 from stager.records.tables import StagedFile
 
 
 def fill_statement_cache(database: Database) -> None:
-    """Go through a request's transactions once, and keep nothing of them but the SQL.
+    """Do a request's transactions once, and keep nothing of them but the compiled SQL.
 
     SQLAlchemy makes SQL of each statement at its first time, which takes
     longer than the database does. Processes that are forked afterwards, and
@@ -59,11 +60,11 @@ def _stage(database: Database, *, arrives: bool) -> None:
 
 
 def _ending(file: StagedFile, *, arrives: bool) -> FileChange:
-    """Return the change of a file that arrives, or was there already: its columns make the statement."""
+    """Return the changes of a delivered or skipped file: their columns determine the statement."""
     change = FileChange(id=file.id, status=Status.SKIPPED, method="local_copy", kind="file", size_bytes=1, file_count=1)
     change["source_fingerprint"] = "a"
     if arrives:
         change["status"], change["destination_fingerprint"] = Status.COMPLETED, "a"
-        change["checksum"], change["checksum_algorithm"] = "00000001", "adler32"
+        change["checksum"], change["checksum_algorithm"] = "00000001", ADLER32
         change["bytes_done"], change["files_done"] = 1, 1
     return change

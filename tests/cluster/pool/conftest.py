@@ -19,7 +19,7 @@ import httpx
 import pytest
 import yaml
 
-from deployments.pods import Pods, base_job_template
+from deployments.job_template import SitePods, base_job_template
 from tests.cluster.conftest import FOLDERS, forwarded
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Site:
         return dict(yaml.safe_load(self.cluster.get("configmap", "pods")["data"]["pods.yaml"]))
 
     def _register(self, said: dict[str, Any]) -> None:
-        template = base_job_template(Pods.model_validate(said), namespace=self.cluster.namespace)
+        template = base_job_template(SitePods.model_validate(said), namespace=self.cluster.namespace)
         answer = self.prefect.patch(POOL, json={"base_job_template": template})
         assert answer.is_success, answer.text
 

@@ -154,7 +154,7 @@ def test_a_pod_that_waits_for_a_node_begins_when_there_is_one(site: Site, note: 
 def test_a_quota_that_forbids_the_pod_is_waited_for_and_said(site: Site, note: Note) -> None:
     with a_quota(site):
         request, since = site.ask("a.fits", "quota"), time.monotonic()
-        refused(site, request, "its pod may not be made")
+        refused(site, request, "its pod cannot be created")
     note("A quota forbids the pod", request, since)
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.cluster.pool.conftest import Site
 
 COPIED = ["submitted", "flow_run", "started", "completed"]
-REFUSED = "this run has the account with uid 10001, which is not alice's: ask by API instead"
+REFUSED = "this run has the uid 10001, which is not alice's: make the request by the API instead"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from stager.callers.body import LARGE_BYTES, MANY_MISTAKES, Values
+from stager.callers.body import LARGE_BYTES, MANY_MISTAKES, ValueCounter
 from stager.errors import BodyTooComplex
 
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ def counted(value: Any) -> int:
 def test_values_are_counted_the_same_however_a_body_is_cut(size: int) -> None:
     said = {"a,[{": ['\\",\\\\', "\\\\\\", [1, {}, []], '"'], "\\": "{,", "b": [[[]]], "\\\\": "[", "c": 1}
     body = json.dumps(said).encode()
-    values = Values(limit=1000)
+    values = ValueCounter(limit=1000)
     for start in range(0, len(body), size):
         values.count(body[start : start + size])
 
     assert values.found == 1 + counted(said)
     with pytest.raises(BodyTooComplex):
-        Values(limit=counted(said)).count(body)
+        ValueCounter(limit=counted(said)).count(body)

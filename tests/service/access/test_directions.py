@@ -87,7 +87,7 @@ def test_nothing_is_staged_to_an_area_that_is_no_destination(
     answer = NAMING[way](door, who, destination_area="source", **named)
 
     assert (answer.status_code, kind(answer)) == (403, "area-not-writable")
-    assert answer.json()["detail"] == "Nothing is staged to the storage area source: it is no destination"
+    assert answer.json()["detail"] == "Nothing can be staged to the storage area source: it is not a destination"
     assert [row["request_id"] for row in door.client.get("/requests", headers=who).json()["requests"]] == [
         row["request_id"] for row in before
     ]

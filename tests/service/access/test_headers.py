@@ -11,7 +11,7 @@ import pytest
 
 from stager.api.routes.cancellations import MOST_CANCELLED
 from stager.downloads.ranges import MAX_PARTS
-from stager.http.limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
+from stager.http.call_limits import MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from stager.models import MAX_PATH_BYTES
 from stager.settings import Settings
 from tests.ports import NO_PREFECT

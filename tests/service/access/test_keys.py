@@ -66,7 +66,7 @@ def test_keys_are_asked_for_once_and_serve_for_a_while_when_the_issuer_is_away(
             assert await issuer.keys(None) is keys[0]
 
             monkeypatch.setattr(issuers, "KEPT_SECONDS", 0.0)
-            with pytest.raises(IssuerUnavailable, match="has not given its keys"):
+            with pytest.raises(IssuerUnavailable, match="has not provided its keys"):
                 await issuer.keys(None)
 
     asyncio.run(look())
@@ -75,7 +75,8 @@ def test_keys_are_asked_for_once_and_serve_for_a_while_when_the_issuer_is_away(
 def test_old_keys_serve_at_once_while_one_question_for_new_ones_is_under_way(
     site: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(issuer_answers, "ISSUER_LIMIT", 3600.0)  # whoever waits for a silent issuer waits for good
+    # Whoever waits for a silent issuer waits for good.
+    monkeypatch.setattr(issuer_answers, "ISSUER_ANSWER_SECONDS", 3600.0)
     monkeypatch.setattr(issuers, "KEYS_RETRY_SECONDS", 0.0)
 
     async def look() -> None:
@@ -104,7 +105,7 @@ def test_old_keys_serve_at_once_while_one_question_for_new_ones_is_under_way(
 def test_whoever_has_an_unknown_key_waits_for_one_question_together_and_then_for_none(
     site: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(issuer_answers, "ISSUER_LIMIT", 0.5)
+    monkeypatch.setattr(issuer_answers, "ISSUER_ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(issuers, "KEYS_RETRY_SECONDS", 0.0)
 
     async def look() -> None:
@@ -124,7 +125,7 @@ def test_whoever_has_an_unknown_key_waits_for_one_question_together_and_then_for
 def test_what_an_issuer_said_of_a_user_serves_while_it_is_silent_and_a_refusal_counts_at_once(
     own_provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(issuer_answers, "ISSUER_LIMIT", 0.5)
+    monkeypatch.setattr(issuer_answers, "ISSUER_ANSWER_SECONDS", 0.5)
     token = own_provider.bare_token("alice", {"name": "Alice"})
     unknown = own_provider.token("nobody-asked-userinfo", header={"typ": "JWT"})
 
@@ -137,7 +138,7 @@ def test_what_an_issuer_said_of_a_user_serves_while_it_is_silent_and_a_refusal_c
             said = await asyncio.gather(*(ask(token, "alice") for _ in range(MANY)))
             assert way.paths.count("/iam/userinfo") == 1
             assert {one["name"] for one in said} == {"Alice"}
-            with pytest.raises(TokenInvalid, match="its issuer does not take it"):
+            with pytest.raises(TokenInvalid, match="its issuer rejects it"):
                 await ask(unknown, "nobody-asked-userinfo")
 
             monkeypatch.setattr(userinfo, "FRESH_SECONDS", 0.0)

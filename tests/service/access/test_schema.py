@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.service.test_examples import resolved
+from tests.service.http.test_examples import resolved
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor

@@ -98,8 +98,7 @@ def test_a_token_named_like_an_account_of_the_systems_is_no_users(
     uid = pwd.getpwnam(name).pw_uid
     assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (403, "system-account")
     assert answer.json()["detail"] == (
-        f"User {name} has an account of the system's own: its uid is {uid}, and a user's is 1000 or more"
-        " (STAGER_LEAST_ID)"
+        f"User {name} has a system account: its uid is {uid}, and a user's is 1000 or more (STAGER_LEAST_ID)"
     )
 
 

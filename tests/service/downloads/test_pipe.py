@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stager.downloads.pipe import BodyPipe, Pumped
+from stager.downloads.pipe import BodyPipe, PumpOutcome
 
 KIB = 1024
 
@@ -34,7 +34,7 @@ def keep_up(pipe: BodyPipe, server: FileIO) -> None:
 
 
 def stall(pipe: BodyPipe) -> None:
-    while pipe.pump() is not Pumped.STALLED:
+    while pipe.pump() is not PumpOutcome.STALLED:
         pass
 
 

@@ -113,7 +113,7 @@ def test_the_demos_call_reads_as_its_user_and_the_record_says_who_acted(shared: 
 
     assert seen == {"alice": 403, "bob": 200}
     assert [refused["acting_as"], sent["acting_as"]] == [
-        "nobody: it was refused",
+        "nobody: the download was refused",
         f"bob (uid {UIDS['bob']}, gid 70010)",
     ]
 

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from stager.downloads.archive import Entry
+from stager.downloads.archive import ArchiveEntry
 from stager.downloads.pieces import Piece
 from stager.downloads.zipped import BLOCK_BYTES, Zip
 from stager.paths import Descriptor
@@ -23,7 +23,7 @@ def unopened() -> Descriptor:
 
 def test_a_zip_of_more_than_65535_entries_has_the_length_that_was_said_and_all_of_them(tmp_path: Path) -> None:
     status = tmp_path.stat()
-    entries = [Entry(f"wide/{number}", status, "", unopened) for number in range(MANY)]
+    entries = [ArchiveEntry(f"wide/{number}", status, "", unopened) for number in range(MANY)]
     layout = Zip()
     said = sum(layout.size_of(entry) for entry in entries) + layout.size_of_end()
     archive = b"".join(piece for piece in Zip().pieces(iter(entries)) if isinstance(piece, bytes))
@@ -34,12 +34,12 @@ def test_a_zip_of_more_than_65535_entries_has_the_length_that_was_said_and_all_o
         assert len(opened.namelist()) == MANY
 
 
-def sparse(folder: Path, name: str, *, size_bytes: int, ending: bytes) -> Entry:
+def sparse(folder: Path, name: str, *, size_bytes: int, ending: bytes) -> ArchiveEntry:
     path = folder / name
     with path.open("wb") as stream:
         stream.seek(size_bytes - len(ending))
         stream.write(ending)
-    return Entry(f"wide/{name}", path.stat(), "", lambda: Descriptor(os.open(path, os.O_RDONLY)))
+    return ArchiveEntry(f"wide/{name}", path.stat(), "", lambda: Descriptor(os.open(path, os.O_RDONLY)))
 
 
 def write_sparsely(pieces: Iterator[Piece], path: Path) -> int:

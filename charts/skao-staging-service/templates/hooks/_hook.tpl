@@ -51,7 +51,7 @@ template:
       {{- end }}
 {{- end -}}
 
-{{/* What the site says of flow runs' pods: the file that deployments/pods.py reads. */}}
+{{/* What the site says of flow runs' pods: the file that deployments/job_template.py reads. */}}
 {{- define "staging.pods" -}}
 {{- $runs := .Values.flowRuns -}}
 acts_as: {{ $runs.actsAs }}

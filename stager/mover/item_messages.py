@@ -1,0 +1,75 @@
+"""Items as JSON, in which they are sent to a mover."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stager.engine import Expected, Modes
+from stager.methods import Item, LastCopy
+from stager.paths import Descriptor, Lender, LentFolder, Location
+from stager.vocabulary import OnConflict
+
+# The number of the lent folder that an item's source is in.
+SOURCE = 0
+
+
+def told(item: Item) -> dict[str, Any]:
+    """Return an item as JSON; bytes of a name that are not UTF-8 become lone surrogates (PEP 383)."""
+    last, modes = item.last_copy, item.modes
+    return {
+        "source": told_place(item.source),
+        "is_direct": item.source.is_direct,
+        "source_seen_at": os.fspath(item.source_seen_at),
+        "read_as": item.read_as,
+        "destination": told_place(item.destination),
+        "modes": [modes.file, modes.directory, modes.folder],
+        "on_conflict": item.on_conflict.value,
+        "expected": [item.expected.checksum, item.expected.size_bytes],
+        "last_copy": last and [last.file_id, last.source_fingerprint, last.destination_fingerprint, last.checksum],
+    }
+
+
+def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, lender: Lender) -> Item:
+    """Return the item that a message describes.
+
+    Parameters
+    ----------
+    roots
+        Those that are open already.
+    lender
+        Lends the source where it is read with the service's rights.
+    """
+    source = replace(place(said["source"], roots), is_direct=said["is_direct"])
+    if said["read_as"] == "service":
+        source = replace(source, held=LentFolder(-1, lender, SOURCE))
+    checksum, size_bytes = said["expected"]
+    file_mode, directory_mode, folder_mode = said["modes"]
+    return Item(
+        source=source,
+        source_seen_at=Path(said["source_seen_at"]),
+        read_as=said["read_as"],
+        destination=place(said["destination"], roots),
+        modes=Modes(file=file_mode, directory=directory_mode, folder=folder_mode),
+        on_conflict=OnConflict(said["on_conflict"]),
+        expected=Expected(checksum=checksum, size_bytes=size_bytes),
+        last_copy=said["last_copy"] and _last_copy(*said["last_copy"]),
+    )
+
+
+def place(said: list[str], roots: Mapping[Path, Descriptor]) -> Location:
+    """Return the location that a message describes: its root, and the names beneath."""
+    root = Path(said[0])
+    return Location(root, tuple(map(os.fsencode, said[1:])), roots.get(root))
+
+
+def told_place(location: Location) -> list[str]:
+    """Return a location as JSON."""
+    return [os.fspath(location.root), *map(os.fsdecode, location.parts)]
+
+
+def _last_copy(file_id: int, source: str, destination: str, checksum: str | None) -> LastCopy:
+    return LastCopy(file_id=file_id, source_fingerprint=source, destination_fingerprint=destination, checksum=checksum)

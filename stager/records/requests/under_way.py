@@ -1,0 +1,46 @@
+"""Requests under way: the heartbeat of their runs and downloads, and which of them are to be stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from stager.errors import Cancelled
+from stager.records.database import Database, now
+from stager.records.requests.lifecycle import why_stopped
+from stager.records.tables import OPEN, StagedFile, StagingRequestRow
+
+
+def renew_requests(database: Database, request_ids: Sequence[str], *, seconds: float) -> None:
+    """Record a heartbeat, after which a run counts as alive for so long; 0 when it leaves its requests."""
+    row = StagingRequestRow
+    mine = update(row).where(col(row.id).in_(request_ids), col(row.status).in_(OPEN))
+
+    def work(session: Session) -> None:
+        session.execute(mine.values(alive_until=now(session) + timedelta(seconds=seconds)))
+
+    database.write(work)
+
+
+def requests_to_stop(database: Database, request_ids: Sequence[str], *, flow_run_id: str) -> dict[str, Cancelled]:
+    """Return the requests that a run is to leave, and why: cancelled, ended, or given to another run."""
+    row = StagingRequestRow
+    is_anothers = col(row.flow_run_id).is_distinct_from(flow_run_id)
+    leave = (col(row.cancel_requested), col(row.status).not_in(OPEN), is_anothers)
+    statement = select(row).where(col(row.id).in_(request_ids), or_(*leave))
+
+    def work(session: Session) -> dict[str, Cancelled]:
+        return {row.id: why_stopped(row, now(session)) for row in session.scalars(statement)}
+
+    return database.read(work)
+
+
+def files_to_stop(database: Database, file_ids: Sequence[int]) -> Sequence[int]:
+    """Return the items whose cancellation was asked for."""
+    file = StagedFile
+    statement = select(col(file.id)).where(col(file.id).in_(file_ids), col(file.cancel_requested))
+    return database.read(lambda session: session.scalars(statement).all())
