@@ -17,6 +17,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 INSTALL = shutil.which("mariadb-install-db")
@@ -107,7 +108,7 @@ class MariaDB:
         self._wait()
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
             try:
                 self.execute("SELECT 1")

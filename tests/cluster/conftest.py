@@ -25,12 +25,12 @@ import httpx
 import pytest
 import yaml
 
+from tests.patience import PATIENCE
+
 CHART = Path(__file__).parents[2] / "charts" / "skao-staging-service"
 MISSING = next((program for program in ("kubectl", "helm") if shutil.which(program) is None), None)
 # Where the tests have their folders on the node.
 FOLDERS = "/var/lib/staging-tests"
-# How long something in the cluster may take on two loaded cores, in seconds.
-PATIENCE = 300.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

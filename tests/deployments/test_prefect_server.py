@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests import prefect_password
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.tls import TRUSTED
 
@@ -88,7 +89,7 @@ def command() -> list[str]:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with suppress(httpx.HTTPError):
             if httpx.get(url, timeout=10, verify=TRUSTED).is_success:

@@ -30,6 +30,7 @@ from stager.records.schema import migrate
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.vocabulary import OnConflict
 from tests.forked import Forked
+from tests.patience import PATIENCE
 from tests.tls import TRUSTED
 
 CHECKOUT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ Running = subprocess.Popen[str] | Forked
 
 def ask_prefect(verb: str, url: str, body: dict[str, Any] | None = None) -> Any:
     """Return what Prefect's API answers; while its SQLite is locked, ask again, as its own client does."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         answer = httpx.request(verb, url, json=body, timeout=60, verify=TRUSTED)
         if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
@@ -137,7 +138,7 @@ class Site:
 
     @staticmethod
     def eventually(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 150  # of a run beside others, that strace slows down
+        deadline = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < deadline
             time.sleep(0.02)

@@ -31,6 +31,7 @@ from stager.records.tables import StagingRequestRow
 from tests import behind_nginx, prefect_password
 from tests.forked import Forked
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT, free_port
 from tests.tls import TRUSTED
 
@@ -62,7 +63,7 @@ def running(command: list[str], *, env: dict[str, str], log: Path) -> Iterator[R
 
 
 def wait_for(url: str, process: Running, log: Path, trusted: ssl.SSLContext | None = None) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(httpx.HTTPError):
             httpx.get(url, timeout=5, verify=trusted or TRUSTED)
@@ -138,7 +139,7 @@ class ServedDoor:
         return dict(self.client.get(f"/requests/{request_id}").json())
 
     def eventually(self, request_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not holds(found := self.request(request_id)):
             assert time.monotonic() < deadline, found
             time.sleep(0.05)

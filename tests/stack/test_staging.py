@@ -158,7 +158,7 @@ def scheduled(stack: Stack, name: str, parameters: dict[str, object]) -> Iterato
 def test_a_schedules_run_leaves_the_same_record(stack: Stack) -> None:
     stack.stage("demo/demo.ms/table.dat", "schedule/api")
     with scheduled(stack, "local-copy", {"request": form_for("schedule/scheduled")}):
-        wait_until(lambda: record_of(stack, "schedule/scheduled") is not None, patience=240)
+        wait_until(lambda: record_of(stack, "schedule/scheduled") is not None)
     api, of_the_schedule = record_of(stack, "schedule/api"), record_of(stack, "schedule/scheduled")
     assert api is not None
     assert api["status"] == "completed"
@@ -174,7 +174,7 @@ def test_the_sweep_is_scheduled_each_night(stack: Stack) -> None:
         runs = stack.client.post(f"{stack.prefect}/api/flow_runs/filter", json=wanted).raise_for_status().json()
         return {run["expected_start_time"] for run in runs}
 
-    wait_until(lambda: len(times()) > 1, patience=240)
+    wait_until(lambda: len(times()) > 1)
     assert {datetime.fromisoformat(time).strftime("%H:%M %Z") for time in times()} == {"03:23 UTC"}
 
 

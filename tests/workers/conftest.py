@@ -21,11 +21,11 @@ import psutil
 import pytest
 
 from tests import prefect_password
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.tls import TRUSTED
 
 CHECKOUT = Path(__file__).parents[2]
-PATIENCE = 60.0
 T = TypeVar("T")
 
 

@@ -22,6 +22,7 @@ from stager.records.requests import (
     start_requests,
 )
 from stager.records.tables import StagingRequestRow
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.service.conftest import Gate, PrefectServer, ServedDoor
@@ -102,7 +103,7 @@ def test_what_a_user_asks_for_while_their_run_has_not_begun_goes_into_the_next(
 def test_a_lost_answer_makes_no_second_run(door: ServedDoor, prefect: PrefectServer, gate: Gate) -> None:
     gate.loses_answer_to = b"create_flow_run"
     request_id = record(door)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not (gate.lost and prefect.runs(request_id)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
