@@ -7,6 +7,7 @@ from starlette.responses import StreamingResponse
 
 from stager.api.delivery import Receipt, manifest_lines, receipt_of
 from stager.callers.current import SeenRequest
+from stager.downloads.routes.files import BINARY
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import documented
 
@@ -25,7 +26,10 @@ EXAMPLE = (
     summary="The checksums of every file that was delivered",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {JSON_LINES: {"example": EXAMPLE}}, "description": "A JSON line a file, as a stream."},
+        200: {
+            "content": {JSON_LINES: {**BINARY, "example": EXAMPLE}},
+            "description": "A JSON line a file, as a stream.",
+        },
         **documented(401, 404, 422, 503),
     },
 )
