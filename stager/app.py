@@ -90,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="SKA staging service",
         description="Brings data products to where a scientist works: checked, verified, read-only, recorded.",
         version=API_VERSION,
+        servers=[{"url": ".", "description": "Where this document is."}],
         lifespan=_serve,
         docs_url=None,  # they load Swagger UI from another host
         redoc_url=None,

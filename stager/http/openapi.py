@@ -49,6 +49,7 @@ class DescribedAPI(FastAPI):
                     member.pop("title", None)  # its name again
             for operation in _operations(document):
                 _complete(operation)
+                _leave_null_out(operation)
                 _exemplify(operation, document["components"]["schemas"])
                 _share_problems(operation, document["components"]["responses"])
         return super().openapi()
@@ -70,6 +71,15 @@ def _complete(operation: Node) -> None:
             answer["content"] = {MEDIA_TYPE: _problem(int(status))}
         headers = answer.setdefault("headers", {})
         headers.update({"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}, **HEADERS.get(status, {})})
+    operation.setdefault("security", [])  # an open call says that it is one
+
+
+def _leave_null_out(operation: Node) -> None:
+    """Leave null out: neither a query nor a header can say it, and who has no body sends none."""
+    body = operation.get("requestBody", {}).get("content", {}).values()
+    for said in (*operation.get("parameters", ()), *body):
+        kinds = [kind for kind in said["schema"].pop("anyOf", ()) if kind != {"type": "null"}]
+        said["schema"].update(kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})
 
 
 def _exemplify(operation: Node, components: Node) -> None:
