@@ -91,7 +91,7 @@ class Stack:
         """Start every part, and wait until each answers."""
         self.run(
             "-c",
-            "from stager.records.schema import migrate; from stager.settings import get_settings as s; "
+            "from stager.records.migrate import migrate; from stager.settings import get_settings as s; "
             "migrate(s().database_url.get_secret_value())",
         )
         self.start_server()

@@ -30,8 +30,8 @@ from stager.api.routes import (
 )
 from stager.background import background_task
 from stager.callers.area_access import keep_areas_known
+from stager.callers.area_reading import tell_of_areas
 from stager.callers.authenticator import open_authenticator
-from stager.callers.reading import tell_of_areas
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.reconciler import Reconciler
 from stager.dispatch.running import dispatching

@@ -39,17 +39,17 @@ from stager.records.requests import (
 from stager.records.runs import note_flow_run
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
-from stager.runs.batching import BATCH_SIZE, MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.heartbeat import alive
 from stager.runs.resolve import Resolver, resolve_files
+from stager.runs.shared_batches import BATCH_SIZE, MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.stop import Stops
 from stager.settings import get_settings
 from tasks.database import records_database
-from tasks.prefect_retry import ENDINGS, retried, times_retried
 from tasks.report import in_words, report
+from tasks.retry_button import ENDINGS, retried, times_retried
 from tasks.termination import is_being_cancelled
 
 

@@ -21,7 +21,7 @@ from deployments.local.products import FOLDER, MEASUREMENT_SET
 from deployments.local.settings import LocalSettings
 from manual.settings_table import settings_table, variable
 from stager import errors
-from stager.insight.explain.reason import MENDED_BY
+from stager.insight.explain.recorded_reason import MENDED_BY
 from stager.methods import METHODS
 from stager.settings import Settings
 from tests.ports import NO_PREFECT

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from stager.checksums import ADLER32
 from stager.errors import RequestNotEnded
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
-from stager.http.views import View
+from stager.http.record_views import View
 from stager.methods import METHODS
 from stager.models import Status
 from stager.records.database import AsyncDatabase

@@ -10,8 +10,8 @@ from enum import Enum
 
 from stager import checksums
 from stager.engine.control import Control, unattended
+from stager.engine.copy_file import BLOCK_BYTES, read_block
 from stager.engine.expected import require_checksum
-from stager.engine.file_content import BLOCK_BYTES, read_block
 from stager.engine.mapping import unread, writing
 from stager.engine.overlap import refuse_overlap
 from stager.engine.source import READ, Source, inode, kind_in_words, opened

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stager import checksums
 from stager.engine.control import Control
-from stager.engine.file_content import BLOCK_BYTES, read_block
+from stager.engine.copy_file import BLOCK_BYTES, read_block
 from stager.engine.source import opened
 from stager.engine.survey import Survey, survey_opened
 from stager.errors import SourceChanged, SourceMismatch

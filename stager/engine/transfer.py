@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 
 from stager import checksums
 from stager.engine.control import Control
-from stager.engine.copier import Copier
 from stager.engine.expected import Expected, require_checksum, require_size
 from stager.engine.mapping import writing
 from stager.engine.overlap import refuse_overlap
+from stager.engine.product_copier import Copier
 from stager.engine.source import READ_DIRECTORY, Source, inode, opened
 from stager.engine.staged import Modes, Staged, staging
 from stager.engine.survey import Survey, survey_opened

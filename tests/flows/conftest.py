@@ -25,8 +25,8 @@ from sqlmodel import col
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
 from stager.records.items import files_of
+from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_request
-from stager.records.schema import migrate
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.vocabulary import OnConflict
 from tests.forked import Forked

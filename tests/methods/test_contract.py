@@ -30,7 +30,7 @@ from stager.errors import (
 )
 from stager.methods import METHODS, Item, LastCopy
 from stager.mover.answers import Watch
-from stager.mover.handle import Mover
+from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home

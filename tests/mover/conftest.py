@@ -15,7 +15,7 @@ from stager.engine import Expected, Modes
 from stager.errors import StagingError
 from stager.methods import Item
 from stager.mover.answers import Watch
-from stager.mover.handle import Mover
+from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home

@@ -16,7 +16,7 @@ from stager.engine import link_opened
 from stager.errors import DestinationDiffers, MoverLost, StagingError, UnforeseenError
 from stager.mover.answers import Answers, Watch
 from stager.mover.channel import Channel
-from stager.mover.handle import Mover
+from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.paths import Descriptor
 

@@ -25,8 +25,8 @@ from sqlmodel import col
 
 from stager.records.database import Database, now
 from stager.records.items import files_of, save_files
+from stager.records.migrate import migrate
 from stager.records.requests import close_requests, start_requests
-from stager.records.schema import migrate
 from stager.records.tables import StagingRequestRow
 from tests import behind_nginx, prefect_password
 from tests.forked import Forked

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from stager.records.database import Database
-from stager.records.schema import migrate
+from stager.records.migrate import migrate
 from tests.ports import NO_PREFECT
 
 

@@ -20,7 +20,7 @@ from stager.errors import UnreadableManifest
 from stager.http.dependencies import CountedCalls, CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer
 from stager.http.problems import documented
-from stager.http.views import RequestSummary
+from stager.http.record_views import RequestSummary
 from stager.models import StagingTerms
 
 router = APIRouter(prefix="/requests", tags=["requests"])

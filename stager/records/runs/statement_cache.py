@@ -13,7 +13,7 @@ from stager.records.requests.creation import create_request
 from stager.records.requests.lifecycle import close_requests, start_requests
 from stager.records.requests.lookup import get_requests
 from stager.records.requests.under_way import files_to_stop, renew_requests, requests_to_stop
-from stager.records.runs.groups import note_flow_run
+from stager.records.runs.run_groups import note_flow_run
 from stager.records.tables import StagedFile
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from stager.checksums import text
 from stager.engine.control import Control
-from stager.engine.file_content import checksum_of, copy_content, unchanged
+from stager.engine.copy_file import checksum_of, copy_content, unchanged
 from stager.engine.mapping import refused, unread
 from stager.errors import CorruptedInTransfer, SourceChanged, StagingError
 from stager.slices.copying import SMALL_BYTES, CopyTerms, Unread, Unwritten, clone, copy_small, is_sparse, settle
