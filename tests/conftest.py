@@ -62,7 +62,7 @@ class Together(LoadFileScheduling):  # type: ignore[misc]
     """Side by side, a file's tests stay together, and all that share what is slow to start."""
 
     def _split_scope(self, nodeid: str) -> str:
-        shared = ("tests/attacks/", "tests/cluster/", "tests/flows/", "tests/stack/", "tests/workers/")
+        shared = ("tests/attacks/", "tests/cluster/", "tests/flows/", "tests/peers/", "tests/stack/", "tests/workers/")
         return next((one for one in shared if nodeid.startswith(one)), str(super()._split_scope(nodeid)))
 
 
