@@ -28,7 +28,18 @@ SCOPES = {
 }
 # Two of three seconds of a server's start go into the grammar of a format that no schema of its events names.
 LEFT_OUT = "import sys; sys.modules['rfc3987_syntax'] = None"
-USERS = ["alice", "bob", "carol", "nobody-started-me", "o'brien@ska.int", "held", "held-long", "failing", "vanishing"]
+USERS = [
+    "alice",
+    "bob",
+    "carol",
+    "dave",
+    "nobody-started-me",
+    "o'brien@ska.int",
+    "held",
+    "held-long",
+    "failing",
+    "vanishing",
+]
 
 
 class RunningHub:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
+import subprocess
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -17,7 +22,6 @@ from stager.errors import (
     NotebookNotRunning,
     PeerBodyLimit,
     PeerBusy,
-    PeerError,
     PeerFault,
     PeerNotReachable,
     PeerRefused,
@@ -25,7 +29,7 @@ from stager.errors import (
     StagingError,
 )
 from stager.peers.http import Calls
-from stager.peers.jupyter import Contents, Hub, publish, seal, start, upload
+from stager.peers.jupyter import Contents, Hub, publish, seal, start, stop, upload
 from tests.peers.conftest import PATIENCE, opened, shown
 from tests.peers.faulty_proxy import (
     Fault,
@@ -162,6 +166,12 @@ def test_a_start_is_judged_by_the_servers_state_where_its_answer_is_lost(behind:
     assert behind.proxy.faults_done
 
 
+def test_a_start_ends_ready_where_its_progress_cannot_be_followed(behind: Behind) -> None:
+    behind.proxy.break_calls("progress", reset, times=1000)
+    assert start(behind.hub, "dave", within_seconds=PATIENCE, on_progress=lambda _: None).is_ready
+    stop(behind.hub, "dave", within_seconds=PATIENCE)
+
+
 def test_a_start_that_never_came_to_the_hub_is_no_start(behind: Behind) -> None:
     behind.proxy.break_calls("start", reset)
     with pytest.raises(PeerFault, match="the connection broke"):
@@ -176,14 +186,17 @@ def test_a_hub_that_starts_no_more_says_when_to_ask_again(behind: Behind) -> Non
     assert (raised.value.retryable, raised.value.retry_after) == (True, 7)
 
 
+@pytest.mark.parametrize("fault", [answered("413 Request Entity Too Large", PAGE), reset], ids=["told", "cut"])
 def test_a_first_piece_that_is_too_much_is_sent_in_smaller_ones(
-    behind: Behind, folder: str, on_disk: Path, tmp_path: Path
+    *, behind: Behind, folder: str, on_disk: Path, tmp_path: Path, fault: Fault
 ) -> None:
+    content = os.urandom(1 << 20)
     behind.contents.piece_bytes = 4 << 20
-    behind.proxy.break_calls("chunk", answered("413 Request Entity Too Large", PAGE))
-    behind.deliver(folder, tmp_path / "source")
+    behind.proxy.break_calls("chunk", fault)
+    with opened(tmp_path / "source", content) as source:
+        upload(behind.contents, source, f"{folder}/part", source_name="source", on_bytes=lambda _: None)
     assert behind.contents.piece_bytes == 700 << 10
-    assert (on_disk / "final").read_bytes() == CONTENT
+    assert (on_disk / "part").read_bytes() == content
 
 
 def test_where_even_small_pieces_are_too_much_that_is_said(
@@ -191,9 +204,10 @@ def test_where_even_small_pieces_are_too_much_that_is_said(
 ) -> None:
     behind.contents.piece_bytes = 4 << 20
     behind.proxy.break_calls("chunk", answered("413 Request Entity Too Large", PAGE), times=2)
-    with pytest.raises(PeerBodyLimit, match="413"):
-        behind.deliver(folder, tmp_path / "source")
+    with opened(tmp_path / "source", os.urandom(1 << 20)) as source, pytest.raises(PeerBodyLimit, match="413"):
+        upload(behind.contents, source, f"{folder}/part", source_name="source", on_bytes=lambda _: None)
     assert shown(on_disk) == []
+    assert behind.contents.piece_bytes == 4 << 20
 
 
 def test_a_piece_that_creeps_has_stalled(behind: Behind, folder: str, on_disk: Path, tmp_path: Path) -> None:
@@ -220,14 +234,33 @@ def test_a_kernel_that_cannot_be_reached_is_said(behind: Behind, folder: str, on
         ("http://127.0.0.1:9/", "nobody listens there"),
         ("http://hub.invalid/", "its name leads to no address"),
         ("{https}", "no TLS is spoken there"),
+        ("{self_signed}", "its certificate is not trusted"),
     ],
 )
 def test_a_hub_that_cannot_be_reached_is_told_with_its_address(
-    calls: Calls, running_hub: RunningHub, url: str, words: str
+    *, calls: Calls, running_hub: RunningHub, self_signed: str, url: str, words: str
 ) -> None:
-    address = url.format(https=running_hub.url.replace("http:", "https:"))
+    address = url.format(https=running_hub.url.replace("http:", "https:"), self_signed=self_signed)
     with pytest.raises(PeerNotReachable, match=words) as raised:
         Hub(address, SecretStr("secret"), calls).look("alice")
     assert address.rstrip("/") in raised.value.message
-    assert isinstance(raised.value, PeerError)
     assert raised.value.retryable
+
+
+@pytest.fixture
+def self_signed(tmp_path: Path) -> Iterator[str]:
+    """The address of a server with a certificate that nobody has signed."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command = [*made, "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    def serve() -> None:
+        with suppress(OSError):
+            listener.accept()[0].close()
+
+    with context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}/"

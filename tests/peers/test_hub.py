@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from stager.errors import (
     Cancelled,
+    DestinationTampered,
     NotebookNotRunning,
     NotebookNotStarted,
     NotebookStarting,
@@ -120,8 +121,8 @@ def test_a_named_server_of_a_user_with_an_awkward_name(hub: Hub, calls: Calls) -
     stop(hub, "o'brien@ska.int", "lab-2", within_seconds=PATIENCE)
 
 
-# Whoever starts first is the one whose server remembers what it is sent.
-REMEMBERS = """
+# In the home of a user, for a server of theirs: it remembers what it is sent, and knows no pieces of files.
+ODD_SERVER = """
 from tornado.web import RequestHandler
 prepare = RequestHandler.prepare
 def remember(self):
@@ -129,20 +130,26 @@ def remember(self):
         print(self.request.method, self.request.headers.get("Authorization"), file=seen)
     return prepare(self)
 RequestHandler.prepare = remember
+c.ServerApp.contents_manager_class = "jupyter_server.services.contents.filemanager.AsyncFileContentsManager"
 """
+
+
+@pytest.fixture(scope="module")
+def odd_server(hub: Hub, running_hub: RunningHub) -> ServerState:
+    """bob's server, which is as bob has made it."""
+    settings = running_hub.home("bob") / ".jupyter"
+    settings.mkdir(parents=True)
+    (settings / "jupyter_server_config.py").write_text(ODD_SERVER)
+    return start(hub, "bob", within_seconds=PATIENCE, on_progress=ignore)
 
 
 @pytest.mark.usefixtures("server")
 def test_what_a_notebook_server_is_sent_opens_nothing_but_itself(
-    hub: Hub, calls: Calls, running_hub: RunningHub
+    hub: Hub, calls: Calls, running_hub: RunningHub, odd_server: ServerState
 ) -> None:
-    home = running_hub.home("bob")
-    (home / ".jupyter").mkdir(parents=True)
-    (home / ".jupyter" / "jupyter_server_config.py").write_text(REMEMBERS)
-    state = start(hub, "bob", within_seconds=PATIENCE, on_progress=ignore)
-    with hub.token_for(state) as token:
-        Contents(calls, state, token).make_directories("data")
-        seen = (home / "seen").read_text()
+    with hub.token_for(odd_server) as token:
+        Contents(calls, odd_server, token).make_directories("data")
+        seen = (running_hub.home("bob") / "seen").read_text()
         assert f"PUT Bearer {token.get_secret_value()}" in seen
         assert running_hub.tokens["staging"] not in seen
         stolen = {"Authorization": f"Bearer {token.get_secret_value()}"}
@@ -150,6 +157,15 @@ def test_what_a_notebook_server_is_sent_opens_nothing_but_itself(
         refused = [httpx.get(f"{hub.url}{path}", headers=stolen, timeout=30).status_code for path in others]
         assert refused == [403, 403, 403, 404]
     assert httpx.get(f"{hub.url}hub/api/user", headers=stolen, timeout=30).status_code == 403
+
+
+def test_a_server_that_knows_no_pieces_is_found_out_at_the_second(
+    hub: Hub, calls: Calls, odd_server: ServerState, tmp_path: Path
+) -> None:
+    with hub.token_for(odd_server) as token, opened(tmp_path / "source", b"abcdefgh") as source:
+        contents = Contents(calls, odd_server, token, piece_bytes=3)
+        with pytest.raises(DestinationTampered, match="the server knows no pieces"):
+            upload(contents, source, "part", source_name="source", on_bytes=lambda _: None)
 
 
 @pytest.mark.parametrize("service", ["without-servers", "without-tokens"])

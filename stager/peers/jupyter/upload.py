@@ -34,15 +34,16 @@ class Uploaded:
     is_verified: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Source:
-    """An open file on its way."""
+    """An open file on its way, its checksum as far as it was read, and how many bytes have arrived."""
 
     descriptor: int
     name: str
     size_bytes: int
     on_bytes: Callable[[int], None]
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+    arrived: int = 0
 
     def blocks(self, start: int, end: int) -> Iterator[bytes]:
         """Yield a part of it."""
@@ -94,24 +95,18 @@ def upload(
     ``chunk`` of Jupyter Server's ``LargeFileManager``: 1 begins the file, 2 and so
     on are added to it, -1 is the last.
     """
-    before = os.fstat(descriptor)
-
-    def go() -> Uploaded:
-        source = _Source(descriptor=descriptor, name=source_name, size_bytes=before.st_size, on_bytes=on_bytes)
-        return _send(contents, source, path)
-
+    status = os.fstat(descriptor)
+    source = _Source(descriptor=descriptor, name=source_name, size_bytes=status.st_size, on_bytes=on_bytes)
     try:
-        uploaded = go()
-    except _FirstPieceRefused as error:
-        if contents.piece_bytes <= SMALL_PIECE_BYTES:
-            raise error.reason from error
+        uploaded = _send(contents, source, path, contents.piece_bytes)
+    except (PeerBodyLimit, PeerFault):  # whoever takes no large body says so, or hangs up
+        if source.arrived or min(status.st_size, contents.piece_bytes) <= SMALL_PIECE_BYTES:
+            raise
+        source.sha256 = hashlib.sha256()
+        uploaded = _send(contents, source, path, SMALL_PIECE_BYTES)
         contents.piece_bytes = SMALL_PIECE_BYTES
-        try:
-            uploaded = go()
-        except _FirstPieceRefused as again:
-            raise again.reason from again
     after = os.fstat(descriptor)
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if (status.st_size, status.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise SourceChanged(source_name, "its size or times are not what they were")
     return uploaded
 
@@ -144,26 +139,14 @@ def move(contents: Contents, path: str, to: str) -> Entry:
         return entry
 
 
-class _FirstPieceRefused(Exception):
-    """A first piece was too much for somebody on the way, by his word or by a broken connection."""
-
-    def __init__(self, reason: PeerBodyLimit | PeerFault) -> None:
-        self.reason = reason
-
-
-def _send(contents: Contents, source: _Source, path: str) -> Uploaded:
+def _send(contents: Contents, source: _Source, path: str, piece_bytes: int) -> Uploaded:
     size = source.size_bytes
-    starts = range(0, max(size, 1), contents.piece_bytes)
+    starts = range(0, max(size, 1), piece_bytes)
     for number, start in enumerate(starts, start=1):
-        end = min(start + contents.piece_bytes, size)
+        end = min(start + piece_bytes, size)
         chunk = None if len(starts) == 1 else -1 if end == size else number
-        try:
-            arrived = _put(contents, source, path, start=start, end=end, chunk=chunk)
-        except (PeerBodyLimit, PeerFault) as error:
-            if number == 1:
-                raise _FirstPieceRefused(error) from error
-            raise
-        _check_size(path, arrived, start=start, end=end)
+        _check_size(path, _put(contents, source, path, start=start, end=end, chunk=chunk), start=start, end=end)
+        source.arrived = end
         source.on_bytes(end - start)
     sha256 = source.sha256.hexdigest()
     return Uploaded(path=path, size_bytes=size, sha256=sha256, is_verified=_is_same(contents, path, size, sha256))
