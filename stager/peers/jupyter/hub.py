@@ -10,12 +10,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from stager.errors import (
-    NotebookUserUnknown,
-    PeerError,
-    PeerFault,
-    PeerRefused,
-)
+from stager.errors import NotebookUserUnknown, PeerError, PeerFault, PeerRefused
 from stager.peers.answers import refusal
 from stager.peers.http import Answer, Calls
 from stager.peers.jupyter.names import user_in_address
@@ -70,7 +65,8 @@ class Hub:
     def token_for(self, state: ServerState) -> Iterator[SecretStr]:
         """Give a token that counts at one server of one user's alone; it goes with the block.
 
-        A notebook server is its user's, who can read what is sent to it.
+        A notebook server is its user's, who can read what is sent to it
+        (``docs/decisions/0012-a-notebook-server-is-shown-a-token-of-its-own.md``).
 
         Raises
         ------

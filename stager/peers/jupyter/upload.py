@@ -6,9 +6,16 @@ import hashlib
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from stager.errors import DestinationTampered, PeerBodyLimit, PeerFault, PeerStalled, SourceChanged
+from stager.errors import (
+    DestinationTampered,
+    PeerBodyLimit,
+    PeerFault,
+    PeerStalled,
+    SourceChanged,
+    source_error,
+)
 from stager.peers.jupyter.contents import Contents, Entry
 
 # What is read, encoded and sent at a time: base64 of a multiple of three bytes can be put together.
@@ -48,12 +55,22 @@ class _Source:
     def blocks(self, start: int, end: int) -> Iterator[bytes]:
         """Yield a part of it."""
         while start < end:
-            block = os.pread(self.descriptor, min(_BLOCK_BYTES, end - start), start)
-            if len(block) < min(_BLOCK_BYTES, end - start):
-                raise SourceChanged(self.name, "it became shorter")
+            block = self._read(start, min(_BLOCK_BYTES, end - start))
             self.sha256.update(block)
             yield block
             start += len(block)
+
+    def _read(self, start: int, count: int) -> bytes:
+        block = b""
+        while len(block) < count:  # a storage may give less than was asked for
+            try:
+                read = os.pread(self.descriptor, count - len(block), start + len(block))
+            except OSError as error:
+                raise source_error(error, self.name) from error
+            if not read:
+                raise SourceChanged(self.name, "it became shorter")
+            block += read
+        return block
 
 
 def upload(
@@ -81,8 +98,8 @@ def upload(
     ------
     NameNotTaken
         The server takes no such name; nothing was sent.
-    SourceChanged
-        The file is not what it was at the beginning.
+    SourceChanged, StorageFault
+        The file is not what it was at the beginning, or cannot be read.
     DestinationTampered
         What is at the path is not what was sent.
     PeerBodyLimit
@@ -123,20 +140,14 @@ def publish(contents: Contents, uploaded: Uploaded, to: str) -> None:
     StagingError
         As by `Contents`.
     """
-    entry = move(contents, uploaded.path, to)
-    if entry.size_bytes != uploaded.size_bytes:
-        raise DestinationTampered(to, f"it has {entry.size_bytes} bytes, and {uploaded.size_bytes} were sent")
-
-
-def move(contents: Contents, path: str, to: str) -> Entry:
-    """Rename what only we know the name of, and find out whether it was done where the answer got lost."""
     try:
-        return contents.rename(path, to)
-    except (PeerFault, PeerStalled):
-        entry = contents.look(to)
-        if entry is None or contents.look(path) is not None:
+        entry = contents.rename(uploaded.path, to)
+    except (PeerFault, PeerStalled):  # it may have been done all the same
+        found = contents.look_with_checksum(to, size_bytes=uploaded.size_bytes)
+        if found is None or contents.look(uploaded.path) is not None:
             raise
-        return entry
+        entry = found
+    _check(uploaded, entry, to)
 
 
 def _send(contents: Contents, source: _Source, path: str, piece_bytes: int) -> Uploaded:
@@ -148,8 +159,12 @@ def _send(contents: Contents, source: _Source, path: str, piece_bytes: int) -> U
         _check_size(path, _put(contents, source, path, start=start, end=end, chunk=chunk), start=start, end=end)
         source.arrived = end
         source.on_bytes(end - start)
-    sha256 = source.sha256.hexdigest()
-    return Uploaded(path=path, size_bytes=size, sha256=sha256, is_verified=_is_same(contents, path, size, sha256))
+    sent = Uploaded(path=path, size_bytes=size, sha256=source.sha256.hexdigest(), is_verified=False)
+    entry = contents.look_with_checksum(path, size_bytes=size)
+    if entry is None:
+        raise DestinationTampered(path, "it is gone")
+    _check(sent, entry, path)
+    return replace(sent, is_verified=entry.sha256 is not None)
 
 
 def _put(contents: Contents, source: _Source, path: str, *, start: int, end: int, chunk: int | None) -> int | None:
@@ -174,10 +189,8 @@ def _check_size(path: str, arrived: int | None, *, start: int, end: int) -> None
     raise DestinationTampered(path, f"it has {arrived} bytes there, and {end} were sent")
 
 
-def _is_same(contents: Contents, path: str, size_bytes: int, sha256: str) -> bool:
-    entry = contents.look_with_checksum(path, size_bytes=size_bytes)
-    if entry is None:
-        raise DestinationTampered(path, "it is gone")
-    if entry.size_bytes != size_bytes or (entry.sha256 and entry.sha256 != sha256):
+def _check(sent: Uploaded, entry: Entry, path: str) -> None:
+    if entry.size_bytes != sent.size_bytes:
+        raise DestinationTampered(path, f"it has {entry.size_bytes} bytes, and {sent.size_bytes} were sent")
+    if entry.sha256 and entry.sha256 != sent.sha256:
         raise DestinationTampered(path, "it has another content than what was sent")
-    return entry.sha256 is not None
