@@ -28,18 +28,8 @@ SCOPES = {
 }
 # Two of three seconds of a server's start go into the grammar of a format that no schema of its events names.
 LEFT_OUT = "import sys; sys.modules['rfc3987_syntax'] = None"
-USERS = [
-    "alice",
-    "bob",
-    "carol",
-    "dave",
-    "nobody-started-me",
-    "o'brien@ska.int",
-    "held",
-    "held-long",
-    "failing",
-    "vanishing",
-]
+AWKWARD = "held.o'brien@ska.int"
+USERS = ["alice", "bob", "carol", "dave", "nobody-started-me", AWKWARD, "held-long", "failing", "vanishing"]
 
 
 class RunningHub:

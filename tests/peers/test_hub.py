@@ -24,7 +24,7 @@ from stager.errors import (
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, Progress, ServerState, publish, start, stop, upload
 from tests.peers.conftest import PATIENCE, opened, wait_until
-from tests.peers.running_hub import RunningHub
+from tests.peers.running_hub import AWKWARD, RunningHub
 
 
 def ignore(_: Progress) -> None:
@@ -47,19 +47,25 @@ def test_an_unknown_user_is_named(hub: Hub) -> None:
         hub.look("somebody-else")
 
 
-def test_a_start_is_told_while_it_goes_on_and_ends_ready(hub: Hub, running_hub: RunningHub) -> None:
-    told = []
+def test_a_named_server_of_a_user_with_an_awkward_name_tells_of_its_start_and_is_used_and_stopped(
+    hub: Hub, calls: Calls, running_hub: RunningHub
+) -> None:
+    username, name, told = AWKWARD, "lab-2", []
 
     def on_progress(progress: Progress) -> None:
         told.append(progress.message)
         if progress.message == "Waiting for a machine":
-            running_hub.release("held")
+            running_hub.release(username)
 
-    state = start(hub, "held", within_seconds=PATIENCE, on_progress=on_progress)
-    assert state.is_ready
-    assert "Waiting for a machine" in told
-    stop(hub, "held", within_seconds=PATIENCE)
-    assert not hub.look("held").is_ready
+    state = start(hub, username, name, within_seconds=PATIENCE, on_progress=on_progress)
+    assert (state.is_ready, "Waiting for a machine" in told) == (True, True)
+    assert not hub.look(username).is_ready  # the default server is another one
+    with hub.token_for(state) as token:
+        contents = Contents(calls, state, token)
+        contents.make_directories("made")
+        assert contents.look("made") is not None
+    stop(hub, username, name, within_seconds=PATIENCE)
+    assert not hub.look(username, name).is_ready
 
 
 def test_a_start_that_takes_too_long_is_not_waited_for(hub: Hub) -> None:
@@ -109,16 +115,6 @@ def test_a_server_that_dies_or_is_culled_in_mid_upload_is_started_again_and_gets
     assert not (running_hub.home("carol") / "final").exists()
     deliver(lambda: None)
     assert (running_hub.home("carol") / "final").read_bytes() == content
-
-
-def test_a_named_server_of_a_user_with_an_awkward_name(hub: Hub, calls: Calls) -> None:
-    state = start(hub, "o'brien@ska.int", "lab-2", within_seconds=PATIENCE, on_progress=ignore)
-    assert not hub.look("o'brien@ska.int").is_ready
-    with hub.token_for(state) as token:
-        contents = Contents(calls, state, token)
-        contents.make_directories("made")
-        assert contents.look("made") is not None
-    stop(hub, "o'brien@ska.int", "lab-2", within_seconds=PATIENCE)
 
 
 # In the home of a user, for a server of theirs: it remembers what it is sent, and knows no pieces of files.
