@@ -102,6 +102,20 @@ def answered(status: str, body: bytes, media_type: str = "text/html", header: st
     return fault
 
 
+def endless(call: Call) -> None:
+    """Answer without end, as fast as it is taken."""
+    call.client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while not call.ended.is_set():
+        call.client.sendall(b" " * BLOCK)
+
+
+def dripping(call: Call) -> None:
+    """Answer without end, a byte at a time."""
+    call.client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while not call.ended.wait(0.05):
+        call.client.sendall(b" ")
+
+
 def _carry(source: socket.socket, to: socket.socket | None, count: int | None) -> None:
     """Carry so many bytes, or all until one side ends."""
     with suppress(OSError):

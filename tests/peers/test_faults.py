@@ -37,6 +37,8 @@ from tests.peers.faulty_proxy import (
     answered,
     cut_on_the_way_back,
     cut_on_the_way_in,
+    dripping,
+    endless,
     reset,
     silent,
     slow,
@@ -157,6 +159,16 @@ def test_a_look_at_the_hub_that_breaks_is_an_error_and_the_next_one_is_none(behi
         behind.hub.look("alice")
     behind.hub.calls.stall_seconds = STALL_SECONDS
     assert behind.hub.look("alice").is_ready
+
+
+def test_an_answer_without_end_is_not_waited_for(behind: Behind) -> None:
+    behind.proxy.break_calls("look", endless)
+    with pytest.raises(PeerFault, match="more than"):
+        behind.hub.look("alice")
+    behind.hub.calls.stall_seconds = 0.25
+    behind.proxy.break_calls("look", dripping)
+    with pytest.raises(PeerStalled):
+        behind.hub.look("alice")
 
 
 @pytest.mark.parametrize("name", [name for name in BROKEN if name != "silent"])
