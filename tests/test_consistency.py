@@ -156,7 +156,7 @@ def test_a_package_has_one_version_in_all_requirements_and_no_index_is_named() -
         pins = re.findall(r"^([\w.-]+)(?:\[.*\])?==(\S+)", file, flags=re.MULTILINE)
         for name in {name for name, _ in pins}:
             versions.setdefault(name, set()).add(frozenset(version for named, version in pins if named == name))
-    assert (len(files), "prefect" in versions) == (7, True)
+    assert (len(files), "prefect" in versions) == (8, True)
     # What generates a client wants an older one.
     assert {name for name, found in versions.items() if len(found) > 1} == {"typer"}
     assert re.findall(r"://|--.*index.*", "".join(files)) == []
