@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 
-from stager.checksums import EMPTY, append_zeros, combine, update
+from stager.checksums import EMPTY, Hasher, append_zeros, combine, update
 from stager.engine.control import Control
 from stager.engine.kernel import start_writeback
 from stager.engine.mapping import refused
@@ -20,6 +20,7 @@ from stager.slices.copying import is_sparse
 BLOCK_BYTES = 256 << 10
 _PARALLEL_BYTES = 16 * BLOCK_BYTES
 _WRITEBACK_BYTES = 32 * BLOCK_BYTES
+_ZEROS = memoryview(bytes(BLOCK_BYTES))
 
 
 def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
@@ -33,9 +34,15 @@ def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
 
 
 def copy_content(
-    *, source: int, destination: int, status: os.stat_result, paths: tuple[str, str], control: Control
+    *,
+    source: int,
+    destination: int,
+    status: os.stat_result,
+    paths: tuple[str, str],
+    control: Control,
+    hasher: Hasher | None = None,
 ) -> int:
-    """Copy a file of any size, holes as holes, and return its checksum.
+    """Copy a file of any size, holes as holes, and return its Adler-32.
 
     Parameters
     ----------
@@ -45,6 +52,8 @@ def copy_content(
         What the source was when its reading began.
     paths
         The source's and the destination's, for messages.
+    hasher
+        Takes another checksum in the same pass: one thread copies then.
 
     Raises
     ------
@@ -55,12 +64,14 @@ def copy_content(
     """
     checksum, position, size = EMPTY, 0, status.st_size
     for start, end in _data(source, status, paths[0]):
-        checksum = append_zeros(checksum, start - position)
+        checksum = _past_hole(checksum, start - position, hasher, control)
         control.advance(start - position)
-        part = _Run(source=source, destination=destination, start=start, end=end, paths=paths, control=control)
+        part = _Run(
+            source=source, destination=destination, start=start, end=end, paths=paths, control=control, hasher=hasher
+        )
         checksum = combine(checksum, part.copied(), end - start)
         position = end
-    checksum = append_zeros(checksum, size - position)
+    checksum = _past_hole(checksum, size - position, hasher, control)
     control.advance(size - position)
     try:
         if position < size:
@@ -75,20 +86,31 @@ def copy_content(
     return checksum
 
 
-def checksum_of(source: int, status: os.stat_result, path: str, control: Control) -> int:
-    """Return the checksum of a file that is read for it alone; holes are not read."""
+def checksum_of(source: int, status: os.stat_result, path: str, control: Control, hasher: Hasher | None = None) -> int:
+    """Return the Adler-32 of a file that is read for it, or for another checksum; holes are not read."""
     checksum, position = EMPTY, 0
     buffer = bytearray(BLOCK_BYTES)
     view = memoryview(buffer)
     for start, end in _data(source, status, path):
-        checksum = append_zeros(checksum, start - position)
+        checksum = _past_hole(checksum, start - position, hasher, control)
         position = start
         while position < end:
             read = read_block(source, view[: min(BLOCK_BYTES, end - position)], position, path)
             checksum = update(view[:read], checksum)
+            if hasher:
+                hasher.update(view[:read])
             position += read
             control.advance(0)
-    return append_zeros(checksum, status.st_size - position)
+    return _past_hole(checksum, status.st_size - position, hasher, control)
+
+
+def _past_hole(checksum: int, size_bytes: int, hasher: Hasher | None, control: Control) -> int:
+    """Return the Adler-32 after a hole; another checksum takes its zeros one by one."""
+    if hasher:
+        for left in range(size_bytes, 0, -BLOCK_BYTES):
+            hasher.update(_ZEROS[:left])
+            control.advance(0)
+    return append_zeros(checksum, size_bytes)
 
 
 def _data(source: int, status: os.stat_result, path: str) -> Iterator[tuple[int, int]]:
@@ -134,15 +156,24 @@ class _Run:
 
     Reading, checksumming and writing all release the interpreter, so two
     cores are used; one buffer each is all the memory. The disk is told to
-    begin with what has arrived, so that it works while we copy.
+    begin with what has arrived, so that it works while we copy. With a
+    hasher, which takes the blocks in their order, there is one thread.
     """
 
     def __init__(
-        self, *, source: int, destination: int, start: int, end: int, paths: tuple[str, str], control: Control
+        self,
+        *,
+        source: int,
+        destination: int,
+        start: int,
+        end: int,
+        paths: tuple[str, str],
+        control: Control,
+        hasher: Hasher | None,
     ) -> None:
         self._source, self._destination = source, destination
         self._start, self._end = start, end
-        self._paths, self._control = paths, control
+        self._paths, self._control, self._hasher = paths, control, hasher
         self._next = self._summed = self._reported = self._begun = start
         self._checksum = EMPTY
         self._waiting: dict[int, tuple[int, int]] = {}
@@ -151,7 +182,7 @@ class _Run:
 
     def copied(self) -> int:
         """Copy the run and return its checksum."""
-        if self._end - self._start < _PARALLEL_BYTES:
+        if self._hasher or self._end - self._start < _PARALLEL_BYTES:
             self._work(self._source, self._destination, self._report)
         else:
             self._with_a_second_thread()
@@ -188,6 +219,8 @@ class _Run:
             while filled < len(block):
                 filled += read_block(source, block[filled:], start + filled, self._paths[0])
             checksum = update(block)
+            if self._hasher:
+                self._hasher.update(block)
             write_all(destination, block, start, self._paths[1])
             self._put(start, checksum, len(block))
             self._write_back(destination)
