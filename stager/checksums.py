@@ -11,6 +11,7 @@ import re
 import zlib
 from typing import Final, Literal, NamedTuple, Self
 
+# A file has any of these; a directory has the SHA-256 over its files' Adler-32 checksums.
 ADLER32: Final = "adler32"
 SHA256: Final = "sha256"
 MD5: Final = "md5"

@@ -1,4 +1,4 @@
-"""Whether what is at a destination is what would be delivered."""
+"""The comparison of a destination with what would be delivered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enum import Enum
 from stager.checksums import EMPTY, Checksum, Hasher, hasher_for, text, update
 from stager.engine.control import Control, unattended
 from stager.engine.expected import require_checksum
-from stager.engine.file_content import BLOCK_BYTES, read_block
+from stager.engine.file_reading import BLOCK_BYTES, read_block
 from stager.engine.mapping import unread, writing
 from stager.engine.overlap import refuse_overlap
 from stager.engine.source import READ, Source, inode, kind_in_words, opened
@@ -22,13 +22,13 @@ from stager.vocabulary import ManifestEntry
 
 
 class Absent(Enum):
-    """What is said of a destination where nothing is."""
+    """The result for a destination at which nothing is."""
 
     ABSENT = "absent"
 
 
 class _Differs(Exception):
-    """Carries the first difference out of the walk."""
+    """Raised at the first difference, to end the walk."""
 
     def __init__(self, path: str, what: str) -> None:
         super().__init__(f"{path or 'it'} {what}")

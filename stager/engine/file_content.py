@@ -1,30 +1,26 @@
-"""The bytes of one file go over, and their checksum is taken as they pass."""
+"""The copying of one file's content, with its checksum taken as the bytes pass."""
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from stager.checksums import EMPTY, Hasher, append_zeros, combine, update
+from stager.checksums import EMPTY, Hasher, combine, update
 from stager.engine.control import Control
+from stager.engine.file_reading import BLOCK_BYTES, past_hole, ranges_of_data, read_block
 from stager.engine.kernel import start_writeback
 from stager.engine.mapping import refused
 from stager.engine.source import inode
-from stager.errors import CorruptedInTransfer, SourceChanged, source_error
+from stager.errors import CorruptedInTransfer, SourceChanged
 from stager.paths import Descriptor
-from stager.slices.copying import is_sparse
 
-# Larger writes into the page cache of ext4 took up to eight times as long (docs/reference/speed/mover.md).
-BLOCK_BYTES = 256 << 10
 _PARALLEL_BYTES = 16 * BLOCK_BYTES
 _WRITEBACK_BYTES = 32 * BLOCK_BYTES
-_ZEROS = memoryview(bytes(BLOCK_BYTES))
 
 
 def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
-    """Tell whether two looks at a file show the same content: atime does not count."""
+    """Tell whether two statuses of a file stand for the same content: atime does not count."""
     return (inode(before), before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
         inode(after),
         after.st_size,
@@ -63,15 +59,15 @@ def copy_content(
         As the writing went.
     """
     checksum, position, size = EMPTY, 0, status.st_size
-    for start, end in _data(source, status, paths[0]):
-        checksum = _past_hole(checksum, start - position, hasher, control)
+    for start, end in ranges_of_data(source, status, paths[0]):
+        checksum = past_hole(checksum, start - position, hasher, control)
         control.advance(start - position)
         part = _Run(
             source=source, destination=destination, start=start, end=end, paths=paths, control=control, hasher=hasher
         )
         checksum = combine(checksum, part.copied(), end - start)
         position = end
-    checksum = _past_hole(checksum, size - position, hasher, control)
+    checksum = past_hole(checksum, size - position, hasher, control)
     control.advance(size - position)
     try:
         if position < size:
@@ -80,65 +76,10 @@ def copy_content(
     except OSError as error:
         raise refused(error, paths[1]) from error
     if not unchanged(status, os.fstat(source)):
-        raise SourceChanged(paths[0], "its size or times are not what they were")
+        raise SourceChanged(paths[0], "its size or times have changed")
     if arrived != size:
         raise CorruptedInTransfer(paths[1], f"{arrived} bytes arrived of {size}")
     return checksum
-
-
-def checksum_of(source: int, status: os.stat_result, path: str, control: Control, hasher: Hasher | None = None) -> int:
-    """Return the Adler-32 of a file that is read for it, or for another checksum; holes are not read."""
-    checksum, position = EMPTY, 0
-    buffer = bytearray(BLOCK_BYTES)
-    view = memoryview(buffer)
-    for start, end in _data(source, status, path):
-        checksum = _past_hole(checksum, start - position, hasher, control)
-        position = start
-        while position < end:
-            read = read_block(source, view[: min(BLOCK_BYTES, end - position)], position, path)
-            checksum = update(view[:read], checksum)
-            if hasher:
-                hasher.update(view[:read])
-            position += read
-            control.advance(0)
-    return _past_hole(checksum, status.st_size - position, hasher, control)
-
-
-def _past_hole(checksum: int, size_bytes: int, hasher: Hasher | None, control: Control) -> int:
-    """Return the Adler-32 after a hole; another checksum takes its zeros one by one."""
-    if hasher:
-        for left in range(size_bytes, 0, -BLOCK_BYTES):
-            hasher.update(_ZEROS[:left])
-            control.advance(0)
-    return append_zeros(checksum, size_bytes)
-
-
-def _data(source: int, status: os.stat_result, path: str) -> Iterator[tuple[int, int]]:
-    """Yield the runs of data of a file, first to last, lseek(2); one run where it has no holes."""
-    size, end = status.st_size, 0
-    while end < size:
-        try:
-            start = os.lseek(source, end, os.SEEK_DATA) if is_sparse(status) else 0
-            end = min(os.lseek(source, start, os.SEEK_HOLE), size) if is_sparse(status) else size
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # no data any more
-                return
-            if error.errno != errno.EINVAL:
-                raise source_error(error, path) from error
-            start, end = end, size  # the file system does not say
-        if start < size:
-            yield start, end
-
-
-def read_block(source: int, view: memoryview, offset: int, path: str) -> int:
-    """Read into a buffer; raise `SourceChanged` at an end that came early."""
-    try:
-        read = os.preadv(source, [view], offset)
-    except OSError as error:
-        raise source_error(error, path) from error
-    if not read:
-        raise SourceChanged(path, "it ended early")
-    return read
 
 
 def write_all(destination: int, view: memoryview, offset: int, path: str) -> None:
@@ -152,7 +93,7 @@ def write_all(destination: int, view: memoryview, offset: int, path: str) -> Non
 
 
 class _Run:
-    """A run of data, copied by two threads that each take the next block.
+    """A range of data, copied by two threads that each take the next block.
 
     Reading, checksumming and writing all release the interpreter, so two
     cores are used; one buffer each is all the memory. The disk is told to
@@ -181,7 +122,7 @@ class _Run:
         self._error: BaseException | None = None
 
     def copied(self) -> int:
-        """Copy the run and return its checksum."""
+        """Copy the range and return its Adler-32."""
         if self._hasher or self._end - self._start < _PARALLEL_BYTES:
             self._work(self._source, self._destination, self._report)
         else:

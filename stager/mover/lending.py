@@ -1,4 +1,4 @@
-"""Sources in an area that users cannot enter, read with the service's rights: lent to a mover, one open file at a time.
+"""Lending: sources in an area that users cannot enter are opened by the service, and passed to the mover.
 
 The mover has no right in such an area and no privilege. The service opens
 for it what its items are, and what is in them; nothing else, by no link, and
@@ -26,7 +26,7 @@ _MOST = 1000
 
 
 class Lending:
-    """What is lent of the items of a batch.
+    """The open folders and files that are lent for the items of a batch.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Lending:
         self._last = SOURCE
 
     def begin(self, items: Mapping[int, Item]) -> None:
-        """Take back all that was lent; from now on, the sources of these items may be."""
+        """Take back all that was lent; from now on, only the sources of these items are lent."""
         self._folders.clear()
         self._sources = {
             item_id: replace(item.source, held=self._roots.get(item.source.root))
@@ -50,7 +50,7 @@ class Lending:
         }
 
     def status(self, item_id: int, folder: int, name: str) -> list[Any]:
-        """Return what has a name in a lent folder, as `os.stat_result` is made of."""
+        """Return the status of a name in a lent folder, as the arguments of `os.stat_result`."""
         self._refuse_strange(item_id, folder, name)
         status = os.stat(name, dir_fd=self._folder(item_id, folder).fd, follow_symlinks=False)
         of_type: Any = status.__reduce__()  # the type, and what it is made of
@@ -62,7 +62,7 @@ class Lending:
         return os.readlink(name, dir_fd=self._folder(item_id, folder).fd)
 
     def opened(self, item_id: int, folder: int, name: str) -> tuple[Descriptor, int]:
-        """Open what has a name in a lent folder; return it, and the number by which a directory is lent in its turn."""
+        """Open a name in a lent folder; return it and, for a directory, the number by which that is lent."""
         self._refuse_strange(item_id, folder, name)
         within = self._folder(item_id, folder)
         kind = stat.S_IFMT(os.stat(name, dir_fd=within.fd, follow_symlinks=False).st_mode)
@@ -89,7 +89,7 @@ class Lending:
         return self._folders[item_id, folder]
 
     def _refuse_strange(self, item_id: int, folder: int, name: str) -> None:
-        """Raise for whatever is not the source, or in it."""
+        """Raise OSError for whatever is not the source, or in it."""
         is_name = name not in ("", ".", "..") and "/" not in name and "\0" not in name
         source = self._sources.get(item_id)
         is_within = source is not None and (folder != SOURCE or os.fsencode(name) == source.name)

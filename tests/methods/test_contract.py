@@ -258,7 +258,7 @@ def test_a_mismatch_names_the_algorithm_and_both_checksums(site: Site, algorithm
         site.stage(site.item())
     with pytest.raises(SourceMismatch) as caught:
         site.stage(replace(site.item(), expected=Expected(checksum=WRONG[algorithm])))
-    assert f"its checksum is {RIGHT[algorithm]}, requested is {WRONG[algorithm]}" in caught.value.message
+    assert f"its checksum is {RIGHT[algorithm]}, not the requested {WRONG[algorithm]}" in caught.value.message
 
 
 @pytest.mark.parametrize("algorithm", RIGHT)
