@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
@@ -51,3 +54,30 @@ def test_what_is_no_checksum_is_refused_with_what_is_wrong_about_it(text: str) -
     with pytest.raises(ValueError, match=re.escape(WRONG[text])):
         Checksum.parse(text)
     assert not re.fullmatch(PATTERN, text)
+
+
+# What takes a checksum in a process that became its user: Python's own folder may be closed to that user.
+LATE = """
+import sys
+from stager.checksums import Checksum, hasher_for
+
+def told(event, arguments):
+    if event in ("import", "open", "ctypes.dlopen"):
+        print(event, arguments)
+
+sys.addaudithook(told)
+for text in ("0", 32 * "0", 64 * "0"):
+    hasher = hasher_for(Checksum.parse(text))
+    if hasher:
+        hasher.update(b"abc")
+        print(hasher.checksum)
+"""
+
+
+def test_a_checksum_is_taken_without_a_late_import() -> None:
+    python = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n{LATE}"]
+    told = subprocess.run(python, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == [
+        "md5:900150983cd24fb0d6963f7d28e17f72",
+        "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    ]
