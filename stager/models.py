@@ -164,7 +164,7 @@ class StagingItem(Frozen):
     )
     checksum: ChecksumText | None = Field(
         None,
-        description="The source file's checksum, if known: adler32:HEX, sha256:HEX or md5:HEX, or the digits alone.",
+        description="The source file's checksum, if known: adler32:HEX, sha256:HEX or md5:HEX.",
         examples=["adler32:0a1b2c3d"],
     )
     size_bytes: Size | None = Field(None, description="The source's size in bytes, if known.", examples=[2880])

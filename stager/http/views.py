@@ -45,10 +45,7 @@ class ItemView(View):
     )
     size_bytes: int | None = Field(examples=[2880])
     file_count: int | None = Field(examples=[1])
-    expected_checksum: str | None = Field(
-        description="The source's checksum as it was asked for, after its algorithm's name.",
-        examples=["adler32:0a1b2c3d"],
-    )
+    expected_checksum: str | None = Field(description="As the request gave it.", examples=["adler32:0a1b2c3d"])
     checksum: str | None = Field(examples=["0a1b2c3d"])
     checksum_algorithm: ChecksumAlgorithm | None = Field(examples=[ADLER32])
     progress: Progress

@@ -33,10 +33,7 @@ EXAMPLE = (
     },
 )
 async def show_manifest(records: OpenRecords, row: SeenRequest) -> StreamingResponse:
-    """Stream what is delivered by now: path, size and checksum of each file, in the order of the items.
-
-    Of a file whose checksum was asked for, also that one, after its algorithm's name: `expected_checksum`.
-    """
+    """Stream what is delivered by now: path, size and checksum of each file, in the order of the items."""
     return StreamingResponse(manifest_lines(records, row.id), media_type=JSON_LINES)
 
 
