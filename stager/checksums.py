@@ -26,7 +26,8 @@ _DIGITS: dict[ChecksumAlgorithm, tuple[str, str]] = {
     MD5: ("32", "32"),
 }
 _FORMS = {
-    name: re.compile(rf"(?:{name}:)?([0-9a-f]{{{digits}}})", re.IGNORECASE) for name, (digits, _) in _DIGITS.items()
+    name: re.compile(rf"(?:{name}:)?([0-9a-f]{{{digits}}})", re.IGNORECASE | re.ASCII)
+    for name, (digits, _) in _DIGITS.items()
 }
 # Made while libraries can still be loaded: a process that became its user copies them.
 _HASHES = {name: hashlib.new(name, usedforsecurity=False) for name in (SHA256, MD5)}

@@ -37,6 +37,7 @@ WRONG = {
     f"sha256:{MD5}": "sha256: and 64 hexadecimal digits",
     f"md5: {MD5}": "md5: and 32 hexadecimal digits",
     "sha256": "sha256: and 64 hexadecimal digits",
+    f"\u017fha256:{SHA256}": "a checksum is by adler32, sha256, md5",
     "crc32:0a1b2c3d": "a checksum is by adler32, sha256, md5",
     f"adler32:md5:{MD5}": "adler32: and 1 to 8",
 }
