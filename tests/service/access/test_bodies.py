@@ -107,7 +107,7 @@ def test_of_very_many_mistakes_only_their_number_is_told(lone_door: ServedDoor) 
     assert (some.status_code, len(some.json()["detail"])) == (422, 100)
     assert (many.status_code, many.json()["detail"]) == (
         422,
-        [{"type": "too_many_mistakes", "loc": ["body"], "msg": f"There are {MANY_MISTAKES + 1} mistakes in it"}],
+        [{"type": "too_many_mistakes", "loc": ["body"], "msg": f"The body has {MANY_MISTAKES + 1} mistakes"}],
     )
 
 
