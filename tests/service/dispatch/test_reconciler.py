@@ -269,7 +269,7 @@ def test_a_run_whose_machine_died_is_ended_in_prefect_and_its_request_runs_again
     taken_up(brief_door, request_id, flow_run_id)
 
     state = prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state"]
-    assert (state["type"], state["message"].partition(": it has given")[0]) == ("CRASHED", "its machine died")
+    assert (state["type"], state["message"].partition(": it has sent")[0]) == ("CRASHED", "its machine died")
 
 
 def test_a_run_that_a_machine_took_up_and_never_began_runs_again(
@@ -294,7 +294,7 @@ def test_a_cancelled_run_whose_machine_died_is_cancelled_in_prefect_and_on_recor
     seen = brief_door.eventually(request_id, is_final)
 
     assert prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state_type"] == "CANCELLED"
-    reason = seen["error_reason"].partition(": it has given")[0]
+    reason = seen["error_reason"].partition(": it has sent")[0]
     assert (seen["status"], reason) == ("cancelled", "the run was cancelled: its machine died")
 
 
