@@ -141,7 +141,8 @@ async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[
 
 def _line(file: StagedFile) -> dict[str, object]:
     facts = ("position", "kind", "size_bytes", "checksum", "checksum_algorithm")
-    return {"path": file.relative_path, **{name: getattr(file, name) for name in facts}}
+    expected = {"expected_checksum": str(file.expected_checksum)} if file.expected_checksum else {}
+    return {"path": file.relative_path, **{name: getattr(file, name) for name in facts}, **expected}
 
 
 def _block(lines: Iterable[dict[str, object]]) -> bytes:

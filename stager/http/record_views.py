@@ -45,6 +45,7 @@ class ItemView(View):
     )
     size_bytes: int | None = Field(examples=[2880])
     file_count: int | None = Field(examples=[1])
+    expected_checksum: str | None = Field(description="As the request gave it.", examples=["adler32:0a1b2c3d"])
     checksum: str | None = Field(examples=["0a1b2c3d"])
     checksum_algorithm: ChecksumAlgorithm | None = Field(examples=[ADLER32])
     progress: Progress
@@ -176,4 +177,11 @@ def _facts(row: StagingRequestRow, settings: Settings) -> dict[str, object]:
 def _item(file: StagedFile) -> dict[str, object]:
     facts = {name: getattr(file, name) for name in ItemView.model_fields if hasattr(file, name)}
     progress = Progress(bytes_done=file.bytes_done, files_done=file.files_done)
-    return {**facts, "source": file.local_path_on_storage, "destination": file.relative_path, "progress": progress}
+    expected = file.expected_checksum and str(file.expected_checksum)
+    return {
+        **facts,
+        "expected_checksum": expected,
+        "source": file.local_path_on_storage,
+        "destination": file.relative_path,
+        "progress": progress,
+    }

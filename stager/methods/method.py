@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+from stager.checksums import Checksum
 from stager.engine import Control, Expected, Modes, Published, Staged, Survey
 from stager.paths import Location
 from stager.vocabulary import ManifestEntry, OnConflict
@@ -23,7 +24,7 @@ class LastCopy:
     file_id: int
     source_fingerprint: str
     destination_fingerprint: str
-    checksum: str | None
+    checksum: Checksum | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stager.checksums import Checksum
 from stager.engine import Expected, Modes
 from stager.methods import Item, LastCopy
 from stager.paths import Descriptor, Lender, LentFolder, Location
@@ -55,7 +56,7 @@ def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, len
         destination=place(said["destination"], roots),
         modes=Modes(file=file_mode, directory=directory_mode, folder=folder_mode),
         on_conflict=OnConflict(said["on_conflict"]),
-        expected=Expected(checksum=checksum, size_bytes=size_bytes),
+        expected=Expected(checksum=checksum and Checksum(*checksum), size_bytes=size_bytes),
         last_copy=said["last_copy"] and _last_copy(*said["last_copy"]),
     )
 
@@ -71,5 +72,10 @@ def told_place(location: Location) -> list[str]:
     return [os.fspath(location.root), *map(os.fsdecode, location.parts)]
 
 
-def _last_copy(file_id: int, source: str, destination: str, checksum: str | None) -> LastCopy:
-    return LastCopy(file_id=file_id, source_fingerprint=source, destination_fingerprint=destination, checksum=checksum)
+def _last_copy(file_id: int, source: str, destination: str, checksum: Any) -> LastCopy:  # noqa: ANN401 - as JSON has it
+    return LastCopy(
+        file_id=file_id,
+        source_fingerprint=source,
+        destination_fingerprint=destination,
+        checksum=checksum and Checksum(*checksum),
+    )

@@ -9,8 +9,9 @@ from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, Text
 from sqlalchemy.dialects import mysql
 from sqlmodel import Field, SQLModel
 
+from stager.checksums import Checksum
 from stager.models import Status
-from stager.records.database.columns import ExactText, PathBytes, Sentence, StatusText, UtcDateTime
+from stager.records.database.columns import ChecksumText, ExactText, PathBytes, Sentence, StatusText, UtcDateTime
 
 # The statuses of what has not ended.
 OPEN = (Status.SUBMITTED, Status.STARTED)
@@ -105,7 +106,7 @@ class StagedFile(SQLModel, table=True):
     status: Status = Field(sa_type=StatusText)
     error_reason: str | None = Field(None, sa_type=Sentence)
     error_type: str | None = Field(None, max_length=64)
-    expected_checksum: str | None = Field(None, max_length=8)
+    expected_checksum: Checksum | None = Field(None, sa_type=ChecksumText)
     expected_size_bytes: int | None = Field(None, sa_type=BigInteger)
     method: str | None = Field(None, max_length=64)
     kind: str | None = Field(None, max_length=16)

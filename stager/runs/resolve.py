@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from blocks.areas import resolve_area, resolve_destination
 from stager.area_paths import place_in
+from stager.checksums import Checksum
 from stager.engine import Expected, Modes
 from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
@@ -131,7 +132,7 @@ def _last_copy(file: StagedFile | None) -> LastCopy | None:
         file_id=file.id,
         source_fingerprint=file.source_fingerprint,
         destination_fingerprint=file.destination_fingerprint,
-        checksum=file.checksum,
+        checksum=Checksum.parse(f"{file.checksum_algorithm}:{file.checksum}") if file.checksum else None,
     )
 
 

@@ -88,8 +88,11 @@ class Site:
         to: str = "user",
         on_conflict: OnConflict = OnConflict.SKIP_IDENTICAL,
         is_bounded: bool = False,
+        checksum: str | None = None,
     ) -> str:
-        wanted = tuple(StagingItem(source=source, destination=destination) for source, destination in items)
+        wanted = tuple(
+            StagingItem(source=source, destination=destination, checksum=checksum) for source, destination in items
+        )
         request = StagingRequest(
             method=method,
             username=username,

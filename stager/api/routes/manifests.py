@@ -31,7 +31,7 @@ MANIFEST = {
     "content": {
         CSV: {
             **BINARY,
-            "example": "source,destination,checksum,size_bytes\na.fits,night-1/a.fits,0a1b2c3d,2880\n",
+            "example": "source,destination,checksum,size_bytes\na.fits,night-1/a.fits,adler32:0a1b2c3d,2880\n",
         },
         JSON_LINES: {
             **BINARY,

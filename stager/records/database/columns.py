@@ -14,6 +14,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from stager.checksums import Checksum
 from stager.errors import InvalidPath
 from stager.models import MAX_PATH_BYTES, Status
 
@@ -101,6 +102,25 @@ class StatusText(TypeDecorator[Status]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Status | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return the status of that word."""
         return None if value is None else Status(value)
+
+
+class ChecksumText(TypeDecorator[Checksum]):
+    """A checksum with its algorithm's name; one without, from before there were several, is an Adler-32."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return a type that is long enough; SQLite keeps to no length, and the column to its first one there."""
+        return dialect.type_descriptor(String(80 if is_mysql(dialect) else 8))
+
+    def process_bind_param(self, value: Checksum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the text."""
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Checksum | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the checksum of that text."""
+        return None if value is None else Checksum.parse(value)
 
 
 class Sentence(TypeDecorator[str]):
