@@ -41,7 +41,7 @@ class DescribedAPI(FastAPI):
         """Return the description (OpenAPI 3.1)."""
         if self.openapi_schema is None:
             document = super().openapi()
-            document["components"] |= {"responses": {}, "headers": {"X-Request-ID": REQUEST_ID}}
+            document["components"] |= {"responses": {}, "headers": {}}
             for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own: ours are problems
                 document["components"]["schemas"].pop(name, None)
             for schema in document["components"]["schemas"].values():
@@ -51,6 +51,7 @@ class DescribedAPI(FastAPI):
                 _complete(operation)
                 _leave_null_out(operation)
                 _exemplify(operation, document["components"]["schemas"])
+                _share_headers(operation, document["components"]["headers"])
                 _share_problems(operation, document["components"]["responses"])
         return super().openapi()
 
@@ -70,7 +71,7 @@ def _complete(operation: Node) -> None:
             answer["description"] = HTTPStatus(int(status)).phrase
             answer["content"] = {MEDIA_TYPE: _problem(int(status))}
         headers = answer.setdefault("headers", {})
-        headers.update({"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}, **HEADERS.get(status, {})})
+        headers.update({"X-Request-ID": REQUEST_ID, **HEADERS.get(status, {})})
     operation.setdefault("security", [])  # an open call says that it is one
 
 
@@ -94,6 +95,14 @@ def _exemplify(operation: Node, components: Node) -> None:
             media["example"] = example_of(media["schema"], components)
             if status == "202":
                 media["example"] |= {name: value for name, value in GOES_ON.items() if name in media["example"]}
+
+
+def _share_headers(operation: Node, shared: Node) -> None:
+    """Put each header that answers have in common once into the document."""
+    for answer in operation["responses"].values():
+        for name, header in answer["headers"].items():
+            if shared.setdefault(name, header) == header:
+                answer["headers"][name] = {"$ref": f"#/components/headers/{name}"}
 
 
 def _share_problems(operation: Node, shared: Node) -> None:
