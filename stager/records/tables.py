@@ -10,13 +10,15 @@ from sqlalchemy.dialects import mysql
 from sqlmodel import Field, SQLModel
 
 from stager.models import Status
-from stager.records.database.columns import ExactText, PathBytes, Sentence, StatusText, UtcDateTime
+from stager.records.database.columns import ExactText, PathBytes, PlaceBytes, Sentence, StatusText, UtcDateTime
 
 # What has not ended.
 OPEN = (Status.SUBMITTED, Status.STARTED)
 # SQLite counts up only in a column that is an INTEGER.
 RowId: Any = BigInteger().with_variant(Integer, "sqlite")
 Blob: Any = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+# The index of the places that are written to, and how much of a path MySQL keeps in it.
+DESTINATIONS, DESTINATION_BYTES = "ix_destination_lease_destination", 768
 # Text of our own making; whatever others make has a type of its own.
 EXACT = {
     f"{dialect}_{option}": value
@@ -133,11 +135,13 @@ class DestinationLease(SQLModel, table=True):
     __table_args__ = (
         Index("ix_destination_lease_holder", "holder"),
         Index("ix_destination_lease_request", "request_id"),
+        Index(DESTINATIONS, "destination", mysql_length=DESTINATION_BYTES, mariadb_length=DESTINATION_BYTES),
         EXACT,
     )
 
     destination_key: str = Field(primary_key=True, max_length=64)
-    destination: str = Field(sa_type=PathBytes)
+    # Its absolute path; versions before this one write what the request has.
+    destination: str = Field(sa_type=PlaceBytes)
     request_id: str = Field(max_length=32)
     holder: str = Field(max_length=255)
     expires_at: datetime = Field(sa_type=UtcDateTime)

@@ -19,6 +19,8 @@ class Entry:
 
     file: StagedFile
     item: Item
+    # The absolute path of its destination.
+    place: str
     # Set when it is to be left: it goes no further.
     stopped: Stop
     survey: Survey | None = None
