@@ -20,6 +20,8 @@ class Entry:
 
     file: StagedFile
     item: Item
+    # The absolute path of its destination.
+    place: str
     # Set when the item is to be left: then it goes no further.
     stopped: Stop
     survey: Survey | None = None

@@ -17,7 +17,7 @@ from stager.methods import Item, LastCopy
 from stager.models import Status
 from stager.paths import Location, user_folder
 from stager.records.database import Database
-from stager.records.items import FileChange, destination_key, last_copies, save_files
+from stager.records.items import FileChange, key_of, last_copies, place_of, save_files
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.become_user import ActingUser
 from stager.runs.entry import Entry
@@ -62,9 +62,10 @@ class Resolver:
         whole
             Set when the request is to be left.
         """
-        entry = Entry(file=file, item=self._item(file), stopped=_stop(file, whole))
-        file.destination_key = destination_key(entry.item.destination)
-        return entry
+        item = self._item(file)
+        place = place_of(item.destination)
+        file.destination_key = key_of(place)
+        return Entry(file=file, item=item, place=place, stopped=_stop(file, whole))
 
     def folders(self, files: Sequence[StagedFile]) -> set[Location]:
         """Return the folders of the items' destinations."""

@@ -92,6 +92,6 @@ def test_nothing_but_the_items_and_what_is_in_them_is_lent(closed: Closed) -> No
 def test_to_look_at_the_items_of_many_requests_takes_no_descriptor_for_each(closed: Closed) -> None:
     item, before = closed.item("one.fits"), len(list(OPEN.iterdir()))
     files = [StagedFile(id=number) for number in range(3 * BATCH_SIZE)]  # type: ignore[call-arg] # no more is looked at
-    many = [Entry(file=file, item=item, stopped=Stop()) for file in files]
+    many = [Entry(file=file, item=item, place="", stopped=Stop()) for file in files]
     assert len(small_among(many, closed.mover, "local_copy")) == len(many)
     assert len(list(OPEN.iterdir())) - before <= BATCH_SIZE

@@ -60,6 +60,16 @@ class PathBytes(TypeDecorator[str]):
         return None if value is None else bytes(value).decode("utf-8", "surrogateescape")
 
 
+class PlaceBytes(PathBytes):
+    """An absolute path, kept as its very bytes: that of a storage area, and one in it."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return a type that has room for both."""
+        return dialect.type_descriptor(mysql.VARBINARY(2 * MAX_PATH_BYTES) if is_mysql(dialect) else LargeBinary())
+
+
 class ExactText(PathBytes):
     """A short text by others, which is compared byte by byte."""
 

@@ -47,7 +47,7 @@ def _stage(database: Database, *, arrives: bool) -> None:
     file.destination_key = run
     save_files(database, [FileChange(id=file.id, destination_key=run, status=Status.STARTED)])
     last_copies(database, [run])
-    acquire_leases(database, [file], holder=run, seconds=lease)
+    acquire_leases(database, [file], holder=run, seconds=lease, places={run: f"/{run}"})
     files_by_id(database, [file.id])
     requests_to_stop(database, ids, flow_run_id=run)
     files_to_stop(database, [file.id])
