@@ -11,22 +11,12 @@ from stager.engine.control import Control
 from stager.engine.file_reading import BLOCK_BYTES, past_hole, ranges_of_data, read_block
 from stager.engine.kernel import start_writeback
 from stager.engine.mapping import refused
-from stager.engine.source import inode
 from stager.errors import CorruptedInTransfer, SourceChanged
+from stager.file_status import unchanged
 from stager.paths import Descriptor
 
 _PARALLEL_BYTES = 16 * BLOCK_BYTES
 _WRITEBACK_BYTES = 32 * BLOCK_BYTES
-
-
-def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
-    """Tell whether two statuses of a file stand for the same content: atime does not count."""
-    return (inode(before), before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
-        inode(after),
-        after.st_size,
-        after.st_mtime_ns,
-        after.st_ctime_ns,
-    )
 
 
 def copy_content(

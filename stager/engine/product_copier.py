@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 
 from stager.checksums import Hasher, text
 from stager.engine.control import Control
-from stager.engine.copy_file import copy_content, unchanged
+from stager.engine.copy_file import copy_content
 from stager.engine.file_reading import checksum_of
 from stager.engine.mapping import refused, unread
 from stager.errors import CorruptedInTransfer, SourceChanged, StagingError
+from stager.file_status import unchanged
 from stager.slices.copying import SMALL_BYTES, CopyTerms, Unread, Unwritten, clone, copy_small, is_sparse, settle
 from stager.vocabulary import ManifestEntry
 

@@ -122,6 +122,20 @@ def test_a_source_that_changes_is_not_delivered(
         upload(contents, source, f"{folder}/part", source_name="my source", on_bytes=change)
 
 
+def test_a_source_that_changes_and_is_dated_back_is_not_delivered(
+    contents: Contents, folder: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "source"
+
+    def change(_: int) -> None:
+        before = file.stat()
+        file.write_bytes(os.urandom(before.st_size))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with opened(file, os.urandom(PIECE)) as source, pytest.raises(SourceChanged):
+        upload(contents, source, f"{folder}/part", source_name="source", on_bytes=change)
+
+
 def test_a_name_that_the_server_refuses_is_refused_before_the_first_byte(
     contents: Contents, folder: str, on_disk: Path, tmp_path: Path
 ) -> None:

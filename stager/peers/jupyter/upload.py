@@ -16,6 +16,7 @@ from stager.errors import (
     SourceChanged,
     source_error,
 )
+from stager.file_status import unchanged
 from stager.peers.jupyter.contents import Contents, Entry
 
 # What is read, encoded and sent at a time: base64 of a multiple of three bytes can be put together.
@@ -122,8 +123,7 @@ def upload(
         source.sha256 = hashlib.sha256()
         uploaded = _send(contents, source, path, SMALL_PIECE_BYTES)
         contents.piece_bytes = SMALL_PIECE_BYTES
-    after = os.fstat(descriptor)
-    if (status.st_size, status.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if not unchanged(status, os.fstat(descriptor)):
         raise SourceChanged(source_name, "its size or times are not what they were")
     return uploaded
 
@@ -137,6 +137,8 @@ def publish(contents: Contents, uploaded: Uploaded, to: str) -> None:
         Something has it; that was not touched.
     DestinationTampered
         The file is gone, or is not what was uploaded.
+    PeerFault, PeerStalled
+        The answer was lost, and it cannot be told whether the file has its name.
     StagingError
         As by `Contents`.
     """
@@ -144,7 +146,8 @@ def publish(contents: Contents, uploaded: Uploaded, to: str) -> None:
         entry = contents.rename(uploaded.path, to)
     except (PeerFault, PeerStalled):  # it may have been done all the same
         found = contents.look_with_checksum(to, size_bytes=uploaded.size_bytes)
-        if found is None or contents.look(uploaded.path) is not None:
+        # By its checksum alone a file is known to be ours.
+        if found is None or found.sha256 is None or contents.look(uploaded.path) is not None:
             raise
         entry = found
     _check(uploaded, entry, to)
