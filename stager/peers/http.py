@@ -17,15 +17,15 @@ from typing import Any, Self
 import httpx
 
 from stager.errors import PeerFault, PeerNotReachable, PeerStalled
+from stager.peers.connections import AnswerWithoutEndError, Transport
 
 CONNECT_SECONDS = 10.0
 # For how long neither side sends a byte before a call is given up.
 STALL_SECONDS = 30.0
 # Less than servers keep an unused connection (Node.js: 5 s): else one may close just when it is used again.
 KEEPALIVE_SECONDS = 2.0
-# An answer's length, and how often the stall's time it may take from its first byte to its last.
-MAX_ANSWER_BYTES = 32 << 20
-ANSWER_STALLS = 4
+# An answer's length, where the caller does not expect a longer one.
+MAX_ANSWER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Answer:
             return float(said)
         try:
             until = parsedate_to_datetime(said)
-        except ValueError:
+            return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+        except (ValueError, OverflowError):  # no date, or one that our calendar does not have
             return None
-        return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
 class Calls:
@@ -103,18 +103,21 @@ class Calls:
     stall_seconds
         For how long neither side may send a byte.
     trust
-        Whose certificates count; those that the system trusts by default.
+        Whose certificates count; those that the system trusts by default, with a site's own that are installed there.
     """
 
     def __init__(self, *, stall_seconds: float = STALL_SECONDS, trust: ssl.SSLContext | None = None) -> None:
         self.stall_seconds = stall_seconds
-        self.trust = trust or httpx.create_ssl_context()
+        self.trust = trust or ssl.create_default_context()
         self._client = httpx.Client(
-            verify=self.trust,
+            transport=Transport(self.trust, keepalive_seconds=KEEPALIVE_SECONDS),
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            headers={"User-Agent": "skao-staging-service", "Accept": "application/json"},
-            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+            headers={
+                "User-Agent": "skao-staging-service",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            },
         )
 
     def __enter__(self) -> Self:
@@ -132,6 +135,7 @@ class Calls:
         headers: Mapping[str, str],
         content: bytes | Iterable[bytes] | None = None,
         stall_seconds: float | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         """Return a server's answer, whatever its status.
 
@@ -143,6 +147,8 @@ class Calls:
             With its token, and with Content-Length where ``content`` is made on the way.
         stall_seconds
             For this call, where the server may be silent for longer.
+        max_bytes
+            The longest answer that is taken.
 
         Raises
         ------
@@ -150,7 +156,7 @@ class Calls:
             There is none.
         """
         with self.stream(verb, url, peer=peer, headers=headers, content=content, stall_seconds=stall_seconds) as answer:
-            return Answer(peer, answer.status_code, answer.headers, self._content_of(answer, peer))
+            return Answer(peer, answer.status_code, answer.headers, _content_of(answer, peer, max_bytes))
 
     @contextmanager
     def stream(
@@ -162,26 +168,29 @@ class Calls:
         headers: Mapping[str, str],
         content: bytes | Iterable[bytes] | None = None,
         stall_seconds: float | None = None,
+        within_seconds: float | None = None,
     ) -> Iterator[httpx.Response]:
-        """Give a server's answer as it comes; what is raised is what `ask` raises."""
+        """Give a server's answer as it comes, for so long at most; what is raised is what `ask` raises."""
         quiet = stall_seconds or self.stall_seconds
         timeout = httpx.Timeout(quiet, connect=CONNECT_SECONDS, pool=None)
         with (
             in_words(peer, quiet),
             self._client.stream(verb, url, headers=dict(headers), content=content, timeout=timeout) as answer,
         ):
+            if answer.headers.get("Content-Encoding", "identity").lower() != "identity":  # few bytes may be many
+                raise PeerFault(peer, "its answer is compressed, which was not asked for")
+            if within_seconds is not None:
+                answer.extensions["network_stream"].answers_until = time.monotonic() + within_seconds
             yield answer
 
-    def _content_of(self, answer: httpx.Response, peer: str) -> bytes:
-        content = bytearray()
-        deadline = time.monotonic() + ANSWER_STALLS * self.stall_seconds
-        for piece in answer.iter_bytes():
-            content += piece
-            if len(content) > MAX_ANSWER_BYTES:
-                raise PeerFault(peer, f"it answers with more than {MAX_ANSWER_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise PeerStalled(peer, "its answer does not come to an end")
-        return bytes(content)
+
+def _content_of(answer: httpx.Response, peer: str, max_bytes: int) -> bytes:
+    content = bytearray()
+    for piece in answer.iter_raw():
+        content += piece
+        if len(content) > max_bytes:
+            raise PeerFault(peer, f"it answers with more than {max_bytes} bytes")
+    return bytes(content)
 
 
 @contextmanager
@@ -193,9 +202,11 @@ def in_words(peer: str, stall_seconds: float) -> Iterator[None]:
         raise PeerNotReachable(peer, _why(error)) from error
     except httpx.TimeoutException as error:
         raise PeerStalled(peer, f"not a byte passed for {stall_seconds:.0f} s") from error
+    except AnswerWithoutEndError as error:
+        raise PeerStalled(peer, "its answer does not come to an end") from error
     except httpx.TransportError as error:
         raise PeerFault(peer, f"the connection broke: {_why(error)}") from error
-    except (httpx.InvalidURL, httpx.DecodingError) as error:
+    except httpx.InvalidURL as error:
         raise PeerFault(peer, str(error)) from error
 
 

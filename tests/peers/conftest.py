@@ -15,10 +15,8 @@ from pydantic import SecretStr
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, ServerState, start
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 from tests.peers.running_hub import RunningHub, is_installed
-
-# As long as a start may take on a machine that does much else.
-PATIENCE = 120.0
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +31,7 @@ def running_hub() -> Iterator[RunningHub]:
             yield hub
         finally:
             hub.stop()
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE
             while (left := hub.pids()) and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert left == []

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.tls import TRUSTED
 
@@ -64,7 +65,7 @@ class RunningHub:
         command = ["setpriv", "--pdeathsig", "TERM", "--", str(PROGRAM), "-f", str(HERE / "hub_config.py")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:
             with suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}hub/api/", timeout=10, verify=TRUSTED).is_success:
@@ -76,7 +77,7 @@ class RunningHub:
         """Stop the hub, and with it the proxy and all notebook servers."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(120)
+            self._process.wait(PATIENCE)
 
     def home(self, username: str) -> Path:
         return self.folder / "homes" / username

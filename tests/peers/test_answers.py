@@ -26,6 +26,7 @@ def answer(**headers: str) -> Answer:
         ("-1", None),
         ("soon", None),
         ("9" * 400, None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
     ],
 )
 def test_when_to_ask_again_is_read_in_either_form_and_else_not_known(said: str, seconds: float | None) -> None:

@@ -30,7 +30,8 @@ from stager.errors import (
 )
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, publish, seal, start, stop, upload
-from tests.peers.conftest import PATIENCE, opened, shown
+from tests.patience import PATIENCE
+from tests.peers.conftest import opened, shown
 from tests.peers.faulty_proxy import (
     Fault,
     FaultyProxy,

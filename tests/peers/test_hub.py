@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from stager.errors import (
     Cancelled,
+    ConfigurationError,
     DestinationTampered,
     NotebookNotRunning,
     NotebookNotStarted,
@@ -23,7 +24,9 @@ from stager.errors import (
 )
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, Progress, ServerState, publish, start, stop, upload
-from tests.peers.conftest import PATIENCE, opened, wait_until
+from stager.peers.jupyter.server import server_state
+from tests.patience import PATIENCE
+from tests.peers.conftest import opened, wait_until
 from tests.peers.running_hub import AWKWARD, RunningHub
 
 
@@ -162,6 +165,35 @@ def test_a_server_that_knows_no_pieces_is_found_out_at_the_second(
         contents = Contents(calls, odd_server, token, piece_bytes=3)
         with pytest.raises(DestinationTampered, match="the server knows no pieces"):
             upload(contents, source, "part", source_name="source", on_bytes=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://us:secret@hub.invalid/",
+        "https://us:secret/@hub.invalid/",
+        "hub.invalid",
+        "ftp://hub.invalid",
+        "https:///",
+    ],
+)
+def test_an_address_that_is_no_hubs_is_refused_without_its_password(calls: Calls, url: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Hub(url, SecretStr("token"), calls)
+    assert "secret" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"url": "/user/a/", "full_url": "http://hub.invalid/user/a/"},
+        {"url": "http://hub.invalid/user/a/"},
+        {"url": "https://us:secret@hub.invalid/user/a/"},
+    ],
+)
+def test_no_token_is_sent_in_the_clear_or_with_a_password_beside_it(server: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="its address"):
+        server_state({"name": "a", "servers": {"": server}}, "", httpx.URL("https://hub.invalid/"))
 
 
 @pytest.mark.parametrize("service", ["without-servers", "without-tokens"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +22,16 @@ from stager.errors import (
     StagingError,
 )
 from stager.peers.answers import refusal, words_of
-from stager.peers.http import Answer, Calls
+from stager.peers.http import MAX_ANSWER_BYTES, Answer, Calls
 from stager.peers.jupyter.names import check_path, in_address
 from stager.peers.jupyter.server import ServerState
 
 # At this rate at least a server reads a file for its checksum, in bytes a second; meanwhile it is silent.
 HASH_RATE = 20 << 20
+# A listing's length, and how much a server may show of a directory that is removed, and how deep.
+MAX_LISTING_BYTES = 32 << 20
+MAX_REMOVED = 1_000_000
+MAX_DEPTH = 100
 _NO_ROOM = ("no space", "quota", "disk is full", "disk full")
 
 
@@ -90,7 +95,8 @@ class Contents:
 
     def list(self, path: str) -> list[Entry]:
         """Return what the server shows of a directory; ``""`` is its uppermost."""
-        model = self._checked(self._ask("GET", path, "content=1&type=directory"), path).object()
+        answer = self._ask("GET", path, "content=1&type=directory", max_bytes=MAX_LISTING_BYTES)
+        model = self._checked(answer, path).object()
         return [self._entry(each) for each in _list(model.get("content"))]
 
     def make_directories(self, path: str) -> None:
@@ -128,17 +134,35 @@ class Contents:
             raise DestinationTampered(path, "it is gone")
         return self._entry(self._checked(answer, path).object())
 
-    def delete(self, path: str) -> None:
-        """Remove a file, or a directory with all that the server shows in it; what is gone already is as well."""
+    def delete(self, path: str, *, on_each: Callable[[], None] = lambda: None) -> None:
+        """Remove a file, or a directory with all that the server shows in it; what is gone already is as well.
+
+        Parameters
+        ----------
+        on_each
+            Called before each file and directory; what it raises ends the removal.
+
+        Raises
+        ------
+        PeerFault
+            The server shows more than `MAX_REMOVED` files and directories, or deeper ones than `MAX_DEPTH`.
+        """
         entry = self.look(path)
-        if entry is None:
-            return
-        if entry.is_directory:
-            for each in self.list(path):
-                self.delete(f"{path}/{each.name}")
-        answer = self._ask("DELETE", path)
-        if answer.status != httpx.codes.NOT_FOUND or not answer.is_json:
-            self._checked(answer, path)
+        counted = itertools.count()
+
+        def remove(path: str, depth: int, *, is_directory: bool) -> None:
+            on_each()
+            if next(counted) > MAX_REMOVED or depth > MAX_DEPTH:
+                raise PeerFault(self.title, f"it shows more in a directory than is removed at once, at {path!r}")
+            if is_directory:
+                for each in self.list(path):
+                    remove(f"{path}/{each.name}", depth + 1, is_directory=each.is_directory)
+            answer = self._ask("DELETE", path)
+            if answer.status != httpx.codes.NOT_FOUND or not answer.is_json:
+                self._checked(answer, path)
+
+        if entry is not None:
+            remove(path, 0, is_directory=entry.is_directory)
 
     def _entry_at(self, path: str, query: str, *, stall_seconds: float | None = None) -> Entry | None:
         answer = self._ask("GET", path, query, stall_seconds=stall_seconds)
@@ -154,11 +178,20 @@ class Contents:
         *,
         body: dict[str, Any] | None = None,
         stall_seconds: float | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         url = self._address(path) + (f"?{query}" if query else "")
         content = None if body is None else json.dumps(body).encode()
         headers = self.headers if body is None else self.headers | {"Content-Type": "application/json"}
-        return self.calls.ask(verb, url, peer=self.title, headers=headers, content=content, stall_seconds=stall_seconds)
+        return self.calls.ask(
+            verb,
+            url,
+            peer=self.title,
+            headers=headers,
+            content=content,
+            stall_seconds=stall_seconds,
+            max_bytes=max_bytes,
+        )
 
     def _address(self, path: str) -> str:
         if path:
@@ -179,7 +212,7 @@ class Contents:
                 is_writable=bool(model["writable"]),
                 sha256=model.get("hash") if model.get("hash_algorithm") == "sha256" else None,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise PeerFault(self.title, f"it describes a file in a way that is not known: {error!r}") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from stager.errors import NotebookUserUnknown, PeerError, PeerFault, PeerRefused
+from stager.errors import ConfigurationError, NotebookUserUnknown, PeerError, PeerFault, PeerRefused
 from stager.peers.answers import refusal
 from stager.peers.http import Answer, Calls
 from stager.peers.jupyter.names import user_in_address
@@ -32,13 +32,18 @@ class Hub:
     token
         Of a service, or of the one user that is asked about. It is shown to
         the hub alone, never to a notebook server, which is its user's.
+
+    Raises
+    ------
+    ConfigurationError
+        The address is none, or has a name and a password in it, which would go in the token's stead.
     """
 
     def __init__(self, url: str, token: SecretStr, calls: Calls) -> None:
-        self.url = httpx.URL(url.rstrip("/") + "/")
+        self.url = _address(url)
         self.calls = calls
         self._token = token
-        self.title = f"The notebook hub {self.url.copy_with(userinfo=b'')}".rstrip("/")
+        self.title = f"The notebook hub {self.url}".rstrip("/")
 
     def look(self, username: str, name: str = "") -> ServerState:
         """Return what the hub says of a user's server.
@@ -58,7 +63,7 @@ class Hub:
             raise PeerRefused(self.title, f"it shows no servers: our token needs the scopes {SCOPES}")
         try:
             return server_state(user, name, self.url)
-        except (KeyError, TypeError, AttributeError, httpx.InvalidURL) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, httpx.InvalidURL) as error:
             raise PeerFault(self.title, f"it describes {username} in a way that is not known: {error!r}") from error
 
     @contextmanager
@@ -113,6 +118,21 @@ class Hub:
     def address(self, path: str) -> str:
         """Return the address of a call of the hub's REST API."""
         return f"{self.url}hub/api/{path}"
+
+
+def _address(url: str) -> httpx.URL:
+    what = "The notebook hub's address"
+    try:
+        address = httpx.URL(url.rstrip("/") + "/")
+    except httpx.InvalidURL:  # whose words may have a part of a password
+        raise ConfigurationError(what, "it is none") from None
+    if address.userinfo:
+        reason = "there is a name or a password in it, and the token alone says who asks"
+        raise ConfigurationError(what, reason)
+    if address.scheme not in {"http", "https"} or not address.host:
+        reason = "it does not begin with https:// and a host's name"
+        raise ConfigurationError(what, reason)
+    return address
 
 
 def checked(answer: Answer) -> Answer:

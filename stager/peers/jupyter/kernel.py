@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,13 +16,14 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from stager.errors import PeerError
-from stager.peers.answers import refusal
+from stager.peers.answers import MAX_WORDS, refusal
 from stager.peers.jupyter.contents import Contents
 
 # A kernel is used for seconds, and proxies cut a websocket that is quiet.
 KERNEL_SECONDS = 60.0
 MAX_MESSAGE_BYTES = 1 << 20
 _VERSION = "5.3"
+_KERNEL_ID = re.compile(r"[\w-]+", re.ASCII)
 # Links are not followed, and what is in a directory is sealed before the directory is.
 _CODE = """
 def _staging_seal(top, file_mode, directory_mode):
@@ -72,7 +74,10 @@ class _NotDone(Exception):
 
 @contextmanager
 def _kernel(contents: Contents) -> Iterator[str]:
-    kernel_id = str(_ask(contents, "POST", "kernels", {"name": _python_of(contents), "path": ""}).get("id"))
+    kernel_id = _ask(contents, "POST", "kernels", {"name": _python_of(contents), "path": ""}).get("id")
+    if not isinstance(kernel_id, str) or not _KERNEL_ID.fullmatch(kernel_id):
+        reason = "the notebook server names its kernel in a way that is not known"
+        raise _NotDone(reason)
     try:
         yield kernel_id
     finally:
@@ -86,7 +91,7 @@ def _python_of(contents: Contents) -> str:
     specs = said.get("kernelspecs")
     named = specs if isinstance(specs, dict) else {}
     for name in sorted(named, key=lambda name: name != said.get("default")):
-        with suppress(KeyError, TypeError):
+        with suppress(KeyError, TypeError, AttributeError):
             if named[name]["spec"]["language"].lower() == "python":
                 return str(name)
     reason = "the notebook server has no Python kernel"
@@ -114,16 +119,22 @@ def _run(contents: Contents, kernel_id: str, expression: str) -> None:
             additional_headers=contents.headers,
             ssl=contents.calls.trust if is_secure else None,
             max_size=MAX_MESSAGE_BYTES,
+            proxy=None,
         ) as websocket:
             reply = _reply(websocket, _execute_request(expression))
     except (WebSocketException, InvalidURI, OSError) as error:  # TimeoutError too
         reason = f"its kernel does not answer: {str(error) or type(error).__name__}"
         raise _NotDone(reason) from error
-    result = reply.get("user_expressions", {}).get("done", {})
+    result = _object(_object(reply.get("user_expressions")).get("done"))
     if reply.get("status") != "ok" or result.get("status") != "ok":
-        what = result.get("evalue") or reply.get("evalue") or "no reason is given"
+        said = result.get("evalue") or reply.get("evalue")
+        what = said[:MAX_WORDS] if isinstance(said, str) else "no reason is given"
         reason = f"its kernel could not set the mode: {what}"
         raise _NotDone(reason)
+
+
+def _object(said: object) -> dict[str, Any]:
+    return said if isinstance(said, dict) else {}
 
 
 def _execute_request(expression: str) -> dict[str, Any]:
@@ -162,10 +173,12 @@ def _reply(websocket: Connection, request: dict[str, Any]) -> dict[str, Any]:
     """Return what the kernel answers to a request; what it says beside that is left aside."""
     deadline = time.monotonic() + KERNEL_SECONDS
     websocket.send(json.dumps(request))
-    while True:
-        said = websocket.recv(timeout=max(0.0, deadline - time.monotonic()))
-        with suppress(ValueError, KeyError, TypeError, AttributeError):  # no message of this kind
+    while (left := deadline - time.monotonic()) > 0:
+        said = websocket.recv(timeout=left)
+        with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no message of this kind
             message = json.loads(said)
             is_reply = message["header"]["msg_type"] == "execute_reply"
             if is_reply and message["parent_header"]["msg_id"] == request["header"]["msg_id"]:
                 return dict(message["content"])
+    reason = f"it says much for {KERNEL_SECONDS:g} s, and nothing of what it was asked"
+    raise TimeoutError(reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 
 MAX_MESSAGE = 500
+MAX_LINE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Progress:
     message: str
 
 
-def events(answer: httpx.Response, deadline: float) -> Iterator[Progress]:
-    """Yield what a hub tells of a start, until it has ended or the time is over.
+def events(answer: httpx.Response) -> Iterator[Progress]:
+    """Yield what a hub tells of a start, until it has ended or a line is none of a hub's.
 
     Notes
     -----
@@ -31,20 +31,36 @@ def events(answer: httpx.Response, deadline: float) -> Iterator[Progress]:
     """
     if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
         return
-    for line in answer.iter_lines():
-        event = _event(line)
+    for event in map(_event, _lines(answer)):
         if event and not event.get("ready"):
-            percent = event.get("progress")
-            yield Progress(percent if isinstance(percent, (int, float)) else 0, str(event.get("message"))[:MAX_MESSAGE])
-        if (event and (event.get("ready") or event.get("failed"))) or time.monotonic() > deadline:
+            yield _progress(event)
+        if event and (event.get("ready") or event.get("failed")):
             return
 
 
-def _event(line: str) -> dict[str, Any] | None:
-    if not line.startswith("data:"):
+def _lines(answer: httpx.Response) -> Iterator[bytes]:
+    """Yield an answer's lines, up to the first that is too long."""
+    begun = b""
+    for piece in answer.iter_raw():
+        *lines, begun = (begun + piece).split(b"\n")
+        yield from lines
+        if len(begun) > MAX_LINE_BYTES:
+            return
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    if not line.startswith(b"data:"):
         return None
     try:
-        event = json.loads(line.removeprefix("data:"))
-    except ValueError:
+        event = json.loads(line.removeprefix(b"data:"))
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None
+
+
+def _progress(event: dict[str, Any]) -> Progress:
+    percent, message = event.get("progress"), event.get("message")
+    return Progress(
+        percent if isinstance(percent, (int, float)) and 0 <= percent <= 100 else 0,  # noqa: PLR2004 - percent
+        message[:MAX_MESSAGE] if isinstance(message, str) else "",
+    )

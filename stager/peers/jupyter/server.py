@@ -46,6 +46,11 @@ def server_state(user: dict[str, Any], name: str, hub_url: httpx.URL) -> ServerS
     -----
     A server that is down is not in the description. ``url`` is a path, and
     ``full_url`` is there where the hub knows its own address only.
+
+    Raises
+    ------
+    ValueError
+        The server has an address that a token is not sent to.
     """
     username = str(user["name"])
     server = user["servers"].get(name)
@@ -56,5 +61,16 @@ def server_state(user: dict[str, Any], name: str, hub_url: httpx.URL) -> ServerS
         name=name,
         is_ready=bool(server.get("ready")),
         pending=server.get("pending"),
-        url=str(hub_url.join(server.get("full_url") or server["url"])),
+        url=_address(hub_url, server.get("full_url") or server["url"]),
     )
+
+
+def _address(hub_url: httpx.URL, told: str) -> str:
+    url = hub_url.join(told)
+    if url.scheme not in {hub_url.scheme, "https"}:
+        reason = f"its address is {url.scheme}:, and the hub's {hub_url.scheme}:"
+        raise ValueError(reason)
+    if url.userinfo:  # it would go in the token's stead
+        reason = "its address has a name and a password"
+        raise ValueError(reason)
+    return str(url)

@@ -119,11 +119,12 @@ def _progress_of(hub: Hub, state: ServerState, deadline: float) -> Iterator[Prog
     """Yield what the hub tells of a start, until that ends; nothing where it does not tell."""
     address = hub.address(f"{_api_path(state)}/progress")
     headers = hub.headers | {"Accept": "text/event-stream"}
+    left = deadline - time.monotonic()
     with (
         suppress(PeerFault, PeerStalled),
-        hub.calls.stream("GET", address, peer=hub.title, headers=headers) as answer,
+        hub.calls.stream("GET", address, peer=hub.title, headers=headers, within_seconds=left) as answer,
     ):
-        yield from events(answer, deadline)
+        yield from events(answer)
 
 
 def _api_path(state: ServerState) -> str:
