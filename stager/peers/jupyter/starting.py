@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -96,9 +97,9 @@ def _failure(hub: Hub, state: ServerState, against: PeerError | None) -> PeerErr
     """Return why a server is down after a start: the hub tells it where it tells of progress."""
     if isinstance(against, (PeerFault, PeerStalled)):
         return against
-    told = [progress.message for progress in _progress_of(hub, state, time.monotonic() + hub.calls.stall_seconds)]
+    told = deque(_progress_of(hub, state, time.monotonic() + hub.calls.stall_seconds), maxlen=1)
     if told:
-        return NotebookNotStarted(state.title, told[-1])
+        return NotebookNotStarted(state.title, told[0].message)
     return against or NotebookNotStarted(state.title, "its hub does not say why")
 
 
