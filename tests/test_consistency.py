@@ -73,6 +73,11 @@ def test_every_method_runs_in_pods_as_it_does_warm(name: str, suffix: str) -> No
     assert {k: v for k, v in warm.items() if k not in differs} == {k: v for k, v in pod.items() if k not in differs}
 
 
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = [int(file.name[:4]) for file in sorted((CHECKOUT / "docs/decisions").glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 @pytest.mark.parametrize("name", sorted({*METHODS, *ALLOWED_BY_DEFAULT}))
 def test_every_method_is_described(name: str) -> None:
     assert f"\n## {name}\n" in page("reference/methods.md")

@@ -28,7 +28,7 @@ _TO_REMOVE = "Before you move, remove or add to a directory that was delivered: 
 
 
 class Promises(View):
-    """What holds of all that the method delivered."""
+    """What holds of what a method completes."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -65,7 +65,9 @@ class Receipt(View):
         description="Address of the manifest: the checksums of every file.",
         examples=[f"https://staging.example.org/requests/{REQUEST_ID}/manifest"],
     )
-    promises: Promises | None = Field(description="Null for a download.")
+    promises: Promises | None = Field(
+        description="Of the items that it completed; what was skipped is as it was found. Null where there is none."
+    )
     to_remove: str | None = Field(
         description="How to make delivered directories writable, to move or remove them; null where there are none.",
         examples=[_TO_REMOVE],
@@ -88,14 +90,16 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
     if not row.status.is_final:
         raise RequestNotEnded(row.id, row.status)
     facts = {name: getattr(row, name) for name in Receipt.model_fields if hasattr(row, name)}
+    by_status = await records.ask(counts_of, row.id)
+    method = METHODS.get(row.method) if by_status.get(Status.COMPLETED) else None
     return Receipt(
         **facts,
         request_id=row.id,
-        items_by_status=await records.ask(counts_of, row.id),
+        items_by_status=by_status,
         size_bytes=row.bytes_done,
         file_count=row.files_done,
         manifest_url=f"{public_url}/requests/{row.id}/manifest",
-        promises=Promises.model_validate(METHODS[row.method].promise) if row.method in METHODS else None,
+        promises=Promises.model_validate(method.promise) if method else None,
         to_remove=_TO_REMOVE if await records.ask(has_directory, row.id, statuses=DELIVERED) else None,
     )
 

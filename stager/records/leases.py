@@ -175,7 +175,8 @@ def _acquire(session: Session, files: Sequence[StagedFile], terms: _Terms) -> li
     if missing := [file for file in files if file.destination_key not in leases]:
         _insert_ended(session, missing, terms)
         leases = _locked(session, files)
-    nested = nested_leases(session, {*filter(None, map(terms.place, files))}, holder=terms.holder)
+    places = {*filter(None, map(terms.place, files))}
+    nested = nested_leases(session, places, holder=terms.holder, request_id=files[0].request_id)
     moment = now(session)
     busy = []
     for file in files:

@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 
 from sqlalchemy import TextClause, select, text
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
+from stager.records.database import chunks
 from stager.records.database.columns import is_mysql, path_bytes
-from stager.records.tables import DESTINATIONS, DestinationLease
+from stager.records.tables import DESTINATIONS, DestinationLease, StagingRequestRow
 
 # Places asked for at once, and folders above them: SQLite takes a thousand conditions, and a path has many folders.
 PLACES_AT_ONCE, FOLDERS_AT_ONCE = 250, 1000
@@ -25,8 +27,14 @@ def folders_above(place: str) -> Iterator[str]:
         yield place
 
 
-def nested_leases(session: Session, places: Collection[str], *, holder: str) -> dict[str, list[DestinationLease]]:
-    """Return others' leases on what lies inside some places, or around them, held until the transaction's end.
+def nested_leases(
+    session: Session, places: Collection[str], *, holder: str, request_id: str
+) -> dict[str, list[DestinationLease]]:
+    """Return leases of the user's other requests on what lies inside some places, or around them.
+
+    They are held until the transaction's end. Another user's count for their
+    very places alone: who names a folder of a shared area, which they may not
+    even write to, keeps nobody from what lies in it.
 
     Of two transactions that have both written their leases before they ask,
     one waits for the other, or is run again: one at least sees the other's.
@@ -35,6 +43,8 @@ def nested_leases(session: Session, places: Collection[str], *, holder: str) -> 
     ----------
     places
         Absolute paths.
+    request_id
+        The request that wants them.
 
     Returns
     -------
@@ -42,13 +52,30 @@ def nested_leases(session: Session, places: Collection[str], *, holder: str) -> 
         By the places that have any; those that have ended among them.
     """
     pieces = _pieces(sorted(places))
-    on = {lease.destination: lease for piece in pieces for lease in _around(session, *piece, holder=holder)}
+    leases = [lease for piece in pieces for lease in _around(session, *piece, holder=holder)]
+    on = {lease.destination: lease for lease in _of_the_same_user(session, leases, request_id)}
     nested = {place: [on[folder] for folder in folders_above(place) if folder in on] for place in places}
     for lease in on.values():
         for folder in folders_above(lease.destination):
             if folder in nested:
                 nested[folder].append(lease)
     return {place: found for place, found in nested.items() if found}
+
+
+def _of_the_same_user(
+    session: Session, leases: Sequence[DestinationLease], request_id: str
+) -> Iterator[DestinationLease]:
+    """Yield the leases of requests whose user is that of a request."""
+    row = StagingRequestRow
+    ids = {request_id, *(lease.request_id for lease in leases)} if leases else set()
+    users = {
+        known: username
+        for some in chunks(sorted(ids))
+        for known, username in session.execute(select(col(row.id), col(row.username)).where(col(row.id).in_(some)))
+    }
+    for lease in leases:
+        if users.get(lease.request_id) == users[request_id]:
+            yield lease
 
 
 def _pieces(places: Sequence[str]) -> Iterator[tuple[list[str], set[str]]]:

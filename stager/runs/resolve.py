@@ -133,8 +133,15 @@ def _last_copy(file: StagedFile | None) -> LastCopy | None:
         file_id=file.id,
         source_fingerprint=file.source_fingerprint,
         destination_fingerprint=file.destination_fingerprint,
-        checksum=Checksum.parse(f"{file.checksum_algorithm}:{file.checksum}") if file.checksum else None,
+        checksum=_checksum(file),
     )
+
+
+def _checksum(file: StagedFile) -> Checksum | None:
+    """Return the checksum on record; what is no checksum counts as none, and the files are compared."""
+    with suppress(ValueError):
+        return Checksum.parse(f"{file.checksum_algorithm}:{file.checksum}")
+    return None
 
 
 def _failure(file: StagedFile, error: StagingError) -> FileChange:

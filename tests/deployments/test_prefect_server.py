@@ -74,8 +74,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(command(), env=os.environ | variables, cwd=CHECKOUT, stdout=log, stderr=log) as process,
-        httpx.Client(base_url=url, timeout=60, limits=fresh) as client,
-        httpx.Client(base_url=url, timeout=60, limits=fresh, auth=prefect_password.AUTH) as known,
+        httpx.Client(base_url=url, timeout=PATIENCE, limits=fresh) as client,
+        httpx.Client(base_url=url, timeout=PATIENCE, limits=fresh, auth=prefect_password.AUTH) as known,
     ):
         try:
             wait_for(f"{url}/api/ready", process)

@@ -56,7 +56,7 @@ def ask_prefect(verb: str, url: str, body: dict[str, Any] | None = None) -> Any:
     """Return what Prefect's API answers; while its SQLite is locked, ask again, as its own client does."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        answer = httpx.request(verb, url, json=body, timeout=60, verify=TRUSTED)
+        answer = httpx.request(verb, url, json=body, timeout=PATIENCE, verify=TRUSTED)
         if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
             return answer.raise_for_status().json() if answer.content else None
         time.sleep(0.2)
@@ -135,7 +135,7 @@ class Site:
 
     @staticmethod
     def ended(process: Running) -> tuple[str, str]:
-        out, log = process.communicate(timeout=120)
+        out, log = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, log
         return out.strip(), log
 
@@ -214,7 +214,7 @@ class Site:
 def prefect_api() -> Iterator[str]:
     """The address of a Prefect server of our own."""
     without_telemetry = {PREFECT_SERVER_ANALYTICS_ENABLED: False}
-    with temporary_settings(without_telemetry), prefect_test_harness(server_startup_timeout=120):
+    with temporary_settings(without_telemetry), prefect_test_harness(server_startup_timeout=600):
         yield str(get_current_settings().api.url)
 
 

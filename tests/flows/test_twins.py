@@ -16,6 +16,7 @@ from stager.records.events import events_of
 from stager.records.items import key_of, place_of
 from stager.records.leases import acquire_leases
 from tests.flows.conftest import RUN, site_of
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Site
@@ -52,7 +53,7 @@ def test_two_workers_with_one_flow_run_leave_one_result(site: Site) -> None:
         site.executing(RUN, "local_copy", flow_run_id) as one,
         site.executing(RUN, "local_copy", flow_run_id) as other,
     ):
-        ends = [process.communicate(timeout=120) for process in (one, other)]
+        ends = [process.communicate(timeout=PATIENCE) for process in (one, other)]
     assert any(out.startswith("Completed") for out, _ in ends), ends
     assert life_of(site, request_id) == LIFE
     assert {file.status for file in site.files(request_id)} == {C}
@@ -67,10 +68,10 @@ def test_a_worker_that_stalls_is_overtaken_and_publishes_nothing_when_it_wakes(s
         site.eventually(lambda: stalled.poll() is not None or any(site.users.glob("alice/.stager-*")))
         assert stalled.poll() is None, stalled.communicate()
         with site.executing(RUN, "local_copy", flow_run_id) as other:
-            assert other.communicate(timeout=120)[0].startswith("Completed")
+            assert other.communicate(timeout=PATIENCE)[0].startswith("Completed")
         published = (site.users / "alice/b.fits").stat()
         stalled.send_signal(signal.SIGCONT)
-        stalled.communicate(timeout=120)
+        stalled.communicate(timeout=PATIENCE)
     assert [path.name for path in (site.users / "alice").iterdir()] == ["b.fits"]
     assert (site.users / "alice/b.fits").stat() == published
     assert life_of(site, request_id) == [*LIFE[:-1], "lease_taken_over", LIFE[-1]]

@@ -23,6 +23,7 @@ from stager.records.items import destination_key, files_of, key_of, place_of, sa
 from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, lease_in, release_leases, renew_leases
 from stager.records.requests import create_request
 from stager.records.tables import DESTINATIONS, StagedFile
+from tests.patience import PATIENCE
 
 USERS, SHARED = Path("/users"), Path("/projects")
 
@@ -38,10 +39,10 @@ def submit(database: Database, *paths: str, username: str = "alice", area: Path 
 
 
 def take(
-    database: Database, *paths: str, holder: str, seconds: float = 60
+    database: Database, *paths: str, holder: str, seconds: float = 60, username: str = "alice"
 ) -> tuple[list[StagedFile], list[BusyDestination]]:
     """Have a writer take some of alice's places for a request of its own; return the files, and what it waits for."""
-    files = submit(database, *paths)
+    files = submit(database, *paths, username=username)
     places = [place_of(locate(USERS / "alice", path)) for path in paths]
     named = {file.destination_key: place for file, place in zip(files, places, strict=True)}
     return files, acquire_leases(database, files, holder=holder, seconds=seconds, places=named)
@@ -194,7 +195,7 @@ def test_of_many_processes_one_writes_at_a_time(database: Database, tmp_path: Pa
     url = database.engine.url.render_as_string(hide_password=False)
     command = [sys.executable, "-c", WRITER, url, file.request_id, str(tmp_path / "mark")]
     writers = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
-    errors = [writer.communicate(timeout=120)[1].decode() for writer in writers]
+    errors = [writer.communicate(timeout=PATIENCE)[1].decode() for writer in writers]
     assert [writer.returncode for writer in writers] == [0] * 4, errors
 
 
@@ -225,6 +226,16 @@ def test_what_lies_inside_anothers_place_or_around_it_is_waited_for(
     [third], busy_then = take(database, wanted, holder="three")
     assert busy_then == []
     confirm_lease(database, third, holder="three", seconds=60)
+
+
+@pytest.mark.parametrize(("held", "wanted"), [("run1", "run1/a"), ("run1/a", "run1")])
+@pytest.mark.parametrize("seconds", [60.0, 0.0])
+def test_who_names_a_folder_keeps_no_other_user_from_what_lies_in_it(
+    database: Database, held: str, wanted: str, seconds: float
+) -> None:
+    [first], _ = take(database, held, holder="mallory's", seconds=seconds, username="mallory")
+    assert take(database, wanted, holder="alice's")[1] == []
+    assert writer_of(database, first) == "mallory's"
 
 
 @pytest.mark.parametrize(

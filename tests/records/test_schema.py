@@ -16,6 +16,7 @@ from stager.records.leases import acquire_leases
 from stager.records.migrate import alembic_config, migrate
 from stager.records.requests import create_request, get_request, list_requests
 from stager.records.tables import TABLES
+from tests.patience import PATIENCE
 
 ITEMS = (StagingItem(source="a", destination="a"), StagingItem(source="b", destination="b"))
 
@@ -63,7 +64,7 @@ def test_the_migrations_can_be_undone_and_done_again(database_url: str) -> None:
 def test_many_processes_may_migrate_at_once(database_url: str) -> None:
     program = f"from stager.records.migrate import migrate; migrate({database_url!r})"
     processes = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(5)]
-    errors = [process.communicate(timeout=60)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=PATIENCE)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0] * 5, errors
     assert tables_at(database_url) >= TABLES
 

@@ -207,7 +207,7 @@ def served_door(
     with ExitStack() as stack:
         env = _environment(folder, database_url, prefect_api, settings)
         process = stack.enter_context(running([*command, *options], env=env, log=log))
-        client = stack.enter_context(httpx.Client(base_url=url, timeout=120, verify=trusted or TRUSTED))
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=PATIENCE, verify=trusted or TRUSTED))
         door = ServedDoor(url, folder, database_url, process, client, env)
         stack.callback(door.database.close)
         wait_for(f"{url}/config/", process, log, trusted)
@@ -346,7 +346,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]
     fresh = httpx.Limits(max_keepalive_connections=0)
     with (
         running(command, env=env, log=log) as process,
-        httpx.Client(base_url=api, auth=prefect_password.AUTH, timeout=60, limits=fresh) as client,
+        httpx.Client(base_url=api, auth=prefect_password.AUTH, timeout=PATIENCE, limits=fresh) as client,
     ):
         wait_for(f"{api}/ready", process, log)
         gate = Gate(port)

@@ -60,7 +60,7 @@ class Burst:
 
     def finish(self) -> None:
         for client in self._clients:
-            client.result(timeout=240)
+            client.result(timeout=PATIENCE)
         self._threads.shutdown()
 
     def _ask(self, client: int) -> None:
@@ -136,7 +136,7 @@ def test_a_service_that_is_killed_while_it_sends_small_files_has_each_on_record(
     sent: list[int] = []
 
     def fetch(url: str) -> None:
-        with httpx.Client(timeout=60) as client, suppress(httpx.TransportError):
+        with httpx.Client(timeout=PATIENCE) as client, suppress(httpx.TransportError):
             while True:
                 sent.append(client.get(url).raise_for_status().status_code)
 
@@ -152,7 +152,7 @@ def test_a_service_that_is_killed_while_it_sends_small_files_has_each_on_record(
         for process in (door.worker(), door.process.pid):
             os.kill(process, signal.SIGKILL)
         for client in clients:
-            client.result(timeout=60)
+            client.result(timeout=PATIENCE)
 
     database = Database(database_url)
     rows = list_requests(database, limit=100 * len(sent)).requests

@@ -149,7 +149,7 @@ def stack() -> Iterator[Stack]:
         launcher, port, prefect_port = launch(folder, log)
         # No connection is kept: a server may close it just when it is used again.
         auth = OnlyPrefect(prefect_port, folder / "state/prefect-password")
-        client = httpx.Client(timeout=90, auth=auth, limits=httpx.Limits(max_keepalive_connections=0))
+        client = httpx.Client(timeout=PATIENCE, auth=auth, limits=httpx.Limits(max_keepalive_connections=0))
         try:
             wait_until_ready(launcher, log)
             with client:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.stack.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def test_the_sweep_is_scheduled_each_night(stack: Stack) -> None:
 
 def test_the_line_that_is_printed_stages_the_measurement_set(stack: Stack) -> None:
     [line] = [line for line in (stack.folder / "console.log").read_text().splitlines() if line.startswith("    curl ")]
-    said = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=120).stdout
+    said = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     user = pwd.getpwuid(os.geteuid()).pw_name
     assert json.loads(said)["message"] == f"Data staged for user {user} with method local_copy"
     assert _content(stack.folder / f"user_areas/{user}/demo.ms") == _content(stack.storage / "demo/demo.ms")

@@ -60,7 +60,7 @@ def in_front_of(url: str, folder: Path) -> Iterator[httpx.Client]:
     command = [*DIES_WITH_US, NGINX, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as nginx:
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
                 wait_for(client, nginx, folder / "log")
                 yield client
         finally:
