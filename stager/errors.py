@@ -128,7 +128,8 @@ class PathOutsideArea(RequestError):
     http_status = 403
 
     def __init__(self, path: str | bytes, area: str | bytes) -> None:
-        super().__init__(f"{readable(path)} leads out of {readable(area)}")
+        hint = "; give it relative to that" if readable(path).startswith("/") else ""
+        super().__init__(f"{readable(path)} leads out of {readable(area)}{hint}")
         self.path = path
         self.area = area
 

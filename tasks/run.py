@@ -235,6 +235,7 @@ class Run:
         """
         if isinstance(error, TerminationSignal) and is_being_cancelled():
             self._close(Cancelled())
+            self._logger.info("Cancelled on request; what was delivered before stays, and the result table names it")
         elif isinstance(error, Exception):
             self._close(error if isinstance(error, StagingError) else UnforeseenError(error))
         else:
@@ -243,10 +244,15 @@ class Run:
     def _close(self, error: StagingError) -> None:
         for request in self._requests:
             fail_request(self._database, request.id, error, flow_run_id=self._flow_run_id)
+        if rows := self._rows():
+            report(self._database, rows)
+
+    def _rows(self) -> list[StagingRequestRow]:
+        return get_requests(self._database, [request.id for request in self._requests])
 
     def conclusion(self) -> State[Any]:
         """Return the run's final state, with a sentence that says how it went."""
-        rows = get_requests(self._database, [request.id for request in self._requests])
+        rows = self._rows()
         if self._not_ours and not rows:
             return Failed(message="Nothing was staged: the requests were not handed to this run.")
         if not rows:

@@ -13,6 +13,7 @@ import pytest
 from stager.models import Status
 from stager.records.items import manifest_of
 from stager.vocabulary import ManifestEntry
+from tasks.shown import as_text
 from tests.flows.conftest import STEPS
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def test_prefect_shows_a_table_of_the_result_and_a_link_to_the_record(site: Site
     shown = {artifact["type"]: artifact["data"] for artifact in site.artifacts(request_id)}
     assert f"/requests/{request_id})" in shown["markdown"]
     assert '"Reason": "Source path does not exist' in shown["table"]
+    assert f'"Destination": "{as_text(str(site.users / "alice/b.fits"))}"' in shown["table"]
     assert f'"Checksum": "adler32:{checksum((site.folder / "storage/a.fits").read_bytes())}"' in shown["table"]
 
 

@@ -232,6 +232,10 @@ def test_cancelling_in_prefect_cancels_the_copy_and_leaves_nothing(stack: Stack)
     record = next(row for row in stack.records() if row["flow_run_id"] == flow_run_id)
     assert record["status"] == "cancelled"
     assert [*stack.user_area.glob("*big*"), *stack.user_area.glob(".stager-*")] == []
+    of_run = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
+    shown = stack.client.post(f"{stack.prefect}/api/artifacts/filter", json=of_run).raise_for_status().json()
+    [table] = [artifact["data"] for artifact in shown if artifact["type"] == "table"]
+    assert (str(stack.user_area / "big") in table, "cancelled" in table) == (True, True)
 
 
 def _content(folder: Path) -> dict[str, bytes]:
