@@ -156,7 +156,7 @@ def test_the_client_in_python_cancels_and_does_again(
     models = staging("models")
     late = stack.storage / "late.fits"
     items = [models.StagingItem(source="late.fits", destination="clients/late")]
-    asked = models.AskedRequest(method="local_copy", username=USER, items=items)
+    asked = models.RequestBody(method="local_copy", username=USER, items=items)
     failed = calls("create_request", body=asked, prefer="wait=60")
     late.write_bytes(b"SIMPLE")
     again = calls("retry_request", failed.request_id, prefer="wait=60")
