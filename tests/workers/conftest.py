@@ -70,7 +70,7 @@ class Prefect:
         command = [sys.executable, "-m", "deployments.prefect_server"]
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-        eventually(self._is_up, patience=120)
+        eventually(self._is_up)
 
     def _is_up(self) -> bool:
         try:
