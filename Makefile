@@ -25,7 +25,8 @@ test: ## Run lint, build the manual, and run every test
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory unit
-	$(CLUSTER) $(BIN)/python -m pytest -q -n 4
+	$(CLUSTER) $(BIN)/python -m pytest -q -m cluster
+	$(BIN)/python -m pytest -q -m "not cluster" -n 3
 
 unit: ## Run the tests that need no server on every other Python that is installed
 	@deployments/local/unit "$(STATE)"
