@@ -11,7 +11,7 @@ from humanize import naturalsize
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from blocks.areas import resolve_destination
-from stager.area_paths import place_in
+from stager.area_paths import place_in, seen_by_users
 from stager.errors import StagingError, printable, readable
 from stager.models import Status
 from stager.records.database import Database
@@ -46,13 +46,10 @@ def report(database: Database, requests: Sequence[StagingRequestRow]) -> None:
             "\n".join(f"- {request.status}: [record {request.id}]({_address(request)})" for request in requests),
             description=f"The records of what this run did for {as_text(requests[0].username)}",
         )
-        rows = [
-            _row(file, seen_at=_seen_at(request, file))
-            for request in requests
-            for file in files_of(database, request.id, limit=MAX_ROWS)
-        ]
-        rows.sort(key=lambda row: row["Status"] not in (Status.FAILED, Status.CANCELLED))
-        create_table_artifact(rows[:MAX_ROWS], description=f"**{as_text(in_words(requests))}**")
+        items = [(request, file) for request in requests for file in files_of(database, request.id, limit=MAX_ROWS)]
+        items.sort(key=lambda item: item[1].status not in (Status.FAILED, Status.CANCELLED))
+        rows = [_row(*item) for item in items[:MAX_ROWS]]
+        create_table_artifact(rows, description=f"**{as_text(in_words(requests))}**")
 
 
 def _address(request: StagingRequestRow) -> str:
@@ -62,16 +59,15 @@ def _address(request: StagingRequestRow) -> str:
 def _seen_at(request: StagingRequestRow, file: StagedFile) -> str:
     """Return the whole path of a destination as users have it mounted, or as it was asked for if that is unknown."""
     with suppress(StagingError):
-        area = resolve_destination(request.destination_area)
-        seen = area.model_copy(update={"path": area.path_for_users or area.path})
-        return place_in(seen, request.username, file.relative_path).display
+        area = seen_by_users(resolve_destination(request.destination_area))
+        return place_in(area, request.username, file.relative_path).display
     return file.relative_path
 
 
-def _row(file: StagedFile, *, seen_at: str) -> dict[str, Any]:
+def _row(request: StagingRequestRow, file: StagedFile) -> dict[str, Any]:
     return {
         "Source": as_text(readable(file.local_path_on_storage)),
-        "Destination": as_text(readable(seen_at)),
+        "Destination": as_text(readable(_seen_at(request, file))),
         "Status": str(file.status),
         "Reason": as_text(file.error_reason or ""),
         "Size": "" if file.size_bytes is None else naturalsize(file.size_bytes),

@@ -6,7 +6,6 @@ import json
 import posixpath
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
-from typing import Literal
 
 from pydantic import ConfigDict, Field
 
@@ -14,7 +13,7 @@ from stager.checksums import ADLER32
 from stager.errors import RequestNotEnded
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.record_views import View
-from stager.methods import METHODS
+from stager.methods import METHODS, ReadOnlyBy
 from stager.models import Status
 from stager.records.database import AsyncDatabase
 from stager.records.items import counts_of, files_of, has_directory, item_with_manifest, manifest_part
@@ -33,9 +32,7 @@ class Promises(View):
     model_config = ConfigDict(from_attributes=True)
 
     publishes_atomically: bool = Field(description="A product appeared whole, at one moment.")
-    read_only_by: Literal["mode", "retention", "kernel", "nothing"] = Field(
-        description="What keeps it from being changed.", examples=["mode"]
-    )
+    read_only_by: ReadOnlyBy = Field(description="What keeps it from being changed.", examples=["mode"])
     verified_by: str = Field(description="How it is known that the bytes arrived.")
 
 

@@ -49,6 +49,9 @@ class Item:
     last_copy: LastCopy | None
 
 
+ReadOnlyBy = Literal["mode", "retention", "kernel", "nothing"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Promise:
     """What holds of all that a method delivers; places differ in what they can do.
@@ -68,7 +71,7 @@ class Promise:
     """
 
     publishes_atomically: bool
-    read_only_by: Literal["mode", "retention", "kernel", "nothing"]
+    read_only_by: ReadOnlyBy
     needs_account: bool
     verified_by: str
     width: int = 1

@@ -42,3 +42,10 @@ def refusal(answer: Answer) -> PeerError:
             return PeerFault(answer.peer, words, retry_after=answer.retry_after)
         case _:
             return PeerRefused(answer.peer, words)
+
+
+def checked(answer: Answer) -> Answer:
+    """Return an answer that is a success; what another stands for is raised."""
+    if not answer.is_success:
+        raise refusal(answer)
+    return answer

@@ -133,7 +133,8 @@ class Calls:
         *,
         peer: str,
         headers: Mapping[str, str],
-        content: bytes | Iterable[bytes] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content: Iterable[bytes] | None = None,
         stall_seconds: float | None = None,
         max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
@@ -144,7 +145,11 @@ class Calls:
         peer
             What the server is called in messages.
         headers
-            With its token, and with Content-Length where ``content`` is made on the way.
+            With its token, and with Content-Type and Content-Length where there is ``content``.
+        body
+            Sent as JSON.
+        content
+            A body that is made on the way.
         stall_seconds
             For this call, where the server may be silent for longer.
         max_bytes
@@ -155,7 +160,10 @@ class Calls:
         PeerNotReachable, PeerStalled, PeerFault
             There is none.
         """
-        with self.stream(verb, url, peer=peer, headers=headers, content=content, stall_seconds=stall_seconds) as answer:
+        sent: bytes | Iterable[bytes] | None = content
+        if body is not None:
+            sent, headers = json.dumps(body).encode(), {**headers, "Content-Type": "application/json"}
+        with self.stream(verb, url, peer=peer, headers=headers, content=sent, stall_seconds=stall_seconds) as answer:
             return Answer(peer, answer.status_code, answer.headers, _content_of(answer, peer, max_bytes))
 
     @contextmanager

@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 
 from blocks.areas import resolve_area, resolve_destination
-from stager.area_paths import place_in
+from stager.area_paths import place_in, root_of, seen_by_users
 from stager.checksums import Checksum
 from stager.engine import Expected, Modes
 from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import Status
-from stager.paths import Location, user_folder
+from stager.paths import Location
 from stager.records.database import Database
 from stager.records.items import FileChange, key_of, last_copies, place_of, save_files
 from stager.records.tables import StagedFile, StagingRequestRow
@@ -77,12 +77,11 @@ class Resolver:
 
     def _item(self, file: StagedFile) -> Item:
         area, username = self._source_area, self.identity.username
-        seen_at = area.path_for_users or area.path
         source = place_in(area, username, file.local_path_on_storage, may_be_absolute=True)
         return Item(
             source=replace(source, is_direct=self._is_bounded),
             read_as=area.read_as,
-            source_seen_at=user_folder(seen_at, username) if area.per_user else seen_at,
+            source_seen_at=root_of(seen_by_users(area), username),
             destination=self._destination(file),
             modes=self._modes,
             on_conflict=self._on_conflict,

@@ -9,9 +9,11 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+
+from tests.peers.listener import Listener
 
 BLOCK = 16 << 10
 PHASES = {
@@ -135,15 +137,13 @@ def _received(server: socket.socket) -> bytes:
     return bytes(answer)
 
 
-class FaultyProxy:
-    """Listens on a port of its own for as long as the block lasts."""
+class FaultyProxy(Listener):
+    """Hands calls on to a host and port, and breaks those that it is told to."""
 
     def __init__(self, host: str, port: int) -> None:
+        super().__init__()
         self._target = host, port
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)  # else the kernel takes megabytes
-        self._ended = threading.Event()
-        self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Lock()
         self._pattern: str | None = None
         self._fault: Fault = passed
@@ -151,33 +151,17 @@ class FaultyProxy:
         self._left = 0
         self.faults_done = 0
 
-    @contextmanager
-    def running(self) -> Iterator[FaultyProxy]:
-        threading.Thread(target=self._accept, daemon=True).start()
-        try:
-            yield self
-        finally:
-            self._ended.set()
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-
     def break_calls(self, phase: str, fault: Fault, *, spared: int = 0, times: int = 1) -> None:
         """Break so many calls of a phase from now on, after some that are spared."""
         with self._lock:
             self._pattern, self._fault = PHASES[phase], fault
             self._spared, self._left = spared, times
 
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError), socket.create_connection(self._target) as server:
+    def _serve(self, connection: socket.socket) -> None:
+        with connection as client, suppress(OSError), socket.create_connection(self._target) as server:
             head = _head_of(client)
             if head:
-                self._fault_for(head)(Call(_for_one_call(head), client, server, self._ended))
+                self._fault_for(head)(Call(_for_one_call(head), client, server, self.ended))
 
     def _fault_for(self, head: bytes) -> Fault:
         with self._lock:

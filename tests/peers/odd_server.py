@@ -8,10 +8,12 @@ import socket
 import struct
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha1
 from typing import Any
+
+from tests.peers.listener import Listener
 
 Say = Callable[["OddCall"], None]
 
@@ -67,30 +69,14 @@ def _frame(connection: socket.socket) -> bytes:
     return bytes(byte ^ mask[place % 4] for place, byte in enumerate(masked))
 
 
-class OddServer:
+class OddServer(Listener):
     """Answers each call by the first pattern that its first line matches, one call a connection."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.answers: dict[str, Say] = {}
         self.heads: list[bytes] = []
-        self._ended = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
-
-    @contextmanager
-    def running(self) -> Iterator[OddServer]:
-        threading.Thread(target=self._accept, daemon=True).start()
-        try:
-            yield self
-        finally:
-            self._ended.set()
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=self._serve, args=(self._listener.accept()[0],), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.port}/"
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
@@ -103,5 +89,5 @@ class OddServer:
             self.heads.append(bytes(head))
             for pattern, say in self.answers.items():
                 if re.match(pattern.encode(), head):
-                    say(OddCall(bytes(head), connection, self._ended))
+                    say(OddCall(bytes(head), connection, self.ended))
                     return

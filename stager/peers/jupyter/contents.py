@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -181,14 +180,12 @@ class Contents:
         max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         url = self._address(path) + (f"?{query}" if query else "")
-        content = None if body is None else json.dumps(body).encode()
-        headers = self.headers if body is None else self.headers | {"Content-Type": "application/json"}
         return self.calls.ask(
             verb,
             url,
             peer=self.title,
-            headers=headers,
-            content=content,
+            headers=self.headers,
+            body=body,
             stall_seconds=stall_seconds,
             max_bytes=max_bytes,
         )

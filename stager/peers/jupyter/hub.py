@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,7 +10,7 @@ import httpx
 from pydantic import SecretStr
 
 from stager.errors import ConfigurationError, NotebookUserUnknown, PeerError, PeerFault, PeerRefused
-from stager.peers.answers import refusal
+from stager.peers.answers import checked
 from stager.peers.http import Answer, Calls
 from stager.peers.jupyter.names import user_in_address
 from stager.peers.jupyter.server import ServerState, server_state
@@ -111,9 +110,7 @@ class Hub:
         PeerNotReachable, PeerStalled, PeerFault
             There is none.
         """
-        content = None if body is None else json.dumps(body).encode()
-        headers = self.headers if body is None else self.headers | {"Content-Type": "application/json"}
-        return self.calls.ask(verb, self.address(path), peer=self.title, headers=headers, content=content)
+        return self.calls.ask(verb, self.address(path), peer=self.title, headers=self.headers, body=body)
 
     def address(self, path: str) -> str:
         """Return the address of a call of the hub's REST API."""
@@ -133,10 +130,3 @@ def _address(url: str) -> httpx.URL:
         reason = "it does not begin with https:// and a host's name"
         raise ConfigurationError(what, reason)
     return address
-
-
-def checked(answer: Answer) -> Answer:
-    """Return an answer that is a success; what another stands for is raised."""
-    if not answer.is_success:
-        raise refusal(answer)
-    return answer

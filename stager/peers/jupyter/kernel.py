@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from stager.errors import PeerError
-from stager.peers.answers import MAX_WORDS, refusal
+from stager.peers.answers import MAX_WORDS, checked
 from stager.peers.jupyter.contents import Contents
 
 # A kernel is used for seconds, and proxies cut a websocket that is quiet.
@@ -99,13 +99,8 @@ def _python_of(contents: Contents) -> str:
 
 
 def _ask(contents: Contents, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    headers = contents.headers | {"Content-Type": "application/json"}
-    content = None if body is None else json.dumps(body).encode()
-    answer = contents.calls.ask(
-        verb, f"{contents.url}api/{path}", peer=contents.title, headers=headers, content=content
-    )
-    if not answer.is_success:
-        raise refusal(answer)
+    url = f"{contents.url}api/{path}"
+    answer = checked(contents.calls.ask(verb, url, peer=contents.title, headers=contents.headers, body=body))
     return {} if answer.status == httpx.codes.NO_CONTENT else answer.object()
 
 

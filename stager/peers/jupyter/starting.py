@@ -10,8 +10,8 @@ from contextlib import suppress
 import httpx
 
 from stager.errors import NotebookNotStarted, NotebookStarting, PeerError, PeerFault, PeerStalled
-from stager.peers.answers import refusal, words_of
-from stager.peers.jupyter.hub import Hub, checked
+from stager.peers.answers import checked, refusal, words_of
+from stager.peers.jupyter.hub import Hub
 from stager.peers.jupyter.names import user_in_address
 from stager.peers.jupyter.progress import Progress, events
 from stager.peers.jupyter.server import ServerState
