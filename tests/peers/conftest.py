@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -17,6 +18,7 @@ from stager.peers.jupyter import Contents, Hub, ServerState, start
 from tests.open_folder import open_folder
 from tests.patience import PATIENCE
 from tests.peers.running_hub import RunningHub, is_installed
+from tests.peers.tls_front import TlsFront
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +48,13 @@ def calls() -> Iterator[Calls]:
 @pytest.fixture(scope="session")
 def hub(running_hub: RunningHub, calls: Calls) -> Hub:
     return Hub(running_hub.url, SecretStr(running_hub.tokens["staging"]), calls)
+
+
+@pytest.fixture
+def tls_front(running_hub: RunningHub, tmp_path: Path) -> Iterator[TlsFront]:
+    """TLS before the hub, by a certificate of nobody's."""
+    with TlsFront(tmp_path, httpx.URL(running_hub.url).port or 80).running() as front:
+        yield front
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,7 @@ c.JupyterHub.load_roles = [
     {"name": name, "services": [name], "scopes": scopes} for name, scopes in GIVEN["scopes"].items()
 ]
 c.JupyterHub.services = [{"name": name, "api_token": token} for name, token in GIVEN["tokens"].items()]
+exec(GIVEN["lines"])
 # A start is answered while it goes on, if it takes longer than this.
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1}
 c.SharedPasswordAuthenticator.user_password = GIVEN["password"]
@@ -57,7 +58,7 @@ c.ConfigurableHTTPProxy.api_url = GIVEN["proxy_api"]
 c.ConfigurableHTTPProxy.command = [*ENDS_WITH_US, "node", GIVEN["proxy"]]
 c.ConfigurableHTTPProxy.pid_file = f"{FOLDER}/proxy.pid"
 c.JupyterHub.spawner_class = Spawner
-c.Spawner.cmd = [*ENDS_WITH_US, *BOUND_BY_MODES, str(Path(sys.executable).with_name("jupyterhub-singleuser"))]
+c.Spawner.cmd = [*ENDS_WITH_US, *BOUND_BY_MODES, sys.executable, "-m", "jupyterhub.singleuser"]
 c.Spawner.args = ["--allow-root"]
 c.Spawner.env_keep = ["PATH", "PYTHONPATH", "LANG", "LC_ALL", "STAGER_TEST_HUB"]
 c.Spawner.start_timeout = 120

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -19,13 +20,17 @@ from tests.ports import free_port
 from tests.tls import TRUSTED
 
 HERE = Path(__file__).parent
-PROGRAM = HERE.parents[1] / ".run" / "venv-hub" / "bin" / "jupyterhub"
+# It runs the hub's programs as modules: their scripts know only the place where the environment was made.
+PYTHON = HERE.parents[1] / ".run" / "venv-hub" / "bin" / "python"
 PROXY = HERE / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
-# Services, and what each may do.
+# How an operator makes the service "staging" at a hub, word for word.
+PAGE = HERE.parents[1] / "docs" / "how-to" / "notebooks.md"
+(LINES,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+# Other services, and what each may do.
 SCOPES = {
-    "staging": ["read:users", "servers", "tokens"],
     "without-tokens": ["read:users", "servers", "access:servers"],
     "without-servers": ["read:users"],
+    "that-starts-nothing": ["read:users", "read:servers", "tokens"],
 }
 # Two of three seconds of a server's start go into the grammar of a format that no schema of its events names.
 LEFT_OUT = "import sys; sys.modules['rfc3987_syntax'] = None"
@@ -40,7 +45,7 @@ class RunningHub:
         self.folder = folder
         self.log = folder / "hub.log"
         self.url = f"http://127.0.0.1:{free_port()}/prefix/"
-        self.tokens = {name: secrets.token_hex(16) for name in SCOPES}
+        self.tokens = {name: secrets.token_hex(16) for name in ["staging", *SCOPES]}
         self._process: subprocess.Popen[bytes] | None = None
         given = {
             "url": self.url,
@@ -48,8 +53,9 @@ class RunningHub:
             "proxy_api": f"http://127.0.0.1:{free_port()}",
             "proxy": str(PROXY),
             "password": secrets.token_hex(16),
-            "tokens": self.tokens,
+            "tokens": {name: self.tokens[name] for name in SCOPES},
             "scopes": SCOPES,
+            "lines": LINES,
             "users": USERS,
         }
         (folder / "given.json").write_text(json.dumps(given))
@@ -61,8 +67,18 @@ class RunningHub:
     def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "LC_ALL"}}
         environment |= {"STAGER_TEST_HUB": str(self.folder), "HOME": str(self.folder)}
-        environment["PYTHONPATH"] = str(self.folder / "python")
-        command = ["setpriv", "--pdeathsig", "TERM", "--", str(PROGRAM), "-f", str(HERE / "hub_config.py")]
+        environment |= {"PYTHONPATH": str(self.folder / "python"), "STAGING_TOKEN": self.tokens["staging"]}
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            "--",
+            str(PYTHON),
+            "-m",
+            "jupyterhub",
+            "-f",
+            str(HERE / "hub_config.py"),
+        ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE
@@ -99,4 +115,4 @@ class RunningHub:
 
 
 def is_installed() -> bool:
-    return bool(PROGRAM.exists() and PROXY.exists() and shutil.which("node") and shutil.which("setpriv"))
+    return bool(PYTHON.exists() and PROXY.exists() and shutil.which("node") and shutil.which("setpriv"))

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
-import ssl
-import subprocess
-import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -45,6 +40,7 @@ from tests.peers.faulty_proxy import (
     slow,
 )
 from tests.peers.running_hub import RunningHub
+from tests.peers.tls_front import TlsFront
 
 PIECE = 30_000
 CONTENT = os.urandom(3 * PIECE + 1)
@@ -247,33 +243,14 @@ def test_a_kernel_that_cannot_be_reached_is_said(behind: Behind, folder: str, on
         ("http://127.0.0.1:9/", "nobody listens there"),
         ("http://hub.invalid/", "its name leads to no address"),
         ("{https}", "no TLS is spoken there"),
-        ("{self_signed}", "its certificate is not trusted"),
+        ("{tls}", "its certificate is not trusted"),
     ],
 )
 def test_a_hub_that_cannot_be_reached_is_told_with_its_address(
-    *, calls: Calls, running_hub: RunningHub, self_signed: str, url: str, words: str
+    *, calls: Calls, running_hub: RunningHub, tls_front: TlsFront, url: str, words: str
 ) -> None:
-    address = url.format(https=running_hub.url.replace("http:", "https:"), self_signed=self_signed)
+    address = url.format(https=running_hub.url.replace("http:", "https:"), tls=f"https://127.0.0.1:{tls_front.port}/")
     with pytest.raises(PeerNotReachable, match=words) as raised:
         Hub(address, SecretStr("secret"), calls).look("alice")
     assert address.rstrip("/") in raised.value.message
     assert raised.value.retryable
-
-
-@pytest.fixture
-def self_signed(tmp_path: Path) -> Iterator[str]:
-    """The address of a server with a certificate that nobody has signed."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    command = [*made, "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
-
-    def serve() -> None:
-        with suppress(OSError):
-            listener.accept()[0].close()
-
-    with context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True) as listener:
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}/"

@@ -1,8 +1,9 @@
 """JupyterHub and the notebook servers behind it.
 
-`Hub` finds, starts and stops a user's notebook server; `Contents` has the
-files that the server shows; `upload` brings one there; a kernel makes them
-read-only, which the contents API cannot.
+`HubConnection` is what an operator says of a hub, and `check` tells what is
+wrong with that; `Hub` finds, starts and stops a user's notebook server;
+`Contents` has the files that the server shows; `upload` brings one there; a
+kernel makes them read-only, which the contents API cannot.
 
 Notes
 -----
@@ -10,6 +11,8 @@ JupyterHub's REST API: https://jupyterhub.readthedocs.io/en/stable/reference/res
 Jupyter Server's: https://jupyter-server.readthedocs.io/en/latest/developers/rest-api.html.
 """
 
+from stager.peers.jupyter.check import check
+from stager.peers.jupyter.connection import HubConnection
 from stager.peers.jupyter.contents import Contents, Entry
 from stager.peers.jupyter.hub import Hub
 from stager.peers.jupyter.kernel import seal
@@ -23,9 +26,11 @@ __all__ = [
     "Contents",
     "Entry",
     "Hub",
+    "HubConnection",
     "Progress",
     "ServerState",
     "Uploaded",
+    "check",
     "check_path",
     "publish",
     "seal",

@@ -27,10 +27,12 @@ class Hub:
     Parameters
     ----------
     url
-        The hub's address as its users type it, without ``/hub``.
+        The hub's address, without ``/hub``.
     token
         Of a service, or of the one user that is asked about. It is shown to
         the hub alone, never to a notebook server, which is its user's.
+    public_url
+        Its address as its users type it, if ``url`` is another one by which it is reached from here.
 
     Raises
     ------
@@ -38,8 +40,9 @@ class Hub:
         The address is none, or has a name and a password in it, which would go in the token's stead.
     """
 
-    def __init__(self, url: str, token: SecretStr, calls: Calls) -> None:
-        self.url = _address(url)
+    def __init__(self, url: str, token: SecretStr, calls: Calls, *, public_url: str | None = None) -> None:
+        self.url = hub_address(url)
+        self.public_url = hub_address(public_url or url)
         self.calls = calls
         self._token = token
         self.title = f"The notebook hub {self.url}".rstrip("/")
@@ -61,7 +64,7 @@ class Hub:
         if not isinstance(user.get("servers"), dict):
             raise PeerRefused(self.title, f"it shows no servers: our token needs the scopes {SCOPES}")
         try:
-            return server_state(user, name, self.url)
+            return server_state(user, name, self.url, self.public_url)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, httpx.InvalidURL) as error:
             raise PeerFault(self.title, f"it describes {username} in a way that is not known: {error!r}") from error
 
@@ -117,7 +120,14 @@ class Hub:
         return f"{self.url}hub/api/{path}"
 
 
-def _address(url: str) -> httpx.URL:
+def hub_address(url: str) -> httpx.URL:
+    """Return a hub's address, with a slash at its end.
+
+    Raises
+    ------
+    ConfigurationError
+        It is none, or has a name and a password in it.
+    """
     what = "The notebook hub's address"
     try:
         address = httpx.URL(url.rstrip("/") + "/")

@@ -39,8 +39,17 @@ class ServerState:
         return f"The notebook server{named} of {self.username}"
 
 
-def server_state(user: dict[str, Any], name: str, hub_url: httpx.URL) -> ServerState:
+def server_state(
+    user: dict[str, Any], name: str, hub_url: httpx.URL, public_url: httpx.URL | None = None
+) -> ServerState:
     """Return the state of a server from its hub's description of the user.
+
+    Parameters
+    ----------
+    hub_url
+        Where the hub is reached from here.
+    public_url
+        Where its users reach it, if elsewhere; what is there is reached from here by ``hub_url``.
 
     Notes
     -----
@@ -61,7 +70,7 @@ def server_state(user: dict[str, Any], name: str, hub_url: httpx.URL) -> ServerS
         name=name,
         is_ready=bool(server.get("ready")),
         pending=server.get("pending"),
-        url=_address(hub_url, server.get("full_url") or server["url"]),
+        url=_address(hub_url, (server.get("full_url") or server["url"]).removeprefix(str(public_url or hub_url))),
     )
 
 
