@@ -1,0 +1,32 @@
+"""A JupyterHub as an operator sees and edits it in Prefect's pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.blocks.core import Block
+from pydantic import model_validator
+
+from stager.peers.jupyter import HubConnection
+
+
+class JupyterHub(Block, HubConnection):
+    """A JupyterHub into whose notebook servers data are brought."""
+
+    _block_type_name = "JupyterHub"
+    _block_type_slug = "jupyterhub"
+    _description = "A JupyterHub, and how data are brought into its users' notebook servers."
+    _documentation_url = "https://jupyterhub.readthedocs.io/en/stable/reference/services.html"  # type: ignore[assignment] # a string to Prefect too
+    _code_example = """
+```python
+from blocks.jupyterhub import JupyterHub
+
+hub = JupyterHub.load("BLOCK_NAME")
+```"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_an_emptied_field_for_its_default(cls, said: Any) -> Any:  # noqa: ANN401 - whatever was saved
+        if isinstance(said, dict):
+            return {name: value for name, value in said.items() if value is not None}
+        return said

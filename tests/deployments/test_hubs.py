@@ -1,0 +1,142 @@
+"""JupyterHubs as Prefect blocks: filled in once, by people or by the settings, and checked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from prefect.blocks.core import Block
+from prefect.settings import PREFECT_HOME, get_current_settings, temporary_settings
+from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
+from prefect.testing.utilities import prefect_test_harness
+
+from blocks.hubs import resolve_hub
+from blocks.jupyterhub import JupyterHub
+from stager.errors import ConfigurationError
+from tests.patience import PATIENCE
+from tests.peers.odd_server import OddServer, says
+
+CHECKOUT = Path(__file__).parents[2]
+TOKEN = "5f2b9e0c"
+FILLED_IN: dict[str, Any] = {
+    "url": "https://hub.invalid/",
+    "token": TOKEN,
+    "usernames": {"alice": "a.smith"},
+    "max_transfers": 2,
+}
+
+
+class TestJupyterHub(BlockStandardTestSuite):
+    @pytest.fixture
+    def block(self) -> type[Block]:
+        return JupyterHub
+
+    def test_has_a_valid_image(self, block: type[Block]) -> None:
+        """Prefect's pages would fetch it from another site, and they ask nobody."""
+        assert block.get_description()
+        assert block._logo_url is None  # noqa: SLF001 - as the suite asks
+
+    def test_every_field_has_a_title_of_its_own(self, block: type[Block]) -> None:
+        titles = [field.title for field in block.model_fields.values()]
+        assert None not in titles
+        assert len(set(titles)) == len(titles)
+
+
+@pytest.fixture(scope="module")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("prefect")
+    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=600):
+        yield str(get_current_settings().api.url)
+
+
+@pytest.fixture
+def name(prefect_api: str) -> str:
+    """The name of a hub's block of the test's own; the kind is known to Prefect."""
+    assert prefect_api
+    JupyterHub.register_type_and_schema()
+    return f"hub-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def odd() -> Iterator[OddServer]:
+    """What tells of itself that it is a hub whose service may do all that is needed."""
+    with OddServer().running() as odd:
+        odd.answers = {
+            "GET /hub/api/ ": says({"version": "6.1.0"}),
+            "GET /hub/api/user ": says({"name": "staging", "scopes": ["read:users", "servers", "tokens"]}),
+        }
+        yield odd
+
+
+def python(prefect_api: str, folder: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(folder), **settings}
+    return subprocess.run(
+        [sys.executable, *command],
+        check=False,
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def saved(prefect_api: str, name: str) -> dict[str, Any]:
+    """Return a hub's block as Prefect shows it to whoever does not ask for secrets."""
+    answer = httpx.get(f"{prefect_api}/block_types/slug/jupyterhub/block_documents/name/{name}", timeout=PATIENCE)
+    return dict(answer.raise_for_status().json())
+
+
+def edit(prefect_api: str, name: str, **data: object) -> None:
+    """Edit a block as Prefect's pages do."""
+    body = {"data": data, "merge_existing_data": True}
+    address = f"{prefect_api}/block_documents/{saved(prefect_api, name)['id']}"
+    httpx.patch(address, json=body, timeout=PATIENCE).raise_for_status()
+
+
+def test_a_hub_is_what_the_operator_filled_in_and_its_token_is_not_shown(prefect_api: str, name: str) -> None:
+    JupyterHub(**FILLED_IN).save(name)
+    hub = resolve_hub(name)
+    assert hub.token.get_secret_value() == TOKEN
+    assert hub.model_dump(include=FILLED_IN.keys() - {"token"}) == {
+        key: value for key, value in FILLED_IN.items() if key != "token"
+    }
+    assert TOKEN not in str(saved(prefect_api, name))
+    assert TOKEN not in repr(hub)
+
+
+def test_a_field_that_was_emptied_has_its_default(prefect_api: str, name: str) -> None:
+    JupyterHub(**FILLED_IN).save(name)
+    edit(prefect_api, name, usernames=None, max_transfers=None, certificates=None)
+    hub = resolve_hub(name)
+    assert (hub.usernames, hub.max_transfers, hub.certificates) == ({}, 4, "")
+
+
+def test_a_hub_that_there_is_not_or_that_cannot_be_is_told(prefect_api: str, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="no block JupyterHub of that name"):
+        resolve_hub(name)
+    JupyterHub(**FILLED_IN).save(name)
+    edit(prefect_api, name, url="hub.invalid", max_transfers=-1)
+    with pytest.raises(ConfigurationError, match=rf"{name}.*url: .*begin with https.*; max_transfers: ") as raised:
+        resolve_hub(name)
+    assert TOKEN not in raised.value.message
+
+
+def test_whoever_runs_the_check_is_told_what_is_wrong(
+    prefect_api: str, name: str, odd: OddServer, tmp_path: Path
+) -> None:
+    JupyterHub(url=odd.url, token=TOKEN).save(name)
+    check = ("-m", "deployments.check_hub", name)
+    done = python(prefect_api, tmp_path, *check)
+    assert (done.returncode, done.stdout) == (0, "JupyterHub 6.1.0 answers, and our token does what is needed\n")
+    odd.answers["GET /hub/api/user "] = says({}, "403 Forbidden")
+    done = python(prefect_api, tmp_path, *check)
+    assert (done.returncode, "it does not know our token" in done.stderr) == (1, True)
+    assert "Traceback" not in done.stderr
