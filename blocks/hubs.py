@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import httpx
+from prefect.client.orchestration import get_client
 from prefect.context import SyncClientContext
 from prefect.exceptions import ObjectNotFound, PrefectException
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from blocks.jupyterhub import JupyterHub
 from stager.errors import ConfigurationError, PrefectUnavailable
+from stager.settings import Settings
 
 # The one that is meant where none is named.
 HUB = "jupyterhub"
@@ -24,16 +30,76 @@ def resolve_hub(name: str = HUB) -> JupyterHub:
     PrefectUnavailable
         Prefect does not answer.
     """
-    what = f"The notebook hub {name!r}"
     try:
         with SyncClientContext.get_or_create() as prefect:
             document = prefect.client.read_block_document_by_name(name, JupyterHub.get_block_type_slug())
     except ObjectNotFound as error:
-        raise ConfigurationError(what, "Prefect has no block JupyterHub of that name") from error
+        raise ConfigurationError(_title(name), "Prefect has no block JupyterHub of that name") from error
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         raise PrefectUnavailable(str(error) or type(error).__name__) from error
+    return _hub(name, document.data)
+
+
+async def seed_hub(settings: Settings) -> JupyterHub | None:
+    """Write what the settings say of a hub into its block where they have changed, and return what it says then.
+
+    What an operator filled in beside that stays; an edit of the same stays until
+    the environment itself says something else than it said at the last seeding.
+
+    Returns
+    -------
+    JupyterHub or None
+        None where the settings name no hub. Other hubs may be filled in all the same.
+
+    Raises
+    ------
+    ConfigurationError
+        The settings, or the block, say what cannot be.
+    """
+    await JupyterHub.aregister_type_and_schema()
+    if not settings.jupyterhub_url:
+        return None
+    said = _said(settings)
+    seed = json.dumps(said)
+    data = await _data()
+    if data.get("seeded_from") == seed:
+        return _hub(HUB, data)
+    hub = _hub(HUB, {**data, **said, "seeded_from": seed})
+    await hub.asave(HUB, overwrite=True)
+    return hub
+
+
+def _said(settings: Settings) -> dict[str, str]:
+    token, file = settings.jupyterhub_token or SecretStr(""), settings.jupyterhub_ca_file
     try:
-        return JupyterHub.model_validate(document.data)
+        certificates = file.read_text() if file else ""
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(str(file), str(error)) from error
+    return {
+        "url": settings.jupyterhub_url or "",
+        "url_for_runs": settings.jupyterhub_url_for_runs or "",
+        "token": token.get_secret_value(),
+        "certificates": certificates,
+    }
+
+
+async def _data() -> dict[str, Any]:
+    """Return what Prefect has of the settings' hub, with its secrets; nothing where it has none."""
+    async with get_client() as prefect:
+        try:
+            document = await prefect.read_block_document_by_name(HUB, JupyterHub.get_block_type_slug())
+        except ObjectNotFound:
+            return {}
+    return dict(document.data)
+
+
+def _hub(name: str, data: Mapping[str, Any]) -> JupyterHub:
+    try:
+        return JupyterHub.model_validate(dict(data))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ConfigurationError(what, wrong) from None
+        raise ConfigurationError(_title(name), wrong) from None
+
+
+def _title(name: str) -> str:
+    return f"The notebook hub {name!r}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prefect.blocks.core import Block
-from pydantic import model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from stager.peers.jupyter import HubConnection
 
@@ -23,6 +23,12 @@ from blocks.jupyterhub import JupyterHub
 
 hub = JupyterHub.load("BLOCK_NAME")
 ```"""
+
+    seeded_from: SecretStr = Field(
+        SecretStr(""),  # there is a token in it
+        title="Settings",
+        description="The site's settings when this block was last written by them. Leave it as it is.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Register storage areas, work pools and deployments with Prefect: ``python -m deployments.register``.
+"""Register storage areas, a JupyterHub, work pools and deployments with Prefect: ``python -m deployments.register``.
 
 May be repeated: what is there already and unchanged stays as it is.
 """
@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from anyio.to_thread import run_sync
 from prefect.cli import app
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
 
 from blocks.areas import seed_areas
+from blocks.hubs import HUB, seed_hub
 from deployments import POD_POOL, WORK_POOL
+from deployments.check_hub import finding
 from deployments.job_template import base_job_template, read_pods
 from stager.errors import ConfigurationError
 from stager.settings import Settings, get_settings
@@ -35,6 +38,18 @@ async def _prepare(settings: Settings) -> None:
             await _prepare_pool(client, POD_POOL, "kubernetes", template=_pods(settings, settings.pods_namespace))
     for name in await seed_areas(settings):
         print(f"storage area {name!r} written")
+    await _prepare_hub(settings)
+
+
+async def _prepare_hub(settings: Settings) -> None:
+    """Write the hub's block and tell whether it can be used; whoever stages elsewhere does not wait for it to be."""
+    try:
+        hub = await seed_hub(settings)
+    except ConfigurationError as error:
+        print(error.message)
+        return
+    if hub is not None:
+        print(await run_sync(finding, HUB, hub))
 
 
 async def _prepare_pool(client: PrefectClient, name: str, kind: str, *, template: dict[str, Any]) -> None:

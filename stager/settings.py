@@ -102,6 +102,17 @@ class Settings(BaseSettings):
         validation_alias=_unprefixed("PREFECT_UI_URL"),
         description="Prefect's pages as a browser reaches them; by default the API's address without /api.",
     )
+    jupyterhub_url: str | None = Field(
+        None,
+        validation_alias=_unprefixed("JUPYTERHUB_URL"),
+        description="A JupyterHub as its users open it, without /hub at its end. "
+        "It and the next three are read when deployments are registered, into Prefect's block `jupyterhub`.",
+    )
+    jupyterhub_url_for_runs: str | None = Field(None, description="Where flow runs reach that by another address.")
+    jupyterhub_token: SecretStr | None = Field(None, description="Token of the hub's service for stagings.")
+    jupyterhub_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that the hub's certificate may be from, not the usual ones."
+    )
     public_url: Address = Field("http://127.0.0.1:8000", description="This service as its users reach it; in links.")
     users_file: Path | None = Field(
         None, description="TOML file of users (name, uid, gid, groups); without it, the system's accounts count."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,14 +19,16 @@ from prefect.settings import PREFECT_HOME, get_current_settings, temporary_setti
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from prefect.testing.utilities import prefect_test_harness
 
-from blocks.hubs import resolve_hub
+from blocks.hubs import HUB, resolve_hub, seed_hub
 from blocks.jupyterhub import JupyterHub
 from stager.errors import ConfigurationError
+from stager.settings import Settings
 from tests.patience import PATIENCE
 from tests.peers.odd_server import OddServer, says
+from tests.peers.tls_front import TlsFront
 
 CHECKOUT = Path(__file__).parents[2]
-TOKEN = "5f2b9e0c"
+TOKEN, ANOTHER = "5f2b9e0c", "c0e9b2f5"
 FILLED_IN: dict[str, Any] = {
     "url": "https://hub.invalid/",
     "token": TOKEN,
@@ -140,3 +144,76 @@ def test_whoever_runs_the_check_is_told_what_is_wrong(
     done = python(prefect_api, tmp_path, *check)
     assert (done.returncode, "it does not know our token" in done.stderr) == (1, True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def seeded(name: str) -> Iterator[None]:
+    """Leave no block of the settings' behind."""
+    assert name
+    yield
+    with suppress(ValueError):
+        JupyterHub.delete(HUB)
+
+
+def seed(**settings: object) -> JupyterHub | None:
+    return asyncio.run(seed_hub(Settings.model_validate({"jupyterhub_url": "https://hub.invalid", **settings})))
+
+
+@pytest.mark.usefixtures("seeded")
+def test_what_an_operator_filled_in_stays_when_the_settings_change(prefect_api: str, tmp_path: Path) -> None:
+    with TlsFront(tmp_path, port=9).running() as front:
+        certificates = tmp_path / "ca.pem"
+        certificates.write_text(front.certificate)
+    seed(jupyterhub_token=TOKEN)
+    edit(prefect_api, HUB, usernames={"alice": "a.smith"}, url="https://other.invalid/")
+    seed(jupyterhub_token=TOKEN)
+    hub = resolve_hub()
+    assert (hub.url, hub.usernames) == ("https://other.invalid/", {"alice": "a.smith"})
+    seed(jupyterhub_token=ANOTHER, jupyterhub_url_for_runs="http://proxy", jupyterhub_ca_file=certificates)
+    hub = resolve_hub()
+    assert (hub.url, hub.url_for_runs) == ("https://hub.invalid/", "http://proxy/")
+    assert (hub.token.get_secret_value(), hub.usernames) == (ANOTHER, {"alice": "a.smith"})
+    assert hub.certificates == certificates.read_text()
+    shown = str(saved(prefect_api, HUB))
+    assert (TOKEN in shown, ANOTHER in shown) == (False, False)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_without_an_address_the_settings_say_nothing_of_a_hub() -> None:
+    assert seed(jupyterhub_url=None) is None
+    assert seed(jupyterhub_url="") is None
+    with pytest.raises(ConfigurationError, match="no block JupyterHub of that name"):
+        resolve_hub()
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"jupyterhub_url": "jupyterhub"}, "url: .*does not begin with https"),
+        ({"jupyterhub_ca_file": "/nowhere/ca.pem"}, "No such file"),
+        ({"jupyterhub_ca_file": __file__}, "certificates: .*no certificate in it"),
+    ],
+)
+def test_settings_that_cannot_be_are_told(wrong: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as raised:
+        seed(jupyterhub_token=TOKEN, **wrong)
+    assert TOKEN not in raised.value.message
+
+
+@pytest.mark.usefixtures("seeded")
+def test_registration_tells_whether_the_hub_of_the_settings_can_be_used(
+    prefect_api: str, odd: OddServer, tmp_path: Path
+) -> None:
+    def register(url: str) -> str:
+        done = python(prefect_api, tmp_path, "-m", "deployments.register", JUPYTERHUB_URL=url, **token)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    token = {"STAGER_JUPYTERHUB_TOKEN": TOKEN}
+    assert "notebook hub 'jupyterhub': JupyterHub 6.1.0 answers, and our token does what is needed\n" in register(
+        odd.url
+    )
+    assert resolve_hub().url == odd.url
+    assert "nobody listens there\n" in register("http://127.0.0.1:9")
+    assert "does not begin with https" in register("jupyterhub")

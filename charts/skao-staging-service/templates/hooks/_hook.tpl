@@ -24,6 +24,7 @@ template:
           {{- if $root.Values.kubernetesWorker.enabled }}
           - {name: STAGER_PODS_FILE, value: /etc/registration/pods.yaml}
           {{- end }}
+          {{- include "staging.hubEnv" $root | indent 10 }}
         {{- else }}
         {{/* It comes before the upgrade that may bring Prefect's password, and asks Prefect for nothing. */}}
         envFrom:
@@ -41,6 +42,7 @@ template:
           {{- if eq (index . 1) "registration" }}
           - {name: registration, mountPath: /etc/registration, readOnly: true}
           {{- include "staging.prefectMount" $root | indent 10 }}
+          {{- include "staging.hubMount" $root | indent 10 }}
           {{- end }}
     volumes:
       {{- include "staging.tmpVolume" $root | nindent 6 }}
@@ -48,6 +50,7 @@ template:
       - name: registration
         configMap: {name: {{ include "staging.fullname" $root }}-registration}
       {{- include "staging.prefectVolume" $root | indent 6 }}
+      {{- include "staging.hubVolume" $root | indent 6 }}
       {{- end }}
 {{- end -}}
 
