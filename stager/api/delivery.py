@@ -6,13 +6,15 @@ import json
 import posixpath
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
+from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from stager.checksums import ADLER32
 from stager.errors import RequestNotEnded
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.views import View
+from stager.methods import METHODS
 from stager.models import Status
 from stager.records.database import AsyncDatabase
 from stager.records.items import counts_of, files_of, has_directory, item_with_manifest, manifest_part
@@ -23,6 +25,18 @@ ITEMS_AT_ONCE = 500
 # Items of these statuses are at their destinations.
 DELIVERED = (Status.COMPLETED, Status.SKIPPED)
 _TO_REMOVE = "Before you move, remove or add to a directory that was delivered: chmod -R u+w DIRECTORY"
+
+
+class Promises(View):
+    """What holds of all that the method delivered."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    publishes_atomically: bool = Field(description="A product appeared whole, at one moment.")
+    read_only_by: Literal["mode", "retention", "kernel", "nothing"] = Field(
+        description="What keeps it from being changed.", examples=["mode"]
+    )
+    verified_by: str = Field(description="How it is known that the bytes arrived.")
 
 
 class Receipt(View):
@@ -51,6 +65,7 @@ class Receipt(View):
         description="Address of the manifest: the checksums of every file.",
         examples=[f"https://staging.example.org/requests/{REQUEST_ID}/manifest"],
     )
+    promises: Promises | None = Field(description="Null for a download.")
     to_remove: str | None = Field(
         description="How to make delivered directories writable, to move or remove them; null where there are none.",
         examples=[_TO_REMOVE],
@@ -80,6 +95,7 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
         size_bytes=row.bytes_done,
         file_count=row.files_done,
         manifest_url=f"{public_url}/requests/{row.id}/manifest",
+        promises=Promises.model_validate(METHODS[row.method].promise) if row.method in METHODS else None,
         to_remove=_TO_REMOVE if await records.ask(has_directory, row.id, statuses=DELIVERED) else None,
     )
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from stager import checksums, engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
-from stager.methods.method import Item
+from stager.methods.method import Item, Promise
 from stager.vocabulary import ManifestEntry
 
 
@@ -16,6 +16,12 @@ class LocalCopy(PublishedByRename):
     """The user gets a copy of their own."""
 
     name: ClassVar[str] = "local_copy"
+    promise: ClassVar[Promise] = Promise(
+        publishes_atomically=True,
+        read_only_by="mode",
+        needs_account=True,
+        verified_by="the Adler-32 of what was read, taken while the bytes pass, and sizes",
+    )
 
     def check_source(self, item: Item) -> engine.Survey:
         """Walk the source: what it is, how much, and that it can be staged."""

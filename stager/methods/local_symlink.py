@@ -9,7 +9,7 @@ from typing import ClassVar
 from stager import engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
-from stager.methods.method import Item
+from stager.methods.method import Item, Promise
 from stager.vocabulary import ManifestEntry
 
 
@@ -17,6 +17,12 @@ class LocalSymlink(PublishedByRename):
     """The user sees the source itself, at the path where users have it mounted."""
 
     name: ClassVar[str] = "local_symlink"
+    promise: ClassVar[Promise] = Promise(
+        publishes_atomically=True,
+        read_only_by="nothing",
+        needs_account=True,
+        verified_by="the text of the link",
+    )
 
     def check_source(self, item: Item) -> engine.Survey:
         """Look at the source alone: under a directory only where the request gives its size."""

@@ -48,6 +48,31 @@ class Item:
     last_copy: LastCopy | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """What holds of all that a method delivers; places differ in what they can do.
+
+    Attributes
+    ----------
+    publishes_atomically
+        A product appears whole, at one moment. Else its manifest goes last.
+    read_only_by
+        What keeps it from being changed; ``nothing`` where the place has nothing for that, or it is not ours to set.
+    needs_account
+        The user must have an account where it goes, besides the one that reads the source.
+    verified_by
+        How it is known that the bytes arrived, in words.
+    width
+        Items of a batch that are under way at once.
+    """
+
+    publishes_atomically: bool
+    read_only_by: Literal["mode", "retention", "kernel", "nothing"]
+    needs_account: bool
+    verified_by: str
+    width: int = 1
+
+
 class StagingMethod(Protocol):
     """One way to bring an item to its destination, in four steps.
 
@@ -57,8 +82,9 @@ class StagingMethod(Protocol):
 
     - A step either does its work or raises a ``StagingError`` that names the
       path; after an error everything at the destination is as it was before.
-    - Nothing is visible at the destination before ``set_read_only`` publishes
-      it, by one rename; what is published is whole, verified and read-only.
+    - Nothing is visible at the destination before it is published; what is
+      published is whole and verified, and as atomic and read-only as the
+      method's ``promise`` says.
     - ``set_read_only`` never changes the source: neither its bytes nor its
       mode, owner and times.
     - Each step may be repeated, and a staging that was killed at any moment
@@ -69,6 +95,7 @@ class StagingMethod(Protocol):
     """
 
     name: ClassVar[str]
+    promise: ClassVar[Promise]
 
     def sweep(self, parent: Location) -> int:
         """Remove what killed runs left in a folder of destinations, and return how much that was.

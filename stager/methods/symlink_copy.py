@@ -12,7 +12,7 @@ from typing import ClassVar
 from stager import engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
-from stager.methods.method import Item
+from stager.methods.method import Item, Promise
 from stager.vocabulary import ManifestEntry
 
 
@@ -27,6 +27,12 @@ class SymlinkCopy(PublishedByRename):
     """
 
     name: ClassVar[str] = "symlink_copy"
+    promise: ClassVar[Promise] = Promise(
+        publishes_atomically=True,
+        read_only_by="mode",
+        needs_account=True,
+        verified_by="being the very same file",
+    )
 
     def __init__(self, link: engine.Link = engine.link_opened) -> None:
         self._link = link

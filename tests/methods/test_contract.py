@@ -149,9 +149,12 @@ def test_what_is_staged_reads_like_its_source_and_the_source_is_unchanged(site: 
 
 def test_the_user_cannot_write_to_what_is_staged(site: Site) -> None:
     site.stage(site.item())
-    status = (site.users / "alice/data/a.fits").stat()
+    delivered = site.users / "alice/data/a.fits"
+    status = delivered.stat()
     is_owner = status.st_uid == ALICE.uid
     assert not status.st_mode & (stat.S_IWUSR if is_owner else stat.S_IWOTH)
+    # Where the method sets nothing, it is a link, and what keeps the source is the source's own.
+    assert delivered.is_symlink() == (METHODS[site.method].promise.read_only_by == "nothing")
 
 
 def test_nothing_has_the_final_name_before_it_is_published(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""What of the manual is written by nobody: settings, chart values, the HTTP API, problems, and the Python packages.
+"""What of the manual is made from the code: settings, chart values, HTTP API, problems, promises, Python packages.
 
 A page that has some of it says ``<!-- generated: NAME -->`` where it goes.
 """
@@ -21,6 +21,7 @@ from deployments.local.settings import LocalSettings
 from manual.chart_values import chart_values
 from manual.http_api import http_api, openapi
 from manual.problem_kinds import problem_kinds
+from manual.promises import promises
 from manual.python_api import let_flows_be_functions, python_packages, write_python_api
 from manual.settings_table import settings_table
 from stager.settings import Settings
@@ -32,9 +33,10 @@ GENERATED: dict[str, Callable[[], str]] = {
     "chart-values": chart_values,
     "http-api": lambda: http_api(openapi()),
     "problems": problem_kinds,
+    "promises": promises,
     "python-packages": python_packages,
 }
-PAGES = {f"reference/{page}" for page in ("settings", "chart-values", "http-api", "problems", "python")}
+PAGES = {f"reference/{page}" for page in ("settings", "chart-values", "http-api", "methods", "problems", "python")}
 
 logger = logging.getLogger(__name__)
 

@@ -112,6 +112,7 @@ def test_a_receipt_says_what_was_brought_in_all(lone_door: ServedDoor, mixed: st
 
     assert receipt["items_by_status"] == {"completed": 2, "failed": 1, "skipped": 1}
     assert (receipt["size_bytes"], receipt["file_count"], receipt["note"]) == (10, 2, "for later")
+    assert (receipt["promises"]["read_only_by"], receipt["promises"]["publishes_atomically"]) == ("mode", True)
     assert lone_door.client.get(receipt["manifest_url"].removeprefix("http://127.0.0.1:8000")).status_code == 200
 
 
