@@ -9,14 +9,25 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stager.errors import MoverLost, StagingError
 from stager.methods import Item
 from stager.mover.answers import Answers, Watch, Watched
 from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.item_messages import told, told_place
-from stager.mover.replies import Files, Heartbeat, OrderDone, Progress, Question, Reply, StepDone, StepFailed, reply_of
+from stager.mover.replies import (
+    Files,
+    Heartbeat,
+    OrderDone,
+    Progress,
+    Question,
+    Reply,
+    Shown,
+    StepDone,
+    StepFailed,
+    reply_of,
+)
 from stager.paths import Descriptor, Location
 
 logger = logging.getLogger(__name__)
@@ -53,6 +64,7 @@ class Mover:
     _lost_by: str = ""
     _is_busy: bool = False
     _next_look: float = 0.0
+    _lending: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def is_lost(self) -> bool:
@@ -82,6 +94,30 @@ class Mover:
         order = {"do": "sweep", "method": method, "places": [told_place(folder) for folder in folders]}
         swept = dict(self._carried_out(order, dict.fromkeys(range(len(folders)), never)))
         return [one.swept if isinstance(one, StepDone) else one for _, one in sorted(swept.items())]
+
+    def lend(self, item_id: int, what: str, *, folder: int, name: str) -> tuple[Shown, Descriptor]:
+        """Have it look at, open or take back what is in an item's source; return that, and what was opened.
+
+        Calls from several threads are carried out one after the other, while no step is under way.
+
+        Raises
+        ------
+        StagingError
+            The source cannot be reached, or the mover is lost.
+        """
+        never = Watch(stopped=threading.Event())
+        order = {"do": "lend", "item": item_id, "what": what, "folder": folder, "name": name}
+        with self._lending:
+            [(_, outcome)] = list(self._carried_out(order, {item_id: never}))
+            if isinstance(outcome, StagingError):
+                raise outcome
+            shown = outcome.shown or Shown()
+            try:
+                [opened] = self.channel.descriptors(1) if shown.folder is not None else [Descriptor(-1)]
+            except ConnectionLost as lost:
+                self._kill()
+                raise MoverLost(self.name, str(lost)) from lost
+        return shown, opened
 
     def end(self) -> None:
         """Have it discard what is not published, and forget the items."""

@@ -6,6 +6,7 @@ may be closed to them.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -113,6 +114,8 @@ class OrderExecutor:
                     self._tell(number, partial(self._sweep, order["method"], said))
             case "flush":
                 self._flush(order["items"])
+            case "lend":
+                self._lend(order["item"], order["what"], order["folder"], order["name"])
             case step:
                 for item_id in order["items"]:
                     self._step(step, item_id)
@@ -141,6 +144,29 @@ class OrderExecutor:
             error = raised
         for item_id in item_ids:
             self._channel.post(_failure(item_id, error) if error else {"says": "done", "id": item_id})
+
+    def _lend(self, item_id: int, what: str, folder: int, name: str) -> None:
+        """Look at, open or take back what is in an item's source, and tell what came of it."""
+        lending, opened = self._current().lending, Descriptor(-1)
+        shown: dict[str, Any] = {}
+        try:
+            match what:
+                case "status":
+                    shown["status"] = lending.status(item_id, folder, name)
+                case "link text":
+                    shown["text"] = lending.link_text(item_id, folder, name)
+                case "open":
+                    opened, shown["folder"] = lending.opened(item_id, folder, name)
+                case _:
+                    lending.returned(item_id, folder)
+        except OSError as error:
+            shown["errno"] = error.errno or errno.EIO
+        except StagingError as error:
+            self._channel.post(_failure(item_id, error))
+            return
+        with opened:
+            descriptors = [opened.fd] if opened.fd >= 0 else []
+            self._channel.send({"says": "done", "id": item_id, "shown": shown}, descriptors)
 
     def _step(self, step: str, item_id: int) -> None:
         self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stopped)

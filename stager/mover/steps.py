@@ -7,10 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from stager.engine import Staged, Survey
-from stager.engine.source import opened
+from stager.engine.source import folder_of, opened
 from stager.errors import SourceChanged, StagingError
 from stager.methods import Item, StagingMethod
 from stager.mover.dialogue import Dialogue
+from stager.mover.lending import Lending
 
 # A larger file may take seconds.
 SMALL_BYTES = 16 << 20
@@ -20,6 +21,7 @@ class MoverItems:
     """Some items of one method, and how far they are.
 
     Each step returns what the service is told of it, beside that it is done.
+    Their sources are lent to the service, where the method's place is one that a mover cannot write to.
     """
 
     def __init__(self, method: StagingMethod, items: Mapping[int, Item]) -> None:
@@ -28,6 +30,8 @@ class MoverItems:
         self._surveys: dict[int, Survey] = {}
         self._kinds: dict[int, str] = {}
         self._staged: dict[int, Staged] = {}
+        self.lending = Lending(folder_of)
+        self.lending.begin({item_id: item.source for item_id, item in items.items() if item.read_as == "user"})
 
     def look(self, item_id: int, _: Dialogue) -> dict[str, Any]:
         """Tell whether a source is a small file, or nothing that takes longer."""
