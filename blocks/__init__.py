@@ -1,1 +1,1 @@
-"""What an operator edits in Prefect's pages."""
+"""Prefect blocks that operators edit, and the form for staging requests."""

@@ -1,6 +1,6 @@
 """Storage areas by name: seeded from the settings, edited as Prefect blocks, resolved here.
 
-Every door and every flow calls ``resolve_area``; nothing else knows where an
+The service and every flow call ``resolve_area``; nothing else knows where an
 area comes from.
 """
 
@@ -29,16 +29,16 @@ logger = logging.getLogger(__name__)
 # How long an area is used before Prefect is asked again, in seconds: an
 # operator's edit counts within that time.
 FRESH_SECONDS = 15.0
-# How often a process that stays asks, in seconds: before what it knows is too old.
+# How often a long-lived process asks, in seconds: before what it knows is too old.
 POLL_SECONDS = 10.0
-# How long after Prefect was asked for all areas a name that is not among them is unknown, in seconds.
+# How long an unknown name stays unknown, without asking Prefect again, in seconds.
 UNKNOWN_SECONDS = 5.0
-# Blocks in one answer: as many as Prefect gives.
+# Blocks in one answer: as many as Prefect allows.
 BLOCKS_AT_ONCE = 200
 
 
 class _Known(BaseModel, frozen=True):
-    """An area, and until when it is taken to be as it was, by the machine's monotonic clock."""
+    """An area, and until when it counts as up to date, by the machine's monotonic clock."""
 
     area: StorageArea
     until: float
@@ -46,7 +46,7 @@ class _Known(BaseModel, frozen=True):
 
 _known: dict[str, _Known] = {}
 _unknown_until = 0.0
-# One question at a time: an older answer must not replace a newer one.
+# One call at a time: an older answer must not replace a newer one.
 _asking = threading.Lock()
 _asked_at = 0.0
 _all_known = TypeAdapter(dict[str, _Known])
@@ -89,7 +89,7 @@ def resolve_area(name: str) -> StorageArea:
 
 
 def resolve_destination(name: str) -> StorageArea:
-    """Return the storage area of that name, which data may be staged to.
+    """Return the storage area of that name, to which data may be staged.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def areas_at_hand() -> tuple[StorageArea, ...]:
 
 
 def refresh_areas() -> None:
-    """Ask Prefect for all areas, and forget those that it has no more; without an answer, all stay.
+    """Ask Prefect for all areas, and forget those that it does not have any more; without an answer, all stay.
 
     Those who come while it is asked share the next question.
     """
@@ -152,32 +152,32 @@ def _refresh() -> None:
             ValidationError,
             ConfigurationError,
         ) as error:  # somebody's slip in one block is no other area's trouble
-            logger.warning("The storage area %s is not usable: %s", document.name, error)
+            logger.warning("The storage area %s cannot be used: %s", document.name, error)
 
 
 def _refuse_outside(path: Path) -> None:
-    """Raise `ConfigurationError` where the settings let no area be: whoever edits blocks names no other folder."""
+    """Raise `ConfigurationError` for a folder outside the settings' area roots: a block cannot name any other."""
     if not any(path.resolve().is_relative_to(root.resolve()) for root in get_settings().all_area_roots):
-        raise ConfigurationError(path, "no storage area may be there (STAGER_AREA_ROOTS)")
+        raise ConfigurationError(path, "no storage area is allowed there (STAGER_AREA_ROOTS)")
 
 
 async def keep_areas_known() -> None:
-    """Ask Prefect for all areas again and again, until cancelled, so that nobody who needs one waits for Prefect."""
+    """Ask Prefect for all areas every few seconds until cancelled, so that no call and no run waits for Prefect."""
     while True:
         try:
             await run_sync(refresh_areas)
         except Exception as error:  # noqa: BLE001 - whoever needs one asks then
-            logger.warning("Could not ask Prefect for the storage areas: %s", error)
+            logger.warning("Could not ask Prefect for the storage areas; the last known ones are used: %s", error)
         await anyio.sleep(POLL_SECONDS)
 
 
 def areas_as_known() -> str:
-    """Return what this process knows of the areas, for another one on this machine."""
+    """Return the areas that this process knows, for another process on this machine."""
     return _all_known.dump_json(_known).decode()
 
 
 def adopt_areas(known: str) -> None:
-    """Know what another process on this machine knew, as `areas_as_known` gave it, and for as long as that."""
+    """Take over the areas that another process on this machine knew, from `areas_as_known`."""
     _known.update(_all_known.validate_json(known))
 
 
@@ -225,7 +225,7 @@ def _from_settings(name: str) -> StorageArea:
 
 
 async def seed_areas(settings: Settings) -> list[str]:
-    """Write the settings' areas as blocks where the settings are news.
+    """Write the settings' areas as blocks where the settings have changed.
 
     An operator's edit in the pages stays until the environment itself says
     something else than it said at the last seeding.
@@ -240,7 +240,7 @@ async def seed_areas(settings: Settings) -> list[str]:
 
 
 async def _seed(area: StorageArea) -> bool:
-    # Without what earlier versions did not say, unless the environment says it: an operator's edit of then stays.
+    # Settings that earlier versions did not have count only if they are set: an operator's earlier edit stays.
     is_news = {"is_destination"} if area.read_as == "service" else {"is_destination", "read_as"}
     said = area.model_dump_json(exclude=is_news)
     block = await _block(area.name)

@@ -25,11 +25,11 @@ from stager.vocabulary import OnConflict
 
 
 class Form(Frozen):
-    """What a person types in: Prefect's pages draw a field for each property of its JSON Schema."""
+    """Base of the forms that people fill in: Prefect's pages draw a field for each property of the JSON Schema."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Return the schema with the fields in their order, each without a switch between a value and nothing."""
+        """Return the schema with the fields in their order, and none with a switch between a value and nothing."""
         reference = handler(core_schema)
         schema = handler.resolve_ref_schema(reference)
         properties: dict[str, dict[str, Any]] = schema["properties"]
@@ -39,7 +39,7 @@ class Form(Frozen):
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a field that may be left empty as one of what it may hold; Prefect takes null there, too."""
+    """Return the schema of an optional field without null, which Prefect accepts all the same."""
     if field.get("default", "") is not None:
         return field
     del field["default"]
@@ -99,12 +99,12 @@ class StagingForm(Form):
         "replace: put the new data in its place.",
     )
     deadline: Moment | None = Field(
-        None, title="Deadline", description="What is not done by then is cancelled; mind the time zone"
+        None, title="Deadline", description="Items that are not done by then are cancelled; mind the time zone"
     )
     lifetime: Lifetime | None = Field(
         None,
         title="How long the data are wanted, in seconds",
-        description="A day has 86400, a month of 30 days 2592000. It is written down, and nothing is removed by it.",
+        description="A day has 86400, a month of 30 days 2592000. It is recorded only: nothing is removed then.",
     )
     note: Note | None = Field(None, title="Note", description="Words of your own, kept with the request")
     priority: Priority = Field(
@@ -116,14 +116,14 @@ class StagingForm(Form):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Return the schema without a field for the method, which the flow says and a script may."""
+        """Return the schema without a field for the method, which the flow determines and a script may give."""
         reference = super().__get_pydantic_json_schema__(core_schema, handler)
         schema = handler.resolve_ref_schema(reference)
         schema["patternProperties"] = {"^method$": schema["properties"].pop("method")}
         return reference
 
     def request(self) -> StagingRequest:
-        """Return what was typed in as every other door would send it."""
+        """Return the staging request that was typed in."""
         areas = {"source_area", "destination_area"}
         return StagingRequest(
             **self.model_dump(exclude=areas),

@@ -12,7 +12,7 @@ from stager.models import StorageArea
 
 
 class StorageAreaBlock(Block):
-    """A folder of a mounted storage that data are staged from, and to where it says so."""
+    """A folder of a mounted storage that data are staged from and, if it is a destination, to."""
 
     _block_type_name = "Storage area"
     _block_type_slug = "storage-area"
@@ -28,17 +28,18 @@ area = resolve_area("source")
     path_for_users: Path | None = Field(None, description="Where users see it, when not at the same path.")
     per_user: bool = Field(default=False, description="Paths are relative to a folder of the user's name in it.")
     read_as: Literal["user", "service"] = Field(
-        "user", description="Whose rights it is read with: service where users cannot enter it; its modes do not count."
+        "user",
+        description="Whose rights it is read with: the user's, or the service's where users cannot enter it.",
     )
-    is_destination: bool = Field(default=False, description="Data may be staged to it; else only from it.")
+    is_destination: bool = Field(default=False, description="Whether data may be staged to it, not only from it.")
     seeded_from: str | None = Field(
-        None, description="What the site's settings said when they last wrote this block. Leave it as it is."
+        None, description="The site's settings when this block was last written by them. Leave it as it is."
     )
 
     @model_validator(mode="before")
     @classmethod
     def _users_areas_are_destinations(cls, said: Any) -> Any:  # noqa: ANN401 - whatever was saved
-        """Read a block that was saved before areas had a direction: users' folders were staged to."""
+        """Read a block that was saved before areas had a direction: areas with user folders were destinations."""
         if isinstance(said, dict) and "is_destination" not in said:
             return {**said, "is_destination": bool(said.get("per_user"))}
         return said

@@ -4,5 +4,5 @@ from stager.dispatch.pools import POD_POOL
 
 __all__ = ["POD_POOL", "WORK_POOL"]
 
-# Where flow runs wait for a worker that is awake; prefect.yaml names it too.
+# The work pool of warm workers; prefect.yaml names it too.
 WORK_POOL = "staging"

@@ -1,4 +1,4 @@
-"""Print the files that the image's programs import, a path a line: what is worth compiling when it is built."""
+"""Print the files that the image's programs import, one path a line: those that the image's build should compile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PROGRAMS = (
 
 
 def main() -> None:
-    """Import every program, then tell what came with it."""
+    """Import every program, then print the files of all imported modules."""
     sys.path.insert(0, "")
     for program in PROGRAMS:
         importlib.import_module(program)

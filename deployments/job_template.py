@@ -1,4 +1,4 @@
-"""What a site says of the flow runs' pods, put into the base job template of their work pool."""
+"""The base job template of the pods' work pool, with the site's options for pods put in."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stager.errors import ConfigurationError
 
 TEMPLATE = Path(__file__).with_name("job_template.yaml")
-# What a pod of root needs, and nothing else; docs/explanation/kubernetes-pool.md says what for.
+# The only capabilities that a pod of root needs; docs/explanation/kubernetes-pool.md says what for.
 ROOT_MAY = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "KILL", "SETGID", "SETUID"]
 
-# As Kubernetes writes it.
+# A part of a manifest, as Kubernetes writes it.
 Manifest = dict[str, Any]
 
 
 class SitePods(BaseModel):
-    """What differs from site to site in the pods, as the file at ``STAGER_PODS_FILE`` says it.
+    """A site's options for pods, from the file at ``STAGER_PODS_FILE``.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class SitePods(BaseModel):
 
 
 def read_pods(file: Path) -> SitePods:
-    """Return what a site says of the pods.
+    """Return the site's options for pods.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def read_pods(file: Path) -> SitePods:
 
 
 def base_job_template(pods: SitePods, *, namespace: str, least_id: int = 0) -> dict[str, Any]:
-    """Return the base job template of the work pool, with what the site says.
+    """Return the base job template of the work pool, with the site's options.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def base_job_template(pods: SitePods, *, namespace: str, least_id: int = 0) -> d
     template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
     fixed, variables = template.pop("site"), template["variables"]["properties"]
     if unknown := sorted(pods.defaults.keys() - variables.keys() - fixed.keys()):
-        raise ConfigurationError(TEMPLATE, f"it has no {', '.join(unknown)}")
+        raise ConfigurationError(TEMPLATE, f"the template has no {', '.join(unknown)}")
     for name in pods.defaults.keys() & variables.keys():
         variables[name]["default"] = pods.defaults[name]
     fixed |= {name: value for name, value in pods.defaults.items() if name in fixed} | {"namespace": namespace}
@@ -89,14 +89,14 @@ def base_job_template(pods: SitePods, *, namespace: str, least_id: int = 0) -> d
 
 
 def _keep_out(variables: dict[str, Any], least_id: int) -> None:
-    """Let no run ask for an account that is the system's."""
+    """Let the template refuse runs that ask for a system account."""
     variables["run_as_user"]["anyOf"][0]["minimum"] = max(1, least_id)
     variables["run_as_group"]["anyOf"][0]["minimum"] = least_id
     variables["supplemental_groups"]["items"]["minimum"] = least_id
 
 
 def _add(pods: SitePods, pod: Manifest) -> None:
-    """Add to a pod what the site says of it."""
+    """Add the site's options to a pod."""
     pod["volumes"] += pods.volumes
     pod["imagePullSecrets"] = pods.image_pull_secrets
     (container,) = pod["containers"]

@@ -38,7 +38,7 @@ async def _prepare(settings: Settings) -> None:
 
 
 async def _prepare_pool(client: PrefectClient, name: str, kind: str, *, template: dict[str, Any]) -> None:
-    """Make a pool, or give it the template as it is now; an operator's edits in Prefect's pages go."""
+    """Make a pool, or update its template; an operator's edits in Prefect's pages are overwritten."""
     with suppress(ObjectAlreadyExists):
         await client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=template))
     if (await client.read_work_pool(name)).base_job_template != template:
@@ -54,7 +54,7 @@ def _pods(settings: Settings, namespace: str) -> dict[str, Any]:
 
 
 def _deployments(*, with_pods: bool) -> list[str]:
-    """Return the options that name the deployments of the pools that there are."""
+    """Return the options that name the deployments of the existing pools."""
     if with_pods:
         return ["--all"]
     known = yaml.safe_load(PROJECT.read_text())["deployments"]

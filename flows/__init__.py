@@ -1,1 +1,1 @@
-"""One deployable flow a file."""
+"""The flows, one deployable flow a file."""

@@ -25,7 +25,7 @@ def local_copy(request: LocalCopyForm) -> State[Any]:
 
 @flow(name="local-copy", persist_result=False)
 def local_copy_from_api(request_ids: tuple[str, ...]) -> State[Any]:
-    """Copy what requests ask for that are on record already.
+    """Copy what recorded requests ask for.
 
     Args:
         request_ids: Requests that the service handed to this run; any others are left alone.

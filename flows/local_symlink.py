@@ -19,13 +19,13 @@ from tasks.transfer import transfer
 
 @flow(name="local-symlink", persist_result=False)
 def local_symlink(request: LocalSymlinkForm) -> State[Any]:
-    """Put symbolic links into the user's area that lead to the source as users see it."""
+    """Put symbolic links into the user's area, to the sources at the paths where users see them."""
     return _stage(recorded(LocalSymlink(), request=request))
 
 
 @flow(name="local-symlink", persist_result=False)
 def local_symlink_from_api(request_ids: tuple[str, ...]) -> State[Any]:
-    """Put the symbolic links that requests ask for which are on record already.
+    """Put the symbolic links that recorded requests ask for.
 
     Args:
         request_ids: Requests that the service handed to this run; any others are left alone.

@@ -1,4 +1,4 @@
-"""Remove what runs that died left behind."""
+"""The sweep, a flow that removes what runs that died left behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.sweep import sweep_folders
 
 @flow(name="sweep")
 def sweep(days: int = 30) -> State[Any]:
-    """Remove the temporary names that dead runs left where nobody has staged since.
+    """Remove the temporary files that dead runs left in folders where no run has staged since.
 
     Args:
         days: How old the requests may be whose destinations are looked at.

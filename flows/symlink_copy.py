@@ -19,13 +19,13 @@ from tasks.transfer import transfer
 
 @flow(name="symlink-copy", persist_result=False)
 def symlink_copy(request: SymlinkCopyForm) -> State[Any]:
-    """Put hard links into the user's area: the same files, without a copy."""
+    """Put hard links into the user's area: other names of the same files, without a copy."""
     return _stage(recorded(SymlinkCopy(), request=request))
 
 
 @flow(name="symlink-copy", persist_result=False)
 def symlink_copy_from_api(request_ids: tuple[str, ...]) -> State[Any]:
-    """Put the hard links that requests ask for which are on record already.
+    """Put the hard links that recorded requests ask for.
 
     Args:
         request_ids: Requests that the service handed to this run; any others are left alone.

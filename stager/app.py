@@ -1,4 +1,4 @@
-"""The application: routes, errors, log, and the reconciler beside them."""
+"""The application, which puts all rooms together: routes, errors, log, and the background tasks."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ from stager.records.database import open_records
 from stager.settings import Settings, get_settings
 from stager.tape import routes as tape
 
-# Of the HTTP API, not of the package.
+# The version of the HTTP API, not of the package.
 API_VERSION = "1"
-# What a page that may call may also read; of the others a browser gives it the plainest alone.
+# Headers that pages of allowed web sites may read, beside the few that a browser always lets them.
 EXPOSED = [
     *("Location", "Preference-Applied", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
     *("ETag", "Repr-Digest", "Accept-Ranges", "Content-Range", "Content-Disposition"),
 ]
-# Objects that are made between two looks for garbage.
+# Objects that are created between two runs of the garbage collector.
 GARBAGE_THRESHOLD = 20_000
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the application, which opens what it needs when it is started.
+    """Return the application, which opens what it needs when it starts.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     answer_errors(app)
     of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
     of_site = (health, limits, metrics, logs, config, create_file, problems, docs, manual)
-    # In this order they are tried: first what is asked for many times a second.
+    # Routes are tried in this order: first those that are called many times a second.
     for routes in (files, links, staging, *of_requests, areas, tape, *of_site):
         app.include_router(routes.router)
     if settings.nginx_files:
@@ -116,7 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _serve(app: FastAPI) -> AsyncIterator[None]:
-    """Open what routes are given and what runs beside them, and close it at the end."""
+    """Open what the routes need and start the background tasks, and end all of it at the end."""
     state = app.state
     settings: Settings = state.settings
     recorded = asyncio.Event()
@@ -144,15 +144,15 @@ async def _serve(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _warm_up(settings: Settings) -> None:
-    """Import Prefect's package while nobody waits, and then keep the storage areas at hand, until cancelled."""
+    """Import Prefect's package before anybody waits for it, then keep the storage areas up to date, until cancelled."""
     await asyncio.to_thread(_import_prefect)
-    # A mount that hangs holds it up, and nobody else.
-    Thread(target=tell_of_areas, args=(settings,), name="areas to tell of", daemon=True).start()
+    # A mount that hangs holds up this task only.
+    Thread(target=tell_of_areas, args=(settings,), name="check of the areas", daemon=True).start()
     await keep_areas_known()
 
 
 def _import_prefect() -> None:
-    """Import Prefect's package, and never look for garbage in it.
+    """Import Prefect's package, and exclude it from garbage collection.
 
     Notes
     -----
@@ -167,7 +167,7 @@ def _import_prefect() -> None:
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
-    """Wrap the routes; what is added last sees a request first."""
+    """Add the middleware; what is added last sees a request first."""
     app.add_middleware(HeadOfGet)
     app.add_middleware(CallLimits, settings=settings)
     if settings.cors_origins:

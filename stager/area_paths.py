@@ -1,4 +1,4 @@
-"""What a user's paths in a storage area are beneath."""
+"""A user's paths in a storage area: their root, and their locations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stager.paths import Location, locate, user_folder
 
 
 def root_of(area: StorageArea, username: str) -> Path:
-    """Return what a user's paths in an area are beneath: the area itself, or their own folder where each has one.
+    """Return the root of a user's paths in an area: the area itself, or the user's folder in a user area.
 
     Raises
     ------
@@ -20,5 +20,5 @@ def root_of(area: StorageArea, username: str) -> Path:
 
 
 def place_in(area: StorageArea, username: str, path: str, *, may_be_absolute: bool = False) -> Location:
-    """Return the place that a user's path names in an area, by lexical rules alone, as `locate` does."""
+    """Return the location that a user's path names in an area, by lexical rules alone, as `locate` does."""
     return locate(root_of(area, username), path, may_be_absolute=may_be_absolute)

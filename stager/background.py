@@ -1,4 +1,4 @@
-"""Something that runs beside something else, and ends with it."""
+"""Background tasks, which run while a block runs and end with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @asynccontextmanager
 async def background_task(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterator[None]:
-    """Let some work run in a task while the body runs; at the body's end it is cancelled and awaited."""
+    """Run some work in a task while the body runs; at the end, cancel the task and wait for it."""
     task = asyncio.create_task(work, name=name)
     try:
         yield

@@ -9,7 +9,7 @@ import re
 import zlib
 from typing import Final, Literal
 
-# The checksum of a file, and of a directory: that is the SHA-256 over its files' checksums.
+# The algorithms of a file's checksum and of a directory's, which is the SHA-256 over its files' checksums.
 ADLER32: Final = "adler32"
 SHA256: Final = "sha256"
 ChecksumAlgorithm = Literal["adler32", "sha256"]

@@ -1,4 +1,4 @@
-"""Who: from a user's name to the account that their files are written as.
+"""Identities: from a user's name to the account that their files are written as.
 
 Accounts come from the system (NSS) or from a file of the operator's; none is
 ever made. Only root can give files away: run as anybody else but the user, the
@@ -24,7 +24,7 @@ from stager.errors import ConfigurationError, InvalidUserName, SystemAccount, Us
 # (user@SITE) that directories hand out. Never what a path or an option could
 # be: it begins with a letter, a digit or an underscore.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?", re.ASCII)
-# The user ID that system calls take for "leave as it is" is none.
+# The uid that system calls take for "leave as it is" is not a user's.
 AccountId = Annotated[int, Field(ge=0, lt=2**32 - 1)]
 
 
@@ -93,7 +93,7 @@ def resolve(username: str, *, users_file: Path | None = None, least_id: int = 0)
 
 
 class UsersFileEntry(BaseModel):
-    """What a users file says of a user: ``[users.alice]``."""
+    """A user's table in the users file: ``[users.alice]``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -113,7 +113,7 @@ def _from_system(username: str) -> UsersFileEntry:
         entry = pwd.getpwnam(username)
     except KeyError:
         raise UserDoesNotExist(username) from None
-    # NSS may fold case, and answer to another name than was asked for.
+    # NSS may ignore case, and return another name than was asked for.
     if entry.pw_name != username:
         raise UserDoesNotExist(username)
     groups = os.getgrouplist(username, entry.pw_gid)
@@ -143,7 +143,7 @@ def _read(users_file: Path, _version: tuple[int, int, int]) -> dict[str, UsersFi
 
 
 def _where_invalid(text: str, error: ValidationError) -> str:
-    """Return what is wrong first, and in which line the table begins that has it."""
+    """Return the first mistake, and the line in which the table with it begins."""
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"]]
     user = place[1] if len(place) > 1 else place[0]

@@ -1,4 +1,4 @@
-"""What is logged is one line a record: names that others chose begin no second one, and command no terminal."""
+"""Log records of one line each: names that others chose can neither begin another line nor control a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import traceback
 
 from stager.errors import printable
 
-# Before each line of a traceback: no line of the log begins so.
+# Stands before each line of a traceback: no other line of the log begins so.
 MARGIN = "    "
 
 
@@ -25,10 +25,10 @@ class OneLine(logging.LogRecord):
 
 
 def log_one_line_a_record() -> None:
-    """Make the records of all loggers of this process so, whoever handles and formats them."""
+    """Give all loggers of this process such records, whatever handles and formats them."""
     logging.setLogRecordFactory(OneLine)
 
 
 def indented(text: str) -> str:
-    """Return a text of several lines, each printable and behind a margin."""
+    """Return a text of several lines, each printable and indented by a margin."""
     return "\n".join(MARGIN + printable(line) for line in text.splitlines())

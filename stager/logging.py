@@ -17,7 +17,7 @@ from stager.errors import printable
 from stager.log_records import indented
 from stager.settings import Settings
 
-# The file is turned at this size, and that many old ones are kept.
+# The file is rotated at this size in bytes, and that many old ones are kept.
 FILE_BYTES = 50_000_000
 OLD_FILES = 5
 
@@ -33,12 +33,12 @@ _SECRETS = (
     (re.compile(r"""(?i)(\bauthorization\b['"]?\s*[=:]\s*['"]?)[^'",\r\n}]+"""), r"\1***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
 )
-# What a text must have that any of these finds something in: most have not, and one look costs less than all.
+# A text without any of these words has no secret: one search costs less than all of the above.
 _MAY_BE_SECRET = re.compile(r"token|passw|secret|api[_-]?key|authorization|bearer|basic|://", re.IGNORECASE)
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Send everything that is logged in this process to the console and to the log file."""
+    """Send all log records of this process to the console and to the log file."""
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_shared(), ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -89,10 +89,10 @@ def _shared() -> list[Processor]:
 
 
 class _OnceFormatted(ProcessorFormatter):
-    """Makes a record's line once: console and file write the same."""
+    """Formats each record once: console and file write the same line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the record's line."""
         if "line" not in record.__dict__:
             record.__dict__["line"] = super().format(record)
         line: str = record.__dict__["line"]
@@ -117,12 +117,12 @@ def _console() -> logging.Handler:
 
 
 def in_words(*, colors: bool = True) -> ProcessorFormatter:
-    """Return what makes lines for a person at a terminal."""
+    """Return a processor that formats lines for a person at a terminal."""
     return _formatter(structlog.dev.ConsoleRenderer(colors=colors), before=[keep_to_lines])
 
 
 def keep_to_lines(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape what would begin a line or command a terminal; JSON has its own escapes."""
+    """Escape what would begin a line or control a terminal; JSON has its own escapes."""
     return {key: _printable(key, value) for key, value in event.items()}
 
 

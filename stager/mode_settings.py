@@ -21,7 +21,7 @@ def _read_only(mode: int) -> int:
 
 def _for_its_owner(mode: int) -> int:
     if mode & stat.S_IRWXU != stat.S_IRWXU or mode & ~(stat.S_ISGID | 0o775):
-        message = f"{mode:04o} is no mode of a folder that its owner uses and not everybody writes"
+        message = f"{mode:04o} is not a mode of a folder that its owner can use and not everybody can write to"
         raise ValueError(message)
     return mode
 

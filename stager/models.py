@@ -1,4 +1,4 @@
-"""What crosses a boundary: a staging request, and the words and entries of its record.
+"""The models that all parts share: the staging request with its items, its status, and storage areas.
 
 The same frozen models are the HTTP body, what a person types into Prefect's
 form and what a flow is given. A path is text; bytes of a name that are not
@@ -34,7 +34,7 @@ MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
 # What off_t holds; a file cannot be larger.
 MAX_SIZE_BYTES = 2**63 - 1
 
-# What pydantic takes for seconds since 1970.
+# A text that pydantic would take for seconds since 1970.
 _NUMBER = re.compile(r"\s*[+-]?[\d.]+\s*$")
 
 
@@ -61,12 +61,12 @@ PathText = Annotated[
 
 def _no_truth(value: Any) -> Any:  # noqa: ANN401 - whatever the caller sent
     if isinstance(value, bool):
-        message = "neither true nor false is a number"
+        message = "true and false are not numbers"
         raise ValueError(message)  # noqa: TRY004 - as above
     return value
 
 
-# Of a whole number: pydantic's own int takes true for 1, and a strict one refuses a query's digits. Bounds stand before
+# For whole numbers: pydantic's int takes true for 1, and a strict int refuses a query's digits. Bounds stand before
 # it, so that the API's description has them too.
 NO_TRUTH = BeforeValidator(_no_truth)
 
@@ -91,13 +91,13 @@ Moment = Annotated[datetime, BeforeValidator(_no_bare_number), AfterValidator(_i
 
 
 class Frozen(BaseModel):
-    """A model that never changes and refuses what it does not know."""
+    """Base of models that are immutable and refuse unknown members."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Status(StrEnum):
-    """Where a request or an item stands: WLCG Tape REST's words, and skipped."""
+    """The status of a request or an item: the words of the WLCG Tape REST API, and skipped."""
 
     SUBMITTED = "submitted"
     STARTED = "started"
@@ -108,17 +108,17 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Nothing changes any more."""
+        """Whether it never changes any more."""
         return self not in (Status.SUBMITTED, Status.STARTED)
 
 
-# What an area can be called.
+# The pattern of an area's name.
 AREA_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 AreaName = Annotated[str, Field(pattern=AREA_NAME)]
 
 
 class StorageArea(Frozen):
-    """A folder of a mounted storage that data are staged from, and to where it says so."""
+    """A folder of a mounted storage that data are staged from and, if it is a destination, to."""
 
     name: AreaName = Field(description="Its name in requests.")
     path: Path = Field(description="Where it is mounted here: an absolute path.")
@@ -126,12 +126,12 @@ class StorageArea(Frozen):
     per_user: bool = Field(default=False, description="Paths are relative to a folder of the user's name in it.")
     read_as: Literal["user", "service"] = Field(
         "user",
-        description="Whose rights it is read with; `service` where users cannot enter it: its modes do not count.",
+        description="Whose rights it is read with: the user's, or the service's where users cannot enter it.",
     )
-    is_destination: bool = Field(default=False, description="Data may be staged to it; else only from it.")
+    is_destination: bool = Field(default=False, description="Whether data may be staged to it, not only from it.")
 
 
-# The Adler-32 of a file as Rucio writes it; by a pattern that ECMA-262 has, too.
+# The Adler-32 of a file as Rucio writes it; the pattern is valid in ECMA-262, too.
 Checksum = Annotated[str, Field(pattern=r"^([Aa][Dd][Ll][Ee][Rr]32:)?[0-9A-Fa-f]{1,8}$")]
 Size = Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES), NO_TRUTH]
 
@@ -164,20 +164,21 @@ class StagingTerms(Frozen):
     """How a user wants some items staged."""
 
     method: str = Field(min_length=1, max_length=64, description="Staging method.", examples=["local_copy"])
-    username: str = Field(min_length=1, max_length=255, description="Whose data they become.", examples=["alice"])
+    username: str = Field(min_length=1, max_length=255, description="User for whom to stage.", examples=["alice"])
     source_area: str = Field("source", min_length=1, max_length=255, description="Storage area of the sources.")
     destination_area: str = Field("user", min_length=1, max_length=255, description="Storage area of the destinations.")
     on_conflict: OnConflict = Field(
-        OnConflict.SKIP_IDENTICAL, description="Where something is at the destination: fail, skip_identical or replace."
+        OnConflict.SKIP_IDENTICAL,
+        description="What to do if something is at the destination: fail, skip_identical or replace.",
     )
     deadline: Annotated[Moment, Field(examples=["2026-11-24T20:05:00Z"])] | None = Field(
-        None, description="What is not done by then is cancelled; UTC without an offset."
+        None, description="Items that are not done by then are cancelled; UTC without an offset."
     )
     lifetime: Lifetime | None = Field(
-        None, description="How long the delivery is wanted for, in seconds; it is written down."
+        None, description="How long the delivery is wanted for, in seconds; it is recorded only."
     )
-    priority: Priority = Field(0, description="Of what waits, the higher goes first.")
-    note: Note | None = Field(None, description="Words of the caller's own.")
+    priority: Priority = Field(0, description="Of waiting requests, those with a higher priority go first.")
+    note: Note | None = Field(None, description="A note of the caller's own.")
 
 
 class StagingRequest(StagingTerms):
@@ -194,7 +195,7 @@ class StagingRequest(StagingTerms):
                 message = f"two items have the destination {readable(place)}"
                 raise ValueError(message)
             seen.add(place)
-        # With what no name has, and nothing sorts before, what lies inside a place follows it at once.
+        # A separator that no name has, and nothing sorts before: what lies inside a destination follows it at once.
         for outer, inner in pairwise(sorted(place.replace("/", "\0") for place in seen)):
             if inner.startswith(outer + "\0"):
                 message = f"the destination {_shown(inner)} lies inside {_shown(outer)}, another item's"

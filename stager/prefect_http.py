@@ -1,4 +1,4 @@
-"""How Prefect's API is called: as whom, whom we trust to be it, and with a token where it wants one."""
+"""Calls to Prefect's API: credentials, trusted certificates, and CSRF tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stager.settings import Settings
 
 
 class PrefectAuth(httpx.Auth):
-    """Says in each call who asks, and shows a CSRF token to a server that asks for one.
+    """Adds the credentials to each call, and a CSRF token if the server asks for one.
 
     A token is fetched when a call is refused for want of one, and serves until
     it is refused: a server without CSRF protection is never asked for any.
@@ -35,7 +35,7 @@ class PrefectAuth(httpx.Auth):
         self._token: dict[str, str] = {}
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send a call, and once more with a new token if the one that it had does not count."""
+        """Send a call, and once more with a new CSRF token if the server refuses the old one."""
         request.headers.update(self._headers | self._token)
         answer = yield request
         if answer.status_code != httpx.codes.FORBIDDEN or "CSRF token" not in answer.text:
@@ -57,7 +57,7 @@ def _authorization(settings: Settings) -> dict[str, str]:
 
 
 def prefect_trust(settings: Settings) -> ssl.SSLContext:
-    """Return whose certificates are taken for Prefect's.
+    """Return which certificates are accepted as Prefect's.
 
     Raises
     ------
@@ -72,4 +72,4 @@ def prefect_trust(settings: Settings) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=file)
     except OSError as error:  # ssl.SSLError too
-        raise ConfigurationError(file, f"PREFECT_API_SSL_CERT_FILE is no file of certificates: {error}") from error
+        raise ConfigurationError(file, f"PREFECT_API_SSL_CERT_FILE is not a file of certificates: {error}") from error

@@ -17,12 +17,12 @@ _SETGROUPS = {"x86_64": 116, "aarch64": 159}.get(os.uname().machine)
 _CAP_FOWNER = 3  # linux/capability.h
 _ASK = 2**32 - 1  # no ID: setfsuid(2) changes nothing, and says what is
 
-# It keeps the interpreter's lock: none of these calls waits, and to get the lock back takes longer than they do.
+# PyDLL keeps the interpreter's lock: these calls do not block, and are shorter than getting the lock back.
 _libc = ctypes.PyDLL(None, use_errno=True)
 
 
 class Account(Protocol):
-    """Whom a process can become."""
+    """An account that a process can become."""
 
     @property
     def uid(self) -> int:
@@ -55,7 +55,7 @@ class Ids:
 
 
 def become(account: Account) -> None:
-    """Turn this process, which is root's, into one of a user's: uid, gid and groups, for good.
+    """Turn this process, which is root's, into the user's for good: uid, gid and groups.
 
     It keeps nothing of root's, and nothing that it executes gets it again.
     Like any process that changed its user, it cannot be traced by that user.
@@ -78,13 +78,13 @@ def become(account: Account) -> None:
 
 
 def is_kept_from_its_user() -> bool:
-    """Tell whether this process became its user: then they cannot trace it, but could trace what it starts."""
+    """Tell whether this process became its user, who cannot trace it but could trace what it starts."""
     return os.geteuid() != 0 and _libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 1
 
 
 @contextmanager
 def reading_as(account: Account) -> Iterator[None]:
-    """Let the kernel judge what this thread opens by a user's rights while the body runs; other threads keep theirs.
+    """Let this thread open files with a user's rights while the body runs; other threads keep theirs.
 
     No capability is effective in the thread meanwhile.
 
@@ -118,7 +118,7 @@ def reading_as(account: Account) -> Iterator[None]:
 
 @contextmanager
 def linking_as(account: Account) -> Iterator[None]:
-    """Let this thread link files while the body runs, with a user's rights but for whose the file is (CAP_FOWNER)."""
+    """Let this thread link files with a user's rights while the body runs, whoever owns the files (CAP_FOWNER)."""
     with reading_as(account):
         _set_effective([1 << _CAP_FOWNER, 0])
         yield
@@ -137,7 +137,7 @@ def _set_file_id(call: Callable[[ctypes.c_uint32], int], wanted: int) -> None:
 
 
 def _sets() -> ctypes.Array[_Sets]:
-    """Return what this thread may do of root's."""
+    """Return the capability sets of this thread."""
     sets = (_Sets * 2)()
     _check(_libc.capget(ctypes.byref(_Header(_CAPABILITY_VERSION, 0)), sets))
     return sets

@@ -1,6 +1,6 @@
 """The environment, read once. Nothing else in the project reads it.
 
-The demo's variables keep their names; what is new begins with ``STAGER_``.
+The demo's variables keep their names; new variables begin with ``STAGER_``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Address = Annotated[str, AfterValidator(lambda address: address.rstrip("/"))]
 
 
 def _unprefixed(variable: str) -> AliasChoices:
-    """Return the names of a setting whose variable does not begin with ours: that variable's, and the field's own."""
+    """Return the names of a setting whose variable lacks our prefix: the variable's, and the field's own."""
     return AliasChoices(variable, variable.lower())
 
 
@@ -75,17 +75,17 @@ class Settings(BaseSettings):
     prefect_api_key: SecretStr | None = Field(
         None,
         validation_alias=_unprefixed("PREFECT_API_KEY"),
-        description="Key for a Prefect that takes keys, such as Prefect Cloud; a password counts more.",
+        description="Key for a Prefect that takes keys, such as Prefect Cloud; a password takes precedence.",
     )
     prefect_api_ssl_cert_file: Path | None = Field(
         None,
         validation_alias=_unprefixed("PREFECT_API_SSL_CERT_FILE"),
-        description="PEM file of the authorities that Prefect's certificate may be of, instead of the usual ones.",
+        description="PEM file of the authorities that Prefect's certificate may be from, instead of the usual ones.",
     )
     prefect_api_tls_insecure_skip_verify: bool = Field(
         default=False,
         validation_alias=_unprefixed("PREFECT_API_TLS_INSECURE_SKIP_VERIFY"),
-        description="Take any certificate for Prefect's: whoever is on the way gets its password.",
+        description="Accept any certificate as Prefect's: whoever intercepts the connection gets its password.",
     )
     prefect_client_custom_headers: dict[str, SecretStr] = Field(
         {},
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     )
     prefect_hosts: tuple[str, ...] = Field(
         (),
-        description="Names that Prefect's server answers to, as a JSON list; "
+        description="Host names that Prefect's server answers to, as a JSON list; "
         "beside the loopback's and those in PREFECT_API_URL, PREFECT_UI_URL and PREFECT_SERVER_API_HOST.",
     )
     prefect_ui_url: Address | None = Field(
@@ -111,12 +111,12 @@ class Settings(BaseSettings):
     )
     prefect_form: bool | None = Field(
         None,
-        description="Whether runs from Prefect's form and schedules count; by default where authentication is off.",
+        description="Whether runs from Prefect's form and schedules are allowed; by default, if authentication is off.",
     )
     least_id: int = Field(
         1000,
         ge=0,
-        description="Least uid and gid of a user, where authentication is on: accounts below it are the system's own.",
+        description="Least uid and gid of a user, where authentication is on: accounts below it are system accounts.",
     )
     file_mode: ReadOnlyMode = Field(0o400, description="Permission bits of a staged file, in octal.")
     directory_mode: ReadOnlyMode = Field(0o500, description="Permission bits of a staged directory, in octal.")
@@ -134,15 +134,15 @@ class Settings(BaseSettings):
     )
     target_read_as: ReadAs = Field("user", description="Whose rights the users' areas are read with, likewise.")
     mover_silence: float = Field(
-        60.0, gt=0, description="How long what moves a user's files may say nothing, in seconds; then it is ended."
+        60.0, gt=0, description="How long a mover of a user's files may be silent, in seconds; then it is killed."
     )
     wait: float = Field(
         60.0,
         ge=0,
-        description="How long POST /stage_data waits for the outcome, in seconds; also the longest Prefer: wait.",
+        description="How long POST /stage_data waits for the outcome, in seconds; Prefer: wait may ask for as much.",
     )
     max_items_in_body: int = Field(
-        10_000, ge=1, description="How many items the body of a request may have; more come as a manifest."
+        10_000, ge=1, description="How many items the body of a request may have; more must come as a manifest."
     )
     site_name: str = Field(
         "ska-staging",
@@ -150,9 +150,7 @@ class Settings(BaseSettings):
         max_length=255,
         description="This site's name for Tape REST clients, which address their metadata to it; unique in the world.",
     )
-    tape_method: str = Field(
-        "local_copy", description="How a Tape REST client's files are staged when it says nothing."
-    )
+    tape_method: str = Field("local_copy", description="Staging method for files of Tape REST clients that name none.")
     max_items: int = Field(1_000_000, ge=1, description="How many items a request may have.")
     max_body_bytes: int = Field(16 * 1024**2, gt=0, description="Longest body of a call, in bytes.")
     max_manifest_bytes: int = Field(512 * 1024**2, gt=0, description="Longest manifest that is uploaded, in bytes.")
@@ -166,16 +164,16 @@ class Settings(BaseSettings):
         20, gt=0, description="How many flow runs of one user may be under way; what they ask for meanwhile waits."
     )
     max_long_calls: int = Field(
-        200, gt=0, description="How many streams, uploads and waiting calls one user may hold at a door."
+        200, gt=0, description="How many streams, uploads and waiting calls one user may hold at one replica."
     )
-    max_pause: float = Field(30.0, gt=0, description="How long a body may pause on its way in, in seconds.")
+    max_pause: float = Field(30.0, gt=0, description="How long a body may pause while it is received, in seconds.")
     cors_origins: tuple[str, ...] = Field(
         (), description="Other web sites whose pages may call the service, as a JSON list of origins; none by default."
     )
     lease: float = Field(
-        120.0, gt=0, description="How long a writer's claim on a destination lives unrenewed, in seconds."
+        120.0, gt=0, description="How long a run's lease on a destination lasts unless it is renewed, in seconds."
     )
-    reconcile_interval: float = Field(5.0, gt=0, description="How often what was dropped is looked for, in seconds.")
+    reconcile_interval: float = Field(5.0, gt=0, description="How often dropped requests are looked for, in seconds.")
     dispatch: bool = Field(
         default=True,
         description="Whether the HTTP service hands requests to Prefect itself; else `python -m stager.dispatch` does.",
@@ -185,21 +183,21 @@ class Settings(BaseSettings):
         15.0, ge=0, description="How long a warm worker that is told to stop waits for its flow runs, in seconds."
     )
     pods_namespace: str | None = Field(
-        None, description="Kubernetes namespace where large requests get pods of their own; without it all are warm."
+        None, description="Kubernetes namespace where large requests get pods of their own; without it, none does."
     )
     pods_file: Path | None = Field(
-        None, description="YAML file of what the site says of these pods; read when deployments are registered."
+        None, description="YAML file with the site's options for these pods; read when deployments are registered."
     )
     pods_from_items: int = Field(1000, ge=0, description="From how many items on a request gets a pod of its own.")
     pods_from_bytes: int = Field(
-        10_000_000_000, ge=0, description="From how many bytes on, of those that it states, a request gets a pod."
+        10_000_000_000, ge=0, description="From how many bytes on, by the sizes that it states, a request gets a pod."
     )
     pods_start: float = Field(
         600.0, gt=0, description="How long a pod may wait for a node, a quota, an image or a volume, in seconds."
     )
     must_own: bool = Field(
         False,  # noqa: FBT003 - pydantic's default
-        description="Refuse to stage for a user whom the process is not and cannot give files to; set in pods.",
+        description="Refuse to stage for a user that the process neither is nor can give files to; set in pods.",
     )
     nginx_files: str | None = Field(
         None,
@@ -208,35 +206,35 @@ class Settings(BaseSettings):
     nginx_secret: SecretStr | None = Field(
         None,
         min_length=16,
-        description="What that nginx proves itself with, when it says what it has sent; both have it, and nobody else.",
+        description="Secret with which that nginx reports what it has sent; only it and the service have it.",
     )
     areas_read_only: bool = Field(
         default=False,
-        description="The service has its areas mounted read-only on purpose: others stage, as in the chart.",
+        description="Whether the areas are mounted read-only here on purpose, as in the chart, where others stage.",
     )
     manual: Path | None = Field(
         None, description="Folder of the built manual, which is served at /manual; `make docs` builds it."
     )
-    log_file: Path = Field(Path("staging_service.log"), description="Where the log is written beside the console.")
+    log_file: Path = Field(Path("staging_service.log"), description="The log's file; the console gets the log too.")
 
     @property
     def all_area_roots(self) -> tuple[Path, ...]:
-        """Folders that storage areas may be in."""
+        """The folders that storage areas may be in."""
         return self.area_roots or (self.source_storage_path, self.target_storage_path)
 
     @property
     def shows_prefect_a_key(self) -> bool:
-        """Whether Prefect is asked with a key: where there is a password, that counts."""
+        """Whether calls to Prefect carry the key: a password takes precedence."""
         return not self.prefect_api_auth_string and bool(self.prefect_api_key)
 
     @property
     def takes_typed_runs(self) -> bool:
-        """Whether a run counts that a person typed in, or that a schedule made, in Prefect's pages."""
+        """Whether runs are allowed that a person typed in, or that a schedule made, in Prefect's pages."""
         return self.access_file is None if self.prefect_form is None else self.prefect_form
 
     @property
     def least_user_id(self) -> int:
-        """Least uid and gid of a user; 0 where authentication is off: who runs the service stages for itself."""
+        """Least uid and gid of a user; 0 where authentication is off, so that whoever runs the service may stage."""
         return self.least_id if self.access_file else 0
 
 

@@ -1,4 +1,4 @@
-"""Terms that need no library: a mover knows them too, and has none."""
+"""Terms that need no library, so that a mover, which has none, can use them too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class OnConflict(StrEnum):
-    """What to do where something is at the destination already."""
+    """What to do if something is at the destination already."""
 
     FAIL = "fail"
     SKIP_IDENTICAL = "skip_identical"

@@ -2,5 +2,5 @@
 
 from stager.log_records import log_one_line_a_record
 
-# Whatever executes a flow, in a warm worker's process or in a pod, comes by here before it logs what others wrote.
+# Every process that executes a flow, in a pod or not, imports this package before it logs what others wrote.
 log_one_line_a_record()

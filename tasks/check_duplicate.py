@@ -1,4 +1,4 @@
-"""Second step: what is at the destination already is not brought again."""
+"""Second step: items that are at their destinations already are skipped."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tasks.step import STEP, retry_delay
 
 @task(name="check duplicate", **STEP)
 def check_duplicate(batch: Batch) -> None:
-    """Take out the items whose destination is just what would be delivered."""
+    """Skip the items whose destination is exactly what would be delivered."""
     batch.each("check duplicate", lambda entry: Comparing(entry, batch.writer), retry_in=retry_delay())

@@ -1,4 +1,4 @@
-"""First step: the source is there, can be read and is data."""
+"""First step: each source must exist, be readable, and be a file or a directory."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tasks.step import STEP, retry_delay
 
 @task(name="check source", **STEP)
 def check_source(batch: Batch) -> None:
-    """Look at every source, and note how much there is to do."""
+    """Survey every source, and record how much there is to do."""
     batch.each("check source", Following, retry_in=retry_delay())

@@ -1,4 +1,4 @@
-"""The records, as runs reach them."""
+"""The records database of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stager.settings import get_settings
 
 
 def records_database() -> Database:
-    """Return the process's records database; one that was made before a fork is ready for use after it."""
+    """Return the process's records database; it is ready for use after a fork, too."""
     return _database(get_settings().database_url.get_secret_value())
 
 

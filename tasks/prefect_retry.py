@@ -1,4 +1,4 @@
-"""Prefect's Retry of a run: what its requests did not deliver is done again, by new requests."""
+"""Prefect's Retry button: what a run's requests did not deliver is done again, by new requests."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from stager.records.requests import (
 from stager.records.tables import StagingRequestRow
 
 ORIGIN = "prefect"
-# What is done again: requests that ended so, and their items that did.
+# The statuses of requests and items that are done again.
 ENDINGS = (Status.FAILED, Status.CANCELLED)
 ITEMS_AT_ONCE = 1000
 
 
 def times_retried(flow_run_id: str) -> int:
-    """Return how often somebody had Prefect do a run again.
+    """Return how often Prefect's Retry button was pressed for a run.
 
     A run that is given to another process, because its pod was moved or its
     worker stopped, is none of these: nobody asked for that.
@@ -40,7 +40,7 @@ def times_retried(flow_run_id: str) -> int:
 
 
 def retried(database: Database, request: StagingRequestRow, *, flow_run_id: str, times: int) -> StagingRequestRow:
-    """Return the last of so many retries of a request, each of the one before; what is not there is made for this run.
+    """Return the last of so many retries of a request, each of the one before; create those that do not exist.
 
     There are fewer of them where one has left nothing to be done.
 

@@ -1,4 +1,4 @@
-"""What a person sees move in Prefect's pages, and a program in the record."""
+"""Progress of a run, shown in Prefect's pages and recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stager.runs.batch import Batch
 from stager.runs.repeated import repeated
 from tasks.shown import shown_if_possible
 
-# Seconds between two looks at the counters.
+# Seconds between two updates.
 PROGRESS_SECONDS = 1.0
 
 
@@ -51,6 +51,6 @@ def percentage(batch: Batch) -> float:
 
 
 def in_words(batch: Batch) -> str:
-    """Return how much of a batch is transferred, as a person says it."""
+    """Return how much of a batch is transferred, in words."""
     size = f"{naturalsize(batch.bytes_done)} of {naturalsize(batch.size_bytes)}"
     return f"{size}, {batch.files_done} of {batch.file_count} files, {len(batch.entries)} items"

@@ -1,4 +1,4 @@
-"""What a finished run leaves in Prefect's pages: a table of the result and a link to the record."""
+"""The report of a finished run in Prefect's pages: a table of the items, and links to the records."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from stager.records.tables import StagedFile, StagingRequestRow
 from stager.settings import get_settings
 from tasks.shown import as_text, shown_if_possible
 
-# Rows of a table that a person still reads; the record has them all.
+# Rows of a table that a person can still read; the record has all items.
 MAX_ROWS = 200
-# Reasons that the run's own sentence names.
+# Reasons that the run's sentence names at most.
 MAX_REASONS = 3
 
 
 def in_words(requests: Sequence[StagingRequestRow]) -> str:
-    """Return how the requests of a run went, in a sentence."""
+    """Return the outcome of a run's requests, in a sentence."""
     first = requests[0]
     if len(requests) == 1:
         return printable(first.error_reason or f"{first.status} for {first.username} ({first.id})")
@@ -37,7 +37,7 @@ def in_words(requests: Sequence[StagingRequestRow]) -> str:
 
 
 def report(database: Database, requests: Sequence[StagingRequestRow]) -> None:
-    """Write one table of the items, failures first, and links to the records."""
+    """Create an artifact with a table of the items, failures first, and one with links to the records."""
     with shown_if_possible():
         create_markdown_artifact(
             "\n".join(f"- {request.status}: [record {request.id}]({_address(request)})" for request in requests),

@@ -1,4 +1,4 @@
-"""The frame of every flow: requests are opened before the steps and closed after them, however it ends."""
+"""A run, as every flow uses it: it opens requests before the steps and closes them after, however that ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
 from stager.runs.batching import BATCH_SIZE, MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.become_user import ActingUser
-from stager.runs.destinations import Writer
+from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.heartbeat import alive
 from stager.runs.resolve import Resolver, resolve_files
@@ -68,24 +68,26 @@ class Run:
         self._not_ours: list[str] = []
         self._is_refused = False
         self._stops = Stops(())
-        # The user's, once their first request is resolved.
+        # The acting user, once their first request is resolved.
         self._acting: ActingUser | None = None
 
     def open(self, form: StagingForm | None, request_ids: Sequence[str]) -> None:
-        """Find the requests that this run was asked for, and record the one that was typed in."""
+        """Find the requests that were handed to this run, or record the one that was typed in."""
         found = get_requests(self._database, request_ids)
         if form is not None:
             found.append(self._typed(form))
         self._requests = [request for request in found if self._is_ours(request)]
         self._not_ours = [request.id for request in found if not self._is_ours(request)]
         if self._not_ours:
-            self._logger.warning("Left alone, since they were not handed to this run: %s", ", ".join(self._not_ours))
+            self._logger.warning(
+                "These requests were not handed to this run, and are left alone: %s", ", ".join(self._not_ours)
+            )
         if unknown := [request.id for request in self._requests if request.flow_run_id is None]:
             note_flow_run(self._database, unknown, self._flow_run_id)
         self._stops = Stops(request.id for request in self._requests)
 
     def retry(self) -> None:
-        """Do again what was not delivered, by new requests, if Prefect's Retry was pressed and typed runs count."""
+        """Do again, by new requests, what was not delivered, if Prefect's Retry was pressed and is allowed."""
         undelivered = [request for request in self._requests if request.status in ENDINGS]
         times = times_retried(self._flow_run_id) if undelivered else 0
         if not times:
@@ -100,10 +102,10 @@ class Run:
         self._not_ours += elsewhere
         self._stops.take(request.id for request in self._requests)
         renew_requests(self._database, list(self._stops.requests), seconds=self._lease)
-        self._logger.info("Retry of what was not delivered: %s", ", ".join(request.id for request in self._requests))
+        self._logger.info("Retrying what was not delivered: %s", ", ".join(request.id for request in self._requests))
 
     def _typed(self, form: StagingForm) -> StagingRequestRow:
-        """Record what was typed in; where that does not count, as failed."""
+        """Record what was typed in; where that is not allowed, as failed."""
         run = self._flow_run_id
         row = create_request(self._database, form.request(), idempotency_key=run, flow_run_id=run, origin="prefect")
         if get_settings().takes_typed_runs:
@@ -111,7 +113,7 @@ class Run:
         return fail_request(self._database, row.id, TypedRunNotAllowed(), flow_run_id=run)
 
     def _is_ours(self, request: StagingRequestRow) -> bool:
-        """Return whether the record names this run: by its id, or by the key that it was claimed for.
+        """Return whether a request was handed to this run, by the run's id or the claim's key.
 
         The key, which Prefect keeps with the run, is on record before Prefect
         is asked; the id comes with its answer, which may be late or lost.
@@ -121,11 +123,11 @@ class Run:
         return request.flow_run_id == self._flow_run_id
 
     def alive(self) -> AbstractContextManager[None]:
-        """Say that the run lives while the body runs, and listen for cancellation."""
+        """Send heartbeats and listen for cancellations while the body runs."""
         return alive(self._database, self._stops, flow_run_id=self._flow_run_id, holder=self._holder, lease=self._lease)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield what is to be done: the small requests together, then the others, so that no small one waits."""
+        """Yield the batches: those of small requests first, so that none of these waits for a large one."""
         begun = self._begun()
         few = self._few(begun) if len(begun) > 1 else {}
         for together in grouped(few):
@@ -139,18 +141,18 @@ class Run:
 
     @property
     def acting(self) -> ActingUser:
-        """Who acts for the run's user."""
+        """The user that the run acts as."""
         if self._acting is None:
             raise UnforeseenError(RuntimeError("no request was resolved"))
         return self._acting
 
     def close(self) -> None:
-        """Let whoever acts for the user end."""
+        """End the acting user's mover."""
         if self._acting is not None:
             self._acting.close()
 
     def _begun(self) -> dict[str, Resolver]:
-        """Take up what has not ended yet, all at once, and return it by the requests' ids."""
+        """Start all requests that have not ended yet, and return them by their ids."""
         resolvers = dict(self._resolved())
         if not resolvers:
             return {}
@@ -163,7 +165,7 @@ class Run:
         return begun
 
     def _resolved(self) -> Iterator[tuple[str, Resolver]]:
-        """Resolve what each request names; close those that cannot be begun."""
+        """Resolve the names in each request; close those that cannot be begun."""
         for request in self._requests:
             if request.status.is_final:
                 continue
@@ -216,7 +218,7 @@ class Run:
 
     def _batch(self, entries: list[Entry]) -> Batch:
         self._stops.items = {entry.file.id: entry.stopped for entry in entries}
-        writer = Writer(database=self._database, holder=self._holder, lease=self._lease)
+        writer = LeaseHolder(database=self._database, holder=self._holder, lease=self._lease)
         return Batch(method=self._method, entries=entries, writer=writer, acting=self.acting)
 
     def _close_requests(self, request_ids: list[str]) -> None:
@@ -225,7 +227,7 @@ class Run:
         close_requests(self._database, request_ids, holder=holder, flow_run_id=run, cancelled=cancelled)
 
     def abort(self, error: BaseException) -> None:
-        """Close what the run leaves behind when it is stopped or broken.
+        """Close all requests that are open still when the run is stopped or fails.
 
         A run that is only terminated (its pod is moved, its worker stops) may
         be given to another process: its requests stay open, and the reconciler
@@ -246,9 +248,9 @@ class Run:
         """Return the run's final state, with a sentence that says how it went."""
         rows = get_requests(self._database, [request.id for request in self._requests])
         if self._not_ours and not rows:
-            return Failed(message="Nothing was staged: what it names was not handed to this run.")
+            return Failed(message="Nothing was staged: the requests were not handed to this run.")
         if not rows:
-            return Failed(message="Nothing was asked for: it names no request.")
+            return Failed(message="Nothing was staged: the run names no request.")
         report(self._database, rows)
         if self._is_refused:
             return Failed(message=TypedRunNotAllowed().message)
@@ -261,7 +263,7 @@ class Run:
 
 
 def _run_key() -> str | None:
-    """Return the key under which Prefect was asked for the current run."""
+    """Return the idempotency key of the current run, which is the claim's."""
     context = FlowRunContext.get()
     return context.flow_run.idempotency_key if context and context.flow_run else None
 
@@ -270,7 +272,7 @@ def _run_key() -> str | None:
 def recorded(
     method: StagingMethod, *, request: StagingForm | None = None, request_ids: Sequence[str] = ()
 ) -> Iterator[Run]:
-    """Open the requests of a run, and close them however the body ends.
+    """Open the requests of a run while the body runs, and close them however it ends.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Last step: what was transferred becomes read-only, and visible."""
+"""Last step: what was transferred is made read-only and gets its final name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.step import STEP, retry_delay
 
 @task(name="set read-only", **STEP)
 def set_read_only(batch: Batch) -> None:
-    """Set modes, flush everything once, then publish each item by one rename."""
+    """Set the modes, flush everything once, then publish each item by one rename."""
     retry_in = retry_delay()
     batch.each("set read-only", Following, retry_in=retry_in)
     batch.flush()

@@ -1,4 +1,4 @@
-"""What is only shown in Prefect's pages may fail: the data and the record come first."""
+"""Texts for Prefect's pages, which may fail to be shown: the data and the record come first."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from stager.errors import printable
 
 logger = logging.getLogger(__name__)
 
-# What Markdown or HTML may take for more than itself. What stands within the words of most paths, and a colon before a
+# Characters that may mean something in Markdown or HTML. Those within the words of most paths, and a colon before a
 # blank, mean nothing there: the tables of Prefect's newer pages, which are no Markdown, would show their backslashes.
 _MARK = re.compile(r"(?<![^\W_])[.+=_-]|[.+=_-](?![^\W_])|(?<=www)\.|:(?=\S)|[\\`*{}\[\]<>()#!|~&@$^]", re.IGNORECASE)
 
 
 @contextmanager
 def shown_if_possible() -> Iterator[None]:
-    """Run the body, and go on whatever keeps it from being shown: the log says it."""
+    """Run the body, log any error of it, and go on."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - nobody knows all that may be wrong with a page
@@ -26,5 +26,5 @@ def shown_if_possible() -> Iterator[None]:
 
 
 def as_text(words: str) -> str:
-    """Return what others wrote so that Prefect's pages, which show it as Markdown, show the words themselves."""
+    """Return a text escaped for Prefect's pages, which would take it for Markdown."""
     return _MARK.sub(r"\\\g<0>", printable(words))

@@ -1,4 +1,4 @@
-"""How a step becomes a Prefect task: its retries and their reasons."""
+"""Steps as Prefect tasks, with their retries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from stager.runs.retry_schedule import RETRY_DELAYS_SECONDS, delay_after
 
 
 def is_worth_retrying(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
-    """Retry what the error's class allows, and whatever we did not foresee."""
+    """Tell whether to retry: if the error's class allows it, or the error is unforeseen."""
     error = state.result(raise_on_failure=False)
     return error.retryable if isinstance(error, StagingError) else True
 
 
 def retry_delay() -> float | None:
-    """Return how long Prefect waits before it runs the current task again, in seconds; some tenths may be added.
+    """Return how long Prefect waits before it retries the current task, in seconds, or some tenths more.
 
     None where this is the task's last try.
     """
@@ -28,7 +28,7 @@ def retry_delay() -> float | None:
     return None if context is None else delay_after(context.task_run.run_count)
 
 
-# What every step's decorator is given. Nothing is cached: a step's result is
+# The arguments of every step's task decorator. Nothing is cached: a step's result is
 # on the storage and in the records.
 STEP: dict[str, Any] = {
     "cache_policy": NO_CACHE,

@@ -1,4 +1,4 @@
-"""The folders in which a run may have died, swept again without a run that stages there."""
+"""The sweep of all folders in which a run may have died, also where no run stages any more."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from stager.runs.become_user import ActingUser
 from stager.runs.resolve import Resolver
 from tasks.database import records_database
 
-# A run that died has left its request so; what is delivered is whole.
+# The statuses of requests whose run may have died; completed requests left nothing.
 UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
-# Items looked at at once.
+# Items that are read from the records at a time.
 ITEMS_AT_ONCE = 1000
 
 
 @task(name="sweep", cache_policy=NO_CACHE, persist_result=False)
 def sweep_folders(days: int) -> int:
-    """Return how many leftovers of dead runs were removed; what a living one works on is not touched."""
+    """Remove the leftovers of dead runs, but nothing of living ones, and return how many there were."""
     database = records_database()
     since = datetime.now(UTC) - timedelta(days=days)
     folders: dict[tuple[str, str], set[Location]] = defaultdict(set)
@@ -41,12 +41,12 @@ def sweep_folders(days: int) -> int:
             resolver.enter(users.setdefault(request.username, ActingUser(resolver.identity)))
             folders[request.username, request.method] |= _folders(database, request, resolver)
         except StagingError as error:  # a user or an area that is no more, a storage that is away
-            get_run_logger().warning("Not swept for request %s: %s", request.id, error.message)
+            get_run_logger().warning("Could not sweep the folders of request %s: %s", request.id, error.message)
     return sum(_swept(users[username], method, places) for (username, method), places in folders.items())
 
 
 def _swept(acting: ActingUser, method: str, folders: Collection[Location]) -> int:
-    """Return how many leftovers a user's mover removed."""
+    """Let a user's mover sweep folders, and return how many leftovers it removed."""
     found: list[int | StagingError]
     try:
         found = acting.mover().sweep(method, list(folders))
@@ -56,7 +56,7 @@ def _swept(acting: ActingUser, method: str, folders: Collection[Location]) -> in
         acting.close()
     for one in found:
         if isinstance(one, StagingError):
-            get_run_logger().warning("Not swept for %s: %s", acting.identity.username, one.message)
+            get_run_logger().warning("Could not sweep folders of %s: %s", acting.identity.username, one.message)
     return sum(one for one in found if isinstance(one, int))
 
 

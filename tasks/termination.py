@@ -1,4 +1,4 @@
-"""Whether a run that is terminated was cancelled by somebody."""
+"""The reason of a run's termination: whether somebody cancelled it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 
 
 def is_being_cancelled() -> bool:
-    """Return whether Prefect says of the current run that it is to be cancelled.
+    """Return whether the current run is being cancelled, according to Prefect.
 
     A worker that stops and a pod that is moved send the same SIGTERM.
     """

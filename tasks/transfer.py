@@ -1,4 +1,4 @@
-"""Third step: the bytes move, beside their destination and out of sight."""
+"""Third step: the data are copied or linked to temporary names beside their destinations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tasks.step import STEP, retry_delay
 
 @task(name="transfer", **STEP)
 def transfer(batch: Batch) -> None:
-    """Copy what is pending under temporary names, verified while the bytes pass."""
+    """Transfer pending items to temporary names, with their checksums taken while the bytes pass."""
     with progress_shown(batch):
         batch.each("transfer", lambda entry: Transferring(entry, batch.writer), retry_in=retry_delay())

@@ -1,4 +1,4 @@
-"""The warm worker: flow runs in processes that are awake before there is work.
+"""The warm worker: it executes flow runs in processes that are ready before there is work.
 
 Prefect imports this package by its entry point ``prefect.collections`` and
 thereby knows the worker type ``warm``.

@@ -17,7 +17,7 @@ from workers.prefect_internals import load_no_other_collection
 
 
 def main() -> None:
-    """Fork the fork server while there is one thread, then be ``prefect``."""
+    """Fork the fork server while there is one thread only, then run Prefect's command line."""
     # Prefect turns SIGTERM into SIGINT, which a shell's background job ignores.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     load_no_other_collection()

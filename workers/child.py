@@ -1,4 +1,4 @@
-"""What a ready process does: it waits for one flow run, executes it and ends."""
+"""The ready process: it waits for one flow run, executes it and ends."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from multiprocessing.connection import Connection
 from typing import Self
 
 READY = b"ready"
-# Between the polite and the last signal to a process whose worker is gone, in seconds.
+# Seconds between SIGTERM and SIGKILL for a process whose worker is gone.
 KILL_AFTER_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True)
 class RunOrder:
-    """A flow run as Prefect's API gives it, what is known of the storage areas, and the run's surroundings."""
+    """An order: the flow run as Prefect's API has it, the known storage areas, the run's environment."""
 
     flow_run: str
     areas: str
@@ -29,18 +29,18 @@ class RunOrder:
     working_directory: str
 
     def to_json(self) -> bytes:
-        """Return it as it goes through a pipe."""
+        """Return the order as JSON, for a pipe."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
-        """Return what was put into a pipe."""
+        """Return the order that JSON from a pipe describes."""
         return cls(**json.loads(text))
 
 
 def live(connection: Connection) -> None:
-    """Serve one flow run; end without one when the worker closes the connection."""
-    # Imported already, by the process that this one was forked from.
+    """Wait for one order and execute its flow run, or end when the worker closes the connection."""
+    # The process that this one was forked from has imported it already.
     from workers.prefect_internals import execute  # noqa: PLC0415
     from workers.preloaded import adopt_areas, readiness  # noqa: PLC0415
 
@@ -63,7 +63,7 @@ def live(connection: Connection) -> None:
 
 
 def _end_with_worker() -> None:
-    """Let this process end when its worker does, or the fork server that watches it: it must not write for nobody."""
+    """Let this process end with its worker, or with the fork server that watches that: no run may go on alone."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     threading.Thread(target=_end_when_worker_is_gone, daemon=True).start()
 

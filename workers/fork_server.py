@@ -1,4 +1,4 @@
-"""The standard library's fork server, forked from this process instead of started anew."""
+"""The standard library's fork server, as a fork of this process instead of a new process."""
 
 from __future__ import annotations
 

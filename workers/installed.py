@@ -1,4 +1,4 @@
-"""The flows that are installed here: a worker of ours runs these and nothing else."""
+"""The flows that are installed beside the worker, which runs these and no others."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from stager.errors import readable
 
-# The doors meet by name, at Prefect's API: no import ties a worker to a flow.
+# A package's name, not an import: no import ties the worker to a flow.
 FLOWS = "flows"
 
 logger = logging.getLogger(__name__)
 
 
 class ForeignFlow(Exception):
-    """What a run would execute is none of the flows that are installed here."""
+    """A run would execute something else than one of the installed flows."""
 
 
 def flows_of(package: str) -> dict[str, Flow[..., Any]]:
-    """Return the flows of a package that is installed here, by their entrypoints; all of it is imported."""
+    """Import all modules of a package, and return its flows by their entrypoints."""
     return {
         f"{module.__name__}.{name}": found
         for module in _modules(package)
@@ -37,7 +37,7 @@ def flows_of(package: str) -> dict[str, Flow[..., Any]]:
 
 
 async def entrypoint_of(flow_run: FlowRun, flows: Mapping[str, Flow[..., Any]], client: PrefectClient) -> str:
-    """Return the entrypoint of a run, which is one of some flows.
+    """Return the entrypoint of a run, which must be that of one of some flows.
 
     Whoever may make a deployment in Prefect names in it what is imported, and
     what is executed before that (its pull steps). Neither is done for them.
@@ -57,7 +57,7 @@ async def entrypoint_of(flow_run: FlowRun, flows: Mapping[str, Flow[..., Any]], 
 def _checked(deployment: DeploymentResponse, flows: Mapping[str, Flow[..., Any]]) -> str:
     entrypoint = deployment.entrypoint or ""
     if entrypoint not in flows:
-        message = f"the entrypoint of its deployment, {readable(entrypoint)!r}, is none of the flows installed here"
+        message = f"the entrypoint of its deployment, {readable(entrypoint)!r}, is not one of the installed flows"
         raise ForeignFlow(message)
     if deployment.pull_steps:
         message = "its deployment has pull steps, and nothing but the flows installed here is executed"

@@ -1,4 +1,4 @@
-"""Whether Prefect takes our password: said in a sentence before anything else fails for it."""
+"""A check of Prefect's password, which says in a sentence that it is wrong before anything else fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN_KEY = "{api} refuses the key: PREFECT_API_KEY is not one of its keys"
 
 
 def check_password() -> None:
-    """Return when Prefect takes our password or key, or says nothing yet.
+    """Check that Prefect accepts our password or key; pass if it does not answer yet.
 
     Raises
     ------

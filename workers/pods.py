@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Prefect says that its own worker of this type gives way
 
     class PodWorker(KubernetesWorker):  # type: ignore[misc] # it has no type hints
-        """Makes a pod for each run of a flow that is installed here, and tells it which flow that is.
+        """Makes a pod for each run of an installed flow, and tells the pod which flow that is.
 
         So the pod asks no deployment what to execute.
 
@@ -58,14 +58,14 @@ with warnings.catch_warnings():
 
 
 def _tell_flow(job: dict[str, Any], entrypoint: str) -> None:
-    """Name the flow to a Job's container, whatever else did."""
+    """Set the variable that names the flow in a Job's container, over any other value."""
     for container in job["spec"]["template"]["spec"]["containers"]:
         others = [one for one in container["env"] if one["name"] != ENTRYPOINT]
         container["env"] = [*others, {"name": ENTRYPOINT, "value": entrypoint}]
 
 
 def main() -> None:
-    """Be ``prefect``, with this worker type and no other."""
+    """Run Prefect's command line with this worker type and no other."""
     load_no_other_collection()
     from prefect.cli import app  # noqa: PLC0415 - it looks at the worker types that there are by now
 

@@ -1,4 +1,4 @@
-"""All that the warm worker uses of Prefect and Prefect does not call public, and nothing else does.
+"""Everything that the warm worker uses of Prefect's private parts, which no other module uses.
 
 ``tests/workers/test_prefect_internals.py`` says what has moved when a new
 Prefect breaks it.
@@ -40,11 +40,11 @@ from pydantic import BaseModel
 
 __all__ = ["ControlChannel", "ProcessHandle", "ProcessStarter"]
 
-# Where the models are that a run sends and receives.
+# The modules with the models that a run sends and receives.
 MODELS = (prefect.artifacts, actions, objects, responses, prefect.events.filters, prefect.events.schemas.events)
-# Names the flow of a run to its process, which then asks no deployment for it and does no pull steps.
+# The variable that names a run's flow to its process, which then reads no deployment and does no pull steps.
 ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
-# How long a run goes on before it listens for its suspension, in seconds.
+# How long a run lasts before it listens for its suspension, in seconds.
 UNWATCHED_SECONDS = 1.0
 
 
@@ -52,7 +52,7 @@ UNWATCHED_SECONDS = 1.0
 
 
 class Executions(FlowRunExecutorContext):
-    """The flow runs of a worker: watched, cancelled and reported by Prefect's own code, one for all of them.
+    """The execution of a worker's flow runs: Prefect's own code watches, cancels and reports all of them.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ class Executions(FlowRunExecutorContext):
         self._flow_of = flow_of
 
     async def __aenter__(self) -> Self:
-        """Connect to Prefect, and hear of cancellations."""
+        """Connect to Prefect, and listen for cancellations."""
         await super().__aenter__()
         return self
 
     async def execute(
         self, flow_run: FlowRun, starter: ProcessStarter, task_status: TaskStatus[int] | None
     ) -> FlowRunExecutionResult:
-        """Start a run's process, tell its id, and return how it ended.
+        """Start a run's process, report its process id, and return how it ended.
 
         Raises
         ------
@@ -91,18 +91,18 @@ class Executions(FlowRunExecutorContext):
             if task_status is not None and handle.pid is not None:
                 task_status.started(handle.pid)
         if result is None or result.status_code is None:
-            message = "no process took the flow run up"
+            message = "no process took up the flow run"
             raise RuntimeError(message)
         return result
 
 
 def pending(flow_run: FlowRun) -> str:
-    """Return a run that is taken up, as a process may execute it without asking for it again, as JSON."""
+    """Return a run that is taken up as JSON, so that a process can execute it without reading it from Prefect."""
     return flow_run.model_copy(update={"state": Pending()}).model_dump_json()
 
 
 def run_variables(channel: ControlChannel, flow_run_id: UUID, *, entrypoint: str) -> dict[str, str]:
-    """Return the variables by which a run's process knows its run and its flow, and hears of a cancellation."""
+    """Return the environment variables that tell a process its run and its flow."""
     port, token = channel.register(flow_run_id)
     return {
         "PREFECT__FLOW_RUN_ID": str(flow_run_id),
@@ -117,12 +117,12 @@ def run_variables(channel: ControlChannel, flow_run_id: UUID, *, entrypoint: str
 
 
 def load_no_other_collection() -> None:
-    """Spare the worker and its children the packages of Prefect's other worker types: each costs tens of MiB."""
+    """Keep Prefect from importing the packages of other worker types, each of which costs tens of MiB."""
     vars(prefect._internal.plugins.collections)["_collections"] = {"workers": sys.modules["workers"]}  # noqa: SLF001
 
 
 def complete_models() -> None:
-    """Have Prefect's models ready: each is completed at its first use, which takes a child 35 ms for all."""
+    """Complete Prefect's models, which otherwise happens at their first use and takes each child 35 ms."""
     for module in MODELS:
         for model in vars(module).values():
             if isinstance(model, type) and issubclass(model, BaseModel) and model is not BaseModel:
@@ -130,7 +130,7 @@ def complete_models() -> None:
 
 
 class Readiness:
-    """What a child has ready before it knows its flow run.
+    """What a child has set up before it knows its flow run.
 
     Made before the fork: a client that has read the certificates of a whole
     world but not yet a connection.
@@ -140,7 +140,7 @@ class Readiness:
         self._client = SyncClientContext()
 
     def connect(self) -> None:
-        """Connect to Prefect's API, for the process's life."""
+        """Connect to Prefect's API, until the process ends."""
         self._client.__enter__()
 
 
@@ -176,7 +176,7 @@ def execute(flow_run_as_json: str) -> None:
 
 @contextmanager
 def _observe_later(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iterator[None]:
-    """Watch for a suspension once a run has lasted a while: setting the watch up takes longer than a small staging.
+    """Watch for a suspension once a run has lasted a while: to set that up takes longer than a small staging.
 
     The watch begins by reading the run's state, so a suspension from before it is noticed too.
     """

@@ -1,4 +1,4 @@
-"""Imported once, by the process that children are forked from: everything that a flow run may need.
+"""Everything that a flow run may need, imported once by the process that children are forked from.
 
 It starts no thread and leaves no connection open, which would not survive the fork.
 All share one starter of movers.
@@ -26,7 +26,7 @@ from workers.prefect_internals import Readiness, complete_models
 
 __all__ = ["adopt_areas", "readiness"]
 
-# What a run would import while it is under way.
+# Modules that a run would otherwise import while it is under way.
 LATE = (
     "anyio._backends._asyncio",
     "encodings.idna",
@@ -45,7 +45,7 @@ def _prepare_statements() -> None:
     try:
         fill_statement_cache(records_database())
     except (DatabaseUnavailable, SQLAlchemyError) as error:  # it is away
-        logger.warning("The SQL of runs could not be prepared, so they are a little slower: %s", error)
+        logger.warning("The SQL of runs could not be compiled beforehand, so they are a little slower: %s", error)
 
 
 for _name in LATE:

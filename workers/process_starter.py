@@ -1,4 +1,4 @@
-"""How a flow run gets its process: one that is ready takes it over."""
+"""The starter of flow runs: a ready process takes each of them over."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.ready_processes import ReadyProcesses
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStarter:
-    """Starts flow runs as Prefect's runner asks for it: its protocol ``ProcessStarter``."""
+    """Starts flow runs in ready processes, by the protocol ``ProcessStarter`` of Prefect's runner."""
 
     ready: ReadyProcesses
     configuration: ProcessJobConfiguration
@@ -29,7 +29,7 @@ class WarmStarter:
     async def start(
         self, flow_run: FlowRun, task_status: TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Hand a flow run to a ready process, tell which, and return when it has ended."""
+        """Hand a flow run to a ready process, report its process id, and wait until it has ended."""
         child = await self.ready.take()
         try:
             child.give(self._order(flow_run))

@@ -16,12 +16,12 @@ from workers.child import READY, RunOrder, live
 
 logger = logging.getLogger(__name__)
 
-# After a birth that failed, for want of memory or processes, in seconds.
+# Seconds to wait after a fork that failed, for lack of memory or processes.
 PAUSE_AFTER_FAILURE_SECONDS = 2.0
 
 
-class Child:
-    """A process that waits for one order, carries it out and ends.
+class ReadyProcess:
+    """A ready process, from the worker's side: it waits for one order, carries it out and ends.
 
     It has the attributes of ``subprocess.Popen`` that Prefect looks at.
     """
@@ -41,7 +41,7 @@ class Child:
         return self._process.exitcode
 
     async def is_ready(self) -> bool:
-        """Wait until it is awake; return False when it died on the way."""
+        """Wait until it is ready; return False if it died before."""
         await anyio.wait_readable(self._connection)
         try:
             return self._connection.recv_bytes() == READY
@@ -49,7 +49,7 @@ class Child:
             return False
 
     def give(self, order: RunOrder) -> None:
-        """Give it its one order.
+        """Send it its one order.
 
         Raises
         ------
@@ -60,17 +60,17 @@ class Child:
         self._connection.close()
 
     async def wait(self) -> None:
-        """Return when it has ended."""
+        """Wait until it has ended."""
         await anyio.wait_readable(self._process.sentinel)
         self._process.join()
 
     def dismiss(self) -> None:
-        """Let it go without an order: it ends by itself."""
+        """Dismiss it without an order; it then ends by itself."""
         self._connection.close()
 
 
 class ReadyProcesses:
-    """Keeps some children ready.
+    """Keeps a number of children ready.
 
     Notes
     -----
@@ -83,20 +83,20 @@ class ReadyProcesses:
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
         self._vacancies = anyio.Semaphore(size)
-        self._put, self._ready = create_memory_object_stream[Child](size)
+        self._put, self._ready = create_memory_object_stream[ReadyProcess](size)
         self._one_at_a_time = CapacityLimiter(1)
 
-    async def take(self) -> Child:
-        """Return a child that is ready, as soon as there is one."""
+    async def take(self) -> ReadyProcess:
+        """Wait for a child that is ready, and return it."""
         while True:
             child = await self._ready.receive()
             self._vacancies.release()
             if child.returncode is None:
                 return child
-            logger.warning("A waiting process has died (%s)", child.returncode)
+            logger.warning("A ready process died while it waited for a run (%s)", child.returncode)
 
     async def keep_full(self) -> None:
-        """Have another child ready for each one that is taken, for ever."""
+        """Fork another child for each one that is taken, for ever."""
         while True:
             await self._vacancies.acquire()
             while (child := await self._fork_one()) is None:  # noqa: ASYNC110 - nothing tells when there is memory again
@@ -104,7 +104,7 @@ class ReadyProcesses:
             await self._put.send(child)
 
     def close(self) -> None:
-        """Let the children go that nobody has taken."""
+        """Dismiss the children that were not taken."""
         self._put.close()
         while True:
             try:
@@ -112,7 +112,7 @@ class ReadyProcesses:
             except (anyio.WouldBlock, anyio.EndOfStream):
                 return
 
-    async def _fork_one(self) -> Child | None:
+    async def _fork_one(self) -> ReadyProcess | None:
         try:
             child = await run_sync(self._fork, limiter=self._one_at_a_time)
         except OSError as error:
@@ -124,9 +124,9 @@ class ReadyProcesses:
         logger.warning("A process ended before it was ready (%s)", child.returncode)
         return None
 
-    def _fork(self) -> Child:
+    def _fork(self) -> ReadyProcess:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=live, args=(theirs,), daemon=True)
         process.start()
         theirs.close()
-        return Child(process, ours)
+        return ReadyProcess(process, ours)

@@ -1,4 +1,4 @@
-"""A Prefect client that remembers for a moment what it has just read."""
+"""A Prefect client that caches for some seconds what it has read."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from prefect.client.schemas.responses import DeploymentResponse
 # A worker reads the deployment of a run three times, and its flow once, while
 # it submits it. An edit counts after this time, in seconds.
 FRESH_SECONDS = 5.0
-# Deployments and flows that are remembered.
+# Deployments and flows that are cached.
 MAX_ANSWERS = 1000
 
 T = TypeVar("T")
 
 
 class RecallingClient:
-    """Passes everything on to a client, but answers the same question from memory for a while."""
+    """Passes all calls on to a client, but caches its answers on deployments and flows."""
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
@@ -29,7 +29,7 @@ class RecallingClient:
 
     @classmethod
     def of(cls, client: PrefectClient) -> PrefectClient:
-        """Return a client's stand-in."""
+        """Return a caching client in place of another."""
         return cast("PrefectClient", cls(client))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the client has

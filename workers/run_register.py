@@ -1,4 +1,4 @@
-"""Which flow runs a worker has, on disk: when it is killed, the next one on the machine knows what died with it."""
+"""A register on disk of each worker's flow runs: if a worker is killed, the next one knows what died with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunRegister:
         self._place = place
 
     def __enter__(self) -> Self:
-        """Open it; it ends with the process, whatever ends that."""
+        """Lock the folder; the kernel releases the lock when the process ends, whatever ends it."""
         self._place.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(dir=self._place))
         self._lock = _locked(self._folder)
@@ -45,11 +45,11 @@ class RunRegister:
             os.close(self._lock)
 
     def add(self, flow_run_id: UUID) -> None:
-        """Write down that the worker has a run."""
+        """Add a run that the worker has taken up."""
         (self._folder / str(flow_run_id)).touch()
 
     def remove(self, flow_run_id: UUID) -> None:
-        """Write down that a run's ending is with Prefect."""
+        """Remove a run whose ending was reported to Prefect."""
         (self._folder / str(flow_run_id)).unlink(missing_ok=True)
 
     def has_runs(self) -> bool:
@@ -57,7 +57,7 @@ class RunRegister:
         return any(path.name != LOCK for path in self._folder.iterdir())
 
     def orphans(self) -> Iterator[list[UUID]]:
-        """Yield the runs of each worker that is no more; when the next is asked for, they are forgotten."""
+        """Yield the runs of each dead worker; they are forgotten when the next worker's are asked for."""
         for folder in self._place.iterdir():
             lock = None if folder == self._folder else _locked(folder)
             if lock is not None:

@@ -1,4 +1,4 @@
-"""What wakes the warm worker: Prefect's events, which arrive before any poll would notice a run."""
+"""Waking of the warm worker by Prefect's events, which arrive before a poll would find a run."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventRelatedFil
 
 logger = logging.getLogger(__name__)
 
-# After the stream of events has broken and could not be joined again, in seconds.
+# Seconds to wait before connecting again to a stream of events that broke.
 RECONNECT_SECONDS = 5.0
-# A run enters one of these states when it may be taken up.
+# The states of runs that may be taken up.
 WAITING = ("Scheduled", "AwaitingRetry", "AwaitingConcurrencySlot", "Resuming", "Late")
 
 
 class Alarm:
-    """Rings when there may be a flow run to take up; rung many times, it is heard once."""
+    """An alarm that there may be a flow run to take up; several rings are heard as one."""
 
     def __init__(self) -> None:
         self._rung = anyio.Event()
 
     def ring(self) -> None:
-        """Wake who waits, now or when they next wait."""
+        """Wake the one who waits, or who waits next."""
         self._rung.set()
 
     async def heard(self) -> None:
-        """Return at the next ring, or at once if it has rung since the last."""
+        """Wait for the next ring; return at once if it has rung since the last wait."""
         await self._rung.wait()
         self._rung = anyio.Event()
 
@@ -56,6 +56,6 @@ async def ring_when_scheduled(alarm: Alarm, *, work_pool: str) -> None:
         except Exception as error:  # noqa: BLE001 - whatever it is, polling goes on and the stream may come back
             reason = error
         if is_heard:
-            logger.warning("Prefect's events are not heard, the worker polls: %s", reason)
+            logger.warning("Could not listen to Prefect's events; the worker polls until it can: %s", reason)
         is_heard = False
         await anyio.sleep(RECONNECT_SECONDS)

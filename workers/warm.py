@@ -1,4 +1,4 @@
-"""A worker whose flow runs begin at once: noticed by event, executed by a process that is awake."""
+"""The warm worker, whose flow runs begin at once: noticed by events, and executed by ready processes."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from workers.run_register import RunRegister
 from workers.wake import Alarm, ring_when_scheduled
 
 PRELOADED = "workers.preloaded"
-# Below Prefect's home: which runs each worker of the machine has.
+# The folder in Prefect's home with the register of each worker on the machine.
 REGISTERS = "warm-workers"
-# Between two looks at whether the runs are over, in seconds.
+# Seconds between two checks whether all runs have ended.
 POLL_SECONDS = 0.1
-# Seconds before what could not be reported is tried again.
+# Seconds before a report to Prefect that failed is retried.
 REPORT_AGAIN_SECONDS = 5.0
-# What becomes of a run whose worker was killed.
+# The final state of a run whose worker was killed, by its last state.
 ENDINGS_OF_LOST_RUNS = {StateType.PENDING: Crashed, StateType.RUNNING: Crashed, StateType.CANCELLING: Cancelled}
 
 
 class WarmConfiguration(ProcessJobConfiguration):
-    """The surroundings of a run: the worker's own environment, and a folder that goes with the run."""
+    """The configuration of a run: the worker's own environment, and a folder that is removed with the run."""
 
     @classmethod
     async def from_template_and_values(
@@ -53,7 +53,7 @@ class WarmConfiguration(ProcessJobConfiguration):
         values: dict[str, Any],  # noqa: ARG003 - nor do these
         client: PrefectClient | None = None,  # noqa: ARG003 - nothing is asked for
     ) -> Self:
-        """Return it, whatever a pool's template and the job variables of a deployment or a run say."""
+        """Return the configuration, whatever a pool's template and job variables say."""
         return cls()
 
 
@@ -62,7 +62,7 @@ class WarmWorkerResult(BaseWorkerResult):
 
 
 class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult]):
-    """Executes flow runs in processes that were forked and awake before the run existed.
+    """Executes flow runs in processes that were ready before the run existed.
 
     A run's process is watched, cancelled and reported by the same code of
     Prefect's as in its process worker. What it executes is one of the flows
@@ -79,11 +79,11 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
     package = FLOWS
     job_configuration = WarmConfiguration
     _display_name = "Warm"
-    _description = "Execute flow runs in processes that are awake already: a run begins within a fraction of a second."
+    _description = "Execute flow runs in processes that are ready already: a run begins within a fraction of a second."
 
     @classmethod
     def get_default_base_job_template(cls) -> dict[str, Any]:
-        """Return the template of a pool: there are no job variables, and Prefect refuses those that are given."""
+        """Return the template of a pool without job variables, so that Prefect refuses any."""
         return {
             "job_configuration": {"labels": {}},  # Prefect takes none that is empty
             "variables": {"type": "object", "properties": {}, "additionalProperties": False},
@@ -97,7 +97,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
         self._base = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Have processes ready, then be a worker, then listen."""
+        """Start the ready processes, then the worker, then listen for runs."""
         async with AsyncExitStack() as base:
             self._register = base.enter_context(RunRegister(get_current_settings().home / REGISTERS))
             self._beside = await base.enter_async_context(_beside())
@@ -114,7 +114,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Take nothing up any more, wait for the runs a while, then end them."""
+        """Take up no more runs, wait for those under way for a while, then end them."""
         async with self._base:
             self._listening.cancel()
             with anyio.move_on_after(get_settings().drain):
@@ -128,7 +128,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
         self._client = RecallingClient.of(self.client)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Take up what is waiting, polled or woken, but never both at the same time."""
+        """Take up waiting runs, after a poll or a wake-up, but never twice at the same time."""
         async with self._one_at_a_time:
             return await super().get_and_submit_flow_runs()
 
@@ -173,7 +173,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
                     for flow_run_id in flow_run_ids:
                         await self._end_orphan(flow_run_id)
             except Exception as error:  # noqa: BLE001 - Prefect may be away as well
-                self._logger.warning("Runs of a killed worker could not be reported yet: %s", error)
+                self._logger.warning("Could not report the runs of a killed worker; will retry: %s", error)
                 await anyio.sleep(REPORT_AGAIN_SECONDS)
             else:
                 return
@@ -182,7 +182,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
         with suppress(ObjectNotFound):
             state = (await self.client.read_flow_run(flow_run_id)).state
             if state and state.type in ENDINGS_OF_LOST_RUNS:
-                self._logger.warning("Flow run %s died with an earlier worker", flow_run_id)
+                self._logger.warning("Flow run %s died with a worker that was killed", flow_run_id)
                 await self.client.set_flow_run_state(
                     flow_run_id, ENDINGS_OF_LOST_RUNS[state.type](message="its worker was killed")
                 )
@@ -199,23 +199,23 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
         try:
             await self.get_and_submit_flow_runs()
         except Exception as error:  # noqa: BLE001 - the next poll tries it again
-            self._logger.warning("Flow runs could not be taken up yet: %s", error)
+            self._logger.warning("Could not take up flow runs; will retry: %s", error)
 
     # BaseWorker's, done in another way to lose no run and to be quick. Renamed
     # there, they are never called; the tests of Prefect's internals say so.
 
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
-        """Write the run down before it is ours."""
+        """Register the run before it is taken up."""
         self._register.add(flow_run.id)
         return await super()._propose_pending_state(flow_run)
 
     def _release_limit_slot(self, flow_run_id: UUID) -> None:
-        """Strike out a run that is over, or was not ours."""
+        """Remove a run from the register that has ended, or was not taken up."""
         super()._release_limit_slot(flow_run_id)
         self._register.remove(flow_run_id)
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
-        """Do without the state between Pending and Running: it would last for milliseconds."""
+        """Skip the state between Pending and Running, which would last for milliseconds."""
 
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
         """Label the run while it starts."""
@@ -224,7 +224,7 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
 
 @asynccontextmanager
 async def _beside() -> AsyncIterator[TaskGroup]:
-    """Give a group of tasks that end with the block."""
+    """Yield a task group whose tasks are cancelled at the end of the block."""
     async with anyio.create_task_group() as tasks:
         try:
             yield tasks

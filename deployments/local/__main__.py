@@ -49,7 +49,7 @@ def _run(settings: LocalSettings) -> None:
 
 
 def _product(storage: Path) -> Path:
-    """Return a product to try: the demo's, unless somebody's own data are there."""
+    """Return a product to try: the demo's, or one of the storage area's own."""
     own = sorted(path for path in storage.iterdir() if not path.name.startswith("."))
     if own and not (storage / FOLDER).exists():
         return own[0]

@@ -1,4 +1,4 @@
-"""What a newcomer reads once everything runs: where it is, and one line to try."""
+"""The banner that is printed once everything runs: the addresses, and a command to try."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH = 100
 
 
 def banner(settings: LocalSettings, *, product: Path, password: Password) -> str:
-    """Return where everything is, and the command that stages a product."""
+    """Return the banner, with all addresses and the command that stages a product."""
     return f"""
 The staging service is ready.
 

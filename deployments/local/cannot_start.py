@@ -1,7 +1,7 @@
-"""What the stack says when it does not start."""
+"""The error of a stack that cannot start."""
 
 from __future__ import annotations
 
 
 class CannotStart(Exception):
-    """Says in one sentence why the stack does not start, and what to do."""
+    """The stack cannot start; the message says why and what to do, in one sentence."""

@@ -1,4 +1,4 @@
-"""What can stop the stack from starting, found before anything starts."""
+"""Checks of what can keep the stack from starting, made before anything starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEEDED_BYTES = 512 * 1024 * 1024
 
 
 def prepare(settings: LocalSettings) -> list[str]:
-    """Check that the stack can start, and make its folders; return what was done to those of an older installation.
+    """Check that the stack can start, and make its folders; return what was changed of an older installation.
 
     Raises
     ------

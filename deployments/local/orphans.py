@@ -1,4 +1,4 @@
-"""Nothing outlives the stack: processes whose parent died come to us, and are ended."""
+"""Orphans: processes whose parent died become ours and are ended, so that nothing outlives the stack."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def end_orphans() -> None:
-    """End all of our children: asked first, forced after five seconds."""
+    """End all children of this process: by SIGTERM, and after five seconds by SIGKILL."""
     deadline = time.monotonic() + KILL_AFTER_SECONDS
     while children := _children():
         how = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL

@@ -1,4 +1,4 @@
-"""Prefect's password: the operator's own, or one that each installation makes for itself."""
+"""Prefect's password: the operator's, or a random one for each installation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VARIABLES = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
 
 @dataclass(frozen=True)
 class Password:
-    """What Prefect asks for.
+    """Prefect's password, and where it is kept.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ def prefect_password(settings: LocalSettings) -> Password:
     given = (settings.prefect_server_auth_string, settings.prefect_auth_string)
     own = {value.get_secret_value(): name for name, value in zip(VARIABLES, given, strict=True) if value}
     if len(own) > 1:
-        message = f"{' and '.join(VARIABLES)} say different passwords: Prefect has one, so set one of them"
+        message = f"{' and '.join(VARIABLES)} have different passwords: Prefect has only one, so set one of them"
         raise CannotStart(message)
     for auth_string, name in own.items():
         return _checked(Password(auth_string, name))

@@ -1,4 +1,4 @@
-"""Who listens on a port, from Linux's /proc."""
+"""The process that listens on a port, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LISTENING = "0A"
 
 
 def port_holder(port: int, *, proc: Path = Path("/proc")) -> str:
-    """Return who listens on a TCP port, in words: ``"process 812 (python -m http.server)"``.
+    """Return which process listens on a TCP port, in words: ``"process 812 (python -m http.server)"``.
 
     Notes
     -----

@@ -1,6 +1,6 @@
 """A demo storage area with real products: FITS files, a MeasurementSet, a tree of small files.
 
-Made once, in a folder beside its place and renamed at the end: a first start
+It is made once, under a temporary name that is changed at the end: a first start
 that was interrupted leaves nothing that looks whole.
 """
 

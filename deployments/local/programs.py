@@ -12,14 +12,14 @@ from pathlib import Path
 from deployments import WORK_POOL
 from deployments.local.settings import LocalSettings
 
-# How parts start that let the HTTP service go first: a request is accepted at once, also while many are staged. nice(1)
+# Prefix of parts that yield to the HTTP service, so that it accepts requests at once while many are staged: nice(1)
 BEHIND = ("nice", "-n", "10")
 SOCKET = "supervisor.sock"
 
 
 @dataclass(frozen=True)
 class Program:
-    """One part: started by ascending priority, stopped by descending."""
+    """One part of the stack; parts start by ascending priority, and stop by descending."""
 
     name: str
     command: tuple[str, ...]

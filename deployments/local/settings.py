@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# Where `make docs` puts it.
+# The folder into which `make docs` builds the manual.
 MANUAL = CHECKOUT / "build" / "manual"
 
 
@@ -52,9 +52,11 @@ class LocalSettings(BaseSettings):
     prefect_auth_string: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_auth_string"),
-        description="The same; one of the two is enough.",
+        description="The same as PREFECT_SERVER_API_AUTH_STRING; one of the two is enough.",
     )
-    access_file: Path | None = Field(None, description="Who may do what; without it, authentication is off.")
+    access_file: Path | None = Field(
+        None, description="The access file, which says who may do what; without it, authentication is off."
+    )
 
     @property
     def folder(self) -> Path:
@@ -93,18 +95,18 @@ class LocalSettings(BaseSettings):
 
     @property
     def service_url(self) -> str:
-        """The HTTP service as this machine reaches it."""
+        """The address of the HTTP service on this machine."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - a comparison, not a bind
         return f"http://{host}:{self.port}"
 
     @property
     def prefect_url(self) -> str:
-        """Prefect's pages; its API lies below at ``/api``."""
+        """The address of Prefect's pages; its API is below it at ``/api``."""
         return f"http://127.0.0.1:{self.prefect_port}"
 
 
 def service_environment(settings: LocalSettings) -> dict[str, str]:
-    """Return the variables that tie the service to this stack."""
+    """Return the environment variables that connect the service to this stack."""
     return {
         "SOURCE_STORAGE_PATH": str(settings.storage),
         "TARGET_STORAGE_PATH": str(settings.user_areas),
@@ -116,7 +118,7 @@ def service_environment(settings: LocalSettings) -> dict[str, str]:
 
 
 def prefect_environment(settings: LocalSettings) -> dict[str, str]:
-    """Return the variables that keep Prefect within the state folder, without telemetry.
+    """Return the environment variables that keep Prefect within the state folder, and turn off telemetry.
 
     Notes
     -----
@@ -143,7 +145,7 @@ def prefect_environment(settings: LocalSettings) -> dict[str, str]:
 
 
 def stack_environment(settings: LocalSettings, auth_string: str) -> dict[str, str]:
-    """Return the environment of every part: the caller's, and on top what makes the stack one.
+    """Return the environment of every part: the caller's, with the stack's variables on top.
 
     A caller's own Prefect (profile, account, address) never leaks in.
 

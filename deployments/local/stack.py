@@ -41,7 +41,7 @@ class Stack:
         self._pids: dict[str, int] = {}
 
     def wait_until_ready(self) -> None:
-        """Return when every part is ready for work.
+        """Wait until every part is ready for work.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class Stack:
         return False
 
     def wait(self) -> None:
-        """Return when the supervisor has ended; tell of parts that it had to start again."""
+        """Wait until the supervisor has ended; print which parts it had to start again."""
         while self._supervisor.poll() is None:
             for report in reports(self._socket).values():
                 self._tell_of_restart(report)
@@ -118,7 +118,7 @@ def _with_log(settings: LocalSettings, program: str, sentence: str) -> str:
 
 @contextmanager
 def started(settings: LocalSettings, auth_string: str) -> Iterator[Stack]:
-    """Start all parts and give the stack; at the end all of it is stopped, in reverse order."""
+    """Start all parts and yield the stack; at the end, stop all parts in reverse order."""
     configuration = write_configuration(settings)
     command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", configuration]
     adopt_orphans()

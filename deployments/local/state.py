@@ -15,17 +15,17 @@ from deployments.local.settings import CHECKOUT, LocalSettings
 from deployments.local.supervisor_client import reports
 
 ELSEWHERE = "or choose another folder with STAGER_STATE_DIR=..."
-# Where no closed folder was yet, the configuration lay beside the storage areas: the sign of such an installation.
+# Older installations had their configuration beside the storage areas, by which they are recognised.
 SIGN = "supervisord.conf"
-# What is moved from there, the log of the last transactions before what it belongs to.
+# What is moved from there; a database's write-ahead log goes before the database.
 KEPT = ("records.db-wal", "records.db", "prefect", "logs")
-# What is made anew: a stranger may hold a lock on the second.
+# What is created anew; others may hold a lock on the second.
 MADE_ANEW = ("supervisor.sock", "records.db-shm", "supervisord.pid", SIGN)
 
 
 @contextmanager
 def enterable() -> Iterator[None]:
-    """Let other accounts enter and read what is made in the body, whatever the umask is."""
+    """Make files and folders in the body readable to other accounts, whatever the umask is."""
     before = os.umask(0o022)
     try:
         yield
@@ -34,7 +34,7 @@ def enterable() -> Iterator[None]:
 
 
 def close_state(settings: LocalSettings) -> list[str]:
-    """Have a state folder that no other account can enter; return what was done to one that others could.
+    """Make the state folder one that no other account can enter; return what was changed.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def _opened(state: Path) -> int:
 
 
 def _keep_others_from_exchanging(folder: Path) -> None:
-    """See that a folder, and what is in it, is exchanged by nobody but whom we trust: us, root, and whose code this is.
+    """Check that only trusted accounts (ours, root, the code's owner) can exchange a folder or what is in it.
 
     It is closed itself; on the way to it, nothing is changed that is not ours to change.
     """
@@ -87,7 +87,7 @@ def _keep_others_from_exchanging(folder: Path) -> None:
 
 
 def _way(folder: Path) -> Iterator[Path]:
-    """Give every folder and every link by which a path leads where it leads (path_resolution(7))."""
+    """Yield every folder and every link on the way of a path (path_resolution(7))."""
     here, names = Path("/"), list(reversed(folder.absolute().parts))
     while names:
         name = names.pop()
@@ -112,14 +112,14 @@ def _open_to_others(folder: Path) -> CannotStart:
 
 
 def _is_open_to_others(status: os.stat_result) -> bool:
-    """Tell whether others than a folder's owner exchange what is in it; a group of the owner alone is no other."""
+    """Tell whether others than a folder's owner can exchange what is in it; the owner's private group is no other."""
     if status.st_mode & stat.S_ISVTX:
         return False
     return bool(status.st_mode & 0o002 or (status.st_mode & 0o020 and not _is_of_one(status.st_gid, status.st_uid)))
 
 
 def _is_of_one(gid: int, uid: int) -> bool:
-    """Tell whether a group is a user's own, as many systems make one for each: of their name, and without others."""
+    """Tell whether a group is a user's private group: with their name, and without other members."""
     try:
         user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
     except KeyError:
@@ -135,7 +135,7 @@ def _account(uid: int) -> str:
 
 
 def take_over(settings: LocalSettings) -> list[str]:
-    """Move what an older installation kept where others can read into the state folder; return what was done.
+    """Move what an older installation kept where others can read it into the state folder; return what was moved.
 
     Interrupted, it goes on at the next start.
 

@@ -1,4 +1,4 @@
-"""What the supervisor says of the stack's parts, over its socket."""
+"""The supervisor's reports on the stack's parts, over its socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 @dataclass(frozen=True)
 class ProgramStatus:
-    """A part as the supervisor sees it."""
+    """The status of a part, as the supervisor sees it."""
 
     name: str
     state: str
@@ -23,7 +23,7 @@ class ProgramStatus:
 
     @property
     def is_running(self) -> bool:
-        """Whether its process lives, be it for a moment only."""
+        """Whether its process runs, even if only since a moment."""
         return self.state in {"STARTING", "RUNNING"}
 
     @property
@@ -42,7 +42,7 @@ def _connection(socket: Path) -> Iterator[Any]:
 
 
 def reports(socket: Path) -> dict[str, ProgramStatus]:
-    """Return what each part does now, by name; nothing while the supervisor does not answer."""
+    """Return the status of each part by its name; nothing while the supervisor does not answer."""
     try:
         with _connection(socket) as supervisor:
             rows = supervisor.getAllProcessInfo()

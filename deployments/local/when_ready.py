@@ -21,7 +21,7 @@ SLOW_IMPORTS = ("prefect.cli.worker", "prefect.cli.deploy", "prefect.workers.pro
 
 
 def main() -> None:
-    """Import what takes long, wait, then become the module."""
+    """Import what takes long, wait until Prefect answers, then run the module."""
     url, module, *arguments = sys.argv[1:]
     for slow in SLOW_IMPORTS:
         importlib.import_module(slow)

@@ -34,7 +34,7 @@ UNLOCKED = (
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     log_one_line_a_record()
     with temporary_settings({PREFECT_SERVER_CORS_ALLOWED_ORIGINS: ""}):
         _serve(get_current_settings())
@@ -56,14 +56,14 @@ def _serve(settings: Settings) -> None:
 
 
 def _take_turns(settings: Settings) -> None:
-    """Put our configuration of SQLite where Prefect takes its own from: ``MODELS_DEPENDENCIES``, as its tests do."""
+    """Replace Prefect's configuration of SQLite by ours in ``MODELS_DEPENDENCIES``, as Prefect's tests do."""
     url = settings.server.database.connection_url
     if url is not None and make_url(url.get_secret_value()).get_backend_name() == "sqlite":
         MODELS_DEPENDENCIES["database_config"] = ImmediateSqlite(connection_url=url.get_secret_value())
 
 
 def _hosts(settings: Settings) -> set[str]:
-    """Return the names that the server is known by: those of its addresses in Prefect's settings, and the site's."""
+    """Return the host names of the server: those of its addresses in Prefect's settings, and the site's."""
     addresses = (settings.api.url, settings.ui_url, settings.server.ui.api_url, f"//{settings.server.api.host}")
     names = {urlsplit(address).hostname for address in addresses if address}
     return {name for name in names if name} - {"0.0.0.0", "::"} | set(get_settings().prefect_hosts)  # noqa: S104

@@ -1,4 +1,4 @@
-"""Who is let through to Prefect: whoever calls it by its own name, and no web page but its own.
+"""The gate before Prefect: it passes calls that name the server's own host, and come from no other web site.
 
 A page that a browser shows may send requests anywhere, also to the loopback
 of the machine that it runs on. It cannot choose two headers: ``Origin`` says
@@ -17,16 +17,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-# Asked by address, by what watches over the server: a kubelet, a Prometheus. The last needs the password.
+# Paths that probes call by the server's address: a kubelet, or Prometheus, which needs the password.
 PROBES = frozenset({"/api/health", "/api/ready", "/api/metrics"})
 
-# Prefect's pages ask no other host: the newer ones would ask one for what to count, also with analytics off. And no
-# other site shows them in its own, and has a person click there.
+# Prefect's pages must call no other host: the newer ones would, for telemetry, even with analytics off. And no
+# other site may show them in its own pages, and make a person click there.
 POLICY = "connect-src 'self'; frame-ancestors 'self'"
 
 
 class Gate:
-    """Lets through what names one of the server's hosts and comes from no other site.
+    """ASGI middleware that passes calls that name one of the server's hosts and come from no other site.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ class Gate:
         match headers.getlist("host"):
             case [host] if _is_probe(scope) or _hostname(host) in self._hosts:
                 own = [origin.lower().partition("://")[2] == host.lower() for origin in headers.getlist("origin")]
-                return None if all(own) else (403, "Prefect answers no other site's pages")
+                return None if all(own) else (403, "Prefect refuses calls from pages of other web sites")
             case [_]:
-                return 403, "Prefect does not answer by this name: STAGER_PREFECT_HOSTS says by which it does"
+                return 403, "Prefect does not answer to this host name: STAGER_PREFECT_HOSTS has those to which it does"
             case _:
-                return 400, "A call names one host"
+                return 400, "A call must name exactly one host"
 
 
 def _is_probe(scope: Scope) -> bool:

@@ -1,4 +1,4 @@
-"""A SQLite of Prefect's that never says "database is locked".
+"""A configuration of Prefect's SQLite that never fails with "database is locked".
 
 Prefect begins its transactions DEFERRED: one that has read and then writes,
 while another has written in between, fails at once with SQLITE_BUSY; no time
@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, AsyncSessionTransa
 
 
 class _ClosingCursor(sqlite3.Cursor):
-    """Closes itself when its statement fails."""
+    """A cursor that closes itself when its statement fails."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> Self:  # noqa: ANN401 - as in sqlite3
         try:

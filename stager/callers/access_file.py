@@ -1,4 +1,4 @@
-"""The operator's access file, which is read again when it changed."""
+"""The operator's access file, which is read again whenever it has changed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from stager.errors import ConfigurationError
 
 
 class AccessFile:
-    """Knows in which state the file was read last."""
+    """Reads the access file, and remembers in which state it was read last."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._version: tuple[int, int, int] | None = None
 
     def read(self) -> Rules:
-        """Return what the file says.
+        """Return the rules in the file.
 
         Raises
         ------
@@ -27,7 +27,7 @@ class AccessFile:
         return read_rules(self._path)
 
     def read_if_changed(self) -> Rules | None:
-        """Return what the file says, None if it is as it was; a mistake is told each time until it is mended.
+        """Return the rules in the file, None if it is unchanged; a mistake is raised each time until it is mended.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Storage areas as the service sees them, and what a caller may do with them."""
+"""Storage areas as the service sees them, and checks of what a caller may do with them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def keep_areas_known() -> None:
 
 
 async def check_destination(caller: Caller, area: str) -> None:
-    """Return when a caller may stage to a storage area: every kind of call asks here.
+    """Check that a caller may stage to a storage area; every kind of call asks here.
 
     Of an area that is not known the run decides: only Prefect may know it, and be away.
 
@@ -49,13 +49,13 @@ async def check_destination(caller: Caller, area: str) -> None:
 
 
 async def check_sources(caller: Caller, area: str, paths: Iterable[str]) -> None:
-    """Return when a caller may read some paths of a storage area; else raise NotAllowed, as `check_readable` does."""
+    """Check that a caller may read some paths of a storage area; raise NotAllowed as `check_readable` does."""
     if caller.is_bounded(area):
         await asyncio.to_thread(check_readable, caller, area, paths)
 
 
 def check_readable(caller: Caller, area: str, paths: Iterable[str]) -> None:
-    """Return when a caller may read some paths of a storage area, as far as names say: every kind of call asks here.
+    """Check by their names that a caller may read some paths of a storage area; every kind of call asks here.
 
     Nothing is looked at: the answer does not depend on what is there. Who may
     read only a part of an area has no symbolic link followed (`Caller.is_bounded`),
@@ -78,12 +78,12 @@ def check_readable(caller: Caller, area: str, paths: Iterable[str]) -> None:
     for path in paths:
         parts = _names_of(area, path)
         if parts is None or not any(parts[: len(prefix)] == prefix for prefix in prefixes):
-            reason = f"{caller.username} may not read this of the storage area {area}: {path}"
+            reason = f"{caller.username} may not read this path of the storage area {area}: {path}"
             raise NotAllowed(reason)
 
 
 def _names_of(area: str, path: str) -> Parts | None:
-    """Return the names of a path in an area, as `locate` reads it; None where it names nothing in it."""
+    """Return the names that a path in an area is made of, as `locate` reads it; None where it leads out of it."""
     root = Path("/")
     if path.startswith("/"):
         shared = [one.path for one in areas_at_hand() if one.name == area and not one.per_user]
@@ -97,7 +97,7 @@ def _names_of(area: str, path: str) -> Parts | None:
 
 
 def check_storage(area: StorageArea) -> None:
-    """Return when a storage area is there, and can be written if users' folders are in it.
+    """Check that a storage area exists, and can be written if it has users' folders.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def check_storage(area: StorageArea) -> None:
 
 
 def check_storage_to_read(area: StorageArea) -> None:
-    """Return when a storage area is there, for a service that only reads it.
+    """Check that a storage area exists, for a service that only reads it.
 
     Raises
     ------
@@ -142,6 +142,6 @@ def known_areas() -> tuple[StorageArea, ...]:
 
 
 async def destination_path(row: StagingRequestRow, relative_path: str) -> str:
-    """Return where a request's destination is here, as one path."""
+    """Return the path of a request's destination on this machine."""
     area = await asyncio.to_thread(resolve_area, row.destination_area)
     return place_in(area, row.username, relative_path).display

@@ -1,4 +1,4 @@
-"""From a bearer token to a caller."""
+"""The authenticator: it finds out who holds a bearer token, and what they may do."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from stager.callers.token import UncheckedToken, check_token, read_token
 from stager.errors import ConfigurationError, NotAllowed, TokenInvalid
 from stager.settings import AUTHENTICATION_IS_OFF, Settings
 
-# How often the access file is looked at, in seconds: within that time an edit counts.
+# How often the access file is checked for changes, in seconds: an edit counts within that time.
 ACCESS_FILE_POLL_SECONDS = 1.0
 
 logger = structlog.get_logger(__name__)
 
 
 class Authenticator:
-    """Knows the issuers and what the access file grants.
+    """Checks bearer tokens by their issuers' keys and the access file's rules.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class Authenticator:
         self._take(file.read())
 
     async def follow_file(self) -> None:
-        """Take over what the access file says whenever it changed, until cancelled; a mistake in it changes nothing."""
+        """Follow the changes of the access file until cancelled; a mistake in it changes nothing."""
         told = ""
         while True:
             await asyncio.sleep(ACCESS_FILE_POLL_SECONDS)
@@ -52,11 +52,11 @@ class Authenticator:
                 told = ""
             except ConfigurationError as error:
                 if error.message != told:
-                    logger.error("Could not read the access file; its last version counts", reason=error.message)  # noqa: TRY400 - the reason says it all
+                    logger.error("Could not read the access file; its last valid version counts", reason=error.message)  # noqa: TRY400 - the reason says it all
                 told = error.message
 
     def _take(self, rules: Rules) -> None:
-        """Let these rules count, and keep what is known of each issuer that stays as it was."""
+        """Apply new rules, and keep the keys of each issuer whose rules are unchanged."""
         known = {url: issuer for url, issuer in self._issuers.items() if issuer.rules in rules.issuers}
         for url in self._issuers.keys() - known.keys():
             self._issuers[url].close()
@@ -72,7 +72,7 @@ class Authenticator:
             issuer.close()
 
     async def authenticate(self, text: str) -> Caller:
-        """Return who holds a token.
+        """Return the caller who holds a token.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class Authenticator:
         NotAllowed
             It counts, and the access file has no user for it.
         IssuerUnavailable
-            Its issuer has not given its keys, or is away when asked for the user.
+            Its issuer does not answer when asked for its keys or for the user.
         """
         token = read_token(text)
         issuer = self._issuers.get(token.issuer)
@@ -96,7 +96,7 @@ class Authenticator:
 
 @asynccontextmanager
 async def open_authenticator(settings: Settings) -> AsyncIterator[Authenticator | None]:
-    """Give what checks tokens, or nothing where the operator asks for none."""
+    """Yield the authenticator, or None where authentication is off."""
     if settings.access_file is None:
         logger.warning(AUTHENTICATION_IS_OFF)
         yield None
@@ -111,7 +111,7 @@ async def open_authenticator(settings: Settings) -> AsyncIterator[Authenticator 
 
 
 async def _completed(claims: dict[str, Any], issuer: Issuer, token: UncheckedToken) -> dict[str, Any]:
-    """Return a token's claims, and those that only the issuer's userinfo has."""
+    """Return a token's claims, completed by those that only the issuer's userinfo has."""
     rules = issuer.rules
     if not rules.userinfo or {rules.username_claim, rules.groups_claim} <= claims.keys():
         return claims
@@ -124,7 +124,7 @@ def _username(claims: dict[str, Any], issuer: Issuer) -> str:
     if found := rules.user_of(subject, said):
         return found
     if rules.has_tables:
-        reason = f"the operator's file has no user for {said or subject}"
+        reason = f"the access file has no user for {said or subject}"
         raise NotAllowed(reason)
     if not isinstance(said, str) or not said:
         reason = f"it has no claim {rules.username_claim}"
@@ -133,6 +133,6 @@ def _username(claims: dict[str, Any], issuer: Issuer) -> str:
 
 
 def _groups(claims: dict[str, Any], issuer: Issuer) -> frozenset[str]:
-    """Return the groups by their bare names: in WLCG's profile each begins with a slash."""
+    """Return the groups without the slash with which each begins in WLCG's profile."""
     said = claims.get(issuer.rules.groups_claim)
     return frozenset(str(group).removeprefix("/") for group in said) if isinstance(said, list) else frozenset()

@@ -1,4 +1,4 @@
-"""A call's body: read only when it is known who calls, and parsed within bounds, large ones beside the event loop."""
+"""Bodies of calls: read only once the caller is known, bounded, and parsed in a thread if they are large."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from stager.http.problems import MAX_FINDINGS
 # Bodies from this size on are parsed in a thread, and so many of them at a time.
 LARGE_BYTES = 16 * 1024
 _parsing = asyncio.Semaphore(2)
-# Of a large body with more mistakes only their number is told: to list them would take as long as to parse it.
+# Of more mistakes in a large body only the number is reported: a list of them would take too long.
 MANY_MISTAKES = 20_000
 
 
 class BodyRoute(APIRoute):
-    """A route whose handler takes a model from the body: whoever may not call has nothing of theirs read."""
+    """A route whose handler takes a model from the body, which is not read before the caller is known."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what serves the call."""
+        """Return the handler of the call."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
@@ -49,21 +49,21 @@ class BodyRoute(APIRoute):
 
 
 class BoundedRequest(Request):
-    """A call whose body holds no more values than the site takes."""
+    """A call whose body may have no more values than the site accepts."""
 
     def __init__(self, request: Request, model: TypeAdapter[Any]) -> None:
         super().__init__(request.scope, request.receive)
         self._model = model
 
     async def stream(self) -> AsyncIterator[bytes]:  # type: ignore[override] # Starlette's is a generator, too
-        """Give the body as it comes; it is given up when there is too much in it."""
+        """Yield the body as it arrives; raise as soon as it has too many values."""
         values = ValueCounter(most_values(self.app.state.settings))
         async for piece in super().stream():
             values.count(piece)
             yield piece
 
     async def json(self) -> Any:  # noqa: ANN401 - what was sent
-        """Return what was sent; of a large body the model that it makes, or why it makes none.
+        """Return the parsed JSON; of a large body the model made of it, or why that is impossible.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class BoundedRequest(Request):
 
 
 class ValueCounter:
-    """Counts the values of a JSON text that comes in pieces, without parsing it."""
+    """Counts the values of a JSON text that arrives in pieces, without parsing it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -89,7 +89,7 @@ class ValueCounter:
         self._held = b""
 
     def count(self, piece: bytes) -> None:
-        """Take the next piece.
+        """Count the values of the next piece.
 
         Raises
         ------
@@ -107,12 +107,12 @@ class ValueCounter:
 
 
 def _said(body: bytes) -> Any:  # noqa: ANN401 - what was sent
-    """Return what a body says in UTF-8 (RFC 8259, section 8.1); of another encoding, values are not counted."""
+    """Return a body as text in UTF-8 (RFC 8259, section 8.1); in other encodings, values would not be counted."""
     return json.loads(body.decode("utf-8-sig", "surrogatepass"))
 
 
 def _parsed(body: bytes, model: TypeAdapter[Any]) -> Any:  # noqa: ANN401 - whatever the model is of
-    """Return what a body makes of a model; FastAPI takes it as it is."""
+    """Return the model made of a body, which FastAPI takes as it is."""
     try:
         return model.validate_python(_said(body))
     except ValidationError as error:
@@ -122,6 +122,6 @@ def _parsed(body: bytes, model: TypeAdapter[Any]) -> Any:  # noqa: ANN401 - what
 def _findings(error: ValidationError) -> list[dict[str, Any]]:
     count = error.error_count()
     if count > MANY_MISTAKES:
-        return [{"type": "too_many_mistakes", "loc": ("body",), "msg": f"There are {count} mistakes in it"}]
+        return [{"type": "too_many_mistakes", "loc": ("body",), "msg": f"The body has {count} mistakes"}]
     found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FINDINGS]
     return [{**about, "loc": ("body", *about["loc"])} for about in found]

@@ -1,4 +1,4 @@
-"""What routes take: the caller, and a request that the caller may see."""
+"""FastAPI dependencies: the caller, and a request that the caller may see."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _bearer = HTTPBearer(
 
 
 async def settle_caller(request: Request) -> Caller:
-    """Return who calls; it is found out once a call.
+    """Return the caller, whom each call is asked for once.
 
     Raises
     ------
@@ -33,7 +33,7 @@ async def settle_caller(request: Request) -> Caller:
     TokenInvalid, NotAllowed, IssuerUnavailable
         As `Authenticator.authenticate` does.
     """
-    # What is answered depends on it: SafeHeaders lets nobody else keep it.
+    # The answer depends on the caller: SafeHeaders forbids others to cache it.
     request.state.is_for_caller = True
     known: Caller | None = getattr(request.state, "caller", None)
     if known is None:
@@ -68,7 +68,7 @@ async def seen_request(
     caller: CurrentCaller,
     request_id: Annotated[str, Path(description="The request's id.", examples=[REQUEST_ID])],
 ) -> StagingRequestRow:
-    """Return the request of an id; one that the caller may not see is as if there were none.
+    """Return the request with an id; a request that the caller may not see is reported as missing.
 
     Raises
     ------
@@ -89,5 +89,5 @@ async def _long_call(long_calls: CountedCalls, caller: CurrentCaller) -> AsyncIt
         yield
 
 
-# For a route whose answer may last: the call counts until all of it was sent.
+# A dependency of routes whose answer may last: the call is counted until all of it was sent.
 LONG_CALL = Depends(_long_call)

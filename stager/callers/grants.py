@@ -1,4 +1,4 @@
-"""What the operator's access file says: whose tokens count, and what groups and users may do."""
+"""The rules of the access file: which issuers' tokens are accepted, and what groups and users may do."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from stager.models import AREA_NAME, Frozen
 from stager.paths import locate
 
 UserName = Annotated[str, Field(min_length=1)]
-# In a list of names: all of them.
+# Stands in a list of names for all names.
 EVERY = "*"
-# Read: staged or downloaded from. Write: staged to.
+# To read: stage or download from an area. To write: stage to it.
 Direction = Literal["read", "write"]
-# The names of a path, outermost first; none of them: the area itself.
+# The names that a path is made of, outermost first; no names mean the area itself.
 Parts = tuple[bytes, ...]
 ALL_OF_IT: frozenset[Parts] = frozenset({()})
-# Signatures by a key that the issuer alone has. Neither "none" nor a shared
-# secret (HS256) is ever taken: RFC 8725, sections 3.1 and 3.2.
+# Signature algorithms with a key that only the issuer has. Neither "none" nor a shared
+# secret (HS256) is ever accepted: RFC 8725, sections 3.1 and 3.2.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
 def _to_read(entry: str) -> str:
-    """Return what stands in ``read``: an area, all of them, or an area and a prefix."""
+    """Check an entry of ``read``: an area, all areas, or an area and a prefix."""
     area, colon, prefix = entry.partition(":")
     if colon and not (re.fullmatch(AREA_NAME, area) and _is_plain(prefix)):
         message = (
@@ -41,7 +41,7 @@ def _to_read(entry: str) -> str:
 
 
 def _whole(entry: str) -> str:
-    """Return what stands in ``write`` or ``areas``: an area, or all of them."""
+    """Check an entry of ``write`` or ``areas``: an area, or all areas."""
     if ":" in entry:
         message = f"{entry!r} has a prefix: only read takes area:prefix"
         raise ValueError(message)
@@ -59,7 +59,7 @@ WholeArea = Annotated[str, AfterValidator(_whole)]
 
 
 class Grant(Frozen):
-    """What somebody may do; whoever has several may do all of it."""
+    """What a group or user may do; whoever has several grants may do all of it."""
 
     methods: frozenset[str] = frozenset()
     read: frozenset[Annotated[str, AfterValidator(_to_read)]] = Field(
@@ -68,18 +68,18 @@ class Grant(Frozen):
     write: frozenset[WholeArea] = frozenset()
     areas: frozenset[WholeArea] = Field(
         frozenset(),
-        description="As before areas had a direction: to read, and `user`, where it is named, to write too.",
+        description="For older files, whose areas had no direction: to read and, `user` alone, to write.",
     )
     role: Literal["service", "admin"] | None = None
 
     def may_use(self, area: str, direction: Direction) -> bool:
-        """Return whether a storage area, or something in it, is granted in a direction."""
+        """Return whether a storage area, or a part of it, is granted in a direction."""
         if direction == "read":
             return bool(self.prefixes(area))
         return not (self.write | self.areas & {"user"}).isdisjoint((area, EVERY))
 
     def prefixes(self, area: str) -> frozenset[Parts]:
-        """Return at and beneath which paths of an area it lets read; none: nothing of it."""
+        """Return the paths of an area at and beneath which it allows to read; none means nothing of it."""
         if not (self.read | self.areas).isdisjoint((area, EVERY)):
             return ALL_OF_IT
         start = f"{area}:"
@@ -88,44 +88,44 @@ class Grant(Frozen):
 
 
 class IssuerRules(Frozen):
-    """An issuer whose tokens count, and how they are read."""
+    """An issuer whose tokens are accepted, and how they are read."""
 
-    url: str = Field(pattern=r"^https?://[^\s?#]+$", description="What its tokens say as iss, to the letter.")
-    audiences: tuple[str, ...] = Field(min_length=1, description="A token must be meant for one of these.")
+    url: str = Field(pattern=r"^https?://[^\s?#]+$", description="The iss of its tokens, to the letter.")
+    audiences: tuple[str, ...] = Field(min_length=1, description="The audiences of which a token must name one.")
     profile: Literal["rfc9068", "iam", "wlcg"] = "rfc9068"
     algorithms: tuple[Algorithm, ...] = Field(("RS256", "ES256"), min_length=1)
-    leeway: int = Field(30, ge=0, le=300, description="How far clocks may differ, in seconds.")
+    leeway: int = Field(30, ge=0, le=300, description="How much clocks may differ, in seconds.")
     username_claim: str = "sub"
     names: dict[str, UserName] = Field(default_factory=dict, description="User names by that claim's value.")
     subjects: dict[str, UserName] | None = Field(
-        None, description="User names by the token's sub, which is looked up first and never changes hands."
+        None, description="User names by the token's sub, which is looked up first and is never given to somebody else."
     )
     userinfo: bool = Field(default=False, description="Ask the issuer for claims that the token does not have.")
 
     def user_of(self, subject: str, name: object) -> str | None:
-        """Return the user name that the operator wrote down for a token's sub, or else for its claim; None without."""
+        """Return the user name that the file has for a token's sub, or else for its claim; None if it has none."""
         found = (self.subjects or {}).get(subject)
         return found if found or not isinstance(name, str) else self.names.get(name)
 
     @property
     def has_tables(self) -> bool:
-        """Only who is written down is a user."""
+        """Whether only those who are in the file's tables are users."""
         return bool(self.names or self.subjects)
 
     @property
     def groups_claim(self) -> str:
-        """Where the groups are (WLCG Common JWT Profiles; RFC 9068, section 2.2.3.1)."""
+        """The claim with the groups (WLCG Common JWT Profiles; RFC 9068, section 2.2.3.1)."""
         return "wlcg.groups" if self.profile == "wlcg" else "groups"
 
     @property
     def token_types(self) -> frozenset[str]:
-        """What a token's header may say as typ: only RFC 9068 tells access tokens by it."""
+        """The accepted typ of a token's header: only RFC 9068 marks access tokens by it."""
         by_type = {"at+jwt", "application/at+jwt"}
         return frozenset(by_type if self.profile == "rfc9068" else {*by_type, "jwt", ""})
 
 
 class Rules(Frozen):
-    """All that the access file says."""
+    """All rules of the access file."""
 
     issuers: tuple[IssuerRules, ...] = Field(min_length=1)
     everyone: Grant = Grant()
@@ -140,13 +140,13 @@ class Rules(Frozen):
         return self
 
     def grants(self, username: str, groups: Collection[str]) -> tuple[Grant, ...]:
-        """Return what a user with some groups is granted."""
+        """Return the grants of a user with some groups."""
         by_group = (self.groups[group] for group in groups if group in self.groups)
         by_name = (self.users[username],) if username in self.users else ()
         return (self.everyone, *by_group, *by_name)
 
     def upgrades(self) -> Iterator[str]:
-        """Give, in words, what a file from before says that does not mean any more what it did."""
+        """Yield sentences on what an older file says that has another meaning now."""
         for issuer in self.issuers:
             if issuer.names and issuer.subjects is None and issuer.username_claim != "sub":
                 yield (
@@ -161,7 +161,7 @@ class Rules(Frozen):
 
 
 def read_rules(file: Path) -> Rules:
-    """Return what the access file says.
+    """Return the rules in the access file.
 
     Raises
     ------

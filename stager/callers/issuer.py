@@ -1,4 +1,4 @@
-"""An issuer of tokens: where its keys are, and what they are now."""
+"""An issuer of tokens, and the keys that it publishes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from stager.callers.issuer_answers import get_json
 from stager.callers.userinfo import Userinfo
 from stager.errors import IssuerUnavailable
 
-# How long keys are used before they are asked for again, and how long they
-# serve while the issuer does not answer, in seconds.
+# How long keys are used before they are fetched again, and how long they
+# are used while the issuer does not answer, in seconds.
 FRESH_SECONDS, KEPT_SECONDS = 300.0, 3600.0
-# Seconds from an answer, or from none, to the next question: tokens of strangers
-# must not make us flood the issuer.
+# Seconds from one attempt to fetch keys to the next: tokens of strangers
+# must not make us flood the issuer with calls.
 KEYS_RETRY_SECONDS = 5.0
 
 logger = structlog.get_logger(__name__)
 
 
 class Metadata(BaseModel):
-    """What we need of the discovery document (OpenID Connect Discovery 1.0, section 3)."""
+    """The needed part of the discovery document (OpenID Connect Discovery 1.0, section 3)."""
 
     issuer: str
     jwks_uri: str
@@ -39,7 +39,7 @@ class Metadata(BaseModel):
 
 @dataclass(frozen=True)
 class IssuerKeys:
-    """What an issuer published, and when we asked."""
+    """The keys that an issuer published, and when they were fetched."""
 
     metadata: Metadata
     keys: KeySet
@@ -47,16 +47,16 @@ class IssuerKeys:
 
     @property
     def age(self) -> float:
-        """Seconds since it was asked for."""
+        """Seconds since they were fetched."""
         return time.monotonic() - self.at
 
     def has(self, key_id: str | None) -> bool:
-        """Return whether a key is among them; a token may leave out which it is of."""
+        """Return whether the key with an id is among them; without an id, any key will do."""
         return key_id is None or any(key.kid == key_id for key in self.keys)
 
 
 class Issuer:
-    """One issuer, asked over HTTP as seldom as can be, and never by two at once."""
+    """One issuer, asked over HTTP as seldom as possible and by one call at a time."""
 
     def __init__(self, rules: IssuerRules, http: httpx.AsyncClient) -> None:
         self.rules = rules
@@ -67,7 +67,7 @@ class Issuer:
         self._userinfo = Userinfo(http)
 
     def close(self) -> None:
-        """Stop asking."""
+        """Cancel the call that is under way."""
         self._userinfo.close()
         if self._asking is not None:
             self._asking.cancel()
@@ -88,7 +88,7 @@ class Issuer:
         return published.keys
 
     async def userinfo(self, token: str, *, subject: str) -> dict[str, Any]:
-        """Return what the issuer says of a token's user, as `Userinfo.of` does; nothing where it does not tell."""
+        """Return the issuer's claims on a token's user, as `Userinfo.of` does; none where it has no userinfo."""
         endpoint = (await self._current(None)).metadata.userinfo_endpoint
         return await self._userinfo.of(token, endpoint, subject=subject) if endpoint else {}
 
@@ -101,7 +101,7 @@ class Issuer:
         elif published.age >= FRESH_SECONDS:
             self._ask_anew()
         if published is None:
-            reason = f"{self.rules.url} has not given its keys"
+            reason = f"{self.rules.url} has not provided its keys"
             raise IssuerUnavailable(reason)
         return published
 
@@ -109,7 +109,7 @@ class Issuer:
         return self._published if self._published and self._published.age <= KEPT_SECONDS else None
 
     def _ask_anew(self) -> asyncio.Task[None] | None:
-        """Return the task that asks for the keys, which begins now or has begun; None shortly after the last one."""
+        """Return the task that fetches the keys, started now or before; None shortly after the last one."""
         if self._asking is None and time.monotonic() >= self._paused_until:
             self._asking = asyncio.create_task(self._renew(), name=f"keys of {self.rules.url}")
         return self._asking
@@ -128,10 +128,10 @@ class Issuer:
         try:
             metadata = Metadata.model_validate(await get_json(self._http, address))
             if metadata.issuer != self.rules.url:  # OpenID Connect Discovery 1.0, section 4.3
-                reason = f"{address} speaks for {metadata.issuer}"
+                reason = f"{address} is the document of {metadata.issuer}"
                 raise IssuerUnavailable(reason)
             keys = KeySet.import_key_set(await get_json(self._http, metadata.jwks_uri))  # type: ignore[arg-type] # looked at there
         except (ValidationError, JoseError, KeyError, TypeError, ValueError) as error:
-            reason = f"{address} leads to no keys: {error}"
+            reason = f"no keys could be read by {address}: {error}"
             raise IssuerUnavailable(reason) from error
         return IssuerKeys(metadata, keys, time.monotonic())

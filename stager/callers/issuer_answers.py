@@ -1,4 +1,4 @@
-"""What an issuer answers: within a time, of a length, in JSON."""
+"""Answers of issuers: JSON, within a time and of a bounded length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_ANSWER_BYTES = 1024 * 1024
 
 
 async def get_json(http: httpx.AsyncClient, address: str, *, token: str | None = None) -> dict[str, Any]:
-    """Return the object that is at an address of an issuer's; an empty one where it is something else.
+    """Return the JSON object at an issuer's address; an empty one where the JSON is no object.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ async def get_json(http: httpx.AsyncClient, address: str, *, token: str | None =
         reason = f"{address}: {str(error) or type(error).__name__}"
         raise IssuerUnavailable(reason) from error
     if token and answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        reason = "its issuer does not take it"
+        reason = "its issuer rejects it"
         raise TokenInvalid(reason)
     if not answer.is_success:
         reason = f"{address} answers {answer.status_code}"

@@ -1,4 +1,4 @@
-"""A source, opened beneath its area: what its name leads to later does not matter."""
+"""Sources that are open: whatever their names lead to later does not matter."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from stager.engine import fingerprint_of_file
 from stager.errors import UnsupportedFileType
 from stager.paths import Descriptor, Location, open_location
 
-# A FIFO must not hold us up, nor a terminal become ours.
+# Opening a FIFO must not block, and no terminal may become ours.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-# Times of a file system tick: what changes twice within a tick has one time.
+# A file system's times advance in ticks: a file that changes twice within a tick has the same time.
 # Seconds that a file must have been left alone for its times to tell it from every later state.
 SETTLED_SECONDS = 2.0
 
@@ -30,7 +30,7 @@ class OpenSource:
 
     @property
     def is_directory(self) -> bool:
-        """It is a directory; else it is a regular file."""
+        """Whether it is a directory, else a regular file."""
         return stat.S_ISDIR(self.status.st_mode)
 
     @property
@@ -40,17 +40,17 @@ class OpenSource:
 
     @property
     def fingerprint(self) -> str:
-        """What any change of the file changes."""
+        """A fingerprint of stat(2), which any change of the file changes."""
         return fingerprint_of_file(self.status)
 
     @property
     def is_settled(self) -> bool:
-        """Nobody has touched it for long enough that its fingerprint tells every later change."""
+        """Whether it is unchanged for so long that its fingerprint shows every later change."""
         return is_settled(self.status)
 
 
 def is_settled(status: os.stat_result) -> bool:
-    """Tell whether something has been left alone for so long that its times tell it from every later state.
+    """Tell whether something is unchanged for so long that its times differ from those of every later state.
 
     By its ctime alone, which every change sets to the clock: an mtime is what anybody says, the future too.
     """
@@ -58,7 +58,7 @@ def is_settled(status: os.stat_result) -> bool:
 
 
 def open_source(access: AreaAccess, root: Descriptor, path: str) -> OpenSource:
-    """Open a file or a directory of an area, with the rights that the thread has.
+    """Open a file or a directory of an area, with the calling thread's rights.
 
     Parameters
     ----------

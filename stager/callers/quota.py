@@ -1,4 +1,4 @@
-"""How much one user may have open at a time."""
+"""The quota of open requests that one user may have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stager.records.requests import has_open_requests, request_of_key
 async def check_open_requests(
     records: AsyncDatabase, username: str, *, limit: int, idempotency_key: str | None = None
 ) -> None:
-    """Return when a user may make one more request; those that come at the same moment may exceed it together.
+    """Check that a user may make one more request; requests of the same moment may exceed the limit together.
 
     A call of a key that is known makes no request: it gets the first one's answer.
 

@@ -1,4 +1,4 @@
-"""What a caller may see of an area: beneath which folder, and with whose rights it is read."""
+"""Access of a caller to an area: beneath which folder, and with whose rights it is read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from stager.paths import Descriptor, Location, Symlinks, locate, open_area, open
 from stager.privileges import reading_as
 from stager.settings import Settings
 
-# Who reads where nobody says who asks: what everybody may read is theirs.
+# The account that reads for a caller without a name: it may read what everybody may.
 NOBODY = Identity(
     username="nobody",
     uid=65534,
@@ -41,7 +41,7 @@ NOBODY = Identity(
     owns_files=False,
 )
 _REFUSED = frozenset({errno.EACCES, errno.EPERM})
-# By whom a folder may be entered, but for its owner.
+# The permission bits by which others than its owner may enter a folder.
 _OTHERS = stat.S_IXGRP | stat.S_IXOTH
 
 logger = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class AreaAccess:
-    """An area as a caller sees it.
+    """An area as a caller may see it.
 
     Parameters
     ----------
@@ -71,17 +71,17 @@ class AreaAccess:
 
     @property
     def symlinks(self) -> Symlinks:
-        """What becomes of symbolic links on the way: with the service's rights, or within bounds, none is followed."""
+        """How symbolic links are treated: with the service's rights, or a bounded grant, none is followed."""
         is_refused = self.is_bounded or self.area.read_as == "service"
         return Symlinks.REFUSED if is_refused else Symlinks.FOLLOWED_BENEATH
 
     def reading(self) -> AbstractContextManager[None]:
-        """Give the calling thread the rights that the area is read with, while the body runs."""
+        """Give the calling thread the rights with which the area is read, while the body runs."""
         return reading_as(self.reader) if self.reader else nullcontext()
 
     @contextmanager
     def entered(self) -> Iterator[Descriptor]:
-        """Open what the paths are beneath, and read with the reader's rights while the body runs.
+        """Open the root of the paths, and read with the reader's rights while the body runs.
 
         A user's folder is opened with the service's own rights: whether users
         may enter the area does not count. Any other area its reader must be able to enter.
@@ -101,7 +101,7 @@ class AreaAccess:
                 yield area
 
     def locate(self, path: str, root: Descriptor) -> Location:
-        """Return the place that a path names, beneath the root that is open.
+        """Return the location that a path names beneath the open root.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class AreaAccess:
             raise SourceNotFound(nothing) from error
 
     def error(self, error: OSError, location: Location) -> StagingError:
-        """Return the error for a place that could not be opened: what lies outside a user's folder does not exist."""
+        """Return the error for a location that could not be opened; what is outside a user's folder does not exist."""
         if error.errno in (errno.EXDEV, errno.ELOOP):
             if self.area.per_user:
                 return SourceNotFound(location.display)
@@ -153,7 +153,7 @@ class AreaAccess:
 
 
 def access_to(name: str, username: str | None, *, settings: Settings, is_bounded: bool) -> AreaAccess:
-    """Return an area as a user sees it; in a thread.
+    """Return a user's access to an area; call it in a thread.
 
     It is read with the user's rights; where the area says so, with the service's.
 
@@ -191,13 +191,13 @@ def access_to(name: str, username: str | None, *, settings: Settings, is_bounded
 
 
 def tell_of_areas(settings: Settings) -> None:
-    """Log which areas users cannot read through this service as it was started, and in which no modes count.
+    """Log the areas that users cannot read through this service, and those whose modes do not count.
 
     It may block as `known_areas` does.
     """
     for area in known_areas():
         if area.read_as == "service":
-            words = "The service reads an area with its own rights: its modes do not count, the access file's grants do"
+            words = "The service reads an area with its own rights: its modes do not count, the access file does"
             logger.info(words, area=area.name)
         elif reason := _why_closed(area, settings):
             logger.warning(
@@ -213,7 +213,7 @@ def _why_closed(area: StorageArea, settings: Settings) -> str | None:
         is_one_persons = settings.access_file is None
         return None if is_one_persons else f"the service runs as uid {account}, not root"
     if not _may_be(NOBODY):
-        return "the service runs as uid 0 and may not be anybody else"
+        return "the service runs as uid 0 and may not become another user"
     folders = () if area.per_user else (area.path, *area.path.parents)
     is_closed = any(folder.exists() and not folder.stat().st_mode & _OTHERS for folder in folders)
     return "users may not enter it" if is_closed else None
@@ -221,7 +221,7 @@ def _why_closed(area: StorageArea, settings: Settings) -> str | None:
 
 @lru_cache(maxsize=1000)
 def _may_be(identity: Identity) -> bool:
-    """Tell whether this root may be somebody else: in some containers it may not."""
+    """Tell whether this root may become another user: in some containers it may not."""
     try:
         with reading_as(identity):
             return True

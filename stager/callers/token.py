@@ -1,4 +1,4 @@
-"""A bearer token, checked: who issued it, for whom, until when."""
+"""The check of a bearer token: who issued it, for whom, and until when."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stager.errors import TokenInvalid
 
 @dataclass(frozen=True)
 class UncheckedToken:
-    """A token and what it says of itself, which nobody has checked."""
+    """A token, and what it says of itself, not checked yet."""
 
     text: str
     issuer: str
@@ -24,7 +24,7 @@ class UncheckedToken:
 
 
 def read_token(text: str) -> UncheckedToken:
-    """Return a token with the two words that say how to check it.
+    """Return a token with its issuer and key id, by which it can be checked.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def read_token(text: str) -> UncheckedToken:
 
 
 def check_token(token: UncheckedToken, *, keys: KeySet, rules: IssuerRules) -> dict[str, Any]:
-    """Return a token's claims when its issuer's rules hold.
+    """Check a token by its issuer's rules and return its claims.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def check_token(token: UncheckedToken, *, keys: KeySet, rules: IssuerRules) -> d
     except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise TokenInvalid(str(error)) from error
     if not isinstance(checked.claims["sub"], str):  # RFC 7519, section 4.1.2
-        reason = "its sub is no text"
+        reason = "its sub is not a text"
         raise TokenInvalid(reason)
     kind = str(checked.header.get("typ") or "").lower()
     if kind not in rules.token_types:

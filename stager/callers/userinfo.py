@@ -1,4 +1,4 @@
-"""What an issuer says of its tokens' users, kept for a while."""
+"""Userinfo: an issuer's claims on its tokens' users, cached for a while."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from cachetools import TTLCache
 from stager.callers.issuer_answers import get_json
 from stager.errors import IssuerUnavailable, StagingError, TokenInvalid
 
-# How long its word counts before it is asked again, and how long it serves while
-# the issuer does not answer, in seconds; and of how many tokens it is kept.
+# How long an answer is used before the issuer is asked again, and how long it is used while
+# the issuer does not answer, in seconds; and for how many tokens answers are cached.
 FRESH_SECONDS, KEPT_SECONDS = 300.0, 3600.0
 MAX_TOKENS = 10_000
-# For how long an issuer that did not answer is not asked again where its last word serves, in seconds.
+# How long an issuer that did not answer is not asked again where a cached answer will do, in seconds.
 SILENT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class UserinfoAnswer:
-    """What was said of a token's user, and when."""
+    """The claims on a token's user, and when they were fetched."""
 
     claims: dict[str, Any]
     at: float
 
     @property
     def age(self) -> float:
-        """Seconds since then."""
+        """Seconds since they were fetched."""
         return time.monotonic() - self.at
 
 
 class Userinfo:
-    """Asks an issuer about users, about each token once at a time."""
+    """Asks an issuer about users, with one call for each token at a time."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -46,12 +46,12 @@ class Userinfo:
         self._silent_until = -math.inf
 
     def close(self) -> None:
-        """Stop asking."""
+        """Cancel the calls that are under way."""
         for task in self._asking.values():
             task.cancel()
 
     async def of(self, token: str, endpoint: str, *, subject: str) -> dict[str, Any]:
-        """Return what the issuer says of a token's user (OpenID Connect Core 1.0, section 5.3).
+        """Return the issuer's claims on a token's user (OpenID Connect Core 1.0, section 5.3).
 
         Raises
         ------
@@ -68,7 +68,7 @@ class Userinfo:
             self._asking[key] = asyncio.create_task(self._ask(key, token, endpoint=endpoint, subject=subject))
         task = self._asking[key]
         await asyncio.wait([task])  # whoever hangs up leaves it to the others
-        answer = IssuerUnavailable("it is asked no more") if task.cancelled() else task.result()
+        answer = IssuerUnavailable("it is not asked any more") if task.cancelled() else task.result()
         if isinstance(answer, IssuerUnavailable) and said:
             return said.claims
         if isinstance(answer, StagingError):
@@ -76,11 +76,11 @@ class Userinfo:
         return answer.claims
 
     async def _ask(self, key: str, token: str, *, endpoint: str, subject: str) -> UserinfoAnswer | StagingError:
-        """Return what is said, or the error: nobody may be left to raise it to."""
+        """Return the answer, or the error: by now, nobody may be waiting to have it raised."""
         try:
             claims = await get_json(self._http, endpoint, token=token)
             if claims.get("sub") != subject:
-                return TokenInvalid("its issuer speaks of another user")
+                return TokenInvalid("its issuer's userinfo is about another user")
         except IssuerUnavailable as error:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             return error

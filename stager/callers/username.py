@@ -1,4 +1,4 @@
-"""What is asked for where the token may say for whom."""
+"""Bodies without a user name, which by default is the caller's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import Field
 from stager.callers.caller import Caller
 from stager.models import AreaName, StagingRequest, StagingTerms
 
-WHOSE = "Whose data they become; by default the caller's, and needed where authentication is off."
+WHOSE = "User to stage for; by default the caller; required where authentication is off."
 
 
 class TermsBody(StagingTerms):
     """How a user wants some items staged."""
 
-    # Here, where it is asked for: a record from before, which may be retried, may name what no area can be called.
+    # Checked here, in new requests: an older record, which may be retried, may name an area as none can be called now.
     source_area: AreaName = Field("source", description="Storage area of the sources.")
     destination_area: AreaName = Field("user", description="Storage area of the destinations.")
     username: str | None = Field(  # type: ignore[assignment] # it is filled in before anybody reads it
@@ -32,12 +32,12 @@ Named = TypeVar("Named", TermsBody, RequestBody)
 
 
 def named(asked: Named, caller: Caller, *, place: str) -> Named:
-    """Return what is asked for with the name of whoever it is for; the parameters are those of ``name_of``."""
+    """Return a body with its user name filled in; the parameters are those of ``name_of``."""
     return asked.model_copy(update={"username": name_of(asked.username, caller, place=place)})
 
 
 def name_of(username: str | None, caller: Caller, *, place: str) -> str:
-    """Return for whom something is asked: who is named, or the caller.
+    """Return the user that a call is for: the named one, or the caller.
 
     Parameters
     ----------

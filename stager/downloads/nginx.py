@@ -18,7 +18,7 @@ from stager.privileges import reading_as
 
 # A secret in a query: nginx writes addresses into its error log, and its shipped configuration omits queries only.
 _SECRET = b"token"
-# Conditions on an entity tag, which nginx does not know.
+# Conditions that nginx would judge wrongly, since it does not know the entity tag.
 _NOT_ITS = ("if-match", "if-unmodified-since")
 
 

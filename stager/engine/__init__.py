@@ -1,9 +1,9 @@
-"""The mover: one file or one tree to its place; whole, verified, and nothing of it visible before.
+"""The engine: it brings one file or tree to its destination, whole and verified, and nothing is visible before.
 
 ``survey`` looks at a source, ``compare`` and ``fingerprint`` at a destination;
 ``transfer``, ``stage_symlink`` and ``stage_hard_link`` bring something beside
 its destination; ``seal``, ``flush`` and ``publish`` finish it, ``discard``
-takes it back; ``sweep`` removes what the dead left.
+takes it back; ``sweep`` removes what dead processes left.
 """
 
 from stager.engine.compare import Absent, compare, is_same_file, link_target

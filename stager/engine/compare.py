@@ -1,4 +1,4 @@
-"""Whether what is at a destination is what would be delivered."""
+"""The comparison of a destination with what would be delivered."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from stager.vocabulary import ManifestEntry
 
 
 class Absent(Enum):
-    """What is said of a destination where nothing is."""
+    """The result for a destination at which nothing is."""
 
     ABSENT = "absent"
 
 
 class _Differs(Exception):
-    """Carries the first difference out of the walk."""
+    """Raised at the first difference, to end the walk."""
 
     def __init__(self, path: str, what: str) -> None:
         super().__init__(f"{path or 'it'} {what}")

@@ -1,4 +1,4 @@
-"""The caller's hand on a transfer: how far it is, and whether to stop."""
+"""The control of a transfer by its caller: progress, and cancellation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stager.errors import Cancelled
 
 
 class Control:
-    """Takes progress and passes it on at most every ``interval`` seconds, and once at the end.
+    """Reports progress at most every ``interval`` seconds and once at the end, and cancels.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Control:
         self.files_done = 0
 
     def advance(self, size_bytes: int, files: int = 0) -> None:
-        """Note what was done, and raise `Cancelled` when it is time to stop."""
+        """Add progress, and raise `Cancelled` if the transfer was cancelled."""
         self.bytes_done += size_bytes
         self.files_done += files
         now = time.monotonic()
@@ -43,16 +43,16 @@ class Control:
             self._report(self.bytes_done, self.files_done)
 
     def check(self) -> None:
-        """Raise `Cancelled` when somebody asked to stop."""
+        """Raise `Cancelled` if the transfer was cancelled."""
         if self._cancelled.is_set():
             raise Cancelled
 
     def finish(self) -> None:
-        """Report the end."""
+        """Report the final progress."""
         self.check()
         self._report(self.bytes_done, self.files_done)
 
 
 def unattended() -> Control:
-    """Return a control that nobody looks at and nobody cancels."""
+    """Return a control that reports nothing and is never cancelled."""
     return Control(lambda _bytes, _files: None, threading.Event())

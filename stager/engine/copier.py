@@ -1,4 +1,4 @@
-"""One file after another of a product: cloned or copied, its checksum noted."""
+"""The copier of a product's files, each cloned or copied, and its checksum taken."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from stager.errors import CorruptedInTransfer, SourceChanged, StagingError
 from stager.slices.copying import SMALL_BYTES, CopyTerms, Unread, Unwritten, clone, copy_small, is_sparse, settle
 from stager.vocabulary import ManifestEntry
 
-# What a file system says that cannot clone, or not this file (ioctl_ficlone(2)).
+# Errors of a file system that cannot clone, or not this file (ioctl_ficlone(2)).
 _NO_CLONE = frozenset(
     {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.ETXTBSY}
 )
 
 
 class Copier:
-    """Copies files and keeps the sums of the product that they make up.
+    """Copies the files of a product, and keeps its totals and its checksum.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Copier:
         self._manifest = hashlib.sha256()
 
     def copy(self, source: int, destination: int, *, status: os.stat_result, path: str) -> int:
-        """Bring one file's content over and return its checksum; the product itself has no path."""
+        """Copy one file's content and return its checksum; the product itself has an empty path."""
         paths = _join(self.source, path), _join(self.destination, path)
         if self.is_sharing is not False and self._clone(source, destination, paths[1]):
             checksum = self.cloned_checksum(source, status=status, path=path)
@@ -77,11 +77,11 @@ class Copier:
         if isinstance(error, Unwritten):
             return refused(error.error, _join(self.destination, path))
         if error.error is None:
-            return SourceChanged(_join(self.source, path), "its size is not what it was")
+            return SourceChanged(_join(self.source, path), "its size has changed")
         return unread(error.error, _join(self.source, path))
 
     def settle(self, destination: int, *, status: os.stat_result, terms: CopyTerms, path: str) -> os.stat_result:
-        """Give an open copy its mode and times, look whether all arrived, and return what it is."""
+        """Give an open copy its mode and times, check its size, and return its status."""
         display = _join(self.destination, path)
         try:
             arrived = settle(destination, status, terms)
@@ -92,7 +92,7 @@ class Copier:
         return arrived
 
     def note(self, files: list[tuple[str, int, int]], *, advanced: int = 0) -> None:
-        """Count files that have arrived: path, size, checksum; so many of their bytes are new progress."""
+        """Add files that arrived: path, size and checksum; so many of their bytes are new progress."""
         self.file_count += len(files)
         self.size_bytes += sum(size for _, size, _ in files)
         lines = "".join([f"{checksum:08x} {size} {path}\n" for path, size, checksum in files])
@@ -104,16 +104,16 @@ class Copier:
 
     @property
     def manifest_checksum(self) -> str:
-        """SHA-256 over the manifest's lines, in hexadecimal."""
+        """The SHA-256 over the manifest's lines, in hexadecimal."""
         return self._manifest.hexdigest()
 
     @property
     def has_known(self) -> bool:
-        """So far, all checksums that were asked for were known."""
+        """Whether all checksums that were asked for so far were known."""
         return self._known is not None
 
     def known_checksum(self, path: str, size_bytes: int) -> int | None:
-        """Return the next known checksum; at the first that is of another file, none is known any more."""
+        """Return the next known checksum; from the first that is of another file on, none is known."""
         entry = next(self._known, None) if self._known else None
         if entry is None or entry.size_bytes != size_bytes or path not in ("", entry.path):
             self._known = None
@@ -133,15 +133,15 @@ class Copier:
         return True
 
     def cloned_checksum(self, source: int, *, status: os.stat_result, path: str) -> int:
-        """Return the checksum of a file whose blocks are shared: the known one, or it is read now."""
+        """Return the checksum of a cloned file: the known one, or by reading it now."""
         display = _join(self.source, path)
         if not unchanged(status, os.fstat(source)):
-            raise SourceChanged(display, "its size or times are not what they were")
+            raise SourceChanged(display, "its size or times have changed")
         checksum = self.known_checksum(path, status.st_size)
         if checksum is None:
             checksum = checksum_of(source, status, display, self.control)
             if not unchanged(status, os.fstat(source)):
-                raise SourceChanged(display, "its size or times are not what they were")
+                raise SourceChanged(display, "its size or times have changed")
         return checksum
 
 

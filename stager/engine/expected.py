@@ -1,4 +1,4 @@
-"""What a request says of its source, held against what the source is."""
+"""What a request expects of its source, and checks of that."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from stager.paths import Location
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What the request says that the source is; None where it does not say."""
+    """What the request expects of the source; None where it says nothing."""
 
     checksum: str | None = None
     size_bytes: int | None = None
 
 
 def require_size(display: str, survey: Survey, expected: Expected) -> None:
-    """Raise `SourceMismatch` where a survey shows already that the source is not as requested."""
+    """Raise `SourceMismatch` if the survey shows that the source is not as requested."""
     if expected.size_bytes not in (None, survey.size_bytes):
-        raise SourceMismatch(display, f"{survey.size_bytes} bytes, requested are {expected.size_bytes}")
+        raise SourceMismatch(display, f"it has {survey.size_bytes} bytes, not the requested {expected.size_bytes}")
     if survey.kind == "directory" and expected.checksum:
         raise SourceMismatch(display, "a directory has no Adler-32 checksum")
 
 
 def require_checksum(display: str, checksum: str | None, wanted: str | None) -> None:
-    """Raise `SourceMismatch` where a checksum that was taken is not the one that was requested."""
+    """Raise `SourceMismatch` if the checksum is not the requested one."""
     if wanted and checksum != checksums.normalise(wanted):
-        raise SourceMismatch(display, f"checksum {checksum}, requested is {checksums.normalise(wanted)}")
+        raise SourceMismatch(display, f"its checksum is {checksum}, not the requested {checksums.normalise(wanted)}")
 
 
 def verify(source: Location, *, survey: Survey, expected: Expected, control: Control) -> None:
-    """Read a source that is not going to be copied, if the request gives a checksum of it.
+    """Read a source that is not copied, and check it, if the request gives a checksum.
 
     Raises
     ------

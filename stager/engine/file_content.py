@@ -1,4 +1,4 @@
-"""The bytes of one file go over, and their checksum is taken as they pass."""
+"""The copying of one file's content, with its checksum taken as the bytes pass."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WRITEBACK_BYTES = 32 * BLOCK_BYTES
 
 
 def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
-    """Tell whether two looks at a file show the same content: atime does not count."""
+    """Tell whether two statuses of a file stand for the same content: atime does not count."""
     return (inode(before), before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
         inode(after),
         after.st_size,
@@ -69,14 +69,14 @@ def copy_content(
     except OSError as error:
         raise refused(error, paths[1]) from error
     if not unchanged(status, os.fstat(source)):
-        raise SourceChanged(paths[0], "its size or times are not what they were")
+        raise SourceChanged(paths[0], "its size or times have changed")
     if arrived != size:
         raise CorruptedInTransfer(paths[1], f"{arrived} bytes arrived of {size}")
     return checksum
 
 
 def checksum_of(source: int, status: os.stat_result, path: str, control: Control) -> int:
-    """Return the checksum of a file that is read for it alone; holes are not read."""
+    """Read a file for its checksum alone, but not its holes."""
     checksum, position = EMPTY, 0
     buffer = bytearray(BLOCK_BYTES)
     view = memoryview(buffer)
@@ -92,7 +92,7 @@ def checksum_of(source: int, status: os.stat_result, path: str, control: Control
 
 
 def _data(source: int, status: os.stat_result, path: str) -> Iterator[tuple[int, int]]:
-    """Yield the runs of data of a file, first to last, lseek(2); one run where it has no holes."""
+    """Yield the ranges of data of a file in order, lseek(2); one range if it has no holes."""
     size, end = status.st_size, 0
     while end < size:
         try:
@@ -109,13 +109,13 @@ def _data(source: int, status: os.stat_result, path: str) -> Iterator[tuple[int,
 
 
 def read_block(source: int, view: memoryview, offset: int, path: str) -> int:
-    """Read into a buffer; raise `SourceChanged` at an end that came early."""
+    """Read into a buffer; raise `SourceChanged` if the file ends early."""
     try:
         read = os.preadv(source, [view], offset)
     except OSError as error:
         raise source_error(error, path) from error
     if not read:
-        raise SourceChanged(path, "it ended early")
+        raise SourceChanged(path, "it is shorter than it was")
     return read
 
 
@@ -130,7 +130,7 @@ def write_all(destination: int, view: memoryview, offset: int, path: str) -> Non
 
 
 class _Run:
-    """A run of data, copied by two threads that each take the next block.
+    """A range of data, copied by two threads that each take the next block.
 
     Reading, checksumming and writing all release the interpreter, so two
     cores are used; one buffer each is all the memory. The disk is told to
@@ -150,7 +150,7 @@ class _Run:
         self._error: BaseException | None = None
 
     def copied(self) -> int:
-        """Copy the run and return its checksum."""
+        """Copy the range and return its checksum."""
         if self._end - self._start < _PARALLEL_BYTES:
             self._work(self._source, self._destination, self._report)
         else:

@@ -1,4 +1,4 @@
-"""A fingerprint that any change to a product changes, by stat(2) alone."""
+"""Fingerprints: by stat(2) alone, and changed by any change to the product."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from stager.slices.helpers import Helpers
 from stager.slices.looking import Seen, allocated_bytes, facts
 from stager.slices.work import Slice
 
-# Told of whatever is neither file nor directory: directory, path, status, a link's text; may raise.
+# Called for whatever is neither file nor directory, with its directory, path, status and link text; may raise.
 OnSpecial = Callable[[os.stat_result, str, str], None]
 
 
 class Contents:
-    """The hash over what is in a product, in the walk's order, and the sums that come with it."""
+    """The hash over the contents of a product, in the walk's order, and its totals."""
 
     def __init__(self) -> None:
         self.size_bytes = self.file_count = self.allocated_bytes = 0
         self._hash = hashlib.sha256()
 
     def add(self, path: str, found: str, target: str = "") -> None:
-        """Add one thing's line: its path, its `facts`, a link's text."""
+        """Add the line of one entry: its path, its `facts`, a link's text."""
         self.add_lines(f"{path}\0{found}\0{target}\0")
 
     def add_lines(self, lines: str) -> None:
-        """Add lines that are made already."""
+        """Add lines that exist already."""
         self._hash.update(lines.encode("utf-8", "surrogateescape"))
 
     def count(self, size_bytes: int, allocated: int) -> None:
@@ -43,14 +43,14 @@ class Contents:
         self.allocated_bytes += allocated
 
     def closed_with(self, top: os.stat_result, target: str = "") -> str:
-        """Return the fingerprint, the product's own line last."""
+        """Return the fingerprint, which has the product's own line last."""
         whole = self._hash.copy()
         whole.update(f"\0{facts(top)}\0{target}\0".encode("utf-8", "surrogateescape"))
         return whole.hexdigest()
 
 
-class Look(Walk):
-    """A walk that only looks; ``contents`` is what it found once the helpers have finished.
+class FingerprintWalk(Walk):
+    """A walk that only looks; ``contents`` is complete once the helpers have finished.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def fingerprint_of_file(status: os.stat_result) -> str:
 
 
 def fingerprint_at(parent: int, name: bytes, display: str) -> str | None:
-    """Return what `fingerprint` does, of a name in an open directory."""
+    """Return the `fingerprint` of a name in an open directory."""
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
@@ -148,7 +148,7 @@ def fingerprint_at(parent: int, name: bytes, display: str) -> str | None:
 
 
 def contents_of(directory: Descriptor, display: str) -> Contents:
-    """Return what is in a destination's directory."""
-    look = Look(display, Helpers(), failed=refused)
+    """Return the contents of a destination's directory."""
+    look = FingerprintWalk(display, Helpers(), failed=refused)
     look.walk(Folder(path="", source=directory))
     return look.contents

@@ -7,7 +7,7 @@ import errno
 import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
-# Not there in every C library: then the callers' fallbacks serve.
+# Some C libraries lack these calls: then the callers' fallbacks are used.
 _renameat2 = getattr(_libc, "renameat2", None)
 _sync_file_range = getattr(_libc, "sync_file_range", None)
 _SYNC_FILE_RANGE_WRITE = 2
@@ -37,7 +37,7 @@ def syncfs(descriptor: int) -> None:
 
 
 def start_writeback(descriptor: int, offset: int, size_bytes: int) -> None:
-    """Ask the disk to begin with a run of bytes, sync_file_range(2).
+    """Let the disk begin to write a range of bytes, sync_file_range(2).
 
     Nothing is durable by it. What fails here fails again, and is told, at fsync(2).
     """

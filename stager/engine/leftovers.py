@@ -1,4 +1,4 @@
-"""What a killed process left behind is found and removed; what a living one works on is not."""
+"""The sweep of what killed processes left behind; what a living process works on stays."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_dead(folder: int, lock: bytes, opened: int) -> bool:
 
 
 def _is_ours(status: os.stat_result) -> bool:
-    """Tell a lock from a file that was delivered under such a name: that is read-only."""
+    """Tell our lock from a file that was delivered under such a name, which is read-only."""
     is_lock = stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IWUSR) and not status.st_size
     return is_lock and status.st_uid == os.geteuid()
 

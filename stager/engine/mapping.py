@@ -1,4 +1,4 @@
-"""Errors of system calls become the errors of this project, naming the path."""
+"""The mapping of system calls' errors to this project's, with the path."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 @contextmanager
 def opening_source(source: Location) -> Iterator[None]:
-    """Report what fails while the way to a source is walked."""
+    """Map the errors of the body, which opens a source."""
     try:
         yield
     except OSError as error:
@@ -35,7 +35,7 @@ def opening_source(source: Location) -> Iterator[None]:
 
 @contextmanager
 def writing(path: str | bytes) -> Iterator[None]:
-    """Report what fails at a destination."""
+    """Map the errors of the body, which writes at a destination."""
     try:
         yield
     except OSError as error:
@@ -50,7 +50,7 @@ def refused(error: OSError, path: str | bytes) -> StagingError:
 
 
 def unread(error: OSError, path: str) -> StagingError:
-    """Return the error for a call that failed on a source which was there before."""
+    """Return the error for a call that failed on a source that existed before."""
     if error.errno in _GONE:
         return SourceChanged(path, "it vanished")
     return source_error(error, path)

@@ -1,4 +1,4 @@
-"""A source and a destination that lie in one another are refused, by inodes and not by names."""
+"""The refusal of a source and a destination that overlap, by inodes and not by names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stager.paths import LentFolder, Location
 
 
 def refuse_overlap(source: Source, *, parent: int, destination: Location) -> None:
-    """Raise `OverlappingPaths` when one holds the other, or both are one place.
+    """Raise `OverlappingPaths` if one lies inside the other, or both are the same.
 
     Another hard link of the source is another place. What is lent lies where
     its user cannot enter, and so no destination of theirs.
@@ -33,7 +33,7 @@ def refuse_overlap(source: Source, *, parent: int, destination: Location) -> Non
 
 
 def _upwards(directory: int) -> list[Inode]:
-    """Return the inodes of a directory and all above it, as far up as this account may look."""
+    """Return the inodes of a directory and of its parents, as far up as this account may look."""
     path = "."
     found = [inode(os.stat(path, dir_fd=directory))]
     while True:

@@ -1,4 +1,4 @@
-"""What is staged gets its name, by one rename."""
+"""Publication: what is staged gets its name, by one rename."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stager.paths import Descriptor, Symlinks, open_location
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What is at the destination now; ``fingerprint`` is what `fingerprint` finds as long as it is untouched."""
+    """What is at the destination now; `fingerprint` returns this ``fingerprint`` as long as it is untouched."""
 
     kind: Literal["file", "directory", "symlink"]
     size_bytes: int
@@ -57,7 +57,7 @@ def flush(staged: Iterable[Staged]) -> None:
 
 
 def publish(staged: Staged, *, replace: bool, confirm: Callable[[], None]) -> Published:
-    """Give what was sealed its final name, at once and durably.
+    """Give what was sealed its final name, in one step and durably.
 
     Until it is durable any error, also one that a signal raises, takes it
     back: the destination is as before, and `discard` does the rest.
@@ -107,7 +107,7 @@ def publish(staged: Staged, *, replace: bool, confirm: Callable[[], None]) -> Pu
 
 
 def _refuse_tampered(staged: Staged) -> None:
-    """Look whether nothing happened to the temporary name since it was sealed."""
+    """Check that the temporary name is unchanged since it was sealed."""
     found, sealed = staged.status(staged.name), staged.sealed
     if found is None or sealed is None or _facts(found, staged) != _facts(sealed, staged):
         raise DestinationTampered(staged.destination.display, "the temporary name is of something else")
@@ -135,7 +135,7 @@ def _rename(staged: Staged, *, replace: bool) -> None:
 
 
 def _refuse_moved(staged: Staged) -> None:
-    """Look whether our inode has the final name, and the path still leads to it."""
+    """Check that the final name is our inode's, and that the path still leads to it."""
     display = staged.destination.display
     found = staged.status(staged.destination.name)
     if found is None or inode(found) != staged.inode:
@@ -170,7 +170,7 @@ def _published(staged: Staged) -> Published:
 
 
 def withdraw(staged: Staged) -> None:
-    """Undo a rename, however far it came: by what the names are of now, not by what we meant to do."""
+    """Undo a rename, however far it came, by what the names stand for now."""
     if staged.parent.fd < 0:
         return
     final = staged.status(staged.destination.name)
@@ -183,7 +183,7 @@ def withdraw(staged: Staged) -> None:
 
 
 def _remove_replaced(staged: Staged) -> None:
-    """Remove what was replaced; what cannot be removed now is left to a sweep."""
+    """Remove what was replaced; leave what cannot be removed now to a sweep."""
     with suppress(OSError):
         old = staged.status(staged.name)
         if old is not None and inode(old) == staged.previous:

@@ -1,4 +1,4 @@
-"""Removing by descriptors: nothing is followed, nothing that another account put there is touched."""
+"""Removal by descriptors: it follows no link, and touches nothing of another account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stager.engine.walk import MAX_DEPTH
 
 
 def remove(directory: int, name: bytes) -> None:
-    """Remove what has a name in an open directory, with all that is in it.
+    """Remove a name in an open directory, with all that is in it.
 
     Raises
     ------
@@ -23,7 +23,7 @@ def remove(directory: int, name: bytes) -> None:
 
 
 def refuse_irremovable(directory: int, name: bytes) -> None:
-    """Raise OSError as `remove` would, and remove nothing."""
+    """Raise OSError as `remove` would, without removing anything."""
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     _refuse_foreign(status, name)
     if stat.S_ISDIR(status.st_mode):

@@ -1,4 +1,4 @@
-"""Renaming that never loses what has the name, also where the kernel's flags are not served.
+"""Renaming that never loses what has the name, also where the kernel's flags are not supported.
 
 NFS and some FUSE file systems answer EINVAL to the flags of renameat2(2).
 There a file or a link gets its final name by link(2), which fails where

@@ -15,7 +15,7 @@ from stager.slices.copying import set_mode
 
 
 def seal(staged: Staged) -> None:
-    """Give what is staged its read-only mode, while it is out of sight still.
+    """Give what is staged its read-only modes, while it has its temporary name still.
 
     What is in a tree has it already; its top gets it last. A link's target and an inode shared with the
     source are left as they are. It may be repeated.
@@ -47,7 +47,7 @@ def _seal_opened(staged: Staged, top: Descriptor) -> None:
 
 
 def repair(destination: Location, modes: Modes) -> None:
-    """Set the modes of a product that is there already and identical.
+    """Set the modes of an identical product that is at the destination already.
 
     Only what is the running account's, under one name alone, is changed,
     through its descriptor: neither a hard link to a source nor what another

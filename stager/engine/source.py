@@ -1,4 +1,4 @@
-"""An open source: the place it really is at, and what is there."""
+"""Open sources, with the place at which they really are."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Source:
 
     @property
     def is_directory(self) -> bool:
-        """It is a directory; else it is a regular file."""
+        """Whether it is a directory, else a regular file."""
         return stat.S_ISDIR(self.status.st_mode)
 
 
 def inode(status: os.stat_result) -> Inode:
-    """Return what tells a file from every other: its device and number."""
+    """Return what identifies a file: its device and inode number."""
     return status.st_dev, status.st_ino
 
 
@@ -66,14 +66,14 @@ def opened(source: Location) -> Iterator[Source]:
 
 
 def refuse_special(status: os.stat_result, path: str) -> None:
-    """Raise `UnsupportedFileType` for what is no file, directory or link."""
+    """Raise `UnsupportedFileType` for anything but a file, a directory or a link."""
     kind = kind_in_words(status.st_mode)
     if kind not in ("a file", "a directory", "a symbolic link"):
         raise UnsupportedFileType(path, kind)
 
 
 def kind_in_words(mode: int) -> str:
-    """Return what a mode says that something is."""
+    """Return in words what kind of file a mode stands for."""
     kinds = {
         stat.S_IFREG: "a file",
         stat.S_IFDIR: "a directory",
@@ -87,7 +87,7 @@ def kind_in_words(mode: int) -> str:
 
 
 def folder_of(source: Location) -> tuple[Descriptor, bytes]:
-    """Return the folder that a source really is in, open, and its name there; raises OSError, or as `opened`."""
+    """Return the folder in which a source really is, open, and its name there; raises OSError, or as `opened`."""
     if isinstance(source.held, LentFolder):
         return source.held.lent_again(), source.name
     parts = list(source.parts)
@@ -95,7 +95,7 @@ def folder_of(source: Location) -> tuple[Descriptor, bytes]:
     with open_root(source) as area:
         for _ in range(_MAX_LINKS):
             if not parts or parts[-1] == b"..":
-                # Only a link's text has dots: they lead to a folder with no name of its own here.
+                # Only a link's text has dots: then the folder has no name of its own here.
                 return _open(area, parts, symlinks), b"."
             parent = _open(area, parts[:-1], symlinks)
             target = _link(parent, parts[-1])

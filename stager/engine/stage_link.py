@@ -1,4 +1,4 @@
-"""Links in place of copies: a symbolic one, or a second name of the source's file."""
+"""Staging of links in place of copies: a symbolic link, or a hard link to the source's file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stager.engine.staged import Modes, Staged, staging
 from stager.errors import DestinationTampered, HardLinkImpossible
 from stager.paths import Descriptor, Location
 
-# An open file, an open folder, a name: the file gets the name there.
+# A function of an open file, an open folder and a name, which gives the file the name there.
 Link = Callable[[int, int, bytes], None]
 
 
@@ -39,7 +39,7 @@ def stage_symlink(target: bytes, destination: Location, *, modes: Modes) -> Stag
 
 
 def stage_hard_link(source: Location, destination: Location, *, modes: Modes, link: Link) -> Staged:
-    """Give the source's file a second name, a temporary one beside the destination.
+    """Give the source's file a second, temporary name beside the destination.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def _note(staged: Staged) -> None:
 
 
 def refuse_writable(status: os.stat_result, display: str, *, uid: int, gids: Collection[int]) -> None:
-    """Raise when a user could write to a file, or make it writable."""
+    """Raise `HardLinkImpossible` if a user could write to a file, or make it writable."""
     if stat.S_ISDIR(status.st_mode):
         raise HardLinkImpossible(display, "a directory cannot have a second name")
     mode = status.st_mode

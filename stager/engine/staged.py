@@ -1,4 +1,4 @@
-"""What lies beside its destination under a temporary name, until it is published or discarded."""
+"""Staged products, which lie beside their destination under a temporary name until they are published or discarded."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _CREATE_LOCK = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 
 
-_READ_ONLY = "is read-only, as what is delivered is: chmod u+w it first, or name another place"
+_READ_ONLY = "is read-only, as delivered directories are: chmod u+w it first, or name another destination"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Modes:
-    """Permission bits: what a product's files and directories end as, and a folder that is made on the way to it.
+    """The permission bits of delivered files and directories, and of folders made on the way to them.
 
     All that is staged is the running account's: the user's.
     """
@@ -44,7 +44,7 @@ class Modes:
 
 @dataclass(eq=False, kw_only=True)
 class Staged:
-    """A product under a temporary name, and the lock that shows that its owner lives.
+    """A product under a temporary name, with the lock that shows that its owner is alive.
 
     It holds two descriptors. One that nobody holds any more is discarded.
     """
@@ -66,7 +66,7 @@ class Staged:
     contents: Contents | None = None
 
     def status(self, name: bytes) -> os.stat_result | None:
-        """Return what has a name in the destination's folder, None where nothing has."""
+        """Return the status of a name in the destination's folder; None where nothing has it."""
         try:
             return os.stat(name, dir_fd=self.parent.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -79,9 +79,9 @@ class Staged:
 
 @contextmanager
 def staging(destination: Location, modes: Modes) -> Iterator[Staged]:
-    """Give a locked temporary name beside a destination; whatever is raised inside leaves nothing."""
+    """Yield a locked temporary name beside a destination; an error in the body leaves nothing of it."""
     if any(part.startswith(RESERVED_PREFIX) for part in destination.parts):
-        raise InvalidPath(destination.display, f"names that begin with {RESERVED_PREFIX.decode()} are ours")
+        raise InvalidPath(destination.display, f"names that begin with {RESERVED_PREFIX.decode()} are reserved")
     staged = Staged(destination=destination, modes=modes)
     try:
         with writing(destination.display):
@@ -97,7 +97,7 @@ def staging(destination: Location, modes: Modes) -> Iterator[Staged]:
 
 
 def _refuse_read_only(destination: Location) -> None:
-    """Raise `DestinationReadOnly` where the last folder that is there on the way is ours, and read-only."""
+    """Raise `DestinationReadOnly` if the deepest existing folder on the way is this account's, and read-only."""
     for depth in range(len(destination.parts) - 1, 0, -1):
         folder = replace(destination, parts=destination.parts[:depth])
         with suppress(FileNotFoundError), open_location(folder, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as opened:
@@ -118,7 +118,7 @@ def _open(staged: Staged) -> None:
 
 
 def _lock(staged: Staged) -> bool:
-    """Take a name that nobody has; return False where a sweep was quicker than our lock, or whoever else."""
+    """Create and lock a new name; return False where a sweep, or another process, was quicker than our lock."""
     staged.name = RESERVED_PREFIX + os.urandom(8).hex().encode()
     name = staged.name + LOCK_SUFFIX
     staged.lock = Descriptor(os.open(name, _CREATE_LOCK, 0o600, dir_fd=staged.parent.fd))
@@ -143,7 +143,7 @@ def take_lock(descriptor: int) -> bool | None:
 
 
 def is_still(directory: int, name: bytes, descriptor: int) -> bool:
-    """Tell whether a name in a directory is of the file that is open."""
+    """Tell whether a name in a directory is still that of an open file."""
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
@@ -152,7 +152,7 @@ def is_still(directory: int, name: bytes, descriptor: int) -> bool:
 
 
 def discard(staged: Staged) -> None:
-    """Remove what was not published: temporary name, lock, folders made that are still empty.
+    """Remove what was not published: the temporary name, the lock, and new folders that are still empty.
 
     A second time, or after `publish`, it does nothing. What the disk refuses
     to remove is left to the next sweep. Items that made folders for each
@@ -176,7 +176,7 @@ def _remove_temporary(staged: Staged) -> None:
 
 
 def remove_any(staged: Staged, name: bytes) -> None:
-    """Remove what has a name beside the destination; a link to the source is only unlinked."""
+    """Remove a name beside the destination; a link to the source is only unlinked."""
     if staged.is_shared:
         os.unlink(name, dir_fd=staged.parent.fd)
     else:
@@ -184,7 +184,7 @@ def remove_any(staged: Staged, name: bytes) -> None:
 
 
 def close(staged: Staged) -> None:
-    """Give up the lock, the last thing to go, and both descriptors.
+    """Remove the lock, which must go last, and close both descriptors.
 
     Where something still has the temporary name, the lock stays as well: it
     shows a sweep that this is ours.

@@ -1,4 +1,4 @@
-"""What a source is, by stat(2) alone: how much, that it can be staged, and its fingerprint."""
+"""The survey of a source by stat(2) alone: its size, that it can be staged, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from stager.engine.fingerprint import Contents, Look, OnSpecial
+from stager.engine.fingerprint import Contents, FingerprintWalk, OnSpecial
 from stager.engine.mapping import unread
 from stager.engine.source import Source, opened, refuse_special
 from stager.engine.symlinks import refuse_leading_out
@@ -18,7 +18,7 @@ from stager.slices.looking import allocated_bytes
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a source is.
+    """What a survey found at a source.
 
     ``fingerprint`` is the SHA-256 of one line for each thing in the product,
     in the walk's order, the product itself last: path, mode, size, mtime,
@@ -34,7 +34,7 @@ class Survey:
 
 
 def survey(source: Location, *, depth: int | None = None) -> Survey:
-    """Return what is at a source, having read none of it.
+    """Survey a source, without reading any of it.
 
     Memory is that of one directory's names for each level.
 
@@ -59,11 +59,11 @@ def survey(source: Location, *, depth: int | None = None) -> Survey:
 
 
 def survey_opened(source: Source, *, depth: int | None = None, helpers: Helpers | None = None) -> Survey:
-    """Return what `survey` does, of a source that is open, with some helpers."""
+    """Survey a source that is open already, with some helpers."""
     contents = Contents()
     if source.is_directory and depth != 0:
         helpers = helpers or Helpers()
-        look = Look(source.display, helpers, failed=unread, on_special=_refusing(source))
+        look = FingerprintWalk(source.display, helpers, failed=unread, on_special=_refusing(source))
         look.walk(Folder(path="", source=source.content))
         helpers.finish()
         contents = look.contents

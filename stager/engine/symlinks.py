@@ -1,4 +1,4 @@
-"""Symbolic links inside a tree: kept as they are when they stay inside, else refused by name."""
+"""Symbolic links inside a tree: those that stay inside are kept as they are, others are refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ABSENT_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES)
 
 
 def refuse_leading_out(top: int, *, link: str, target: str, display: str) -> None:
-    """Raise `SymlinkLeadsOut` unless a link stays inside the tree that it is in.
+    """Raise `SymlinkLeadsOut` unless a link stays inside its tree.
 
     By its text it must be relative and never climb above the top, and
     followed through the tree's other links it must not either. One that leads

@@ -1,4 +1,4 @@
-"""A file or a tree is brought beside its destination, checked while its bytes pass."""
+"""The transfer of a file or a tree to a temporary name beside its destination, checked as its bytes pass."""
 
 from __future__ import annotations
 
@@ -119,12 +119,12 @@ def transfer(
 
 
 def _refuse_other(source: Source, survey: Survey, expected: Expected) -> None:
-    """Raise before anything is copied where the outcome is plain already."""
+    """Raise before anything is copied if the source has another kind or size than surveyed."""
     kind = "directory" if source.is_directory else "file"
     if kind != survey.kind:
         raise SourceChanged(source.display, f"it was a {survey.kind} and is a {kind}")
     if not source.is_directory and source.status.st_size != survey.size_bytes:
-        raise SourceChanged(source.display, f"its size was {survey.size_bytes} bytes and is not")
+        raise SourceChanged(source.display, f"its size was {survey.size_bytes} bytes and has changed")
     require_size(source.display, survey, expected)
 
 
@@ -177,6 +177,6 @@ def _require_room(staged: Staged, survey: Survey) -> None:
         system = os.fstatvfs(staged.parent.fd)
     free = system.f_bavail * system.f_frsize
     if free < survey.allocated_bytes:
-        raise NoSpace(display, f"{survey.allocated_bytes} bytes are needed and {free} are free")
+        raise NoSpace(display, f"{survey.allocated_bytes} bytes are needed and only {free} are free")
     if system.f_files and system.f_favail < survey.file_count:
-        raise NoSpace(display, f"{survey.file_count} files are to be made and {system.f_favail} can be")
+        raise NoSpace(display, f"{survey.file_count} files are to be created and only {system.f_favail} can be")

@@ -1,4 +1,4 @@
-"""A directory and all that is in it goes over: files in slices, the rest one by one."""
+"""The copying of a directory with all that is in it: small files in slices, the rest one by one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TreeCopy(Walk):
 
     @property
     def contents(self) -> Contents | None:
-        """What is in the copy; None where it must be looked at: a link changes the ctime of the file's other names."""
+        """The contents of the copy; None if a walk must find them: a hard link changes the ctime of other names."""
         return None if self._has_links else self._contents
 
     def _slice(self, folder: Folder, names: list[str]) -> Slice:
@@ -79,7 +79,7 @@ class TreeCopy(Walk):
         self._note(arrived, lines)
 
     def _note(self, arrived: list[tuple[str, int, int]], lines: list[str]) -> None:
-        """Note files in their turn, and forget them."""
+        """Add files to the totals in the walk's order, and forget them."""
         self._contents.add_lines("".join(lines))
         self._copier.note(arrived, advanced=sum(size for _, size, _ in arrived))
         arrived.clear()
@@ -128,7 +128,7 @@ class TreeCopy(Walk):
         return folder.destination.fd if folder.destination else -1
 
     def _is_linked_again(self, folder: Folder, name: str, status: os.stat_result) -> bool:
-        """Link to a file that was copied under another of its names; False if it was not."""
+        """Link to a file that was copied under another name already; return False if it was not."""
         path, copier = folder.path + name, self._copier
         first, checksum, left = self._linked.pop(inode(status), ("", 0, 0))
         if not left:
@@ -164,7 +164,7 @@ class TreeCopy(Walk):
             raise unread(error, f"{self.display}/{path}") from error
 
     def _leave(self, folder: Folder, before: os.stat_result) -> None:
-        """Set a directory's times, after all that is in it."""
+        """Set a directory's times, after all in it was copied."""
         path = folder.path.removesuffix("/")
         try:
             arrived = settle(self._into(folder), before, self._terms(self._modes.directory))
@@ -173,7 +173,7 @@ class TreeCopy(Walk):
         self._contents.add(path, facts(arrived))
 
     def _copy_link(self, folder: Folder, name: str, status: os.stat_result) -> None:
-        """Copy a symbolic link as it is; the survey saw where it leads, and sees again whether it changed."""
+        """Copy a symbolic link as it is; the surveys before and after check where it leads."""
         path, into = folder.path + name, self._into(folder)
         try:
             target = folder.source.link_text(name)

@@ -1,4 +1,4 @@
-"""A walk through a tree: by name within a directory, each directory after what is in it."""
+"""Walks through trees, in the order of names; a directory comes after what is in it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Folder:
 
 
 class Walk(ABC):
-    """Regular files are met in slices, which others may do meanwhile; all is taken in order.
+    """A walk that meets regular files in slices, which helpers may do, and takes all results in order.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Walk(ABC):
         self._failed = failed
 
     def walk(self, folder: Folder) -> None:
-        """Put in all that is in a directory; it is all taken when the helpers have finished."""
+        """Walk a directory; all results are taken once the helpers have finished."""
         refuse_too_deep(self.display, folder.path)
         try:
             found = runs(folder.source.fd)
@@ -73,15 +73,15 @@ class Walk(ABC):
 
     @abstractmethod
     def _slice(self, folder: Folder, names: list[str]) -> Slice:
-        """Return what is to be done with some files."""
+        """Return the slice to do for some files."""
 
     @abstractmethod
     def _take(self, folder: Folder, work: Slice, results: list[Any]) -> None:
-        """Take what came of it."""
+        """Take the results of a slice."""
 
     @abstractmethod
     def _other(self, folder: Folder, name: str) -> None:
-        """Do what is to be done with something that is no directory, and in no slice."""
+        """Do something with an entry that is neither a directory nor in a slice."""
 
     @abstractmethod
     def _enter(self, folder: Folder, name: str) -> None:
@@ -89,7 +89,7 @@ class Walk(ABC):
 
 
 def refuse_too_deep(display: str, path: str) -> None:
-    """Raise `InvalidPath` for a directory deeper than descriptors allow."""
+    """Raise `InvalidPath` for a directory that is deeper than `MAX_DEPTH`."""
     if path.count("/") > MAX_DEPTH:
         whole = f"{display}/{path}"
         raise InvalidPath(whole, f"more than {MAX_DEPTH} directories deep")

@@ -1,4 +1,4 @@
-"""How much a call may bring, how slowly, and from whose page: looked at before anything is kept of it."""
+"""Limits of a call's size and pace, and of whose pages may make it, checked before anything of it is kept."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from stager.http.foreign_pages import TrustedSites
 from stager.http.problems import staging_problem
 from stager.settings import Settings
 
-# Path and query; RFC 9110, section 4.1 asks for 8,000 bytes at least.
+# Bytes of path and query; RFC 9110, section 4.1 asks for at least 8,000.
 MAX_TARGET_BYTES = 16 * 1024
-# All header fields, names and values.
+# Bytes of all header fields, names and values.
 MAX_HEADER_BYTES = 32 * 1024
-# Values in a body for each of its items: words, numbers, lists, objects. Ours have 5; a Tape REST client's, with
-# metadata for this site and for another, 14.
+# Values that a body may have for each of its items: texts, numbers, lists, objects. Ours have 5; those of a Tape REST
+# client, with metadata for this site and for another, 14.
 VALUES_OF_ITEM = 16
-# Where a body is read piece by piece and never kept whole.
+# Calls whose body is read piece by piece and never kept whole.
 STREAMED = ("/requests/from-manifest",)
 
 
 def most_values(settings: Settings) -> int:
-    """Return how many values a body may have that is parsed as a whole: memory goes by them more than by bytes."""
+    """Return how many values a body may have that is parsed whole: they cost more memory than its bytes."""
     return VALUES_OF_ITEM * settings.max_items_in_body + 2000
 
 
 class CallLimits:
-    """ASGI middleware: refuses what is too large, whoever sends too slowly, and other sites' pages."""
+    """ASGI middleware that refuses calls that are too large or too slow, and those of other sites' pages."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -47,7 +47,7 @@ class CallLimits:
         body = MeasuredBody(receive, limit=limit, pause=self._settings.max_pause)
 
         async def answer(message: Message) -> None:
-            """Say that the connection ends where its body was not read: the client must not ask on it again."""
+            """Close the connection if the body was not read: the client must not use it for another call."""
             if message["type"] == "http.response.start" and _has_body(request) and not body.is_whole:
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
@@ -64,7 +64,7 @@ class CallLimits:
 
 @dataclass
 class MeasuredBody:
-    """A body on its way in; whoever reads it gets an error when it is too large or too slow."""
+    """A body that is being received; reading it raises an error when it is too large or too slow."""
 
     receive: Receive
     limit: int
@@ -73,7 +73,7 @@ class MeasuredBody:
     is_whole: bool = False
 
     async def __call__(self) -> Message:
-        """Return the next piece; behind the last, wait for the client to go."""
+        """Return the next piece; after the last, wait until the client disconnects."""
         if self.is_whole:
             return await self.receive()
         try:
@@ -89,13 +89,13 @@ class MeasuredBody:
 
 
 def _has_body(request: Request) -> bool:
-    """Return whether a body comes with a request of HTTP/1. RFC 9112, section 6."""
+    """Return whether an HTTP/1 request has a body (RFC 9112, section 6)."""
     is_named = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     return is_named and request.scope["http_version"].startswith("1")
 
 
 def _refusal(request: Request, limit: int) -> StagingError | None:
-    """Return why a request is refused by what its head says, or None."""
+    """Return why a request is refused for its head, or None."""
     scope = request.scope
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
         return TargetTooLong(MAX_TARGET_BYTES)
@@ -110,7 +110,7 @@ def _refusal(request: Request, limit: int) -> StagingError | None:
 
 
 def _host_refusal(request: Request) -> AmbiguousHost | None:
-    """Return why a call is refused by the host that it names. RFC 9112, section 3.2.
+    """Return why a call is refused for its Host header, or None (RFC 9112, section 3.2).
 
     Where none is named, granian gives an empty one; of HTTP/2, the limits know nothing.
     """

@@ -1,4 +1,4 @@
-"""The process's own calls, counted by the route's name and never by a path or a user."""
+"""Metrics of the process's calls, by the route's name and never by a path or a user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 CALLS = Histogram(
     "staging_http_seconds",
-    "How long calls took, by verb, route and status.",
+    "Duration of calls, by verb, route and status.",
     ["verb", "route", "status"],
     registry=REGISTRY,
     buckets=(0.005, 0.025, 0.1, 0.5, 1, 5, 30, 60),
@@ -18,7 +18,7 @@ CALLS = Histogram(
 
 
 def count_call(scope: Scope, *, status: int, seconds: float) -> None:
-    """Count a call that was answered; a status of 0 stands for none."""
+    """Count a call that was answered; status 0 means that it was not."""
     verb = scope["method"] if scope["method"] in VERBS else "other"
     route = getattr(scope.get("route"), "path", "none")
     CALLS.labels(verb, route, str(status)).observe(seconds)

@@ -1,4 +1,4 @@
-"""What every route may take of the service: its settings, its records, and the count of calls that last long."""
+"""FastAPI dependencies of every room: the settings, the records, and the count of long calls."""
 
 from __future__ import annotations
 

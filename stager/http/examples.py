@@ -1,4 +1,4 @@
-"""Examples of what is sent and answered, put together from those of the fields."""
+"""Examples of bodies in the API's description, put together from the examples of their fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 Node = dict[str, Any]
 
-# What several fields show.
+# Values that the examples of several fields share.
 REQUEST_ID = "0198c4f0a1b27c3d9e4f5a6b7c8d9e0f"
 BEGAN, ENDED = "2026-11-24T20:00:00Z", "2026-11-24T20:05:00Z"
 MILLISECONDS = 1_795_550_400_000
@@ -17,7 +17,7 @@ OF_TYPES = {"string": "text", "integer": 1, "number": 1.0, "boolean": False, "nu
 
 
 def example_of(schema: Node, components: Node) -> Any:  # noqa: ANN401 - JSON
-    """Return a value that fits a schema, given those that it may name.
+    """Return an example of a schema, given the schemas that it may refer to.
 
     A member that may be null or left out is, unless it has an example of its own. One of what it is where it is not
     null, inside its type, stands in the description alone.

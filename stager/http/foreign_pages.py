@@ -1,4 +1,4 @@
-"""Whose page asks: a browser sends the calls of any page, and one of another web site may change nothing here.
+"""Calls from pages of other web sites: a browser sends them too, and they may change nothing.
 
 Notes
 -----
@@ -19,21 +19,21 @@ from starlette.requests import Request
 from stager.errors import ForeignPage
 from stager.settings import Settings
 
-# RFC 9110, section 9.2.1.
+# Methods that change nothing (RFC 9110, section 9.2.1).
 SAFE = ("GET", "HEAD", "OPTIONS")
-# An nginx that has sent a file says so with the headers of whoever asked for it.
+# The report of an nginx that sent a file has the headers of the client's call.
 BY_NGINX = "/internal/"
 
 
 class TrustedSites:
-    """Knows the web sites whose pages may do what the caller may."""
+    """The web sites whose pages may do what the caller may."""
 
     def __init__(self, settings: Settings) -> None:
         ours = urlsplit(settings.public_url)
         self._origins = {f"{ours.scheme}://{ours.netloc}".lower(), *settings.cors_origins}
 
     def refusal(self, request: Request) -> ForeignPage | None:
-        """Return why a call is refused by whose page asks, or None."""
+        """Return why a call is refused for the page that it comes from, or None."""
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
         if request.method in SAFE or request.scope["path"].startswith(BY_NGINX):
             return None
@@ -47,7 +47,7 @@ class TrustedSites:
 
 
 def _is_of_host(origin: str, host: str) -> bool:
-    """Return whether an origin is the host that was asked, by an address or a name without dots."""
+    """Return whether an origin is the host of the call, by an IP address or a name without dots."""
     if origin.partition("://")[2] != host:
         return False
     name = host.rpartition(":")[0] or host

@@ -1,4 +1,4 @@
-"""Headers: those of a call that say how it is to be served, and how OpenAPI describes any."""
+"""Headers of a call that say how to serve it, and descriptions of headers for OpenAPI."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Annotated, Any
 from fastapi import Header
 from pydantic import WithJsonSchema
 
-# As in the IETF's draft of the Idempotency-Key header field, quotes or none: they belong to the key.
+# As in the IETF's draft of the Idempotency-Key header field; quotes, if there are any, belong to the key.
 IdempotencyKey = Annotated[
     str | None,
     Header(
         pattern=r"^[\x20-\x7e]{1,255}$",
         description="The caller's own name for this call: the same key and body get the same request, however often. "
-        "A download changes nothing, and its key is not looked at.",
+        "Downloads ignore it.",
         examples=["night-1 of the survey"],
     ),
 ]
-# A list, for it may come in several lines, which say the same as one (RFC 9110, section 5.3): so clients are told.
+# A list, since the header may come in several lines, which mean the same as one (RFC 9110, section 5.3).
 Prefer = Annotated[
     list[str] | None,
-    Header(description="wait=N waits up to N seconds for the outcome (RFC 7240, section 4.3)."),
+    Header(description="wait=N waits up to N seconds for the outcome (RFC 7240)."),
     WithJsonSchema({"type": "string", "examples": ["wait=10"]}),
 ]
 
@@ -29,7 +29,7 @@ _WAIT = re.compile(r"(?i)(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])")
 
 
 def described(description: str, example: str) -> dict[str, Any]:
-    """Return what OpenAPI says of a header that is text."""
+    """Return OpenAPI's description of a header whose value is text."""
     return {"description": description, "schema": {"type": "string"}, "example": example}
 
 

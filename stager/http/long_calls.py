@@ -1,4 +1,4 @@
-"""Calls that may take long: streams, uploads, and those that wait for an outcome; a user may hold so many at a time."""
+"""The limit on long calls (streams, uploads, and those that wait for an outcome) that a user may hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LongCalls:
 
     @contextmanager
     def one_more(self, username: str | None) -> Iterator[None]:
-        """Count one while the body runs; of nobody, where authentication is off, none are counted.
+        """Count a call while the body runs; without a user, where authentication is off, calls are not counted.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The staging methods that may be asked for: those that the operator allows and that are there."""
+"""The staging methods that a site offers: those that the operator allows and that exist."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ logger = structlog.get_logger(__name__)
 
 
 def offered_methods(settings: Settings) -> tuple[str, ...]:
-    """Return their names."""
+    """Return the names of the methods that the site offers."""
     return tuple(name for name in settings.allowed_methods if name in METHODS or name == DIRECT_DOWNLOAD)
 
 
 def tell_of_methods(settings: Settings) -> None:
-    """Log which of those that the operator allows are none."""
+    """Log the allowed names that are not methods."""
     if missing := [name for name in settings.allowed_methods if name not in offered_methods(settings)]:
-        logger.warning("ALLOWED_METHODS names what is no method here: it is not offered", methods=missing)
+        logger.warning("ALLOWED_METHODS names a method that does not exist here; it is not offered", methods=missing)

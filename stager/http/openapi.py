@@ -1,4 +1,4 @@
-"""The API's description, complete: what any call can be answered with, in the form that it really has."""
+"""The API's OpenAPI description, completed by all answers of each call, in their real form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stager.http.headers import described
 from stager.http.problems import CHALLENGES, KINDS_OF_PROBLEMS, MEDIA_TYPE, RETRY_AFTERS, Problem, title
 
 CALL_ID = "call-4711"
-REQUEST_ID: Node = {**described("The call's id, which the log's lines carry.", CALL_ID), "required": True}
+REQUEST_ID: Node = {**described("The call's id, which is in the log's lines.", CALL_ID), "required": True}
 CHALLENGE: Node = {
     **described("What is missing or wrong (RFC 6750).", CHALLENGES[TokenMissing]),
     "required": True,
@@ -30,12 +30,12 @@ HEADERS: dict[str, dict[str, Node]] = {
         for status, seconds in RETRY_AFTERS.items()
     },
 }
-# What a request is like that has not ended.
+# Members of an example of a request that has not ended.
 GOES_ON: Node = {"status": "submitted", "started_at": None, "finished_at": None}
 
 
 class DescribedAPI(FastAPI):
-    """An application whose description says all that its calls are answered with."""
+    """A FastAPI application whose description has all answers of its calls."""
 
     def openapi(self) -> Node:
         """Return the description (OpenAPI 3.1)."""
@@ -60,7 +60,7 @@ def _operations(document: Node) -> Iterator[Node]:
 
 
 def _complete(operation: Node) -> None:
-    """Add the answers that any such call can get, and to each answer its headers."""
+    """Add the answers that any such call can have, and the headers of each answer."""
     answers = operation["responses"]
     for status in _always(operation):
         answers.setdefault(status, {"content": {MEDIA_TYPE: {}}})
@@ -73,7 +73,7 @@ def _complete(operation: Node) -> None:
 
 
 def _exemplify(operation: Node, components: Node) -> None:
-    """Give parameters, and what is sent and answered as JSON, an example where they have none."""
+    """Add examples to parameters and JSON bodies that have none."""
     for parameter in operation.get("parameters", ()):
         parameter.setdefault("example", example_of(parameter["schema"], components))
         for said in ("title", "description", "examples"):  # of the parameter, or its name again
@@ -87,7 +87,7 @@ def _exemplify(operation: Node, components: Node) -> None:
 
 
 def _share_problems(operation: Node, shared: Node) -> None:
-    """Let each status's problem, which is the same at every call, stand once in the document."""
+    """Put the problem of each status, which is the same for every call, once into the document."""
     for status, answer in operation["responses"].items():
         if not _is_problem(answer):
             continue
@@ -105,7 +105,7 @@ def _always(operation: Node) -> Iterator[str]:
 
 
 def _is_problem(answer: Node) -> bool:
-    """Return whether an answer is a problem, as we or FastAPI say."""
+    """Return whether an answer is a problem, by our description or by FastAPI's."""
     content = answer.get("content", {})
     schemas = [media.get("schema", {}).get("$ref", "") for media in content.values()]
     return MEDIA_TYPE in content or any(schema.endswith("/HTTPValidationError") for schema in schemas)

@@ -20,11 +20,11 @@ from stager.http.responses import EscapedJSON
 from stager.http.verbs import verbs_of
 
 MEDIA_TYPE = "application/problem+json"
-# Seconds after which a client may try again when something we need is away.
+# Seconds after which a client may retry when something that the service needs does not answer.
 RETRY_AFTER = "5"
-# Likewise by status: a user's requests end more slowly than a database restarts.
+# The same by status: a user's requests end more slowly than a database restarts.
 RETRY_AFTERS = {503: RETRY_AFTER, 429: "30"}
-# How many mistakes of one call are told.
+# How many mistakes of one call are reported.
 MAX_FINDINGS = 100
 # RFC 6750, section 3.
 CHALLENGES: dict[type[StagingError], str] = {TokenMissing: "Bearer", TokenInvalid: 'Bearer error="invalid_token"'}
@@ -33,53 +33,53 @@ logger = structlog.get_logger(__name__)
 
 
 class Finding(BaseModel):
-    """A mistake in a call."""
+    """One mistake in a call."""
 
     type: str = Field(description="The kind of mistake.", examples=["missing"])
-    loc: tuple[str | int, ...] = Field(description="Where it is.", examples=[["body", "data"]])
+    loc: tuple[str | int, ...] = Field(description="Where the mistake is.", examples=[["body", "data"]])
     msg: str = Field(description="What is wrong.", examples=["Field required"])
 
 
 class Problem(BaseModel):
     """Why a call was refused or failed."""
 
-    type: str = Field(description="A page that tells what this kind of problem is, or about:blank.")
+    type: str = Field(description="A page about this kind of problem, or about:blank.")
     title: str = Field(description="The kind of problem, in words.")
     status: int = Field(description="The HTTP status again.")
     detail: str | tuple[Finding, ...] = Field(
-        description="What went wrong this time, in a sentence; of a call that is not as the API wants it, each mistake."
+        description="What went wrong, in a sentence; for an invalid call, a list of its mistakes."
     )
     instance: str = Field(description="The path that was asked for.")
-    http_request_id: str = Field(description="The answer's X-Request-ID, which the log's lines carry too.")
+    http_request_id: str = Field(description="The answer's X-Request-ID, which is in the log's lines too.")
 
 
 class ProblemAnswer(EscapedJSON):
-    """A problem on its way out."""
+    """An answer with a problem as its body."""
 
     media_type = MEDIA_TYPE
 
 
 def error_class(name: str | None) -> type[StagingError]:
-    """Return the error class of that name, the tree's root for a name that nobody knows."""
+    """Return the error class of that name; the root of the tree for an unknown name."""
     return KINDS.get(name or "", StagingError)
 
 
 def slug(kind: type[StagingError]) -> str:
-    """Return an error class's name as it stands in an address: ``source-not-found``."""
+    """Return an error class's name as in addresses: ``source-not-found``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
-# The error classes by those names.
+# The error classes by their names in addresses.
 KINDS_OF_PROBLEMS = {slug(kind): kind for kind in sorted(KINDS.values(), key=slug)}
 
 
 def title(kind: type[StagingError]) -> str:
-    """Return what an error class stands for: its docstring's first line."""
+    """Return a problem's title: the first line of its error class's docstring."""
     return (inspect.getdoc(kind) or kind.__name__).splitlines()[0].rstrip(".")
 
 
 def staging_problem(request: Request, kind: type[StagingError], detail: str) -> ProblemAnswer:
-    """Return the answer for an error of ours, raised here or recorded by a run."""
+    """Return the answer for one of our errors, raised here or recorded by a run."""
     members = {
         "type": f"{request.app.state.settings.public_url}/problems/{slug(kind)}",
         "title": title(kind),
@@ -92,7 +92,7 @@ def staging_problem(request: Request, kind: type[StagingError], detail: str) -> 
 def problem(
     request: Request, status: int, members: Mapping[str, object], headers: Mapping[str, str] | None = None
 ) -> ProblemAnswer:
-    """Return a problem with the members that every one has, and ``members``."""
+    """Return a problem with the members that every problem has, and ``members``."""
     content = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -106,10 +106,9 @@ def problem(
 
 
 def unforeseen_problem(request: Request) -> ProblemAnswer:
-    """Return the answer when nobody knows what went wrong; the log does."""
+    """Return the answer for an unforeseen error, whose details are in the log."""
     detail = (
-        "The service met an error that it does not know. The log has the details under the id "
-        f"{request.state.http_request_id}."
+        f"The service met an unforeseen error. The log has its details under the id {request.state.http_request_id}."
     )
     return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, {"detail": detail})
 
@@ -135,32 +134,32 @@ async def _http_exception(request: Request, error: Exception) -> ProblemAnswer:
 
 
 async def _invalid(request: Request, error: Exception) -> ProblemAnswer:
-    """Answer as FastAPI does: its list as ``detail`` is what the demo's clients know.
+    """Answer like FastAPI, with a list as ``detail``, as the demo's clients know it.
 
     What was sent is not repeated: it may be long, secret, or no JSON (NaN).
     """
     if not isinstance(error, RequestValidationError):
         raise error
     found = [_finding(about) for about in error.errors()[:MAX_FINDINGS]]
-    members = {"title": "The call is not as the API wants it", "detail": found}
+    members = {"title": "The call is invalid", "detail": found}
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, members)
 
 
 def _finding(about: Mapping[str, Any]) -> dict[str, object]:
-    """Return where what is wrong; a name that was sent, of a field that there is not, as one printable line."""
+    """Return a mistake and its place; the name of an unknown field is made one printable line."""
     place = [printable(part) if isinstance(part, str) else part for part in about["loc"]]
     return {"type": about["type"], "loc": place, "msg": printable(about["msg"])}
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Let every error that leaves a handler become a problem."""
+    """Turn every error that a handler raises into a problem."""
     app.add_exception_handler(StagingError, _staging_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _invalid)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """Return what OpenAPI says of a route's errors."""
+    """Return OpenAPI's description of a route's errors."""
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {}}}
         for status in statuses

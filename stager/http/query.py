@@ -1,4 +1,4 @@
-"""What a call's address says behind the question mark: nothing of it is dropped."""
+"""The check of a call's query: no parameter of it is silently ignored."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 
-# The demo's calls: they take what old clients send.
+# The demo's calls, which accept whatever old clients send.
 DEMOS = frozenset(
     {"/", "/docs", "/stage_data", "/stage-data", "/logs", "/config", "/config/allowed-methods", "/create-file"}
 )
 
 
 async def check_query(request: Request) -> None:  # async, or FastAPI calls it in a thread
-    """Return when the call knows all that its query says, and nothing that counts once is said twice.
+    """Check that the call has all parameters of its query, and that none but lists is given twice.
 
     Raises
     ------
@@ -41,12 +41,12 @@ def _mistakes(said: Counter[str], known: dict[str, bool]) -> Iterator[dict[str, 
         if name not in known:
             yield {"type": "extra_forbidden", "loc": place, "msg": "The call has no such parameter"}
         elif times > 1 and not known[name]:
-            yield {"type": "repeated", "loc": place, "msg": f"It is said {times} times, and counts once"}
+            yield {"type": "repeated", "loc": place, "msg": f"It is given {times} times, and may be given once"}
 
 
 @cached({}, key=lambda route: route.endpoint)
 def _known(route: APIRoute) -> dict[str, bool]:
-    """Return a call's parameters by name, and whether they may be said again."""
+    """Return a call's parameters by name, and whether each may be given several times."""
     return dict(_parameters(route.dependant))
 
 

@@ -1,4 +1,4 @@
-"""Every request has an id, one line in the log, and an answer."""
+"""The log of calls: every call has an id, one line in the log, and an answer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from stager.http.problems import unforeseen_problem
 
 HEADER = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-# Asked every few seconds by probes and by whoever watches the log, or many times a
-# second by whoever downloads (the records have each of those) or reads a page: they would
-# drown the log that they look at.
+# Calls that probes and readers of the log make every few seconds, or clients many times a
+# second, for downloads (which are all recorded) or pages: at INFO, they would
+# drown all other lines.
 _QUIET = ("/health", "/logs", "/metrics", "/files", "/links", "/manual")
 
 logger = structlog.get_logger(__name__)
 
 
 class RequestLog:
-    """ASGI middleware: the request's id, its log line, and an answer to the unforeseen."""
+    """ASGI middleware that gives each call an id, a log line, and an answer to unforeseen errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -67,7 +67,7 @@ class RequestLog:
 
 
 def _log(request: Request, status: int, seconds: float) -> None:
-    """Write the request's line, without its query: old clients put a token there."""
+    """Log the call, without its query, where old clients put a token."""
     is_quiet = request.scope["path"].startswith(_QUIET) and status < 400  # noqa: PLR2004 - HTTP's first error status
     write = logger.debug if is_quiet else logger.info
     write(

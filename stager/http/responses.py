@@ -1,4 +1,4 @@
-"""JSON that carries any path: names that are not UTF-8 travel as escaped lone surrogates."""
+"""JSON that can hold any path: bytes of a name that are not UTF-8 become escaped lone surrogates."""
 
 from __future__ import annotations
 

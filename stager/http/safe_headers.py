@@ -1,11 +1,11 @@
-"""Headers that tell a browser to trust nothing that it need not."""
+"""Security headers of every answer."""
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# What an answer says unless its handler says otherwise. It is no page: nothing
+# Headers of an answer unless its handler sets others. It is not a page: nothing
 # in it is run, framed or guessed at (OWASP REST Security Cheat Sheet).
 ALWAYS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -14,14 +14,14 @@ ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-# What an answer for one caller says: no proxy and no browser keeps it (RFC 9111, section 5.2.2).
+# Headers of an answer for one caller: no proxy and no browser caches it (RFC 9111, section 5.2.2).
 FOR_CALLER = {"Cache-Control": "private, no-store"}
-# RFC 6797: only where the service is reached over TLS.
+# Headers where the service is reached over TLS (RFC 6797).
 OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 class SafeHeaders:
-    """ASGI middleware: adds the headers that are not there."""
+    """ASGI middleware that adds the headers that an answer lacks."""
 
     def __init__(self, app: ASGIApp, *, is_over_tls: bool) -> None:
         self._app = app

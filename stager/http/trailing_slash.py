@@ -1,15 +1,15 @@
-"""A slash behind an address: the demo's clients write some with one, and gfal2 up to 2.21 writes all so."""
+"""Trailing slashes: the demo's clients write some addresses with one, and gfal2 up to 2.21 writes all so."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Beneath these it counts: it is part of a file's path, or what a page's links are relative to.
+# Beneath these it matters: it is part of a file's path, or of what a page's links are relative to.
 KEPT = ("/docs/", "/files/", "/manual/")
 
 
 class TrailingSlash:
-    """ASGI middleware: an address is the same with a slash behind it as without."""
+    """ASGI middleware that makes an address with a trailing slash the same as without."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Which verbs an address has: HEAD wherever it has GET (RFC 9110, section 9.1)."""
+"""The verbs of an address: HEAD wherever it has GET (RFC 9110, section 9.1)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def verbs_of(scope: Scope) -> set[str]:
 
 
 class _HeadSentError(Exception):
-    """The answer to a HEAD is out: whoever makes the rest of it need not."""
+    """Raised once the answer to a HEAD was sent, so that its body is not produced."""
 
 
 class HeadOfGet:
-    """ASGI middleware: a HEAD for which there is no route is answered as a GET is, up to the body.
+    """ASGI middleware that answers a HEAD without a route of its own like a GET, without the body.
 
     What the call would change by sending a body is a route's own to tell apart (downloads).
     """

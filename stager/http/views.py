@@ -1,4 +1,4 @@
-"""What a caller sees of the records."""
+"""Views of the records, as a caller sees them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUN_ID = "6d4f9f0e-3c1b-4c8e-9d27-5b1a2f3e4c5d"
 
 
 class View(BaseModel):
-    """A public answer."""
+    """Base of the models that callers see."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,13 +34,15 @@ class Progress(View):
 class ItemView(View):
     """One item of a request, and what became of it."""
 
-    position: int = Field(description="Its place in the request, from 0.", examples=[0])
+    position: int = Field(description="Its position in the request, from 0.", examples=[0])
     source: PathText = Field(description="Path in the source area.", examples=["a.fits"])
     destination: PathText = Field(description="Path in the destination area.", examples=["night-1/a.fits"])
     status: Status = Field(examples=[Status.COMPLETED])
     error_reason: str | None = Field(description="Why it failed.")
     error_type: str | None = Field(description="The kind of error, as in the address /problems/KIND.")
-    kind: Literal["file", "directory", "symlink"] | None = Field(description="What was staged.", examples=["file"])
+    kind: Literal["file", "directory", "symlink"] | None = Field(
+        description="Whether a file, a directory or a symbolic link was staged.", examples=["file"]
+    )
     size_bytes: int | None = Field(examples=[2880])
     file_count: int | None = Field(examples=[1])
     checksum: str | None = Field(examples=["0a1b2c3d"])
@@ -62,22 +64,22 @@ class RequestSummary(View):
     status: Status = Field(examples=[Status.COMPLETED])
     error_reason: str | None = Field(description="Why it failed or was cancelled.")
     origin: str = Field(
-        description="The door that it came in by: api, stage_data, prefect, tape, retry.", examples=["api"]
+        description="How the request came in: api, stage_data, prefect, tape or retry.", examples=["api"]
     )
-    retry_of: str | None = Field(description="The request whose failures it is to mend.")
+    retry_of: str | None = Field(description="The request that it is a retry of.")
     priority: int = Field(examples=[0])
-    deadline: datetime | None = Field(description="What is not done by then is cancelled.")
+    deadline: datetime | None = Field(description="Items that are not done by then are cancelled.")
     lifetime: int | None = Field(description="How long the delivery is wanted for, in seconds.")
-    expires_at: datetime | None = Field(description="When that ends; set when it was delivered.")
+    expires_at: datetime | None = Field(description="When the lifetime ends; set once the data are delivered.")
     note: str | None
     item_count: int
-    cancel_requested: bool = Field(description="Its run was asked to stop.")
+    cancel_requested: bool = Field(description="Whether its cancellation was asked for.")
     acting_as: str | None = Field(
         description="The account that the files are written as, in words.", examples=["alice (uid 1000)"]
     )
-    flow_run_id: str | None = Field(description="The flow run in Prefect that does it.", examples=[RUN_ID])
+    flow_run_id: str | None = Field(description="The flow run in Prefect that does the request.", examples=[RUN_ID])
     flow_run_url: str | None = Field(
-        description="That run's page.", examples=[f"https://staging.example.org/prefect/runs/flow-run/{RUN_ID}"]
+        description="The page of that run.", examples=[f"https://staging.example.org/prefect/runs/flow-run/{RUN_ID}"]
     )
     created_at: datetime = Field(examples=[BEGAN])
     started_at: datetime | None = Field(examples=[BEGAN])
@@ -87,15 +89,17 @@ class RequestSummary(View):
 class RequestView(RequestSummary):
     """A staging request with its items."""
 
-    items: tuple[ItemView, ...] = Field(description="The items by their place in the request.")
-    next_item: int | None = Field(description="Where the next items begin (items_from), null behind the last.")
+    items: tuple[ItemView, ...] = Field(description="The items, in the order of the request.")
+    next_item: int | None = Field(
+        description="The position at which the next items begin (items_from); null after the last."
+    )
 
 
 class ItemPage(View):
-    """Some items, by their place in the request."""
+    """Some items, in the order of the request."""
 
     items: tuple[ItemView, ...]
-    next_cursor: int | None = Field(description="Give it as cursor for the next page, null on the last.")
+    next_cursor: int | None = Field(description="The cursor of the next page; null on the last page.")
 
 
 class EventView(View):
@@ -103,33 +107,33 @@ class EventView(View):
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
-    id: int = Field(description="Events of all requests count up by it.")
+    id: int = Field(description="A number that counts up over the events of all requests.")
     at: datetime = Field(examples=[BEGAN])
     kind: str = Field(description="What happened, in a word.", examples=["waiting"])
     detail: str = Field(description="What happened, in a sentence.", examples=["it waits for its turn"])
     cause: str | None = Field(
-        description="Why, in a word: a kind of error, as in /problems/KIND, or what is waited for.",
+        description="Why, in a word: a kind of error, as in /problems/KIND, or what the request waits for.",
         examples=["WaitsForTurn"],
     )
-    until: datetime | None = Field(description="When that is known to end.")
+    until: datetime | None = Field(description="When the wait ends, if that is known.")
 
 
 class EventPage(View):
     """Some events of a request, in their order."""
 
     events: tuple[EventView, ...]
-    next_cursor: int | None = Field(description="Give it as cursor for the next page, null on the last.")
+    next_cursor: int | None = Field(description="The cursor of the next page; null on the last page.")
 
 
 class Staged(View):
-    """What the demo answers when it is done."""
+    """The demo's answer once the data are staged."""
 
     status: Literal["success"] = "success"
     message: str = Field(examples=["Data staged for user alice with method local_copy"])
 
 
 class Accepted(View):
-    """The outcome takes longer than the caller is kept waiting."""
+    """The answer when the outcome takes longer than the caller is kept waiting."""
 
     status: Literal[Status.SUBMITTED, Status.STARTED]
     message: str = Field(examples=[f"The request is submitted; see /requests/{REQUEST_ID} for its outcome"])
@@ -137,26 +141,26 @@ class Accepted(View):
 
 
 def summary_of(row: StagingRequestRow, settings: Settings) -> RequestSummary:
-    """Return what a caller sees of a request's record."""
+    """Return the view of a request's record, without its items."""
     return RequestSummary.model_validate(_facts(row, settings))
 
 
 def view_of(
     row: StagingRequestRow, files: Sequence[StagedFile], *, settings: Settings, next_item: int | None
 ) -> RequestView:
-    """Return what a caller sees of a request's record and some of its items."""
+    """Return the view of a request's record and some of its items."""
     items = [_item(file) for file in files]
     return RequestView.model_validate({**_facts(row, settings), "items": items, "next_item": next_item})
 
 
 def items_of(files: Sequence[StagedFile], *, limit: int) -> ItemPage:
-    """Return a page of items, given one more than fits when there are more."""
+    """Return a page of items, given one more than fits if there are more."""
     more = files[limit - 1].position if len(files) > limit else None
     return ItemPage.model_validate({"items": [_item(file) for file in files[:limit]], "next_cursor": more})
 
 
 def events_in(events: Sequence[Event], *, limit: int) -> EventPage:
-    """Return a page of events, given one more than fits when there are more."""
+    """Return a page of events, given one more than fits if there are more."""
     more = events[limit - 1].id if len(events) > limit else None
     return EventPage(events=tuple(EventView.model_validate(event) for event in events[:limit]), next_cursor=more)
 

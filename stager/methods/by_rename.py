@@ -11,14 +11,14 @@ from stager.vocabulary import OnConflict
 
 
 class PublishedByRename:
-    """Mode on descriptors, one flush, one rename."""
+    """The last steps by descriptors: modes, one flush, one rename for each item."""
 
     def sweep(self, parent: Location) -> int:
-        """Remove the temporary names whose lock nobody holds."""
+        """Remove temporary names whose lock nobody holds."""
         return engine.sweep(parent)
 
     def set_read_only(self, item: Item, staged: engine.Staged) -> None:  # noqa: ARG002 - it knows its modes
-        """Set read-only modes through descriptors; what is only linked stays as it is."""
+        """Set read-only modes on descriptors; what is only linked stays as it is."""
         engine.seal(staged)
 
     def flush(self, staged: Iterable[engine.Staged]) -> None:
@@ -26,7 +26,7 @@ class PublishedByRename:
         engine.flush(staged)
 
     def publish(self, item: Item, staged: engine.Staged, *, confirm: Callable[[], None]) -> engine.Published:
-        """Rename to the final name, by renameat2(2), never over anything that the request does not replace."""
+        """Rename to the final name by renameat2(2), never over something that the request does not replace."""
         return engine.publish(staged, replace=item.on_conflict is OnConflict.REPLACE, confirm=confirm)
 
     def discard(self, staged: engine.Staged) -> None:

@@ -1,4 +1,4 @@
-"""What the request's ``on_conflict`` means for a destination that is taken."""
+"""What a request's ``on_conflict`` means for a destination at which something is."""
 
 from __future__ import annotations
 

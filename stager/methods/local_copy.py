@@ -24,7 +24,7 @@ class LocalCopy(PublishedByRename):
     )
 
     def check_source(self, item: Item) -> engine.Survey:
-        """Walk the source: what it is, how much, and that it can be staged."""
+        """Survey the source by a walk: its kind, its size, and that it can be staged."""
         found = engine.survey(item.source)
         engine.require_size(item.source.display, found, item.expected)
         return found
@@ -37,7 +37,7 @@ class LocalCopy(PublishedByRename):
         on_file: Callable[[ManifestEntry], None],
         control: engine.Control,
     ) -> bool:
-        """Compare by our own record and unchanged stat(2), or else byte for byte."""
+        """Compare by our own record and the fingerprints, or else byte for byte."""
         found = engine.fingerprint(item.destination)
         if found is None:
             return False

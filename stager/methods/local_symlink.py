@@ -25,7 +25,7 @@ class LocalSymlink(PublishedByRename):
     )
 
     def check_source(self, item: Item) -> engine.Survey:
-        """Look at the source alone: under a directory only where the request gives its size."""
+        """Survey the source; a directory is walked only if the request gives its size."""
         found = engine.survey(item.source, depth=0 if item.expected.size_bytes is None else None)
         engine.require_size(item.source.display, found, item.expected)
         return found
@@ -38,7 +38,7 @@ class LocalSymlink(PublishedByRename):
         on_file: Callable[[ManifestEntry], None],  # noqa: ARG002 - no two files are compared
         control: engine.Control,
     ) -> bool:
-        """Compare where the link leads, and read the source where the request gives its checksum."""
+        """Compare the link's text; read the source if the request gives its checksum."""
         engine.verify(item.source, survey=survey, expected=item.expected, control=control)
         found = engine.link_target(item.destination)
         if found is engine.ABSENT:

@@ -1,4 +1,4 @@
-"""What every staging method promises, and what it is told.
+"""The contract of all staging methods: what each is given, and what it promises.
 
 A method knows how one item gets to its place; when that happens, who waits
 for it and where it is written down are others' business.
@@ -18,7 +18,7 @@ from stager.vocabulary import ManifestEntry, OnConflict
 
 @dataclass(frozen=True, kw_only=True)
 class LastCopy:
-    """What our own record says of the last delivery to a destination."""
+    """Our record of the last delivery to a destination."""
 
     file_id: int
     source_fingerprint: str
@@ -104,7 +104,7 @@ class StagingMethod(Protocol):
         """
 
     def check_source(self, item: Item) -> Survey:
-        """Return what is at the source.
+        """Survey the source, and check that it can be staged.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class StagingMethod(Protocol):
         on_file: Callable[[ManifestEntry], None],
         control: Control,
     ) -> Staged:
-        """Bring the data beside their place, under a temporary name.
+        """Bring the data beside their destination, under a temporary name.
 
         Parameters
         ----------
@@ -166,13 +166,13 @@ class StagingMethod(Protocol):
         """
 
     def set_read_only(self, item: Item, staged: Staged) -> None:
-        """Give what was transferred its read-only modes, out of sight still."""
+        """Give what was transferred its read-only modes, under its temporary name still."""
 
     def flush(self, staged: Iterable[Staged]) -> None:
-        """Make what was transferred durable: after it, a power cut takes nothing away."""
+        """Make what was transferred durable: afterwards, a power cut loses nothing of it."""
 
     def publish(self, item: Item, staged: Staged, *, confirm: Callable[[], None]) -> Published:
-        """Rename what was transferred to its final name, at once.
+        """Rename what was transferred to its final name, in one step.
 
         ``confirm`` is called right before the rename and may raise: the
         destination is ours no more.

@@ -38,7 +38,7 @@ class SymlinkCopy(PublishedByRename):
         self._link = link
 
     def check_source(self, item: Item) -> engine.Survey:
-        """Look at the source; a directory cannot have a second name."""
+        """Survey the source; a directory is refused, since it cannot have a second name."""
         found = engine.survey(item.source, depth=0 if item.expected.size_bytes is None else None)
         engine.require_size(item.source.display, found, item.expected)
         return found
@@ -51,7 +51,7 @@ class SymlinkCopy(PublishedByRename):
         on_file: Callable[[ManifestEntry], None],  # noqa: ARG002 - no two files are compared
         control: engine.Control,
     ) -> bool:
-        """Compare the inodes, and read the source where the request gives its checksum."""
+        """Compare the inodes; read the source if the request gives its checksum."""
         engine.verify(item.source, survey=survey, expected=item.expected, control=control)
         if engine.link_target(item.destination) is engine.ABSENT:
             return False
@@ -67,5 +67,5 @@ class SymlinkCopy(PublishedByRename):
         on_file: Callable[[ManifestEntry], None],  # noqa: ARG002 - likewise
         control: engine.Control,  # noqa: ARG002 - nothing takes time
     ) -> engine.Staged:
-        """Link under a temporary name: same file system only, and never where the user could write."""
+        """Link the source under a temporary name: on its own file system, and never if the user could write to it."""
         return engine.stage_hard_link(item.source, item.destination, modes=item.modes, link=self._link)

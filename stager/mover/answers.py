@@ -1,4 +1,4 @@
-"""What a mover asks for while a step is under way, and the service answers."""
+"""The service's answers to what a mover asks while a step is under way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stager.vocabulary import ManifestEntry
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What the service does while a step of one item is under way; what it raises ends the item.
+    """The callbacks of a step of one item in the service; an error that one raises ends the item.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Watch:
 
 @dataclass
 class Watched:
-    """An item that a step is under way for, and how far it is."""
+    """An item with a step under way, and the state of that."""
 
     watch: Watch
     error: StagingError | None = None
@@ -58,7 +58,7 @@ class Watched:
 
 
 class Answers:
-    """Answers one mover.
+    """Answers the questions of one mover.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Answers:
         self._lending = Lending(_folder_of)
 
     def begin(self, items: Mapping[int, Item]) -> None:
-        """Take back what was lent; from now on these are the items."""
+        """Take back what was lent, and replace the items by these."""
         self._lending.begin(
             {
                 # What has a folder's name by now may be a link of the user's.
@@ -86,7 +86,7 @@ class Answers:
         )
 
     def answer(self, asks: Question, one: Watched) -> None:
-        """Answer, or keep why not: it is the error of the item."""
+        """Answer a question; an error in doing so becomes that of the item."""
         answer: Any = None
         number, opened = None, Descriptor(-1)
         try:

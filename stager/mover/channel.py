@@ -21,19 +21,19 @@ Message = dict[str, Any]
 
 _READ_BYTES = 1 << 16
 _LONGEST_BYTES = 16 << 20  # of a line: 256 items of the longest paths, escaped
-_POSTED_BYTES = 1 << 16  # what is put by before it is sent
+_POSTED_BYTES = 1 << 16  # that are queued before they are sent
 _MOST_DESCRIPTORS = 64  # that come with one line
 
 
 class ConnectionLost(Exception):
-    """The other side is no more, or what it says is no message; the text, if there is one, says what it did."""
+    """The other side has gone, or sent an invalid message; the text, if there is one, says so."""
 
 
-NO_MESSAGE = "says what nobody understands"
+NO_MESSAGE = "sent an invalid message"
 
 
 class Channel:
-    """One end.
+    """One end of the connection between the service and a mover.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ class Channel:
         self.sent_at = time.monotonic()
 
     def post(self, message: Message) -> None:
-        """Put a message by; it goes with the next that is sent, or once there are many."""
+        """Queue a message; it is sent with the next one, or once there are many."""
         with self._sending:
             self._posted += _line(message)
             if len(self._posted) >= _POSTED_BYTES:
                 self._flush()
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        """Send a message, after what was put by.
+        """Send a message, after those that were queued.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class Channel:
         return [self._descriptors.popleft() for _ in range(count)]
 
     def close(self) -> None:
-        """Be gone for the other side."""
+        """Close the connection."""
         self._socket.close()
 
 

@@ -1,4 +1,4 @@
-"""What the step of one item tells the service, and asks it, while it is under way."""
+"""The mover's side of a step under way: what it reports to the service, and asks it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stager.errors import Cancelled
 from stager.mover.channel import Channel, ConnectionLost
 from stager.vocabulary import ManifestEntry
 
-# Files of a product that one message tells of.
+# Files of a product in one message.
 FILES_IN_A_MESSAGE = 512
 
 
 class Dialogue(threading.Event):
-    """One item's; set when the item is to be left.
+    """The dialogue with the service about one item; as an event, it is set when the item is to be left.
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ class Dialogue(threading.Event):
         self._files: list[ManifestEntry] = []
 
     def is_set(self) -> bool:
-        """Return whether the service wants the item left."""
+        """Return whether the service told the mover to leave the item."""
         while (message := self._channel.receive(0)) is not None:
             self._stopped.add(message["stop"])
         return self._id in self._stopped
 
     def control(self) -> Control:
-        """Return what takes the item's progress, and stops it."""
+        """Return a control that reports the item's progress, and cancels it."""
 
         def report(bytes_done: int, files_done: int) -> None:
             progress = {"says": "progress", "id": self._id, "bytes_done": bytes_done, "files_done": files_done}
@@ -49,19 +49,19 @@ class Dialogue(threading.Event):
         return Control(report, self)
 
     def on_file(self, file: ManifestEntry) -> None:
-        """Tell of a file."""
+        """Report a file of the product."""
         self._files.append(file)
         if len(self._files) >= FILES_IN_A_MESSAGE:
             self.finish()
 
     def finish(self) -> None:
-        """Tell of the files that were not told of yet."""
+        """Report the files that were not reported yet."""
         if self._files:
             files, self._files = self._files, []
             self._channel.post({"says": "files", "id": self._id, "files": files})
 
     def confirm(self) -> None:
-        """Return when the destination still is ours to publish; else raise `Cancelled`: the service knows why."""
+        """Check that the destination is still ours to publish; else raise `Cancelled`: the service knows why."""
         self._ask("confirm")
 
     def known(self) -> Iterator[ManifestEntry]:
@@ -70,11 +70,11 @@ class Dialogue(threading.Event):
             yield from starmap(ManifestEntry, files)
 
     def link(self, source: int, folder: int, name: bytes) -> None:
-        """Let the service give an open file a name in an open folder; raises OSError as linkat(2)."""
+        """Let the service link an open file into an open folder; raises OSError as linkat(2) does."""
         self._ask("link", source, folder, name=os.fsdecode(name))
 
     def status(self, folder: int, name: str) -> os.stat_result:
-        """Return what has a name in a lent folder."""
+        """Return the status of a name in a lent folder."""
         values, named = self._ask("status", name=name, folder=folder)
         return os.stat_result(values, named)
 

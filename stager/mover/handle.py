@@ -1,4 +1,4 @@
-"""A mover as the service has it: told what to do, answered, listened to with a limit, ended."""
+"""The service's side of a mover: it gives orders, answers questions, waits with a limit, and ends the mover."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from stager.paths import Descriptor, Location
 
 logger = logging.getLogger(__name__)
 
-# From one look at what is to be stopped to the next, in seconds.
+# Seconds between two checks of what is to be stopped.
 STOP_POLL_SECONDS = 0.2
-# Folders that one message names: it is not endless.
+# Folders in one message at most.
 SWEPT_AT_ONCE = 256
-UNFINISHED = "does not say what became of its items"
-# How long a mover that nobody asks any more has to discard what it was at, in seconds.
+UNFINISHED = "did not report what became of its items"
+# How long a mover may take to discard what is unfinished, in seconds.
 DISCARD_SECONDS = 10.0
 
 
@@ -68,24 +68,24 @@ class Mover:
 
     @property
     def is_lost(self) -> bool:
-        """It has ended, or was ended."""
+        """Whether it has ended, or was ended."""
         return self._is_closed or _has_ended(self.life, 0)
 
     def begin(self, method: str, items: Mapping[int, Item]) -> None:
-        """Tell which items there are, by ids of the caller's; those told before are forgotten."""
+        """Send the items, by ids of the caller's; they replace those sent before."""
         self.answers.begin(items)
         said = {str(item_id): told(item) for item_id, item in items.items()}
         list(self._carried_out({"do": "begin", "method": method, "items": said}, {}))
 
     def do(self, step: str, watches: Mapping[int, Watch]) -> Iterator[tuple[int, StepDone | StagingError]]:
-        """Do a step for some items, and yield for each what came of it, in no order that counts.
+        """Do a step for some items, and yield the result of each, in any order.
 
-        It is done only once all was taken. When the mover is lost, that is the error of all that are left.
+        It is done only once all results were taken. If the mover is lost, that is the error of all items that are left.
         """
         return self._carried_out({"do": step, "items": list(watches)}, watches)
 
     def sweep(self, method: str, folders: Sequence[Location]) -> list[int | StagingError]:
-        """Return how many leftovers of the dead were removed in each folder, or why they could not be looked for."""
+        """Return how many leftovers of dead runs were removed in each folder, or the error."""
         parts = (folders[start : start + SWEPT_AT_ONCE] for start in range(0, len(folders), SWEPT_AT_ONCE))
         return [one for some in parts for one in self._swept(method, some)]
 
@@ -120,7 +120,7 @@ class Mover:
         return shown, opened
 
     def end(self) -> None:
-        """Have it discard what is not published, and forget the items."""
+        """Let it discard what is not published, and forget the items."""
         if self._is_busy:
             self.close()
         elif not self._is_closed:
@@ -128,7 +128,7 @@ class Mover:
                 list(self._carried_out({"do": "end"}, {}))
 
     def close(self) -> None:
-        """Have it discard what is not published, and end; it is killed if that takes too long. Repeatable."""
+        """Let it discard what is not published, and end; kill it if that takes too long. Repeatable."""
         self.channel.close()
         if self.life.fd >= 0:
             _has_ended(self.life, DISCARD_SECONDS)
@@ -153,7 +153,7 @@ class Mover:
         self._is_busy = False
 
     def _reply(self, waiting: Mapping[int, Watched]) -> Reply:
-        """Return the next thing that it says; meanwhile, tell it what is to be stopped."""
+        """Return its next reply; meanwhile, tell it what is to be stopped."""
         silent = 0.0
         while True:
             message = self.channel.receive(STOP_POLL_SECONDS)
@@ -164,7 +164,7 @@ class Mover:
                 return _expected(reply_of(message), waiting)
             silent += STOP_POLL_SECONDS  # by our own waiting: that we were not running is not its silence
             if silent > self.silence:
-                silence = f"has said nothing for {self.silence:.0f} s: somebody stopped it, or the machine did"
+                silence = f"has not answered for {self.silence:.0f} s: somebody stopped it, or its machine did"
                 raise ConnectionLost(silence)
 
     def _tell_of_stops(self, waiting: Mapping[int, Watched]) -> None:
@@ -178,7 +178,7 @@ class Mover:
             self.channel.send({"stop": item_id})
 
     def _taken(self, reply: Reply, waiting: dict[int, Watched]) -> Iterator[tuple[int, StepDone | StagingError]]:
-        """Take what it says of an item; yield the item once the step is done."""
+        """Handle a reply about an item; yield the item once the step is done."""
         if isinstance(reply, Heartbeat | OrderDone):
             return
         one = waiting[reply.id]
@@ -209,7 +209,7 @@ class Mover:
             self._stop(reply.id, one)
 
     def _kill(self) -> None:
-        """End it at once, also one that was stopped."""
+        """Kill it at once, also if it was stopped."""
         self._is_closed = True
         self.channel.close()
         if self.life.fd >= 0:

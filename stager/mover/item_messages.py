@@ -1,4 +1,4 @@
-"""An item as it is told to a mover."""
+"""Items as JSON, in which they are sent to a mover."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stager.methods import Item, LastCopy
 from stager.paths import Descriptor, Lender, LentFolder, Location
 from stager.vocabulary import OnConflict
 
-# The number of the folder that an item's source is in, where it is lent.
+# The number of the lent folder that an item's source is in.
 SOURCE = 0
 
 
 def told(item: Item) -> dict[str, Any]:
-    """Return an item as JSON has it; bytes of a name that are no UTF-8 are lone surrogates (PEP 383)."""
+    """Return an item as JSON; bytes of a name that are not UTF-8 become lone surrogates (PEP 383)."""
     last, modes = item.last_copy, item.modes
     return {
         "source": told_place(item.source),
@@ -34,7 +34,7 @@ def told(item: Item) -> dict[str, Any]:
 
 
 def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, lender: Lender) -> Item:
-    """Return the item that was told.
+    """Return the item that a message describes.
 
     Parameters
     ----------
@@ -61,13 +61,13 @@ def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, len
 
 
 def place(said: list[str], roots: Mapping[Path, Descriptor]) -> Location:
-    """Return the place that was told: its root, and the names beneath."""
+    """Return the location that a message describes: its root, and the names beneath."""
     root = Path(said[0])
     return Location(root, tuple(map(os.fsencode, said[1:])), roots.get(root))
 
 
 def told_place(location: Location) -> list[str]:
-    """Return a place as JSON has it."""
+    """Return a location as JSON."""
     return [os.fspath(location.root), *map(os.fsdecode, location.parts)]
 
 

@@ -1,4 +1,4 @@
-"""Sources that another process may not enter, lent to it one open file at a time.
+"""Lending: a source that another process may not enter is opened for it, one file at a time.
 
 The service lends a mover what is in an area that users cannot enter; a mover
 lends the service what its user may read. Whoever lends opens what the items
@@ -22,7 +22,7 @@ _MAX_FOLDERS = 1000
 
 
 class Lending:
-    """What is lent of the sources of a batch.
+    """The open folders and files that are lent for the items of a batch.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ class Lending:
         self._last = SOURCE
 
     def begin(self, sources: Mapping[int, Location]) -> None:
-        """Take back all that was lent; from now on, these sources may be, by the ids of their items."""
+        """Take back all that was lent; from now on, only these sources are lent, by the ids of their items."""
         self._folders.clear()
         self._sources = dict(sources)
 
     def status(self, item_id: int, folder: int, name: str) -> list[Any]:
-        """Return what has a name in a lent folder, as `os.stat_result` is made of."""
+        """Return the status of a name in a lent folder, as the arguments of `os.stat_result`."""
         within, name = self._found(item_id, folder, name)
         of_type: Any = within.status(name).__reduce__()  # the type, and what it is made of
         return list(of_type[1])

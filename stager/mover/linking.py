@@ -1,4 +1,4 @@
-"""A hard link for a mover: its user opened the file, root gives it the name.
+"""Hard links for a mover: its user opens the file, and root gives it the name.
 
 Where fs.protected_hardlinks is set (proc_sys_fs(5)), nobody but root links
 what they may not write. So the thread that does it has the user's rights, and
@@ -22,7 +22,7 @@ from stager.privileges import Account, linking_as
 
 
 def linking_for(account: Account | None, areas: Collection[Path]) -> Link:
-    """Return what gives a file that a user has opened for reading a name in a folder of theirs.
+    """Return a function that links a file that a user has opened for reading into a folder of theirs.
 
     It raises OSError, or `HardLinkImpossible`: not such a file in one of
     the areas, or one that the user could write to.

@@ -1,4 +1,4 @@
-"""What a mover does: it becomes its user, then carries out what it is told, item by item.
+"""The process of a mover: it becomes its user, then carries out orders, item by item.
 
 All that it needs is imported before it changes its user: Python's own folder
 may be closed to them.
@@ -26,14 +26,14 @@ from stager.mover.steps import STEPS, MoverItems
 from stager.paths import Descriptor
 from stager.privileges import Ids, become
 
-# A sign of life where nothing else was said, in seconds.
+# Seconds after which a mover that sent nothing else sends a heartbeat.
 ALIVE_EVERY = 1.0
 
 readable("\xa0")  # the codec of an escape is imported by its first use
 
 
 def serve(end: socket.socket) -> None:
-    """Carry out orders until the service closes its end; what was not published by then is discarded."""
+    """Carry out orders until the service closes its end; discard what was not published by then."""
     channel = Channel(end)
     try:
         worker = _introduced(channel)
@@ -41,11 +41,11 @@ def serve(end: socket.socket) -> None:
             threading.Thread(target=_say_that_it_lives, args=(channel,), daemon=True).start()
             worker.work()
     except ConnectionLost:
-        """Nobody is there to be told."""
+        """The service is gone: nobody is left to report to."""
 
 
 def _introduced(channel: Channel) -> OrderExecutor | None:
-    """Become who is asked for, and say so; return None where that is not possible."""
+    """Become the user and report that; return None where that is not possible."""
     hello = channel.receive(None) or {}
     roots = [Path(root) for root in hello["roots"]]
     held = dict(zip(roots, channel.descriptors(len(roots)), strict=True))
@@ -93,7 +93,7 @@ class OrderExecutor:
         self._stopped: set[int] = set()
 
     def work(self) -> None:
-        """Serve until the service is gone."""
+        """Carry out orders until the service is gone."""
         try:
             while (order := self._channel.receive(None)) is not None:
                 self._do(order)
@@ -136,7 +136,7 @@ class OrderExecutor:
         return {"swept": self._methods[method].sweep(place(said, self._roots))}
 
     def _flush(self, item_ids: list[int]) -> None:
-        """Flush all, and tell it of each: what has failed has failed for all."""
+        """Flush all items at once, and report it for each: an error is that of all."""
         error: StagingError | None = None
         try:
             self._current().flush(item_ids)
@@ -179,7 +179,7 @@ class OrderExecutor:
         self._tell(item_id, work)
 
     def _tell(self, item_id: int, work: Callable[[], dict[str, Any]]) -> None:
-        """Do something for an item, and tell what came of it."""
+        """Do something for an item, and report the result."""
         try:
             done = work()
         except StagingError as error:
@@ -207,15 +207,15 @@ class OrderExecutor:
         return self._dialogue
 
     def status(self, folder: int, name: str) -> os.stat_result:
-        """Return what has a name in a folder that is lent."""
+        """Return the status of a name in a lent folder."""
         return self._item.status(folder, name)
 
     def link_text(self, folder: int, name: str) -> str:
-        """Return the text of a symbolic link in a folder that is lent."""
+        """Return the text of a symbolic link in a lent folder."""
         return self._item.link_text(folder, name)
 
     def opened(self, folder: int, name: str) -> tuple[int, int]:
-        """Open what is in a folder that is lent."""
+        """Open a name in a lent folder."""
         return self._item.opened(folder, name)
 
     def returned(self, folder: int) -> None:

@@ -1,4 +1,4 @@
-"""The movers of a starter: none outlives its run for long, stopped by its user or not."""
+"""The reaper of movers: none outlives its run for long, whatever its user does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stager.paths import Descriptor
 
 @dataclass(eq=False)
 class _MoverProcess:
-    """A mover and the run that it is for, by their pidfds, and when it is killed."""
+    """A mover and its run, by their pidfds, and when the mover is to be killed."""
 
     mover: Descriptor
     run: Descriptor
@@ -25,7 +25,7 @@ class _MoverProcess:
 
 
 class MoverReaper:
-    """Looks after movers while nobody asks for another.
+    """Kills movers whose runs are gone, while no other mover is asked for.
 
     Parameters
     ----------
@@ -41,17 +41,17 @@ class MoverReaper:
         self._all: list[_MoverProcess] = []
 
     def add(self, pid: int, run: Descriptor) -> None:
-        """Look after a child."""
+        """Add a mover that was forked."""
         self._all.append(_MoverProcess(Descriptor(os.pidfd_open(pid)), run))
 
     def forget(self) -> None:
-        """Hold nothing of them any more: a mover has no use for the others."""
+        """Close all descriptors: a mover has no use for those of the others."""
         for life in self._all:
             life.mover.close()
             life.run.close()
 
     def look_after(self) -> None:
-        """Return when somebody asks, or nobody can any more; meanwhile, kill and bury."""
+        """Kill and reap movers until another mover is asked for, or none can be any more."""
         is_asked = False
         while not is_asked:
             ready = self._ready()
@@ -64,7 +64,7 @@ class MoverReaper:
                     self._end(life, is_left=life.run.fd in ready)
 
     def _ready(self) -> set[int]:
-        """Wait, no longer than until the next is to be killed; return which descriptors have something to say."""
+        """Wait, at most until the next mover is to be killed; return the descriptors that are ready."""
         poll = select.poll()
         poll.register(self._asked, select.POLLIN)
         for life in self._all:

@@ -1,4 +1,4 @@
-"""What a mover says of its items, and how much of it is believed."""
+"""A mover's messages, checked: only what is well formed is believed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stager.models import MAX_SIZE_BYTES, Frozen, PathText
 from stager.mover.channel import NO_MESSAGE, ConnectionLost, Message
 from stager.vocabulary import ManifestEntry
 
-# As many characters of an error as a record keeps.
+# Characters of an error that are kept.
 LONGEST_ERROR = 8000
 
 Count = Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES, strict=True)]
@@ -38,12 +38,12 @@ class Files(Frozen):
     files: list[tuple[PathText, Count, Digest]]
 
     def entries(self) -> list[ManifestEntry]:
-        """Return them as a manifest has them."""
+        """Return the files as entries of a manifest."""
         return [ManifestEntry(*file) for file in self.files]
 
 
 class Question(Frozen):
-    """It needs something before it can go on.
+    """The mover needs something before it can go on.
 
     That the lease be confirmed, checksums that are known, a hard link, or
     what is in a folder that is lent.
@@ -57,7 +57,7 @@ class Question(Frozen):
 
 
 class Surveyed(Frozen):
-    """What is at a source."""
+    """The survey of a source."""
 
     kind: Literal["file", "directory"]
     size_bytes: Count
@@ -66,12 +66,12 @@ class Surveyed(Frozen):
     allocated_bytes: Count
 
     def survey(self) -> Survey:
-        """Return it as the engine has it."""
+        """Return the same as the engine's class."""
         return Survey(**self.model_dump())
 
 
 class Delivered(Frozen):
-    """What is at a destination now."""
+    """What was published at a destination."""
 
     kind: Literal["file", "directory", "symlink"]
     size_bytes: Count
@@ -81,7 +81,7 @@ class Delivered(Frozen):
     fingerprint: Digest
 
     def published(self) -> Published:
-        """Return it as the engine has it."""
+        """Return the same as the engine's class."""
         return Published(**self.model_dump())
 
 
@@ -129,7 +129,7 @@ class StepFailed(Frozen):
     trace: str = ""
 
     def error(self) -> StagingError:
-        """Return the error of that name; one that there is not is unforeseen."""
+        """Return the error of that name; an unknown name makes an unforeseen error."""
         kind = KINDS.get(self.type, UnforeseenError)
         error = kind.__new__(kind)
         StagingError.__init__(error, readable(self.message)[:LONGEST_ERROR])
@@ -143,7 +143,7 @@ class OrderDone(Frozen):
 
 
 class Heartbeat(Frozen):
-    """It lives."""
+    """The mover is alive."""
 
     says: Literal["alive"]
 
@@ -153,7 +153,7 @@ _reply: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="s
 
 
 def reply_of(message: Message) -> Reply:
-    """Return what a message says.
+    """Return the reply that a message is.
 
     Raises
     ------

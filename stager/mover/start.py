@@ -1,4 +1,4 @@
-"""A mover for a user: born, introduced to its account and its folders, and heard of."""
+"""The start of a mover for a user: it is forked, and told its account and its folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stager.mover.starter import born
 from stager.paths import Descriptor
 from stager.privileges import Account
 
-# How long it may take until it is ready, in seconds.
+# How long a mover may take until it is ready, in seconds.
 START = 60.0
 
 
@@ -27,7 +27,7 @@ def start_mover(
     linked_from: Collection[Path],
     silence: float,
 ) -> Mover:
-    """Return a mover that is ready.
+    """Start a mover, and return it once it is ready.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where movers come from: a process of the service's account that was started clean and forks them.
+"""The starter: a process of the service's account that was started clean, and forks the movers.
 
 It has one thread, no environment, no password, no connection and none of
 Prefect; so have its forks, and a fork takes a millisecond. It ends a mover
@@ -28,12 +28,12 @@ sys.path.insert(0, sys.argv[1])
 from stager.mover.starter import main
 main(*map(int, sys.argv[2:]))
 """
-# How long movers have to discard what they were at when the service is gone, in seconds.
+# How long movers may take to discard what is unfinished when the service is gone, in seconds.
 DISCARD_SECONDS = 10
 
 
 class Starter:
-    """The service's end; it may be inherited by fork."""
+    """The service's end of the connection to its starter; it may be inherited by fork."""
 
     def __init__(self) -> None:
         self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -44,7 +44,7 @@ class Starter:
             os.posix_spawn(sys.executable, command, {}, setpgroup=0)
 
     def mover(self) -> socket.socket:
-        """Return a connection to a mover that is just being born, and ends when this process does.
+        """Fork a mover and return the connection to it; it ends when this process does.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class Starter:
         return ours
 
     def close(self) -> None:
-        """Let it end."""
+        """Let the starter end."""
         self._end.close()
 
 
@@ -65,7 +65,7 @@ _kept: Starter | None = None
 
 
 def keep_starter() -> None:
-    """Start a starter for this process and all that it will fork."""
+    """Start the starter of this process and of all that it will fork."""
     global _kept  # noqa: PLW0603 - one for the process, as its descriptors are
     if _kept is None:
         _kept = Starter()
@@ -73,7 +73,7 @@ def keep_starter() -> None:
 
 
 def born() -> socket.socket:
-    """Return a connection to a mover that is just being born, from a starter that lives."""
+    """Fork a mover, by a new starter if the old one has died, and return the connection to it."""
     global _kept  # noqa: PLW0603 - likewise
     keep_starter()
     assert _kept is not None  # noqa: S101 - for mypy
@@ -86,7 +86,7 @@ def born() -> socket.socket:
 
 
 def main(control: int, grace: int) -> None:
-    """Fork a mover for each connection that comes, until nobody is there to ask for one."""
+    """Fork a mover for each connection that arrives, until the service is gone."""
     from stager.mover.process import serve  # noqa: PLC0415 - the service itself needs none of it
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever starts us may ignore it: then nobody could be waited for
@@ -119,7 +119,7 @@ def _be_a_mover(serve: Callable[[socket.socket], None], end: socket.socket) -> N
 
 
 def _be_quiet() -> None:
-    """Have no input and no output: what a mover has to say goes over its socket."""
+    """Close input and output: a mover speaks over its socket only."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)

@@ -1,4 +1,4 @@
-"""The items that a mover works on: one step of one item at a time."""
+"""The steps of staging as a mover does them, for one item at a time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stager.methods import Item, StagingMethod
 from stager.mover.dialogue import Dialogue
 from stager.mover.lending import Lending
 
-# A larger file may take seconds.
+# A file of more bytes may take seconds.
 SMALL_BYTES = 16 << 20
 
 
 class MoverItems:
-    """Some items of one method, and how far they are.
+    """The items that a mover works on, by one method, and their state.
 
     Each step returns what the service is told of it, beside that it is done.
     Their sources are lent to the service, where the method's place is one that a mover cannot write to.
@@ -34,19 +34,19 @@ class MoverItems:
         self.lending.begin({item_id: item.source for item_id, item in items.items() if item.read_as == "user"})
 
     def look(self, item_id: int, _: Dialogue) -> dict[str, Any]:
-        """Tell whether a source is a small file, or nothing that takes longer."""
+        """Tell whether a source is a small file, or cannot be opened and so fails at once."""
         try:
             with opened(self._items[item_id].source) as found:
                 return {"is_small": not found.is_directory and found.status.st_size <= SMALL_BYTES}
         except StagingError:
-            return {"is_small": True}  # the first step says what is wrong with it
+            return {"is_small": True}  # the first step will say what is wrong with it
 
     def check_source(self, item_id: int, _: Dialogue) -> dict[str, Any]:
         """Look at the source."""
         return {"surveyed": asdict(self._survey(item_id))}
 
     def _survey(self, item_id: int) -> Survey:
-        """Return what the source was when it was looked at; a second look must find the same kind of thing."""
+        """Return the survey of the source, made once; a later one must find the same kind of thing."""
         if item_id not in self._surveys:
             item = self._items[item_id]
             survey = self._surveys[item_id] = self._method.check_source(item)
@@ -55,13 +55,13 @@ class MoverItems:
         return self._surveys[item_id]
 
     def check_duplicate(self, item_id: int, dialogue: Dialogue) -> dict[str, Any]:
-        """Compare with what is at the destination."""
+        """Compare the source with what is at the destination."""
         item, survey = self._items[item_id], self._survey(item_id)
         control = dialogue.control()
         return {"is_duplicate": self._method.check_duplicate(item, survey, on_file=dialogue.on_file, control=control)}
 
     def transfer(self, item_id: int, dialogue: Dialogue) -> dict[str, Any]:
-        """Bring the data beside their place."""
+        """Bring the data beside their destination."""
         item, survey = self._items[item_id], self._survey(item_id)
         is_known = item.last_copy is not None and item.last_copy.source_fingerprint == survey.fingerprint
         known = dialogue.known() if is_known else None

@@ -1,4 +1,4 @@
-"""A user's path is confined by directory descriptors, never by strings."""
+"""Paths of users, which are confined by directory descriptors, never by strings."""
 
 from stager.paths.beneath import Symlinks, open_beneath
 from stager.paths.descriptor import Descriptor

@@ -21,7 +21,7 @@ Opener = Callable[[int, Sequence[bytes], int, "Symlinks"], int]
 
 
 class Symlinks(Enum):
-    """What becomes of symbolic links in a path, the last component included."""
+    """How symbolic links in a path are treated, the last component included."""
 
     FOLLOWED_BENEATH = _BENEATH | _NO_MAGICLINKS
     REFUSED = _BENEATH | _NO_MAGICLINKS | _NO_SYMLINKS
@@ -65,7 +65,7 @@ def open_beneath(directory: int, parts: Sequence[bytes], flags: int, symlinks: S
 
 @cache
 def opener() -> Opener:
-    """Return the way to open that works here, found by trying."""
+    """Return the way of opening that works on this machine, found by trying."""
     root = os.open("/", os.O_PATH | os.O_DIRECTORY)
     try:
         os.close(open_by_openat2(root, (b".",), os.O_PATH, Symlinks.REFUSED))
@@ -95,7 +95,7 @@ def open_by_openat2(directory: int, parts: Sequence[bytes], flags: int, symlinks
 
 
 def open_by_walk(directory: int, parts: Sequence[bytes], flags: int, symlinks: Symlinks) -> int:
-    """Open component by component, following no link but by its text.
+    """Open component by component, and follow links by their text, if at all.
 
     Each directory entered is proved not to be a link by `O_NOFOLLOW`, so
     that a ``..`` may be taken by its name: back to the top, down again.

@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Descriptor:
-    """A file descriptor that closes when it is left, or when nobody holds it any more.
+    """A file descriptor that closes at the end of a with block, or when nothing refers to it any more.
 
     The second matters where an exception may come at any instruction (a
     signal's), and where a thread still works with it.
@@ -21,7 +21,7 @@ class Descriptor:
         self.fd = fd
 
     def status(self, name: str | bytes) -> os.stat_result:
-        """Return what has a name in this directory, stat(2); a link is not followed."""
+        """Return the status of a name in this directory, stat(2); a link is not followed."""
         return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
 
     def link_text(self, name: str | bytes) -> str:
@@ -29,7 +29,7 @@ class Descriptor:
         return os.readlink(os.fsdecode(name), dir_fd=self.fd)
 
     def opened(self, name: str | bytes, flags: int) -> Descriptor:
-        """Open what has a name in this directory, open(2)."""
+        """Open a name in this directory, open(2)."""
         return Descriptor(os.open(name, flags, dir_fd=self.fd))
 
     def close(self) -> None:

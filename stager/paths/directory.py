@@ -1,4 +1,4 @@
-"""Open directories of an area, and the making of those that are missing."""
+"""Opening directories of an area, and making those that are missing."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def open_area(root: Path) -> Descriptor:
-    """Open an area's root. It is the operator's: links on the way to it are followed."""
+    """Open an area's root. Its path is the operator's: links on the way to it are followed."""
     return Descriptor(os.open(root, os.O_PATH | os.O_DIRECTORY))
 
 
 def open_root(location: Location) -> Descriptor:
-    """Open the root that a place is confined to, by what holds it open already, or else by its path."""
+    """Open the root that a location is confined to: by a held descriptor, or else by its path."""
     return Descriptor(os.dup(location.held.fd)) if location.held is not None else open_area(location.root)
 
 
 def open_location(location: Location, flags: int, symlinks: Symlinks) -> Descriptor:
-    """Open what is at a place, confined to its root; raises OSError as `open_beneath` does."""
+    """Open a location, confined to its root; raises OSError as `open_beneath` does."""
     with open_root(location) as root:
         return Descriptor(open_beneath(root.fd, location.parts, flags, symlinks))
 

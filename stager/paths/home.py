@@ -1,4 +1,4 @@
-"""A user's folder in an area: where their paths begin, and what they cannot leave.
+"""User folders: a user's paths in a user area begin there, and cannot leave it.
 
 It is entered by a descriptor, whatever the area lets its users do: the
 service opens it, and hands it to who works with the user's rights. The
@@ -18,16 +18,16 @@ from stager.paths.descriptor import Descriptor
 from stager.paths.directory import open_area
 from stager.paths.location import user_folder
 
-# It may be a user's alone: only a look is needed to enter it later.
+# O_PATH: the folder may be the user's alone, and this is enough to enter it later.
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 _WRITABLE_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _UNFINISHED = stat.S_ISVTX  # means nothing where only the owner may write: nobody else sets it so
-# mkdir(2), chown(2): a storage that lets root do neither, as NFS with root_squash.
+# Errors of mkdir(2) and chown(2) on a storage that lets root do neither, as NFS with root_squash.
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def open_home(area: Path, username: str) -> Descriptor:
-    """Open a user's folder; it is no link.
+    """Open a user's folder, which must not be a link.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def open_home(area: Path, username: str) -> Descriptor:
 
 
 def make_home(area: Path, username: str, *, uid: int, gid: int, mode: int) -> Descriptor:
-    """Open a user's folder, made and given to them where there is none.
+    """Open a user's folder; make it and give it to them if there is none.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def make_home(area: Path, username: str, *, uid: int, gid: int, mode: int) -> De
 
 
 def _make(area: int, name: str) -> None:
-    """Make a folder that shows that it is not finished, unless one is there."""
+    """Make a folder, marked as unfinished, unless there is one."""
     try:
         os.stat(name, dir_fd=area, follow_symlinks=False)
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def _make(area: int, name: str) -> None:
 
 
 def _finish(area: int, name: str, *, uid: int, gid: int, mode: int) -> None:
-    """Give a folder that was just made its owner, also when who made it was killed before that.
+    """Give an unfinished folder its owner, also if its maker was killed before that.
 
     It must be empty and ours: it may have been exchanged since it was made.
     One that cannot be given away is removed.

@@ -1,4 +1,4 @@
-"""A directory that another process lends: what is in it is looked at and opened by that process."""
+"""Directories that another process lends: that process opens what is in them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from stager.paths.descriptor import Descriptor
 
 
 class Lender(Protocol):
-    """Who looks and opens; each call raises OSError as the system call would."""
+    """The process that lends directories; each call raises OSError as the system call would."""
 
     def status(self, folder: int, name: str) -> os.stat_result:
-        """Return what has a name in a folder; a link is not followed."""
+        """Return the status of a name in a folder; a link is not followed."""
 
     def link_text(self, folder: int, name: str) -> str:
         """Return a symbolic link's text."""
@@ -25,7 +25,7 @@ class Lender(Protocol):
 
 
 class LentFolder(Descriptor):
-    """A directory of an area that this process may not enter: its names can be read, and nothing else by itself.
+    """A lent directory of an area that this process may not enter: by itself, it can only list the names in it.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ class LentFolder(Descriptor):
         self._number = number
 
     def lent_again(self) -> LentFolder:
-        """Return the same directory for another who closes it."""
+        """Return the same directory as another object, which is closed by itself."""
         return LentFolder(-1, self._lender, self._number)
 
     def status(self, name: str | bytes) -> os.stat_result:
-        """Return what has a name in this directory."""
+        """Return the status of a name in this directory."""
         return self._lender.status(self._number, os.fsdecode(name))
 
     def link_text(self, name: str | bytes) -> str:
@@ -53,7 +53,7 @@ class LentFolder(Descriptor):
         return self._lender.link_text(self._number, os.fsdecode(name))
 
     def opened(self, name: str | bytes, flags: int) -> Descriptor:  # noqa: ARG002 - it is opened for reading alone
-        """Open what has a name in this directory."""
+        """Open a name in this directory."""
         fd, number = self._lender.opened(self._number, os.fsdecode(name))
         return LentFolder(fd, self._lender, number) if number else Descriptor(fd)
 

@@ -1,4 +1,4 @@
-"""A place in a storage area by its names; nothing is opened yet."""
+"""Locations: places in a storage area by their names, without opening anything."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Location:
 
     @property
     def parent(self) -> Location:
-        """The folder that it is in; the root's is the root."""
+        """The folder that it is in; for the root, the root itself."""
         return replace(self, parts=self.parts[:-1])
 
     @property
@@ -89,13 +89,13 @@ def locate(root: Path, text: str, *, held: Descriptor | None = None, may_be_abso
 
 
 def names_in(path: AnyStr) -> list[AnyStr]:
-    """Return the names that a path is made of; slashes at its ends or twice in it say nothing, nor does ``.``."""
+    """Return the names that a path is made of, without ``.`` and superfluous slashes."""
     slash, dot = ("/", ".") if isinstance(path, str) else (b"/", b".")
     return [name for name in path.split(slash) if name not in (path[:0], dot)]
 
 
 def user_folder(area: Path, username: str) -> Path:
-    """Return where a user's folder in an area is: what they name there lies beneath it.
+    """Return the path of a user's folder in an area.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from stager.records.schema import migrate
 from stager.settings import get_settings
 
-# How long a database that is only being started is waited for, in seconds.
+# How long a database that is still starting is waited for, in seconds.
 DATABASE_START_SECONDS = 300.0
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def note_event(
     cause: str | None = None,
     until: datetime | None = None,
 ) -> None:
-    """Write an event in the transaction that changes the state.
+    """Record an event in the transaction that changes the state.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def note_event(
 
 
 def handed_to(flow_run_id: str) -> str:
-    """Return in words that a flow run has a request, for its event."""
+    """Return the text of the event that a request was handed to a flow run."""
     return f"handed to flow run {flow_run_id}"
 
 
 def note_events(session: Session, details: Mapping[str, str], *, kind: str) -> None:
-    """Write an event of one kind for each of some requests, given the sentences by the requests' ids."""
+    """Record events of one kind for some requests, given the sentences by the requests' ids."""
     at = now(session)
     events = [{"request_id": one, "at": at, "kind": kind, "detail": detail} for one, detail in details.items()]
     if events:
@@ -80,12 +80,12 @@ class Wait(NamedTuple):
 
 
 def wait_for(error: StagingError) -> Wait:
-    """Return an error as what is waited for."""
+    """Return an error as the reason of a wait."""
     return Wait(type(error).__name__, error.message)
 
 
 def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seconds: float | None = None) -> None:
-    """Write down why requests, by their ids, do not go on just now.
+    """Record why requests, by their ids, do not go on just now.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seco
 
 
 def last_events(database: Database, request_ids: Sequence[str]) -> dict[str, Event]:
-    """Return the newest event of each request that says why it stands as it does, by the requests' ids.
+    """Return the newest event of each request that explains its status, by the requests' ids.
 
     A release says nothing of that.
     """

@@ -1,4 +1,4 @@
-"""Leases: one live writer a destination.
+"""Leases: one living writer for each destination.
 
 A lease ends at a moment of the database's clock. Whoever finds it ended may
 take it over. A writer confirms that it is the holder still right before it
@@ -35,7 +35,7 @@ class BusyDestination:
 def acquire_leases(
     database: Database, files: Sequence[StagedFile], *, holder: str, seconds: float
 ) -> list[BusyDestination]:
-    """Take the destinations of files that are free, in one transaction, and return the others.
+    """Acquire the leases on free destinations of files, in one transaction, and return the busy ones.
 
     What the holder has already is extended; what has ended is taken over.
 
@@ -76,7 +76,7 @@ def acquire_leases(
 
 
 def renew_leases(database: Database, *, holder: str, seconds: float) -> int:
-    """Extend all that a holder has and return how many those are."""
+    """Extend all leases of a holder, and return their number."""
     lease = DestinationLease
 
     def work(session: Session) -> int:
@@ -88,7 +88,7 @@ def renew_leases(database: Database, *, holder: str, seconds: float) -> int:
 
 
 def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds: float) -> None:
-    """Look that one lease is ours and lives on, right before its destination is published.
+    """Check that a lease is still the holder's, right before its destination is published.
 
     It is extended where less than half of its time is left: then, nothing
     that happens between the look and the rename takes long enough to end it.
@@ -116,7 +116,7 @@ def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds:
 
 
 def release_leases(database: Database, *, holder: str) -> None:
-    """Give back all that a holder has."""
+    """Release all leases of a holder."""
     lease = DestinationLease
 
     def work(session: Session) -> None:
@@ -126,7 +126,7 @@ def release_leases(database: Database, *, holder: str) -> None:
 
 
 def lease_in(session: Session, key: str) -> DestinationLease | None:
-    """Return a lease within a transaction, held until its end."""
+    """Return a lease, locked until the end of the transaction."""
     return session.get(DestinationLease, key, with_for_update=True)
 
 
@@ -166,7 +166,9 @@ def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seco
 
 def _take(session: Session, lease: DestinationLease, *, file: StagedFile, holder: str) -> None:
     if lease.holder != holder:
-        detail = f"taken over from {lease.holder} (request {lease.request_id}), whose time ended {lease.expires_at}"
+        detail = (
+            f"the lease was taken over from {lease.holder} (request {lease.request_id}): it ended at {lease.expires_at}"
+        )
         note_event(session, file.request_id, kind="lease_taken_over", detail=detail)
     lease.holder, lease.request_id, lease.destination = holder, file.request_id, file.relative_path
 
@@ -181,7 +183,7 @@ def _locked(session: Session, files: Sequence[StagedFile]) -> dict[str, Destinat
 
 
 def _insert_ended(session: Session, files: Sequence[StagedFile], *, holder: str) -> None:
-    """Insert leases that have ended already; where somebody was faster, theirs stays."""
+    """Insert leases that have ended already, except where another process was faster."""
     ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
     moment = now(session)
     rows = [

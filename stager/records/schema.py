@@ -1,4 +1,4 @@
-"""The tables' form in the database, brought up to date."""
+"""Migration of the database's tables to the current schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stager.records.database.columns import is_mysql
 from stager.records.database.transactions import patiently
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-# One migration at a time, whoever starts it; the server drops the lock with
+# The lock under which migrations run one at a time; the server drops it with
 # the connection.
 LOCK = "stager_migration"
 

@@ -1,4 +1,4 @@
-"""What is written down: requests, their files, leases, events, manifests."""
+"""The tables of the records: requests, their files, leases, events, manifests, download links."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sqlmodel import Field, SQLModel
 from stager.models import Status
 from stager.records.database.columns import ExactText, PathBytes, Sentence, StatusText, UtcDateTime
 
-# What has not ended.
+# The statuses of what has not ended.
 OPEN = (Status.SUBMITTED, Status.STARTED)
-# SQLite counts up only in a column that is an INTEGER.
+# SQLite assigns increasing numbers only in a column of the type INTEGER.
 RowId: Any = BigInteger().with_variant(Integer, "sqlite")
 Blob: Any = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
-# Text of our own making; whatever others make has a type of its own.
+# Column types by field type, for text that we make; text by others has types of its own.
 EXACT = {
     f"{dialect}_{option}": value
     for dialect in ("mysql", "mariadb")
@@ -60,7 +60,7 @@ class StagingRequestRow(SQLModel, table=True):
     started_at: datetime | None = Field(None, sa_type=UtcDateTime)
     alive_until: datetime | None = Field(None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
-    # Its origin, and the request whose failures it is to mend.
+    # How the request came in, and the request that it is a retry of.
     origin: str = Field("api", max_length=16)
     retry_of: str | None = Field(None, max_length=32)
     priority: int = 0
@@ -69,15 +69,15 @@ class StagingRequestRow(SQLModel, table=True):
     lifetime: int | None = None
     expires_at: datetime | None = Field(None, sa_type=UtcDateTime)
     note: str | None = Field(None, sa_type=Sentence)
-    # Its items are still being written down: nobody sees it yet.
+    # Whether its items are still arriving: then it is not visible yet.
     is_arriving: bool = False
     item_count: int = 0
     # What was delivered in all, set when it ends.
     bytes_done: int = Field(0, sa_type=BigInteger)
     files_done: int = Field(0, sa_type=BigInteger)
-    # Cancelled and not shown any more where it came in (Tape REST's DELETE).
+    # Whether it was deleted by the Tape REST API, which does not show it any more.
     forgotten_at: datetime | None = Field(None, sa_type=UtcDateTime)
-    # Whoever asked may read a part of the source area alone: no link is followed to a source.
+    # Whether the caller may read only a part of the source area: then no symbolic link to a source is followed.
     is_bounded: bool = False
 
 
@@ -120,14 +120,14 @@ class StagedFile(SQLModel, table=True):
     started_at: datetime | None = Field(None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
     cancel_requested: bool = False
-    # Tape REST's: how long it is wanted for, in seconds, what its client said, and when it was released.
+    # For the Tape REST API: the lifetime in seconds, the client's metadata, and when the file was released.
     lifetime: int | None = None
     targeted_metadata: str | None = Field(None, sa_type=Text)
     released_at: datetime | None = Field(None, sa_type=UtcDateTime)
 
 
 class DestinationLease(SQLModel, table=True):
-    """The one live writer of a destination."""
+    """The one living writer of a destination."""
 
     __tablename__ = "destination_lease"
     __table_args__ = (
@@ -154,7 +154,7 @@ class Event(SQLModel, table=True):
     at: datetime = Field(sa_type=UtcDateTime)
     kind: str = Field(max_length=32)
     detail: str = Field(sa_type=Sentence)
-    # Why in a word: an error's class, or what is waited for; and when that is known to end.
+    # Why, in a word: an error's class, or what the request waits for; and when the wait ends, if that is known.
     cause: str | None = Field(None, max_length=64)
     until: datetime | None = Field(None, sa_type=UtcDateTime)
 
@@ -173,7 +173,7 @@ class ManifestPart(SQLModel, table=True):
 
 
 class DownloadLink(SQLModel, table=True):
-    """An address that counts once, by the digest of its secret."""
+    """A download link, which is valid once, by the digest of its secret."""
 
     __tablename__ = "download_link"
     __table_args__ = (Index("ix_download_link_expires", "expires_at"), EXACT)
@@ -185,10 +185,10 @@ class DownloadLink(SQLModel, table=True):
     archive: str = Field(max_length=8)
     is_bounded: bool = False
     expires_at: datetime = Field(sa_type=UtcDateTime)
-    # Who got it, a name for the one asking; none while it counts.
+    # A name for the call that used the link; null while it is valid.
     taken_by: str | None = Field(None, max_length=32)
 
 
-# The classes' tables: rows written by them, not by the classes, cost half the time.
+# The classes' tables: to write rows by them, not by the classes, takes half the time.
 REQUEST, FILE, EVENT = (SQLModel.metadata.tables[name] for name in ("staging_request", "staged_file", "event"))
 TABLES = frozenset({"staging_request", "staged_file", "destination_lease", "event", "manifest_part", "download_link"})

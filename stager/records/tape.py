@@ -1,4 +1,4 @@
-"""Stage requests of the WLCG Tape REST API: what its clients say and ask beyond what every request has."""
+"""Stage requests of the WLCG Tape REST API: what they have beyond other requests."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from stager.records.tables import StagedFile
 
 
 def files_changed_since(database: Database, request_id: str, since: datetime) -> Sequence[StagedFile]:
-    """Return a request's files that began or ended at that moment or later, or wait to begin again, by position."""
+    """Return a request's files that changed since a moment, or wait to begin again, by position."""
     file = StagedFile
-    # When their run died is not written down with each: they are told until they begin.
+    # When a file's run died is not recorded with the file: such files are included until they begin.
     begins_again = and_(col(file.status) == Status.SUBMITTED, col(file.started_at).is_not(None))
     changed = or_(col(file.started_at) >= since, col(file.finished_at) >= since, begins_again)
     statement = select(file).where(col(file.request_id) == request_id, changed).order_by(col(file.position))
@@ -42,7 +42,7 @@ def positions_of(database: Database, request_id: str, sources: Collection[str]) 
 
 
 def release_files(database: Database, request_id: str, sources: Collection[str]) -> None:
-    """Write down that some files of a request are not needed any more; all or none.
+    """Record that some files of a request are not needed any more; all or none.
 
     The first release counts. One that was cancelled is left alone.
 
@@ -72,7 +72,7 @@ def release_files(database: Database, request_id: str, sources: Collection[str])
 
 
 def forget_request(database: Database, request_id: str) -> None:
-    """Let the Tape REST API not show a request any more; the record stays.
+    """Hide a request from the Tape REST API; the record stays.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def forget_request(database: Database, request_id: str) -> None:
 
 
 def _found(session: Session, request_id: str, sources: Collection[str]) -> dict[str, int]:
-    """Return the positions of some sources, each of which must be the request's."""
+    """Return the positions of some sources, which must all belong to the request."""
     file = StagedFile
     found: dict[str, int] = {}
     for source in sources:

@@ -1,1 +1,1 @@
-"""What a run does with its requests, without Prefect: batches, leases held, heartbeat, the user's rights."""
+"""What a run does with its requests, without Prefect: batches, leases, heartbeat, the user's rights."""

@@ -1,4 +1,4 @@
-"""Some items, of one request or several, that go through the steps together.
+"""A batch: items, of one request or several, that go through the steps together.
 
 A step is one task run a batch, never one a file. One item's failure does not
 stop the others; a step is tried again, by whoever calls it, only for the items
@@ -17,17 +17,17 @@ from stager.mover.handle import Mover
 from stager.records.events import note_waits, wait_for
 from stager.records.items import note_progress, save_files
 from stager.runs.become_user import ActingUser
-from stager.runs.destinations import Writer
+from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.following import Following
 
 
 class BatchFailed(StagingError):
-    """No item of a batch is left to go on with; each has its own ending."""
+    """All items of a batch have failed; each keeps its own error."""
 
 
 class Batch:
-    """The items of one round through the four steps.
+    """The items that go through the four steps together.
 
     While it is entered, the run is the one writer of the destinations. When it
     is left, whatever the reason, nothing unpublished stays on the storage and
@@ -37,7 +37,7 @@ class Batch:
     last leaf in each task that is given one, twice (``visit_collection``).
     """
 
-    def __init__(self, *, method: StagingMethod, entries: list[Entry], writer: Writer, acting: ActingUser) -> None:
+    def __init__(self, *, method: StagingMethod, entries: list[Entry], writer: LeaseHolder, acting: ActingUser) -> None:
         self.method, self.entries, self.writer, self.acting = method, entries, writer, acting
         self._mover: Mover | None = None
         self._held = ExitStack()
@@ -53,14 +53,14 @@ class Batch:
             self._held = stack.pop_all()
 
     def _begin(self) -> None:
-        """Have a mover that knows the items and has swept where they go."""
+        """Get a mover, tell it the items, and have it sweep their folders."""
         self._mover = mover = self.acting.mover()
-        # What cannot be swept, the transfer tells of, of its item alone.
+        # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.
         mover.sweep(self.method.name, list({entry.item.destination.parent for entry in self.entries}))
         mover.begin(self.method.name, {entry.file.id: entry.item for entry in self.entries})
 
     def _end(self) -> None:
-        """Have the mover discard what is not published."""
+        """Let the mover discard what was not published."""
         mover, self._mover = self._mover, None
         if mover is not None:
             mover.end()
@@ -76,7 +76,7 @@ class Batch:
         return isinstance(error, StagingError)
 
     def _fail(self, error: StagingError) -> None:
-        """End what is pending by an error."""
+        """Fail all pending items with an error."""
         for entry in self.pending():
             entry.error = error
 
@@ -118,7 +118,7 @@ class Batch:
             raise BatchFailed(failed[0].message if len(failed) == 1 else f"all {len(failed)} items failed: {failed[0]}")
 
     def _done(self, step: str, follow: Callable[[Entry], Following]) -> Iterator[tuple[Entry, StagingError | None]]:
-        """Have the mover do a step, and yield each item with the error that came of it."""
+        """Let the mover do a step, and yield each item with its error, or None."""
         todo: dict[int, tuple[Entry, Following]] = {}
         for entry in self.pending():
             if entry.stopped.is_set():
@@ -142,14 +142,14 @@ class Batch:
             entry.error = error
 
     def save(self) -> None:
-        """Write down what became of the items."""
+        """Record the state of the items."""
         method = self.method.name
         changes = [entry.change(method) for entry in self.entries if not entry.is_pending]
         if changes:
             save_files(self.writer.database, changes, holder=self.writer.holder)
 
     def note_progress(self) -> None:
-        """Write down how far the items are."""
+        """Record the progress of the items."""
         moving = [entry for entry in self.pending() if entry.survey]
         note_progress(self.writer.database, [entry.progress() for entry in moving])
 

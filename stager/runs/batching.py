@@ -1,4 +1,4 @@
-"""Which requests of a run share a batch: those that are over so quickly that none waits for the others."""
+"""The choice of requests that share a batch: those that take so little time that none waits for the others."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from stager.mover.handle import Mover
 from stager.mover.replies import StepDone
 from stager.runs.entry import Entry
 
-# Items that go through the steps together: each may hold two descriptors.
+# Items of a batch at most: each may hold two file descriptors.
 BATCH_SIZE = 256
-# A request of more items has batches of its own.
+# A request of more items gets batches of its own.
 MAX_SHARED_ITEMS = 16
 
 
 @dataclass
 class SharedBatch:
-    """Some requests, and their items."""
+    """Requests that share a batch, and their items."""
 
     request_ids: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
     def add(self, request_id: str, entries: list[Entry]) -> None:
-        """Take a request along."""
+        """Add a request."""
         self.request_ids.append(request_id)
         self.entries += entries
 
     def has_room_for(self, entries: list[Entry]) -> bool:
-        """Return whether these can come along: not too many, and none with a destination that is taken."""
+        """Return whether these items fit in: not too many, and none with a destination that is there already."""
         taken = {entry.file.destination_key for entry in self.entries}
         return len(self.entries) + len(entries) <= BATCH_SIZE and taken.isdisjoint(
             entry.file.destination_key for entry in entries
@@ -37,7 +37,7 @@ class SharedBatch:
 
 
 def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[SharedBatch]:
-    """Yield the requests in their order, as many together as have room."""
+    """Yield the requests in their order, as many together as fit."""
     together = SharedBatch()
     for request_id, entries in entries_of.items():
         if not together.has_room_for(entries):
@@ -48,7 +48,7 @@ def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[SharedBatch]:
 
 
 def small_among(entries: Sequence[Entry], mover: Mover, method: str) -> set[int]:
-    """Return the ids of the items whose sources are small files, or nothing that takes longer."""
+    """Return the ids of the items whose sources are small files, or fail at once."""
     small: set[int] = set()
     for start in range(0, len(entries), BATCH_SIZE):  # each may have a descriptor of ours, and a message is not endless
         some = {entry.file.id: entry for entry in entries[start : start + BATCH_SIZE]}

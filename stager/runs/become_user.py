@@ -1,4 +1,4 @@
-"""Whose rights a run's files are touched with: the user's own, by a mover that is the user.
+"""The rights with which a run touches files: the user's own, by a mover that is the user.
 
 The run itself stays the service's account. Of root's it does what is named
 here: it makes the user's own folder, opens it, and hands it over.
@@ -24,18 +24,18 @@ logger = logging.getLogger(__name__)
 
 
 class ActingUser:
-    """A user's folders, and their mover: started when it is first needed, and again where it was lost."""
+    """A user's folders and mover, which is started when it is first needed, and again if it was lost."""
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
-        # A root that is not the user can become them; whoever else stays what it is.
+        # Only root can become another user; any other process stays what it is.
         self._account = identity if os.geteuid() == 0 and identity.uid != 0 else None
         self._roots: dict[Path, Descriptor] = {}
         self._linked_from: set[Path] = set()
         self._mover: Mover | None = None
 
     def enter(self, *, source: StorageArea, destination: StorageArea) -> None:
-        """Open the user's folders in two areas, made where there are none.
+        """Open the user's folders in both areas, and make them if they are missing.
 
         Raises
         ------
@@ -52,14 +52,14 @@ class ActingUser:
                 self._roots[root] = self._home(area.path)
 
     def _home(self, area: Path) -> Descriptor:
-        """Return the user's folder in an area, opened; what may pass is tried again, as a step is."""
+        """Open the user's folder in an area; an error that may pass is retried, as in a step."""
         for delay in RETRY_DELAYS_SECONDS:
             try:
                 return self._made(area)
             except StagingError as error:
                 if not error.retryable:
                     raise
-                logger.warning("%s; it is tried again in %.0f s", error.message, delay)
+                logger.warning("%s; will retry in %.0f s", error.message, delay)
                 time.sleep(delay)
         return self._made(area)
 

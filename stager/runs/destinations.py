@@ -1,4 +1,4 @@
-"""The one living writer of a destination: leases taken, kept alive, confirmed, given back."""
+"""The leases of a run on its destinations, each of which has one living writer."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from stager.records.items import files_by_id
 from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, release_leases
 from stager.runs.entry import Entry
 
-# How long a destination that another request writes is waited for, and how
-# often it is looked at, in seconds. A twin of our own run is waited for as
-# long as it lives.
+# How long a run waits for a destination that another request writes, and how
+# often it tries again, in seconds. For a second process of its own run it waits as
+# long as that lives.
 BUSY_DESTINATION_SECONDS = 60.0
 BUSY_POLL_SECONDS = 0.5
-WAITED = Wait("Working", "its run waits for no other request any more")
+WAITED = Wait("Working", "its run does not wait for another request any more")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writer:
-    """A process that stages, by a name that nobody else has.
+class LeaseHolder:
+    """A process that stages, with a name of its own as the holder of leases.
 
     Two workers may be given the same flow run: its id is no such name. What
     it holds is renewed by ``alive`` in stager/runs/heartbeat.py.
@@ -36,7 +36,7 @@ class Writer:
 
     @contextmanager
     def of(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-        """Be the one writer of the items' destinations while the body runs.
+        """Hold the leases of the items' destinations while the body runs.
 
         Yields
         ------
@@ -55,7 +55,7 @@ class Writer:
         confirm_lease(self.database, entry.file, holder=self.holder, seconds=self.lease)
 
     def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Take the destinations, waiting for those that somebody else writes."""
+        """Acquire the leases, and wait for destinations that somebody else writes."""
         told: set[str] = set()
         waiting, deadline = {entry.file.id: entry for entry in entries}, time.monotonic() + BUSY_DESTINATION_SECONDS
         while waiting:
@@ -77,13 +77,13 @@ class Writer:
         return entries
 
     def _tell(self, busy: Sequence[tuple[Entry, BusyDestination]]) -> set[str]:
-        """Write down for whom the requests wait, and return which do."""
+        """Record for whom the requests wait, and return those that wait."""
         waits = {entry.file.request_id: wait_for(_busy(entry, one)) for entry, one in busy}
         note_waits(self.database, waits, kind="waiting", seconds=BUSY_DESTINATION_SECONDS)
         return set(waits)
 
     def _still_open(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Drop what a twin of this run has ended while we waited."""
+        """Drop the items that a second process of this run has ended meanwhile."""
         ended = {
             file.id for file in files_by_id(self.database, [entry.file.id for entry in entries]) if file.status.is_final
         }

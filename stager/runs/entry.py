@@ -16,16 +16,16 @@ from stager.runs.stop import Stop
 
 @dataclass(kw_only=True, eq=False)
 class Entry:
-    """An item: its record, what it means here, and how far it is."""
+    """An item: its record, its resolved names, and its state."""
 
     file: StagedFile
     item: Item
-    # Set when it is to be left: it goes no further.
+    # Set when the item is to be left: then it goes no further.
     stopped: Stop
     survey: Survey | None = None
     published: Published | None = None
     is_duplicate: bool = False
-    # Of a file that was read.
+    # The checksum of a file that was read.
     checksum: str | None = None
     error: StagingError | None = None
     steps_done: set[str] = field(default_factory=set)
@@ -34,12 +34,12 @@ class Entry:
 
     @property
     def is_pending(self) -> bool:
-        """There is still something to do for it."""
+        """Whether it is neither done nor failed."""
         return self.error is None and self.published is None and not self.is_duplicate
 
     @property
     def surveyed(self) -> Survey:
-        """What check_source found."""
+        """The survey that check_source made."""
         if self.survey is None:
             raise UnforeseenError(RuntimeError("the source was not looked at"))
         return self.survey
@@ -51,12 +51,12 @@ class Entry:
         return last if last and last.source_fingerprint == self.surveyed.fingerprint else None
 
     def progress(self) -> Progress:
-        """Return how far the record should say it is."""
+        """Return the progress to record."""
         found = self.surveyed
         return Progress(self.file.id, self.bytes_done, self.files_done, found.size_bytes, found.file_count)
 
     def change(self, method: str) -> FileChange:
-        """Return what the record should say now of the item, which went by that method."""
+        """Return the changes to record of the item, after staging by that method."""
         change = FileChange(id=self.file.id, status=self._status(), method=method)
         if self.error is not None:
             change["error_reason"], change["error_type"] = self.error.message, type(self.error).__name__

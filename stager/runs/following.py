@@ -1,4 +1,4 @@
-"""What a run does while its mover is at an item: it writes down progress and manifests, and confirms the lease."""
+"""What a run does while its mover works on an item: it records progress and manifests, and confirms the lease."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from stager.errors import StagingError
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
 from stager.records.items import ManifestWriter, manifest_of, manifest_writer
-from stager.runs.destinations import Writer
+from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.vocabulary import ManifestEntry
 
 
 class Following:
-    """A step of one item, as the run follows it: by itself it takes what the step has found."""
+    """A step of one item, as the run follows it; this base class only takes over the result."""
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
 
     @property
     def watch(self) -> Watch:
-        """What the mover's step is watched by."""
+        """The callbacks of the mover's step."""
         return Watch(stopped=self.entry.stopped)
 
     def settled(self, outcome: StepDone | StagingError) -> StagingError | None:
-        """Take what came of the step; return the error if it is one."""
+        """Take over the result of the step; return its error, or None."""
         if isinstance(outcome, StagingError):
             return outcome
         entry = self.entry
@@ -38,43 +38,43 @@ class Following:
 
 
 class Publishing(Following):
-    """The last step: the lease is confirmed right before the destination gets its name."""
+    """The last step, which confirms the lease right before the destination gets its name."""
 
-    def __init__(self, entry: Entry, writer: Writer) -> None:
+    def __init__(self, entry: Entry, writer: LeaseHolder) -> None:
         super().__init__(entry)
         self._writer = writer
 
     @property
     def watch(self) -> Watch:
-        """What the mover's step is watched by."""
+        """The callbacks of the mover's step."""
         return Watch(stopped=self.entry.stopped, confirm=lambda: self._writer.confirm(self.entry))
 
 
 class Manifesting(Following):
-    """A step that reads the files of an item: a directory's are written down, of a file the checksum is kept."""
+    """A step that reads an item's files: it records a directory's manifest, and keeps a file's checksum."""
 
-    def __init__(self, entry: Entry, writer: Writer) -> None:
+    def __init__(self, entry: Entry, writer: LeaseHolder) -> None:
         super().__init__(entry)
         self._writer = writer
         self._opened: AbstractContextManager[ManifestWriter] | None = None
         self._write: ManifestWriter | None = None
 
     def on_file(self, file: ManifestEntry) -> None:
-        """Write a file down."""
+        """Add a file to the manifest."""
         if self.entry.surveyed.kind == "directory":
             self._begun()(file)
         else:
             self.entry.checksum = file.checksum
 
     def _begun(self) -> ManifestWriter:
-        """Begin the manifest; what a run that died has written of it goes."""
+        """Begin the manifest, and remove what a run that died wrote of it."""
         if self._write is None:
             self._opened = manifest_writer(self._writer.database, self.entry.file, holder=self._writer.holder)
             self._write = self._opened.__enter__()
         return self._write
 
     def ended(self, error: StagingError | None) -> StagingError | None:
-        """End the manifest; return the error that this met, or the one that the step has met."""
+        """End the manifest; return its error, or else that of the step."""
         try:
             if error is None and self.entry.surveyed.kind == "directory":
                 self._begun()
@@ -86,15 +86,15 @@ class Manifesting(Following):
 
 
 class Comparing(Manifesting):
-    """The second step: a manifest is begun only where something is at the destination."""
+    """The second step, which begins a manifest only where something is at the destination."""
 
     @property
     def watch(self) -> Watch:
-        """What the mover's step is watched by."""
+        """The callbacks of the mover's step."""
         return Watch(stopped=self.entry.stopped, on_file=self.on_file)
 
     def settled(self, outcome: StepDone | StagingError) -> StagingError | None:
-        """Take whether the item is there already: its manifest is written by then."""
+        """Take over whether the item is there already, once its manifest is written."""
         error = super().settled(outcome)
         is_duplicate = isinstance(outcome, StepDone) and outcome.is_duplicate
         if is_duplicate or self._opened is not None:
@@ -104,11 +104,11 @@ class Comparing(Manifesting):
 
 
 class Transferring(Manifesting):
-    """The third step: progress, the manifest, and the checksums that are known of the very same source."""
+    """The third step, with progress, the manifest, and the known checksums of the unchanged source."""
 
     @property
     def watch(self) -> Watch:
-        """What the mover's step is watched by."""
+        """The callbacks of the mover's step."""
         return Watch(
             stopped=self.entry.stopped, on_progress=self._note, on_file=self.on_file, known=self._known_checksums
         )
@@ -128,5 +128,5 @@ class Transferring(Manifesting):
         return [ManifestEntry(path=path, size_bytes=self.entry.surveyed.size_bytes, checksum=last.checksum)]
 
     def settled(self, outcome: StepDone | StagingError) -> StagingError | None:
-        """Take what was transferred, once its manifest is written."""
+        """Take over what was transferred, once its manifest is written."""
         return self.ended(super().settled(outcome))

@@ -1,4 +1,4 @@
-"""A run that says that it lives, and listens for who wants a request of it stopped."""
+"""The heartbeat of a run, which also listens for cancellations of its requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stager.records.requests import renew_requests
 from stager.runs.repeated import repeated
 from stager.runs.stop import Stops
 
-# Seconds between two looks for what is to be stopped.
+# Seconds between two polls for cancellations.
 STOP_POLL_SECONDS = 0.5
 
 

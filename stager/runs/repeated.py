@@ -1,4 +1,4 @@
-"""Something done again and again while something else runs."""
+"""An action that is repeated while something else runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def repeated(action: Callable[[], object], *, interval: float, name: str) -> Ite
             try:
                 action()
             except Exception:  # a body must not fail because its company did
-                logger.warning("%s failed; it will be tried again", name, exc_info=True)
+                logger.warning("%s failed; will retry", name, exc_info=True)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(keep_calling,), name=name, daemon=True)
     thread.start()

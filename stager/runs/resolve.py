@@ -1,4 +1,4 @@
-"""What the names in a request mean here: areas, user, paths."""
+"""The resolution of a request's names on this machine: areas, user, paths."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Resolver:
         self._modes = Modes(file=settings.file_mode, directory=settings.directory_mode, folder=settings.folder_mode)
 
     def enter(self, acting: ActingUser) -> None:
-        """Have the areas entered by who acts for the user; raises as `ActingUser.enter`."""
+        """Let the acting user enter the areas; raises as `ActingUser.enter`."""
         acting.enter(source=self._source_area, destination=self._destination_area)
 
     def entry(self, file: StagedFile, *, whole: Stop) -> Entry:
-        """Return an item with its names resolved; raise StagingError where its paths cannot be.
+        """Return an item with its names resolved; raise StagingError where that is impossible.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class Resolver:
         return entry
 
     def folders(self, files: Sequence[StagedFile]) -> set[Location]:
-        """Return the folders that items go to."""
+        """Return the folders of the items' destinations."""
         folders = set()
         for file in files:
             with suppress(StagingError):  # a path that was refused led nowhere
@@ -93,7 +93,7 @@ class Resolver:
 
 
 def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callable[[StagedFile], Entry]) -> list[Entry]:
-    """Return the items that are not over with their names resolved; one whose paths cannot be is failed at once.
+    """Return the open items with their names resolved; fail those whose paths cannot be.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""When what may pass is tried again: a step of a batch, and the user's folder before the first."""
+"""The schedule of retries: of a batch's step, and of opening the user's folder before the first step."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ RETRY_DELAYS_SECONDS = [2.0, 10.0, 30.0]
 
 
 def delay_after(tries: int) -> float | None:
-    """Return how long after so many tries the next one comes, in seconds; None when there is no other."""
+    """Return the delay in seconds before the next try after so many; None when there is no further try."""
     return RETRY_DELAYS_SECONDS[tries - 1] if tries <= len(RETRY_DELAYS_SECONDS) else None

@@ -1,4 +1,4 @@
-"""What tells a run which of its requests and items to leave, and why."""
+"""Stop signals, by which a run learns which of its requests and items to leave, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stager.records.requests import files_to_stop, requests_to_stop
 
 
 class Stop(threading.Event):
-    """Set when a request, or one item of it, is to be left.
+    """A signal that is set when a request, or one item of it, is to be left.
 
     Parameters
     ----------
@@ -25,37 +25,37 @@ class Stop(threading.Event):
         self._error = Cancelled()
 
     def because(self, error: Cancelled) -> None:
-        """Set it, and keep why."""
+        """Set the signal, and keep the reason."""
         self._error = error
         self.set()
 
     def is_set(self) -> bool:
-        """Return whether it is to be left, alone or with its request."""
+        """Return whether the item is to be left, alone or with its request."""
         return super().is_set() or (self._whole is not None and self._whole.is_set())
 
     @property
     def error(self) -> Cancelled:
-        """Why it is left."""
+        """The reason why it is left."""
         return self._whole.error if self._whole is not None and self._whole.is_set() else self._error
 
 
 class Stops:
-    """The requests of a run, the items that it works on, and what is to be left of them."""
+    """The stop signals of a run's requests and of the items that it works on."""
 
     def __init__(self, request_ids: Iterable[str]) -> None:
         self.requests: dict[str, Stop] = {}
         self.take(request_ids)
-        # Those that the run has begun: what befell one before, it has begun all the same.
+        # The requests that the run has begun: what befell one before, it has begun all the same.
         self.begun: set[str] = set()
-        # Those of the current batch, by their ids.
+        # The items of the current batch, by their ids.
         self.items: dict[int, Stop] = {}
 
     def take(self, request_ids: Iterable[str]) -> None:
-        """Take further requests that the run does."""
+        """Add requests that the run does too."""
         self.requests |= {request_id: Stop() for request_id in request_ids if request_id not in self.requests}
 
     def listen(self, database: Database, *, flow_run_id: str) -> None:
-        """Set what somebody asked to cancel, or ended in our place."""
+        """Set the signals of what was cancelled, or ended by another run."""
         going = [request_id for request_id in tuple(self.begun) if not self.requests[request_id].is_set()]
         for request_id, error in requests_to_stop(database, going, flow_run_id=flow_run_id).items():
             self.requests[request_id].because(error)

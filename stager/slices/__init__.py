@@ -1,4 +1,4 @@
-"""Small files, a slice of a directory at a time: done here, or by another process.
+"""Copying of small files in slices of a directory, in this process or by helper processes.
 
 A slice is some names of one directory. ``copying`` and ``looking`` do one;
 ``helper`` is the process that does them for another, which starts in some

@@ -1,4 +1,4 @@
-"""Small files go from one open directory into another, each with its checksum."""
+"""Copying of small files from one open directory into another, with their checksums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL_BYTES = 1 << 20
 _FICLONE = 0x40049409  # ioctl_ficlone(2); the same number on x86-64 and arm64
 _SMALLEST_HOLE = 4096
 
-# Size in bytes, Adler-32 (None: cloned, and nobody asked for it), facts of the copy.
+# Size in bytes, Adler-32 (None where a clone's was not asked for), facts of the copy.
 Arrived = tuple[int, int | None, str]
 
 
@@ -40,7 +40,7 @@ class Unwritten(Exception):
 
 
 class CopyTerms(NamedTuple):
-    """What each file gets.
+    """How each file of a slice is copied.
 
     ``mode``, whether its blocks are shared with the source's, and whether
     its checksum is taken: always, but for shared blocks of a known one.
@@ -57,12 +57,12 @@ def is_sparse(status: os.stat_result) -> bool:
 
 
 def clone(destination: int, source: int) -> None:
-    """Let one file share the other's blocks, copy on write, ioctl_ficlone(2)."""
+    """Let one file share the other's blocks until one of them is written, ioctl_ficlone(2)."""
     fcntl.ioctl(destination, _FICLONE, source)
 
 
 def copy_file(source: int, destination: int, name: str, terms: CopyTerms) -> Arrived | None:
-    """Copy a file if it is small, not sparse, of one name and can be shared if it is to be; else return None.
+    """Copy a file if it is small, not sparse, has one name and can be cloned if it is to be; else return None.
 
     Nothing is left then.
 
@@ -131,7 +131,7 @@ def copy_small(source: int, destination: int | None, size_bytes: int) -> int:
 
 
 def settle(destination: int, status: os.stat_result, terms: CopyTerms) -> os.stat_result:
-    """Give an open copy its mode and times, and return what it is then.
+    """Give an open copy its mode and times, and return its status.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def settle(destination: int, status: os.stat_result, terms: CopyTerms) -> os.sta
 
 
 def set_mode(opened: int, status: os.stat_result, mode: int) -> bool:
-    """Give a file or directory its permission bits, and return whether it had others.
+    """Set the permission bits of a file or directory, and return whether it had others.
 
     A directory keeps the set-group-ID bit that it has from its folder: what comes into it later gets that folder's
     group, too.
@@ -163,7 +163,7 @@ def set_mode(opened: int, status: os.stat_result, mode: int) -> bool:
 
 
 def copy_what_it_can(source: int, destination: int, names: Sequence[str], terms: CopyTerms) -> list[Arrived | None]:
-    """Return for each name what arrived, or None: then nothing of it is there."""
+    """Copy some names, and return for each what arrived; None where nothing did."""
     return [_copied_or_nothing(source, destination, name, terms) for name in names]
 
 

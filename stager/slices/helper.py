@@ -1,4 +1,4 @@
-"""A process that does slices for another, and ends with it.
+"""The helper: a process that copies slices for another process, and ends with it.
 
 It is started clean, by `sys.executable`: fork(2) is not safe in a process
 with threads. It holds the lock of what is staged, so that no sweep takes it
@@ -25,12 +25,12 @@ _INPUT, _OUTPUT = 0, 1
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _LENGTH_BYTES = 4
 
-# What is to be done: names, their folder's path, terms; None to look only.
+# An order: names, their folder's path, and the terms; None to look at them only.
 Order = tuple[list[str], str, tuple[int | bool, ...] | None]
 
 
 def main(source: int, destination: int) -> None:
-    """Serve orders until standard input ends; the first answer says that it is there."""
+    """Carry out orders until standard input ends; the first answer says that the helper is ready."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     folders = OpenFolder(source), OpenFolder(destination)
     send(_OUTPUT, READY)
@@ -50,7 +50,7 @@ def _done(folders: tuple[OpenFolder, OpenFolder], names: list[str], path: str, t
 
 
 class OpenFolder:
-    """The folder beneath a top that was asked for last, open."""
+    """Keeps the folder open that was asked for last."""
 
     def __init__(self, top: int) -> None:
         self._top = top
@@ -71,7 +71,7 @@ class OpenFolder:
 
 
 def send(descriptor: int, message: Any) -> None:  # noqa: ANN401 - whatever marshal takes
-    """Write a message: its length, then what marshal makes of it."""
+    """Write a message: its length, then its bytes by marshal."""
     data = marshal.dumps(message)
     data = len(data).to_bytes(_LENGTH_BYTES, sys.byteorder) + data
     while data:
@@ -79,7 +79,7 @@ def send(descriptor: int, message: Any) -> None:  # noqa: ANN401 - whatever mars
 
 
 def receive(descriptor: int) -> Any:  # noqa: ANN401 - whatever was sent
-    """Read a message, None at the end; only what a process of ours wrote is ever read so."""
+    """Read a message, None at the end; only messages of our own processes may be read by marshal."""
     length = _exactly(descriptor, _LENGTH_BYTES)
     data = length and _exactly(descriptor, int.from_bytes(length, sys.byteorder))
     return marshal.loads(data) if data else None  # noqa: S302 - as above

@@ -1,4 +1,4 @@
-"""Slices are done here and by helpers; what comes back is taken in the order of putting in."""
+"""The helpers of a copy: slices are done by them and by this process, and their results are taken in order."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _START = (
 
 
 def _nothing() -> None:
-    """Nobody is told."""
+    """Do nothing."""
 
 
 Take = Callable[[Slice, list[Any]], None]
@@ -47,7 +47,7 @@ class _Job:
 
 
 class Helper:
-    """Another process that does slices; see `stager.slices.helper`.
+    """A helper process, from its owner's side; see `stager.slices.helper`.
 
     Parameters
     ----------
@@ -73,17 +73,17 @@ class Helper:
         self._pending = 0
 
     def has_answered(self, seconds: float = 0.0) -> bool:
-        """Tell whether there is something to take, waiting for it as long as that."""
+        """Tell whether a result can be taken, after waiting for it for some seconds."""
         return self._is_lost or bool(self._answered.poll(seconds * 1000))
 
     def is_free(self) -> bool:
-        """Tell whether it can be given a slice."""
+        """Tell whether it can be given another slice."""
         if not self._is_there and not self._is_lost and self.has_answered():
             self._is_there = self._received() == READY
         return self._is_there and not self._is_lost and self._pending < _AHEAD
 
     def give(self, work: Slice) -> None:
-        """Hand a slice out."""
+        """Give it a slice."""
         self._pending += 1
         try:
             send(self._ours.fileno(), work.order)
@@ -91,7 +91,7 @@ class Helper:
             self._lose()
 
     def take(self) -> list[Any] | None:
-        """Return what came of the first slice that it has still; None when it died over it."""
+        """Return the result of its oldest slice; None if it died over that."""
         self._pending -= 1
         results: list[Any] | None = None if self._is_lost else self._received()
         return results
@@ -110,7 +110,7 @@ class Helper:
         self.end()
 
     def end(self) -> None:
-        """Kill it and wait until it is gone."""
+        """Kill it, and wait until it has ended."""
         self._process.kill()
         self._process.wait()
         self._ours.close()
@@ -118,7 +118,7 @@ class Helper:
 
 @contextmanager
 def started_helpers(*, are_wanted: bool, **opened: Descriptor) -> Iterator[list[Helper]]:
-    """Start a helper for each further processor, three at most, and end them whatever happens.
+    """Start a helper for each further processor, three at most, and always end them.
 
     A process that became its user starts none: what the user could trace,
     and change as it works, is not to be believed.
@@ -137,7 +137,7 @@ def started_helpers(*, are_wanted: bool, **opened: Descriptor) -> Iterator[list[
 
 
 class Helpers:
-    """Helpers, and ourselves.
+    """The helpers of a copy, and this process beside them.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class Helpers:
         self._queue: deque[_Job] = deque()
 
     def put(self, work: Slice, take: Take) -> None:
-        """Have a slice done, here or elsewhere; ``take`` gets what came of it when its turn comes."""
+        """Have a slice done, here or by a helper; ``take`` gets the result in its turn."""
         helper = self._free_helper() if len(work.names) >= _WORTH_HANDING_OUT else None
         if helper:
             helper.give(work)
@@ -164,12 +164,12 @@ class Helpers:
         self._settle(_WAITING)
 
     def then(self, settle: Callable[[], None]) -> None:
-        """Call something when all that was put in before is taken."""
+        """Call a function once the results of all slices before are taken."""
         self._queue.append(_Job(settle))
         self._settle(_WAITING)
 
     def finish(self) -> None:
-        """Wait until all is taken."""
+        """Wait until all results are taken."""
         self._settle(0)
 
     def _settle(self, left: int) -> None:

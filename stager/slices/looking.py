@@ -1,4 +1,4 @@
-"""What stat(2) says of some names of a directory."""
+"""The status of some names of a directory, by stat(2)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Seen = tuple[str, int, int]
 
 
 def facts(status: os.stat_result) -> str:
-    """Return what changes when a file does, as text: mode, size, mtime, ctime, inode."""
+    """Return, as text, what changes when a file does: mode, size, mtime, ctime, inode."""
     return f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def allocated_bytes(status: os.stat_result) -> int:
-    """Return what a file takes without its holes, in bytes."""
+    """Return the bytes that a file occupies on the disk."""
     allocated = status.st_blocks * _ALLOCATION_UNIT
     return min(allocated, status.st_size)
 
 
 def look(directory: int, names: Sequence[str]) -> list[Seen | None]:
-    """Return for each name what is there, None for what is no regular file or cannot be looked at."""
+    """Return the facts of each name; None for what is not a regular file, or cannot be looked at."""
     seen: list[Seen | None] = []
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""What is to be done with some names of a directory."""
+"""Slices: names of a directory, and what is to be done with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMES = 256  # at most: few enough to be shared out evenly, enough to be worth 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """Some names of a directory, to be copied, or only looked at where there is no destination.
+    """Some names of a directory, to be copied, or only looked at if there is no destination.
 
     ``path`` is the directory's in the product, with a slash at its end. The
     directories are open as long as a slice holds them.
@@ -31,11 +31,11 @@ class Slice:
 
     @property
     def order(self) -> Order:
-        """What a helper is told."""
+        """The order for a helper."""
         return self.names, self.path, self.terms and tuple(self.terms)
 
     def done(self, on_each: Callable[[], None]) -> list[Any]:
-        """Do it here and return what `copy_file` does of each name, or `look` of all.
+        """Do it in this process; return what `copy_file` returns of each name, or `look` of all.
 
         Raises
         ------
@@ -56,14 +56,14 @@ class Slice:
         return results
 
     def undo(self) -> None:
-        """Remove whatever a helper that died may have left of it."""
+        """Remove what a helper that died may have left of it."""
         if self.destination is not None:
             for name in self.names:
                 remove_if_there(self.destination.fd, name)
 
 
 def runs(directory: int) -> Iterator[tuple[list[str], bool]]:
-    """Return a directory's names, sorted, in runs of regular files (True) and of others.
+    """Return a directory's sorted names, in runs of regular files (True) and of others.
 
     What a name is, readdir(3) says; it may be another thing when it is opened.
     """

@@ -264,7 +264,7 @@ def test_an_operators_own_password_counts(name: str, monkeypatch: pytest.MonkeyP
 
 
 def test_two_passwords_are_one_too_many() -> None:
-    with pytest.raises(CannotStart, match="say different passwords"):
+    with pytest.raises(CannotStart, match="have different passwords"):
         prefect_password(LocalSettings(prefect_server_auth_string="a:b", prefect_auth_string="a:c"))
 
 

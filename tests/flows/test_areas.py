@@ -126,7 +126,7 @@ def test_no_block_is_an_area_outside_the_folders_that_the_settings_name(tmp_path
     areas = dict(area.split("=") for area in known.split())
     assert areas.keys() == {"source", "user", "within"}
     assert areas["source"] == str(tmp_path / "storage")
-    assert all(f"The storage area {name} is not usable" in log for name in ("source", "beside", "through-a-link"))
+    assert all(f"The storage area {name} cannot be used" in log for name in ("source", "beside", "through-a-link"))
 
 
 @pytest.mark.usefixtures("without_areas")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 FORM: dict[str, Any] = {"request": {"username": "alice", "items": [{"source": "a.fits", "destination": "typed.fits"}]}}
-NOT_HANDED = "Failed: Nothing was staged: what it names was not handed to this run."
+NOT_HANDED = "Failed: Nothing was staged: the requests were not handed to this run."
 SHARE = FairShare(username="alice", method="local_copy", is_next=True)
 
 SiteWith = Callable[..., "Site"]

@@ -43,7 +43,9 @@ class SiteLimits(BaseModel):
     long_calls: int = Field(
         description="Streams, uploads and waiting calls that one user may hold at one replica (429).", examples=[200]
     )
-    pause: float = Field(description="How long a body may pause on its way in, in seconds (408).", examples=[30.0])
+    pause: float = Field(
+        description="How long a body may pause while it is received, in seconds (408).", examples=[30.0]
+    )
     wait: float = Field(
         description="How long a caller is kept waiting for an outcome, in seconds (202).", examples=[60.0]
     )

@@ -64,7 +64,7 @@ def _with_way_out(found: dict[str, Any]) -> dict[str, Any]:
 
 router = APIRouter(prefix="/requests", tags=["requests"], route_class=RequestRoute)
 
-APPLIED = {"Preference-Applied": described("The part of Prefer that was followed.", "wait=10")}
+APPLIED = {"Preference-Applied": described("What was followed of Prefer.", "wait=10")}
 LOCATION = APPLIED | {"Location": described("Address of the request.", f"/requests/{REQUEST_ID}")}
 # Answers to the calls that create a request, in whichever form.
 TAKEN_IN: dict[int | str, dict[str, Any]] = {

@@ -49,12 +49,12 @@ WhoseAsked = Annotated[
 ArchiveAsked = Annotated[Archive, Query(description="The archive format for a directory.")]
 
 FILE_HEADERS = {
-    "ETag": described("Tells this state of the file from its others.", '"adler32-0a1b2c3d-400-17f3a5c0de000000"'),
+    "ETag": described("The tag of this state of the file.", '"adler32-0a1b2c3d-400-17f3a5c0de000000"'),
     "Last-Modified": described("When it was changed last.", "Tue, 24 Nov 2026 20:00:00 GMT"),
-    "Cache-Control": described("Only the caller may cache it, and must revalidate it.", "private, no-cache"),
+    "Cache-Control": described("Only the caller may cache it, revalidating it.", "private, no-cache"),
     "Accept-Ranges": described("Parts can be asked for.", "bytes"),
     "Content-Disposition": described("The name to save it under.", 'attachment; filename="image.fits"'),
-    "Repr-Digest": described("The whole file's checksum, where it is known.", "adler=:ChssPQ==:"),
+    "Repr-Digest": described("The whole file's checksum, if known.", "adler=:ChssPQ==:"),
 }
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _BYTES = dict.fromkeys(("application/octet-stream", "application/x-tar", "application/zip"), BINARY)

@@ -47,9 +47,7 @@ class Reason(View):
         description="The cause in a sentence.", examples=["it waits for its turn, behind 0 other users"]
     )
     since: datetime = Field(description="Since when the cause holds.", examples=[BEGAN])
-    until: datetime | None = Field(
-        None, description="When the wait ends, if that is known: the next retry, or the end of the time allowed."
-    )
+    until: datetime | None = Field(None, description="When the wait ends, if that is known.")
     mended_by: MendedBy = Field(
         description="Who can mend it: you, the operator, or nobody (wait).", examples=["nobody"]
     )

@@ -1,4 +1,4 @@
-"""The records, asked without holding up an event loop: in threads that do nothing else."""
+"""The records for an event loop: functions of the records run in threads, so that the loop does not wait."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from stager.records.database.transactions import Database
 
-# As many as a connection pool has for good; who waits for an outcome holds
+# As many as a connection pool keeps open; who waits for an outcome holds
 # none of them in between.
 MAX_THREADS = 5
-# How long a database that is away is waited for, in seconds: as long as a caller is.
+# How long a database that does not answer is waited for, in seconds: as long as a caller waits.
 DATABASE_PATIENCE_SECONDS = 3.0
 
 P = ParamSpec("P")
@@ -35,7 +35,7 @@ class AsyncDatabase:
     threads: ThreadPoolExecutor
 
     async def ask(self, function: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a function of the records returns; the event loop does not wait for it."""
+        """Run a function of the records in a thread, and return its result."""
         context = contextvars.copy_context()  # the request's id on its log lines
         call = partial(context.run, partial(function, self.database, *args, **kwargs))
         return await asyncio.get_running_loop().run_in_executor(self.threads, call)
@@ -43,7 +43,7 @@ class AsyncDatabase:
 
 @asynccontextmanager
 async def open_records(url: str) -> AsyncIterator[AsyncDatabase]:
-    """Give the records of a database, and close it at the end."""
+    """Yield the records of a database, and close it at the end."""
     database = Database(url, patience=DATABASE_PATIENCE_SECONDS)
     threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="records")
     try:

@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from stager.errors import InvalidPath
 from stager.models import MAX_PATH_BYTES, Status
 
-# Characters of a reason that are kept; a TEXT column holds 65,535 bytes.
+# Characters of a text that are kept; a TEXT column holds 65,535 bytes.
 TEXT_CHARACTERS = 16_000
 
 
@@ -37,40 +37,40 @@ def path_bytes(path: str) -> bytes:
     try:
         return path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise InvalidPath(path.encode("utf-8", "surrogatepass"), "a surrogate stands for no byte") from None
+        raise InvalidPath(path.encode("utf-8", "surrogatepass"), "a surrogate in it stands for no byte") from None
 
 
 class PathBytes(TypeDecorator[str]):
-    """A path as text, kept as its very bytes."""
+    """A path as text, stored as its bytes."""
 
     impl = LargeBinary
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return VARBINARY where there is one: it is stored in the row."""
+        """Return VARBINARY where it exists: it is stored in the row."""
         return dialect.type_descriptor(mysql.VARBINARY(MAX_PATH_BYTES) if is_mysql(dialect) else LargeBinary())
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002, ANN401 - SQLAlchemy's signature
-        """Return what the database is given."""
+        """Return the value for the database."""
         return None if value is None else path_bytes(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> str | None:  # noqa: ARG002, ANN401 - SQLAlchemy's signature
-        """Return what the program is given."""
+        """Return the value for the program."""
         return None if value is None else bytes(value).decode("utf-8", "surrogateescape")
 
 
 class ExactText(PathBytes):
-    """A short text of others' making that is compared byte by byte."""
+    """A short text by others, which is compared byte by byte."""
 
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return a type that a key may hold."""
+        """Return a type that can be part of a key."""
         return dialect.type_descriptor(mysql.VARBINARY(255) if is_mysql(dialect) else LargeBinary())
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, to the microsecond, aware and in UTC."""
+    """A moment in UTC with its zone, to the microsecond."""
 
     impl = DateTime
     cache_ok = True
@@ -104,7 +104,7 @@ class StatusText(TypeDecorator[Status]):
 
 
 class Sentence(TypeDecorator[str]):
-    """A text for people: cut when it is very long, printable whatever it quotes."""
+    """A text for people, cut if it is very long, and always valid UTF-8."""
 
     impl = Text
     cache_ok = True

@@ -1,4 +1,4 @@
-"""How SQLite and MariaDB are connected to, and how a transaction begins on each."""
+"""Connections to SQLite and MariaDB, and how a transaction begins on each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-# Seconds that a lock of somebody else is waited for before the transaction
+# Seconds that another's lock is waited for before the transaction
 # is given up and run again.
 LOCK_WAIT_SECONDS = 10
 _LOCK_POLL_SECONDS = 0.002
@@ -18,7 +18,7 @@ READS = "stager_reads"
 
 
 def open_engine(url: str) -> Engine:
-    """Return the connections to a database, none of which is open yet."""
+    """Return an engine for a database, without any open connection yet."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": LOCK_WAIT_SECONDS})
@@ -67,7 +67,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _has_begun(cursor: DBAPICursor, *, seconds: float) -> bool:
-    """Begin a transaction that writes as soon as nobody else does.
+    """Try to begin a transaction that writes; return False while another one writes.
 
     SQLite's own wait looks less and less often, at last every 100 ms
     (sqliteDefaultBusyCallback in its main.c): whoever came later was often

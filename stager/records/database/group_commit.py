@@ -1,4 +1,4 @@
-"""What comes at the same moment is written down in one transaction: the disk is flushed once for all of it."""
+"""Group commit: calls of the same moment share one transaction, and so one flush of the disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class GroupCommit(Generic[A, T]):
-    """Whoever comes while others are written waits for the next transaction, which takes all that wait.
+    """Collects the calls that come while a transaction runs, and writes all of them in the next one.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class GroupCommit(Generic[A, T]):
         self._writing: asyncio.Task[None] | None = None
 
     async def ask(self, asked: A) -> T:
-        """Return what is got for that, or raise the error, once it is committed.
+        """Have a call written, and return its result or raise its error once it is committed.
 
         It is written also where the caller goes away meanwhile.
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
-# Rows asked for at once.
+# Rows that one statement asks for at most.
 ROWS_AT_ONCE = 1000
 
 
 def chunks(sequence: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Return a sequence in pieces that a statement can take."""
+    """Return a sequence in pieces for one statement each."""
     return (sequence[start : start + ROWS_AT_ONCE] for start in range(0, len(sequence), ROWS_AT_ONCE))

@@ -1,4 +1,4 @@
-"""The records database: transactions that are run again until they are done."""
+"""The records database: transactions, which are retried until they succeed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from stager.records.database.connection import READS, open_engine
 
 T = TypeVar("T")
 
-# What makes a connection wait for no lock.
+# Statements that make a connection wait for no lock.
 _AT_ONCE = {
     "sqlite": "PRAGMA busy_timeout=0",
     "mysql": "SET SESSION lock_wait_timeout=1, innodb_lock_wait_timeout=1",
 }
-# What passes: a lock of somebody else, a disk that is full or away.
+# Errors of SQLite that may pass: another's lock, a disk that is full or away.
 SQLITE_PASSING = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -33,7 +33,7 @@ SQLITE_PASSING = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
 }
-# Likewise, by "MariaDB Error Code Reference": 0 closed, 1020 changed since read,
+# Errors of MariaDB that may pass, by its "Error Code Reference": 0 closed, 1020 changed since read,
 # 1021 disk full, 1040 and 1203 too many connections, 1053 shutting down, 1152 to
 # 1161 network, 1205 lock wait, 1213 deadlock, 1290 read-only while it fails
 # over, 1317 interrupted, 1927 killed; from 2000 on the client's: refused, gone, lost.
@@ -78,7 +78,7 @@ class Database:
         self._rolled_back: Connection | None = None
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Return what a transaction returns, once it is committed.
+        """Run a transaction, and return its result once it is committed.
 
         The work may be run several times, also when it was committed and only
         the answer was lost: it must find out what it has done already.
@@ -91,7 +91,7 @@ class Database:
         return self._run(work, self.engine)
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Return what a transaction returns that changes nothing; it waits for no writer.
+        """Run a transaction that only reads, and return its result; it waits for no writer.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class Database:
 
     @contextmanager
     def rolled_back(self) -> Iterator[None]:
-        """Keep nothing of the transactions in the body; nothing is open afterwards.
+        """Roll back all transactions in the body, and close all connections.
 
         No lock of somebody else is waited for; on MySQL, which knows no less, for a second.
 
@@ -128,11 +128,11 @@ class Database:
             self.close()
 
     def close(self) -> None:
-        """Close what is open; the next transaction connects again."""
+        """Close all connections; the next transaction connects again."""
         self.engine.dispose()
 
     def _begin(self, stack: ExitStack) -> Connection:
-        """Return a connection that waits for no lock, in a transaction that is rolled back when the stack is left."""
+        """Return a connection that waits for no lock, in a transaction that is rolled back at the end."""
         connection = stack.enter_context(self.engine.connect())
         connection.connection.cursor().execute(_AT_ONCE[self.engine.dialect.name])
         connection.begin()
@@ -150,7 +150,7 @@ class Database:
 
 
 def patiently(work: Callable[[], T], *, patience: float) -> T:
-    """Return what the work returns, tried again while the database is away or locked.
+    """Do some work, retry it while the database is away or locked, and return its result.
 
     Raises
     ------
@@ -188,12 +188,12 @@ def now(session: Session | Connection) -> datetime:
 
 
 def database_time(database: Database) -> datetime:
-    """Return the time by the clock that the records go by."""
+    """Return the time by the database's clock."""
     return database.read(now)
 
 
 def is_passing(error: Exception) -> bool:
-    """Return whether the same transaction may succeed a little later."""
+    """Return whether the transaction may succeed a little later."""
     if isinstance(error, exc.TimeoutError):  # every connection of the pool is in use
         return True
     if not isinstance(error, exc.DBAPIError):

@@ -1,4 +1,4 @@
-"""Downloads: when each began, how far it is, how it ended; and the links that a browser may follow once."""
+"""Downloads: the beginning, progress and ending of each, and download links for browsers."""
 
 from stager.records.downloads.links import LinkedObject, add_link, look_at_link, take_link
 from stager.records.downloads.progress import DownloadProgress, downloads_to_stop, note_sent

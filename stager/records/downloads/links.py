@@ -1,4 +1,4 @@
-"""Addresses that count once: what a browser, which carries no token, may download, and until when."""
+"""Download links, each of which is valid once and for a time, for browsers, which carry no token."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LinkedObject:
 
 
 def add_link(database: Database, digest: str, linked: LinkedObject, *, seconds: float) -> datetime:
-    """Write a link down, and return when it ends; those that have ended are forgotten.
+    """Record a link and return when it expires; remove those that have expired.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def add_link(database: Database, digest: str, linked: LinkedObject, *, seconds: 
 
 
 def take_link(database: Database, digest: str) -> LinkedObject | None:
-    """Return what a link leads to, once: None where there is none, or it was taken, or it has ended.
+    """Use a link up and return what it leads to; None if it does not exist, was used or has expired.
 
     Of those who ask at the same time, by whichever service, one gets it.
 
@@ -74,14 +74,14 @@ def take_link(database: Database, digest: str) -> LinkedObject | None:
 
 
 def look_at_link(database: Database, digest: str) -> LinkedObject | None:
-    """Return what a link leads to that still counts, and leave it for whoever takes it; else None."""
+    """Return what a valid link leads to, without using it up; None for any other link."""
     return database.read(
         lambda session: _linked(session.scalars(select(DownloadLink).where(*_is_free(session, digest))).first())
     )
 
 
 def _is_free(session: Session, digest: str) -> tuple[ColumnElement[bool], ...]:
-    """Return what holds for a link that still counts."""
+    """Return the condition for a link that is still valid."""
     row = DownloadLink
     return col(row.digest) == digest, col(row.taken_by).is_(None), col(row.expires_at) > now(session)
 

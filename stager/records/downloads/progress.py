@@ -1,4 +1,4 @@
-"""How far downloads are while they are sent, and which of them to stop."""
+"""Progress of downloads that are being sent, and cancellation of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stager.records.tables import FILE, OPEN, StagedFile, StagingRequestRow
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadProgress:
-    """How far a download is: ``bytes_sent`` of this answer, ``size_bytes`` of the file."""
+    """The progress of a download: ``bytes_sent`` of this answer, ``size_bytes`` of the file."""
 
     id: str
     bytes_sent: int
@@ -24,7 +24,7 @@ class DownloadProgress:
 
 
 def note_sent(database: Database, progress: Sequence[DownloadProgress]) -> None:
-    """Write down how far downloads are; one that has ended stays as it ended."""
+    """Record the progress of downloads; those that have ended stay as they are."""
     statement = (
         update(FILE)
         .where(FILE.c.request_id == bindparam("of"), FILE.c.position == 0, or_(*(FILE.c.status == one for one in OPEN)))
@@ -36,7 +36,7 @@ def note_sent(database: Database, progress: Sequence[DownloadProgress]) -> None:
 
 
 def downloads_to_stop(database: Database) -> set[str]:
-    """Return the ids of the downloads that run, by whichever service, and that somebody asked to cancel."""
+    """Return the ids of open downloads, of any replica, whose cancellation was asked for."""
     row, file = StagingRequestRow, StagedFile
     statement = (
         select(col(row.id))

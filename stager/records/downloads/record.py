@@ -1,4 +1,4 @@
-"""Downloads: written down in groups, one transaction for all that begin or end at a moment."""
+"""Records of downloads, written in groups: one transaction for all that begin or end at a moment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stager.records.tables import EVENT, FILE, OPEN, REQUEST, StagingRequestRow
 from stager.vocabulary import OnConflict
 
 DIRECT_DOWNLOAD = "direct_download"
-# Not an area that exists: what is downloaded is no delivery of ours.
+# Not the name of a real area: a download delivers nothing to one.
 DOWNLOAD_AREA = "download"
 
 
@@ -62,7 +62,7 @@ class DownloadEnded:
 def write_downloads(
     database: Database, begun: Sequence[DownloadBegun], ended: Sequence[DownloadEnded], *, seconds: float
 ) -> None:
-    """Write down downloads that begin and downloads that end, all in one transaction.
+    """Record downloads that begin and downloads that end, all in one transaction.
 
     One may be in both. What has ended stays as it ended.
 
@@ -93,7 +93,7 @@ def write_downloads(
 
 
 def _unknown(session: Session, begun: Sequence[DownloadBegun]) -> list[DownloadBegun]:
-    """Return what an earlier try of the same transaction has not written: its answer may have been lost."""
+    """Return those that an earlier try of this transaction has not recorded: its answer may have been lost."""
     known: set[str] = set()
     for some in chunks(begun):
         known.update(
@@ -105,7 +105,7 @@ def _unknown(session: Session, begun: Sequence[DownloadBegun]) -> list[DownloadB
 
 
 def _open_downloads(session: Session, ids: Sequence[str]) -> set[str]:
-    """Return which of some ids are of downloads that have not ended: nobody ends anything else here."""
+    """Return which of some ids are of open downloads: only these may be ended here."""
     row = StagingRequestRow
     found: set[str] = set()
     for some in chunks(ids):
@@ -162,7 +162,7 @@ def _begin(
     moment: datetime,
     seconds: float,
 ) -> None:
-    """Write down what begins; what has ended already, as it ended."""
+    """Record downloads that begin, and those among them that have ended already as ended."""
     if not begun:
         return
     rows = [(one, endings.get(one.id, _NOT_ENDED)) for one in begun]

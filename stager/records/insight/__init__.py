@@ -1,4 +1,4 @@
-"""What people look at: requests as they go on, how long they may take, and figures of many."""
+"""What people look at: the progress of requests, how long they may take, and metrics."""
 
 from stager.records.insight.estimate import Remainder, Sample, remainder_of, samples
 from stager.records.insight.live import (

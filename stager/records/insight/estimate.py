@@ -1,4 +1,4 @@
-"""What an estimate of how long a request may take goes by."""
+"""The records behind an estimate of how long a request may take."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stager.models import Status
 from stager.records.database import Database
 from stager.records.tables import OPEN, StagedFile, StagingRequestRow
 
-# Requests that the pace is measured on: the last ones that were completed.
+# How many of the last completed requests are measured.
 MAX_SAMPLES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What a request of the past took, in seconds, and brought."""
+    """How long a past request took, in seconds, and what it delivered."""
 
     waited: float
     worked: float
@@ -28,7 +28,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Remainder:
-    """What is left of a request; its bytes are None where a size is not known yet."""
+    """What is left of a request; its bytes are None if a size is not known yet."""
 
     items: int
     size_bytes: int | None
@@ -49,7 +49,7 @@ def remainder_of(database: Database, request_id: str) -> Remainder:
 
 
 def samples(database: Database, method: str) -> list[Sample]:
-    """Return what the last requests that a method completed took."""
+    """Return how long the last completed requests of a method took."""
     row = StagingRequestRow
     done = (col(row.method) == method, col(row.status) == Status.COMPLETED, col(row.started_at).is_not(None))
     statement = select(row).where(*done).order_by(col(row.finished_at).desc()).limit(MAX_SAMPLES)

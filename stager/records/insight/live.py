@@ -1,4 +1,4 @@
-"""What live streams tell: events of all requests as they come, and how far requests are."""
+"""The records behind live streams: new events of all requests, and the progress of requests."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.tables import Event, StagedFile, StagingRequestRow
 
-# How long a transaction may have had an event's number before others see it,
-# in seconds. Numbers are given out when a row is inserted, not when it is
-# committed: on MariaDB a lower one may come to light after a higher one.
+# How long an event may have its number before other transactions see it,
+# in seconds. Numbers are assigned when a row is inserted, not when it is
+# committed: on MariaDB, a lower number may become visible after a higher one.
 SETTLED_SECONDS = 2.0
-# Newest events that are looked at for one that has settled.
+# How many of the newest events are searched for one that has settled.
 RECENT_EVENTS = 200
-# Requests whose progress a stream of all requests tells.
+# Requests of which a stream of all requests reports the progress.
 MAX_STARTED = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveEvent:
-    """An event, and whose request it is of."""
+    """An event, and the user of its request."""
 
     event: Event
     username: str
@@ -34,7 +34,7 @@ class LiveEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestProgress:
-    """How far a request is; its size is None where an item's is not known yet."""
+    """The progress of a request; its size is None if an item's is not known yet."""
 
     request_id: str
     username: str
@@ -46,7 +46,7 @@ class RequestProgress:
 
 
 def settled_position(database: Database) -> int:
-    """Return the number of an event behind which nothing with a lower one comes to light; 0 without events."""
+    """Return the number of an event below which no other becomes visible any more; 0 without events."""
     newest = select(col(Event.id), col(Event.at)).order_by(col(Event.id).desc()).limit(RECENT_EVENTS)
 
     def work(session: Session) -> int:
@@ -59,7 +59,7 @@ def settled_position(database: Database) -> int:
 
 
 def settled_events(database: Database, after: int, *, limit: int) -> list[LiveEvent]:
-    """Return the events behind a number in their order, up to where a lower one may still come to light."""
+    """Return the events after a number in order, up to where a lower number may still become visible."""
 
     def work(session: Session) -> list[LiveEvent]:
         before = now(session) - timedelta(seconds=SETTLED_SECONDS)
@@ -98,7 +98,7 @@ def started_requests(database: Database, username: str | None) -> Sequence[str]:
 
 
 def progress_of(database: Database, request_ids: Collection[str]) -> list[RequestProgress]:
-    """Return how far some requests are."""
+    """Return the progress of some requests."""
     file, row = StagedFile, StagingRequestRow
     size = func.coalesce(col(file.size_bytes), col(file.expected_size_bytes))
     sums = [

@@ -1,4 +1,4 @@
-"""What the metrics say of the records: how requests ended, and what waits."""
+"""The records behind the metrics: how requests ended, and which are open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.tables import OPEN, StagedFile, StagingRequestRow
 
-# Rows that are in memory at a time, however many there are.
+# Rows that are held in memory at a time.
 ROWS_AT_ONCE = 1000
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """The requests of one method that stand alike and have not ended."""
+    """The open requests of one method with the same status."""
 
     method: str
     status: Status
@@ -59,7 +59,7 @@ def fold_endings(
     after: datetime | None,
     until: datetime | None,
 ) -> T:
-    """Return what a function makes of the endings behind one moment and not behind another.
+    """Return what a function makes of the requests that ended between two moments.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def fold_endings(
 
 
 def backlogs(database: Database) -> Sequence[Backlog]:
-    """Return what has not ended, by method and status."""
+    """Return the open requests, by method and status."""
     row = StagingRequestRow
     kinds = col(row.method), col(row.status)
     there = (col(row.status).in_(OPEN), ~col(row.is_arriving))

@@ -1,4 +1,4 @@
-"""The items of a request: how far each is, what was delivered, and the files of a directory."""
+"""The items of a request: their progress, what was delivered, and the manifests of directories."""
 
 from stager.records.items.destination import destination_key
 from stager.records.items.files import (

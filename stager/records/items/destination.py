@@ -1,4 +1,4 @@
-"""One destination, one key: what leases and our own receipts are found by."""
+"""The key of a destination, by which its lease and its last delivery are found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stager.paths import Location
 
 
 def destination_key(destination: Location) -> str:
-    """Return the key of a destination: the same for whoever stages there, and through whichever area.
+    """Return the key of a destination, which is the same for all users and through all areas.
 
     Parameters
     ----------

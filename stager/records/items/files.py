@@ -1,4 +1,4 @@
-"""Files: the items of a request, how far they are and how they ended."""
+"""Items of requests: their progress and how they ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stager.records.tables import FILE, OPEN, DestinationLease, StagedFile
 
 
 class FileChange(TypedDict, total=False):
-    """What is new about a file; what is not named stays as it is."""
+    """Changes of a file's record; members that are left out stay as they are."""
 
     id: Required[int]
     status: Status
@@ -37,7 +37,7 @@ class FileChange(TypedDict, total=False):
 
 
 class Progress(NamedTuple):
-    """How far a file is, and of how much."""
+    """The progress of a file, and its size."""
 
     file_id: int
     bytes_done: int
@@ -96,14 +96,14 @@ def first_files(database: Database, request_ids: Sequence[str], *, limit: int) -
 
 
 def counts_of(database: Database, request_id: str) -> dict[Status, int]:
-    """Return how many items of a request stand how."""
+    """Return the number of a request's items of each status."""
     file = StagedFile
     counts = select(col(file.status), func.count()).where(col(file.request_id) == request_id).group_by(col(file.status))
     return database.read(lambda session: dict(session.execute(counts).tuples().all()))
 
 
 def has_directory(database: Database, request_id: str, *, statuses: Sequence[Status]) -> bool:
-    """Tell whether one of a request's items that stand so is a directory of the user's own."""
+    """Tell whether one of a request's items with some statuses is a directory of the user's own."""
     file = StagedFile
     asked = select(col(file.id)).where(
         col(file.request_id) == request_id, col(file.status).in_(statuses), col(file.kind) == "directory"
@@ -112,7 +112,7 @@ def has_directory(database: Database, request_id: str, *, statuses: Sequence[Sta
 
 
 def files_by_id(database: Database, ids: Sequence[int]) -> Sequence[StagedFile]:
-    """Return files as they are on record now."""
+    """Return the current records of files."""
     file = StagedFile
 
     def work(session: Session) -> list[StagedFile]:
@@ -122,7 +122,7 @@ def files_by_id(database: Database, ids: Sequence[int]) -> Sequence[StagedFile]:
 
 
 def save_files(database: Database, changes: Sequence[FileChange], *, holder: str | None = None) -> list[int]:
-    """Write down what became of files, all in one transaction, and return what was left alone.
+    """Record changes of files in one transaction, and return those that were left alone.
 
     A file that has ended stays as it ended. With a holder, a file whose lease
     another living writer of the same request holds is left to that one.
@@ -158,7 +158,7 @@ def save_files(database: Database, changes: Sequence[FileChange], *, holder: str
 
 
 def note_progress(database: Database, progress: Iterable[Progress]) -> None:
-    """Write down how far files are; one that has ended stays as it is."""
+    """Record the progress of files; those that have ended stay as they are."""
     statement = (
         update(FILE)
         .where(FILE.c.id == bindparam("file_id"), or_(*(FILE.c.status == status for status in OPEN)))
@@ -176,7 +176,7 @@ def note_progress(database: Database, progress: Iterable[Progress]) -> None:
 
 
 def last_copies(database: Database, keys: Sequence[str]) -> dict[str, StagedFile]:
-    """Return our own receipts: the last deliveries to some destinations, by their keys."""
+    """Return the last deliveries to some destinations, by the destinations' keys."""
     file = StagedFile
 
     def work(session: Session) -> dict[str, StagedFile]:
@@ -191,7 +191,7 @@ def last_copies(database: Database, keys: Sequence[str]) -> dict[str, StagedFile
 
 
 def checksum_of_source(database: Database, fingerprint: str) -> str | None:
-    """Return the Adler-32 of a file that we have read whole, by its fingerprint."""
+    """Return the Adler-32 of a file that was read whole before, by its fingerprint."""
     file = StagedFile
     statement = select(col(file.checksum)).where(
         col(file.source_fingerprint) == fingerprint,
@@ -203,7 +203,7 @@ def checksum_of_source(database: Database, fingerprint: str) -> str | None:
 
 
 def _ours(session: Session, ids: Sequence[int], *, holder: str | None, tries: Sequence[datetime]) -> set[int]:
-    """Return which files are open and not another writer's, and hold their rows.
+    """Return the files that are open and not another writer's, and lock their rows.
 
     What an earlier try of the same transaction has ended is still ours: only
     the answer to its COMMIT was lost.

@@ -1,4 +1,4 @@
-"""Manifests: what a delivered directory holds, a million files as a stream."""
+"""Manifests of delivered directories, written and read as streams of up to a million files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENTRIES_IN_PART = 4096
 
 
 class ManifestWriter:
-    """Takes a manifest's entries one by one and writes them a part at a time."""
+    """Takes a manifest's entries one by one, and records them a part at a time."""
 
     def __init__(self, database: Database, file: StagedFile, *, holder: str | None) -> None:
         self._database = database
@@ -39,11 +39,11 @@ class ManifestWriter:
             self.flush()
 
     def clear(self) -> None:
-        """Remove what an earlier try has left."""
+        """Remove what an earlier try recorded."""
         self._database.write(self._clear)
 
     def flush(self) -> None:
-        """Write what is buffered."""
+        """Record the buffered entries."""
         if not self._lines:
             return
         # PyMySQL sends a statement as text; ASCII keeps lone surrogates as escapes.
@@ -73,7 +73,7 @@ class ManifestWriter:
 
 @contextmanager
 def manifest_writer(database: Database, file: StagedFile, *, holder: str | None = None) -> Iterator[ManifestWriter]:
-    """Give what writes a directory's manifest; it replaces an earlier try's.
+    """Yield a writer of a directory's manifest, which replaces that of an earlier try.
 
     Call it with each entry. Memory stays flat. When the body fails, no
     manifest is left.
@@ -104,7 +104,7 @@ def manifest_writer(database: Database, file: StagedFile, *, holder: str | None 
 
 
 def manifest_of(database: Database, file_id: int) -> Iterator[ManifestEntry]:
-    """Give a directory's manifest in the order in which it was written, as a stream."""
+    """Yield the entries of a directory's manifest, in the order in which they were recorded."""
     part = 0
     while entries := manifest_part(database, file_id, part):
         yield from entries
@@ -112,7 +112,7 @@ def manifest_of(database: Database, file_id: int) -> Iterator[ManifestEntry]:
 
 
 def item_with_manifest(database: Database, file: StagedFile) -> int:
-    """Return the id of the item whose manifest says what a directory holds.
+    """Return the id of the item that has the manifest of a directory.
 
     Its own; of one that was there already and was not read for that, that of the first item of the very same source.
     """
@@ -128,7 +128,7 @@ def item_with_manifest(database: Database, file: StagedFile) -> int:
 
 
 def manifest_part(database: Database, file_id: int, part: int) -> list[ManifestEntry]:
-    """Return some thousand entries of a directory's manifest, by part; none behind the last."""
+    """Return one part of a directory's manifest, some thousand entries; none after the last part."""
     row = database.read(lambda session: session.get(ManifestPart, (file_id, part)))
     lines = zlib.decompress(row.entries).splitlines() if row else ()
     return [ManifestEntry(*json.loads(line)) for line in lines]

@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: on the connection that it is given."""
+"""Alembic's environment: it runs our migrations on the connection that it is given."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sqlmodel import SQLModel
 
 from stager.records.tables import TABLES
 
-# Columns that nothing reads any more. They stay, since versions before this one write them.
+# Columns that nothing reads any more. They stay, since earlier versions write them.
 FORMER = {("destination_lease", "epoch")}
 
 
 def is_ours(name: str | None, kind: str, parents: MutableMapping[Any, str | None]) -> bool:
-    """Tell whether the tables' classes speak of what is in the database."""
+    """Tell whether something in the database is to be compared with the tables' classes."""
     if kind == "column":
         return (parents["table_name"], name) not in FORMER
     return kind != "table" or name in TABLES

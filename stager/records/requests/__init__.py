@@ -1,4 +1,4 @@
-"""Requests: how one is written down, found, begun, cancelled and closed."""
+"""Requests: they are recorded, found, begun, cancelled and closed."""
 
 from stager.records.requests.body_digest import BodyDigest
 from stager.records.requests.cancellation import cancel_items, cancel_request, cancel_run

@@ -1,4 +1,4 @@
-"""The digest of a request's terms and items, by which it is told from another of the same key."""
+"""The digest of a request's terms and items: two requests with one idempotency key are the same if theirs is."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from stager.models import Frozen, StagingItem, StagingRequest, StagingTerms
 
 
 class BodyDigest:
-    """Takes a request's items one by one: a million of them are never held at once."""
+    """Takes a request's items one by one, so that a million of them are never held at once."""
 
     def __init__(self, terms: StagingTerms) -> None:
         self._hash = hashlib.sha256()
         self._add(terms)
 
     def add(self, item: StagingItem) -> None:
-        """Take the next item."""
+        """Add the next item."""
         self._add(item)
 
     def __str__(self) -> str:
-        """Return the digest of what was taken so far, as 64 hexadecimal digits."""
+        """Return the digest of what was added so far, as 64 hexadecimal digits."""
         return self._hash.hexdigest()
 
     def _add(self, part: Frozen) -> None:
@@ -30,7 +30,7 @@ class BodyDigest:
 
 
 def digest_of(request: StagingRequest) -> str:
-    """Return the digest of a request that is there as a whole."""
+    """Return the digest of a whole request."""
     digest = BodyDigest(request)
     for item in request.items:
         digest.add(item)

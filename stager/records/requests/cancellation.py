@@ -1,4 +1,4 @@
-"""How a request, or some of its items, are cancelled."""
+"""Cancellation of requests, or of some of their items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CANCEL_REQUESTED = "cancel_requested"
 
 
 def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
-    """Ask that a request be cancelled, and return its record.
+    """Cancel a request, or ask its run to stop, and return its record.
 
     One that no run has begun ends ``cancelled`` at once. Else its run, which
     looks every second, ends it, alone of those that it carries. One that has
@@ -42,7 +42,7 @@ def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
 
 
 def cancel_run(database: Database, flow_run_id: str) -> None:
-    """Ask that all open requests of a run be cancelled, as ``cancel_request`` does."""
+    """Cancel all open requests of a run, as ``cancel_request`` does."""
     row = StagingRequestRow
     statement = select(row).where(col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN)).order_by(col(row.id))
 
@@ -54,7 +54,7 @@ def cancel_run(database: Database, flow_run_id: str) -> None:
 
 
 def stop_in(session: Session, row: StagingRequestRow, error: Cancelled, *, why: str) -> None:
-    """End a request that no run has begun; ask the run of any other to end it."""
+    """End a request that no run has begun; ask the run of any other to stop."""
     if row.status is Status.SUBMITTED:
         end_in(session, row, error)
     elif row.status is Status.STARTED and not row.cancel_requested:
@@ -63,7 +63,7 @@ def stop_in(session: Session, row: StagingRequestRow, error: Cancelled, *, why: 
 
 
 def cancel_items(database: Database, request_id: str, positions: Collection[int]) -> StagingRequestRow:
-    """Ask that some items of a request be cancelled, all or none, and return its record.
+    """Cancel some items of a request, all or none, and return its record.
 
     As with ``cancel_request``: at once before a run has begun the request,
     else by its run, which goes on with the others. Items that ended keep their
@@ -89,7 +89,7 @@ def cancel_items(database: Database, request_id: str, positions: Collection[int]
 
 
 def _open_items(session: Session, request_id: str, positions: Sequence[int]) -> list[int]:
-    """Return the ids of the items at some positions that have not ended and are not being stopped."""
+    """Return the ids of the items at some positions that are open and not being cancelled yet."""
     file = StagedFile
     found, ids = set(), []
     for some in chunks(positions):
@@ -120,12 +120,12 @@ def _ask_to_stop(session: Session, row: StagingRequestRow, ids: Sequence[int]) -
     file = StagedFile
     for some in chunks(ids):
         session.execute(update(file).where(col(file.id).in_(some)).values(cancel_requested=True))
-    detail = _in_words(ids, f"{_who_works(row)} was asked to leave them")
+    detail = _in_words(ids, f"{_who_works(row)} was asked to stop them")
     note_event(session, row.id, kind="items_cancelled", detail=detail)
 
 
 def _who_works(row: StagingRequestRow) -> str:
-    return "whoever sends it" if row.method == DIRECT_DOWNLOAD else "its run"
+    return "the service that sends it" if row.method == DIRECT_DOWNLOAD else "its run"
 
 
 def _in_words(ids: Sequence[int], what: str) -> str:

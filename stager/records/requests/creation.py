@@ -1,4 +1,4 @@
-"""Submission: a request is written down before anybody is asked to do it."""
+"""Creation of requests: each is recorded before Prefect is asked to run it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def create_request(
     is_bounded: bool = False,
     most_open: int | None = None,
 ) -> StagingRequestRow:
-    """Write a request and its items down, all or nothing, and return its record.
+    """Record a request and its items, all or nothing, and return the record.
 
     The parameters are those of ``new_request`` and ``create_requests``.
 
@@ -70,7 +70,7 @@ def create_request(
 def create_requests(
     database: Database, requests: Sequence[NewRequest], *, most_open: int | None = None
 ) -> list[StagingRequestRow | Exception]:
-    """Write some requests down in one transaction; each is whole, or refused without the others.
+    """Record some requests in one transaction; each is recorded whole, or refused without the others.
 
     What the database has against one of them, which no refusal foresees, is an error of all: none is written.
 
@@ -106,7 +106,7 @@ def create_requests(
 
 
 def _known(session: Session, requests: Sequence[NewRequest], *, also_ours: bool) -> dict[object, StagingRequestRow]:
-    """Return what is there already, by ids and keys: of the same keys, and by an earlier try."""
+    """Return the records that exist already, by ids and keys: of the same keys, or by an earlier try."""
     keys = [request.key for request in requests if request.key]
     found: list[StagingRequestRow] = []
     if keys:
@@ -147,7 +147,7 @@ def _room(session: Session, usernames: Collection[str], most_open: int | None) -
 
 
 def _outcome(row: StagingRequestRow, request: NewRequest) -> StagingRequestRow | Exception:
-    """Return the record, unless it is of another request with the same key."""
+    """Return the record, or raise if it is of another request with the same key."""
     key = row.idempotency_key or ""
     if row.is_arriving:
         return RequestArriving(key)
@@ -164,7 +164,7 @@ def _insert(session: Session, new: Sequence[tuple[StagingRequestRow, NewRequest]
 
 
 def taken_in(row: StagingRequestRow) -> str:
-    """Return in words that a request was taken in, for its event."""
+    """Return the text of the event that a request was recorded."""
     items = "1 item" if row.item_count == 1 else f"{row.item_count} items"
     return f"{items} by {row.method} for {row.username}"
 

@@ -1,4 +1,4 @@
-"""What becomes of requests whose deadline has passed."""
+"""Cancellation of requests whose deadline has passed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stager.records.requests.cancellation import stop_in
 from stager.records.requests.lookup import request_in
 from stager.records.tables import OPEN, StagingRequestRow
 
-# Requests in one look.
+# Requests in one transaction.
 REQUESTS_AT_ONCE = 500
 
 

@@ -1,4 +1,4 @@
-"""Large requests, whose items come a part at a time: none is seen before it is whole."""
+"""Large requests, whose items arrive in parts: none is visible before it is whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stager.records.requests.creation import taken_in
 from stager.records.requests.new_rows import file_rows, row_of
 from stager.records.tables import StagedFile, StagingRequestRow
 
-# One that has grown by nothing for so many seconds was given up.
+# A request whose items stopped arriving for so many seconds was given up by its caller.
 ABANDONED_SECONDS = 600
 # Items that are removed in one transaction.
 ITEMS_AT_ONCE = 5000
@@ -32,7 +32,7 @@ def begin_large_request(
     retry_of: str | None = None,
     is_bounded: bool = False,
 ) -> str:
-    """Make room for a request whose items come later, and return its id.
+    """Record a request whose items arrive later, and return its id.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def begin_large_request(
 
 
 def add_items(database: Database, request_id: str, items: Sequence[StagingItem], *, start: int) -> None:
-    """Write down the next items of a request that arrives, the first of which has that position.
+    """Record the next items of an arriving request, given the position of the first.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def add_items(database: Database, request_id: str, items: Sequence[StagingItem],
 def submit_large_request(
     database: Database, request_id: str, *, item_count: int, digest: str, flow_run_id: str | None = None
 ) -> StagingRequestRow:
-    """Let everybody see a request all of whose items have arrived, and return its record.
+    """Make a request visible whose items have all arrived, and return its record.
 
     Without a flow run, which has it already, it waits for one.
 
@@ -110,7 +110,7 @@ def submit_large_request(
 
 
 def abandon_large_request(database: Database, request_id: str) -> None:
-    """Remove what has arrived of a request, some thousand items at a time."""
+    """Remove an incomplete request, some thousand items at a time."""
     row, file = StagingRequestRow, StagedFile
     some = select(col(file.id)).where(col(file.request_id) == request_id).limit(ITEMS_AT_ONCE)
 
@@ -129,7 +129,7 @@ def abandon_large_request(database: Database, request_id: str) -> None:
 
 
 def abandoned_large_requests(database: Database) -> Sequence[str]:
-    """Return the ids of the requests that have stopped arriving."""
+    """Return the ids of the requests whose items stopped arriving."""
     row = StagingRequestRow
 
     def work(session: Session) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""How a request is taken up and closed; what has ended is never opened again."""
+"""The lifecycle of requests: they are started and closed, and never opened again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stager.records.leases import has_other_writer
 from stager.records.requests.lookup import request_in
 from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
 
-# Reasons that a request's own reason names.
+# Reasons of items that a request's own reason names.
 MAX_REASONS = 3
 UNFINISHED = "the run ended before this was done"
 
@@ -25,7 +25,7 @@ UNFINISHED = "the run ended before this was done"
 def start_requests(
     database: Database, request_ids: Sequence[str], *, flow_run_id: str | None, acting_as: str
 ) -> list[StagingRequestRow]:
-    """Write down that a run has begun on some requests, and return their records in that order.
+    """Record that a run has begun some requests, and return their records in that order.
 
     Their items are begun as the run comes to them: a million at once would
     keep every other writer waiting.
@@ -100,7 +100,7 @@ def close_requests(
 def fail_request(
     database: Database, request_id: str, error: StagingError, *, flow_run_id: str | None = None
 ) -> StagingRequestRow:
-    """Close a request that goes no further, and return its record.
+    """Close a request as failed, and return its record.
 
     What is still open ends with that error: `Cancelled` makes it
     ``cancelled``, any other ``failed``. Items that ended keep their ending.
@@ -128,7 +128,7 @@ def fail_request(
 
 
 def why_stopped(row: StagingRequestRow, moment: datetime) -> Cancelled:
-    """Return why a request that is to be stopped is: its deadline has passed, or somebody asked."""
+    """Return why a request is to be stopped: its deadline has passed, or it was cancelled."""
     return DeadlinePassed(row.deadline) if row.deadline and row.deadline <= moment else Cancelled()
 
 
@@ -166,7 +166,7 @@ def _end_open_files(session: Session, request_id: str, error: StagingError) -> N
 
 
 def end_in(session: Session, row: StagingRequestRow, error: StagingError) -> None:
-    """End what is open with an error, set the request's ending from its items', and take its leases away."""
+    """End the open items with an error, end the request by its items, and remove its leases."""
     _end_open_files(session, row.id, error)
     totals = _totals(session, row.id)
     by_status = {status: total[0] for status, total in totals.items()}
@@ -182,7 +182,7 @@ def end_in(session: Session, row: StagingRequestRow, error: StagingError) -> Non
 
 
 def _totals(session: Session, request_id: str) -> dict[Status, tuple[int, int, int]]:
-    """Return how many items, bytes and files there are of each status."""
+    """Return the number of items, bytes and files of each status."""
     file = StagedFile
     sums = (func.count(), func.sum(col(file.bytes_done)), func.sum(col(file.files_done)))
     statement = select(col(file.status), *sums).where(col(file.request_id) == request_id).group_by(col(file.status))
@@ -197,7 +197,7 @@ def _ending(by_status: dict[Status, int]) -> Status:
 
 
 def _reason(session: Session, row: StagingRequestRow, by_status: dict[Status, int]) -> str | None:
-    """Return why a request did not succeed: how many of its items, and the first reasons."""
+    """Return why a request did not succeed: how many of its items did not, and the first reasons."""
     if not row.status.is_final or row.status in (Status.COMPLETED, Status.SKIPPED):
         return None
     file, total, count = StagedFile, sum(by_status.values()), by_status[row.status]

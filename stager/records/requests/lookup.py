@@ -1,4 +1,4 @@
-"""Requests: found again by id, and in pages."""
+"""Lookup of requests, by id and in pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stager.models import Status
 from stager.records.database import Database
 from stager.records.tables import OPEN, REQUEST, StagingRequestRow
 
-# Asked before every request is taken in: built once.
+# This statement runs before every request is recorded: it is built once.
 _NTH_OPEN = (
     select(REQUEST.c.id)
     .where(REQUEST.c.username == bindparam("username"), REQUEST.c.status.in_(OPEN))
@@ -26,7 +26,7 @@ _NTH_OPEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class RequestsPage:
-    """Some requests, newest first, and where the next ones begin."""
+    """Some requests, newest first, and the cursor of the next ones."""
 
     requests: Sequence[StagingRequestRow]
     next_cursor: str | None
@@ -70,7 +70,7 @@ def list_requests(
     cursor: str | None = None,
     limit: int = 100,
 ) -> RequestsPage:
-    """Return the newest requests that fit, a page at a time.
+    """Return a page of the requests that fit, newest first.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def has_open_requests(database: Database, username: str, *, count: int) -> bool:
 
 
 def request_in(session: Session, request_id: str, *, locked: bool = False) -> StagingRequestRow:
-    """Return a request's record within a transaction, held until its end when locked."""
+    """Return a request's record in a transaction; if locked, until the end of that."""
     row = session.get(StagingRequestRow, request_id, with_for_update=locked or None)
     if row is None or row.is_arriving:
         raise RequestNotFound(request_id)

@@ -1,4 +1,4 @@
-"""What is to be written down of a new request: its rows, made before there is a transaction."""
+"""The rows of a new request, made before its transaction begins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stager.records.requests.body_digest import digest_of
 
 
 class ClientWish(TypedDict):
-    """What a Tape REST client says of a file: for how many seconds it is wanted, and its words as JSON."""
+    """A Tape REST client's wishes for a file: its lifetime in seconds, and its metadata as JSON."""
 
     lifetime: int | None
     targeted_metadata: str
@@ -22,14 +22,14 @@ class ClientWish(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class NewRequest:
-    """What is to be written down of a request: its row and those of its items."""
+    """A request that is to be recorded: its row and those of its items."""
 
     row: dict[str, Any]
     files: list[dict[str, Any]]
 
     @property
     def key(self) -> tuple[str, str] | None:
-        """The user and the caller's own name for the request, which no other has, if there is one."""
+        """The user and the idempotency key, which no other request has; None without a key."""
         name = self.row["idempotency_key"]
         return name and (self.row["username"], name)
 
@@ -43,7 +43,7 @@ def new_request(
     wishes: Sequence[ClientWish] = (),
     is_bounded: bool = False,
 ) -> NewRequest:
-    """Return what is to be written down of a request.
+    """Return the rows of a request.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str, is_
 
 
 def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) -> list[dict[str, Any]]:
-    """Return the rows of a request's items, the first of which has that position."""
+    """Return the rows of a request's items, given the position of the first."""
     items = tuple(items)
     for path in (path for item in items for path in (item.source, item.destination)):
         path_bytes(path)  # refused before anything is written

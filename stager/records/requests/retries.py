@@ -1,4 +1,4 @@
-"""What a request that does another again has of that one."""
+"""What a retry takes over from the request that it does again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def terms_again(request: StagingRequestRow) -> StagingTerms:
 
 
 def item_again(file: StagedFile) -> StagingItem:
-    """Return an item as it was asked for."""
+    """Return an item as it was requested."""
     return StagingItem(
         source=file.local_path_on_storage,
         destination=file.relative_path,

@@ -1,4 +1,4 @@
-"""The heartbeat of what works on requests, a run or a download, and which of them it is to leave."""
+"""Requests under way: the heartbeat of their runs and downloads, and which of them are to be stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stager.records.tables import OPEN, StagedFile, StagingRequestRow
 
 
 def renew_requests(database: Database, request_ids: Sequence[str], *, seconds: float) -> None:
-    """Write down that a run works on open requests, and is taken to for so long; 0 when it leaves them."""
+    """Record a heartbeat, after which a run counts as alive for so long; 0 when it leaves its requests."""
     row = StagingRequestRow
     mine = update(row).where(col(row.id).in_(request_ids), col(row.status).in_(OPEN))
 
@@ -27,7 +27,7 @@ def renew_requests(database: Database, request_ids: Sequence[str], *, seconds: f
 
 
 def requests_to_stop(database: Database, request_ids: Sequence[str], *, flow_run_id: str) -> dict[str, Cancelled]:
-    """Return which of some requests a run should leave, and why: cancelled, ended, or given to another run."""
+    """Return the requests that a run is to leave, and why: cancelled, ended, or given to another run."""
     row = StagingRequestRow
     is_anothers = col(row.flow_run_id).is_distinct_from(flow_run_id)
     leave = (col(row.cancel_requested), col(row.status).not_in(OPEN), is_anothers)
@@ -40,7 +40,7 @@ def requests_to_stop(database: Database, request_ids: Sequence[str], *, flow_run
 
 
 def files_to_stop(database: Database, file_ids: Sequence[int]) -> Sequence[int]:
-    """Return which of some items somebody asked to cancel."""
+    """Return the items whose cancellation was asked for."""
     file = StagedFile
     statement = select(col(file.id)).where(col(file.id).in_(file_ids), col(file.cancel_requested))
     return database.read(lambda session: session.scalars(statement).all())

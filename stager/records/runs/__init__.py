@@ -1,4 +1,4 @@
-"""Runs: which requests go into one, how much they are, and what becomes of those whose run died."""
+"""Runs: which requests go into one, how much load they are, and what becomes of those whose run died."""
 
 from stager.records.runs.crashes import note_trouble, open_flow_runs, resubmit_requests
 from stager.records.runs.fair_share import FairShare, fair_shares

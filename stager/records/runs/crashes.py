@@ -1,4 +1,4 @@
-"""What becomes of the requests of a run that died: another run takes them up, a few times."""
+"""Requests whose run died: another run takes them up, a few times."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stager.records.events import note_event
 from stager.records.requests.lifecycle import end_in
 from stager.records.tables import OPEN, DestinationLease, Event, StagedFile, StagingRequestRow
 
-# So many runs may die over a request.
+# A request over which so many runs have died is closed as failed.
 MAX_CRASHES = 3
-# For so long what keeps a run from going on is not told again.
+# How long the same trouble of a run is not recorded again.
 SAME_CAUSE_AGAIN_AFTER = timedelta(minutes=1)
 
 
@@ -30,7 +30,7 @@ def open_flow_runs(database: Database) -> Sequence[str]:
 
 
 def resubmit_requests(database: Database, flow_run_id: str, error: StagingError) -> Sequence[StagingRequestRow]:
-    """Let the open requests of a run that died wait for another run, and return their records.
+    """Resubmit the open requests of a run that died, and return their records.
 
     Items that ended keep their ending. The leases are taken away, so that a
     run which lives after all cannot publish. A request over which too many
@@ -56,7 +56,7 @@ def resubmit_requests(database: Database, flow_run_id: str, error: StagingError)
 
 
 def note_trouble(database: Database, flow_run_id: str, *, cause: str, detail: str) -> None:
-    """Write down, with each open request of a run, what keeps it from going on; once, until that is something else.
+    """Record, for each open request of a run, what keeps the run from going on; once, until that changes.
 
     The same cause is told once a minute at most: troubles that take turns do not fill the record.
 

@@ -1,4 +1,4 @@
-"""Chooses the user whose requests are run next: each has one run in Prefect's queue, however much they ask for."""
+"""Fair share: the choice of the user whose requests run next; each has one run in Prefect's queue."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FairShare:
 
 
 def fair_shares(database: Database, *, methods: Collection[str], patience: float, most_runs: int) -> list[FairShare]:
-    """Return for whom requests wait that no run is claimed for: by priority, then who has waited longest.
+    """Return the users with requests that no run is claimed for, by priority, then by who has waited longest.
 
     Parameters
     ----------

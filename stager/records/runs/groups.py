@@ -1,4 +1,4 @@
-"""Which requests make one run group, and which flow run does it.
+"""Run groups: the requests that one flow run does.
 
 A run costs Prefect's server far more than a request costs us. So what one user
 asks for while their last run has not begun yet is done by the next one. No
@@ -24,7 +24,7 @@ from stager.records.runs.fair_share import UNCLAIMED, FairShare
 from stager.records.runs.load import Load, loads_in
 from stager.records.tables import OPEN, StagingRequestRow
 
-# What a group needs to know of a request: whole records would cost ten times as much.
+# The columns that a group needs of a request: whole records would cost ten times as much.
 _FACTS = select(
     col(StagingRequestRow.id),
     col(StagingRequestRow.username),
@@ -57,7 +57,7 @@ def _none_is(_: Load) -> bool:
 def claim_run_group(
     database: Database, share: FairShare, *, limit: int, is_large: Callable[[Load], bool] = _none_is
 ) -> RunGroup | None:
-    """Claim a user's waiting requests for one run, by priority and age; None when somebody else has.
+    """Claim a user's waiting requests for one run, by priority and age; None if another process did.
 
     One that has a single life left is alone in its run, so that whatever kills
     its runs takes no other with it. Small ones never share a run with large ones.
@@ -96,7 +96,7 @@ def _must_be_alone(row: Row[Any]) -> bool:
 
 
 def claims_without_run(database: Database, *, older_than: float) -> Sequence[RunGroup]:
-    """Return what was claimed so long ago, in seconds, but is not known to have a run at Prefect."""
+    """Return the claims older than some seconds that are not known to have a run in Prefect."""
     row = StagingRequestRow
 
     def work(session: Session) -> list[RunGroup]:
@@ -111,7 +111,7 @@ def claims_without_run(database: Database, *, older_than: float) -> Sequence[Run
 
 
 def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: str) -> None:
-    """Write down which flow run does some requests, as far as they are open; the first that is known stays."""
+    """Record which flow run does some open requests; a flow run that is known already stays."""
     row = StagingRequestRow
     unknown = (col(row.id).in_(request_ids), col(row.flow_run_id).is_(None), col(row.status).in_(OPEN))
 

@@ -1,4 +1,4 @@
-"""How much requests ask for, as far as their records say: what decides where they are done."""
+"""The load of requests, by their records: it decides in which work pool they run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stager.records.tables import StagedFile
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """How much a request asks for.
+    """The load of a request: its items and bytes.
 
     Attributes
     ----------
@@ -28,12 +28,12 @@ class Load:
     size_bytes: int
 
     def is_over(self, *, items: int, size_bytes: int) -> bool:
-        """Return whether it reaches either limit."""
+        """Return whether the load reaches either limit."""
         return self.items >= items or self.size_bytes >= size_bytes
 
 
 def loads_in(session: Session, request_ids: Collection[str]) -> dict[str, Load]:
-    """Return the loads of some requests, by their ids, within a transaction."""
+    """Return the loads of some requests by their ids, within a transaction."""
     file = StagedFile
     sizes = func.coalesce(func.sum(col(file.expected_size_bytes)), 0)
     statement = (

@@ -1,4 +1,4 @@
-"""What a reconciler looks for: requests that nobody has begun, and those whose run is silent."""
+"""Stalled requests, for the reconciler: those that no run has begun, and those without heartbeat."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.tables import OPEN, DestinationLease, StagingRequestRow
 
-# Requests in one answer.
+# Requests in one page.
 REQUESTS_AT_ONCE = 500
 
 
@@ -25,7 +25,7 @@ def waiting_requests(
     after: StagingRequestRow | None = None,
     limit: int = REQUESTS_AT_ONCE,
 ) -> Sequence[StagingRequestRow]:
-    """Return a page of the requests of a method that nobody has begun, the oldest first.
+    """Return a page of a method's requests that no run has begun, oldest first.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def waiting_requests(
 def unfinished_requests(
     database: Database, *, stale: float, after: StagingRequestRow | None = None, limit: int = REQUESTS_AT_ONCE
 ) -> Sequence[StagingRequestRow]:
-    """Return a page of the requests that were handed over or begun and that nobody is known to work on.
+    """Return a page of the requests that were handed over or begun, and have no current heartbeat.
 
     Ask Prefect what became of the run before closing one: it may still wait
     for a worker. A download, which has no run, is begun and silent.

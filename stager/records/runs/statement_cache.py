@@ -1,4 +1,4 @@
-"""Compiles the SQL of a run beforehand, in the process that runs are forked from."""
+"""The statement cache: the SQL of a run is compiled beforehand, in the process that runs are forked from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stager.records.tables import StagedFile
 
 
 def fill_statement_cache(database: Database) -> None:
-    """Go through a request's transactions once, and keep nothing of them but the SQL.
+    """Do a request's transactions once, and keep nothing of them but the compiled SQL.
 
     SQLAlchemy makes SQL of each statement at its first time, which takes
     longer than the database does. Processes that are forked afterwards, and
@@ -60,7 +60,7 @@ def _stage(database: Database, *, arrives: bool) -> None:
 
 
 def _ending(file: StagedFile, *, arrives: bool) -> FileChange:
-    """Return the change of a file that arrives, or was there already: its columns make the statement."""
+    """Return the changes of a delivered or skipped file: their columns determine the statement."""
     change = FileChange(id=file.id, status=Status.SKIPPED, method="local_copy", kind="file", size_bytes=1, file_count=1)
     change["source_fingerprint"] = "a"
     if arrives:

@@ -86,7 +86,7 @@ def test_no_claim_that_a_user_may_choose_is_taken_for_somebodys_sub(tabled_door:
 
     assert [by_sub.status_code, by_claim.status_code] == [200, 200]
     assert [chosen.status_code, other_way_round.status_code] == [403, 403]
-    assert chosen.json()["detail"] == "Not allowed: the operator's file has no user for uuid-of-fts"
+    assert chosen.json()["detail"] == "Not allowed: the access file has no user for uuid-of-fts"
     log = tabled_door.log_file.read_text()
     assert '"caller": "fts"' in log
     assert "earlier version" not in log

@@ -66,7 +66,7 @@ def test_keys_are_asked_for_once_and_serve_for_a_while_when_the_issuer_is_away(
             assert await issuer.keys(None) is keys[0]
 
             monkeypatch.setattr(issuers, "KEPT_SECONDS", 0.0)
-            with pytest.raises(IssuerUnavailable, match="has not given its keys"):
+            with pytest.raises(IssuerUnavailable, match="has not provided its keys"):
                 await issuer.keys(None)
 
     asyncio.run(look())
@@ -138,7 +138,7 @@ def test_what_an_issuer_said_of_a_user_serves_while_it_is_silent_and_a_refusal_c
             said = await asyncio.gather(*(ask(token, "alice") for _ in range(MANY)))
             assert way.paths.count("/iam/userinfo") == 1
             assert {one["name"] for one in said} == {"Alice"}
-            with pytest.raises(TokenInvalid, match="its issuer does not take it"):
+            with pytest.raises(TokenInvalid, match="its issuer rejects it"):
                 await ask(unknown, "nobody-asked-userinfo")
 
             monkeypatch.setattr(userinfo, "FRESH_SECONDS", 0.0)

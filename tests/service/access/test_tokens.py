@@ -79,7 +79,7 @@ def test_whom_the_operators_file_does_not_name_is_told_so(guarded_door: ServedDo
     answer = ask(guarded_door, wlcg.token("another-uuid", header={"typ": "JWT"}, **{"wlcg.ver": "1.0"}))
 
     assert answer.status_code == 403
-    assert answer.json()["detail"] == "Not allowed: the operator's file has no user for another-uuid"
+    assert answer.json()["detail"] == "Not allowed: the access file has no user for another-uuid"
 
 
 NEVER_TAKEN: dict[str, Callable[[Provider], str]] = {

@@ -83,5 +83,5 @@ def test_a_file_of_authorities_that_is_none_is_named(tmp_path: Path, content: st
     file = tmp_path / "authorities.pem"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(ConfigurationError, match=rf"{file}: PREFECT_API_SSL_CERT_FILE is no file of certificates"):
+    with pytest.raises(ConfigurationError, match=rf"{file}: PREFECT_API_SSL_CERT_FILE is not a file of certificates"):
         PrefectClient(Settings(prefect_api_ssl_cert_file=file))

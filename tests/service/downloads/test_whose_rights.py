@@ -98,7 +98,7 @@ def test_a_root_that_may_be_nobody_else_reads_for_no_user_where_the_area_does_no
     assert sent == (200, b"content")
     why = "the service runs as uid 0 and cannot read with the rights of alice; the operator may set read_as: service"
     assert refused == [(403, f"Source cannot be read: {door.user_areas}: {why} for user")] * len(ROUTES)
-    assert (told["area"], told["reason"]) == ("user", "the service runs as uid 0 and may not be anybody else")
+    assert (told["area"], told["reason"]) == ("user", "the service runs as uid 0 and may not become another user")
 
 
 def test_who_starts_the_service_is_told_which_area_users_cannot_read_and_what_to_set(

@@ -128,7 +128,7 @@ def test_a_parameter_that_is_said_twice_and_counts_once_is_refused(
     [found] = answer.json()["detail"]
 
     assert (answer.status_code, found["loc"]) == (422, ["query", query.partition("=")[0]])
-    assert found["msg"] == "It is said 2 times, and counts once"
+    assert found["msg"] == "It is given 2 times, and may be given once"
 
 
 def test_requests_of_several_statuses_are_found(lone_door: ServedDoor) -> None:
