@@ -26,10 +26,11 @@ RUN pip wheel --no-cache-dir --disable-pip-version-check --no-build-isolation --
 COPY prefect.yaml /srv/
 COPY deployments /srv/deployments
 # A third of all is of no use at run time: symbols for debuggers, sources of
-# extensions, other packages' tests and what they are made with, and the text of a client that a program wrote.
+# extensions, other packages' tests and what they are made with, translations, and the text of a client that a program
+# wrote.
 RUN find /opt/venv -name '*.so*' -exec strip --strip-unneeded {} + \
-    && find /opt/venv -type d \( -name tests -o -path '*/sqlalchemy/testing' -o -path '*/alembic/testing' \) -prune -exec rm -r {} + \
-    && find /opt/venv -regex '.*\.\(c\|h\|pyi\|pyx\|pxd\)' -delete \
+    && find /opt/venv -type d \( -name tests -o -path '*/sqlalchemy/testing' -o -path '*/alembic/testing' -o -path '*/humanize/locale' \) -prune -exec rm -r {} + \
+    && find /opt/venv -regex '.*\.\(c\|h\|po\|pyi\|pyx\|pxd\)' -delete \
     && python -m compileall -q -j 0 -b -o 2 --invalidation-mode unchecked-hash /opt/venv/lib/python3.11/site-packages/kubernetes_asyncio \
     && find /opt/venv/lib/python3.11/site-packages/kubernetes_asyncio -name '*.py' -delete
 

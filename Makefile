@@ -20,6 +20,8 @@ up: ## Run the service on this machine until Ctrl-C
 test: ## Run lint, build the manual, and run every test
 	@deployments/local/test_packages
 	@deployments/local/environment "$(VENV)" requirements/dev.txt "$(PYTHON)"
+	@deployments/local/environment "$(STATE)/venv-clients" requirements/clients.txt "$(PYTHON)"
+	@deployments/local/environment "$(STATE)/venv-hub" requirements/hub.txt "$(PYTHON)"
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory unit

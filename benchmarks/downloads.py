@@ -27,7 +27,7 @@ import httpx
 
 from benchmarks import crowds
 from benchmarks.crowds import Served
-from stager.records.schema import migrate
+from stager.records.migrate import migrate
 
 ROUNDS = 7
 GIB, KIB = 1024**3, 1024

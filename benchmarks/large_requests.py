@@ -31,9 +31,9 @@ import psutil
 from benchmarks.stack import FILE_BYTES, USERS, Stack, stack, until
 from stager.records.database import Database
 from stager.records.items import files_of
+from stager.records.migrate import migrate
 from stager.records.requests import get_request, start_requests
-from stager.records.schema import migrate
-from stager.runs.batching import BATCH_SIZE
+from stager.runs.shared_batches import BATCH_SIZE
 
 CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs/reference/speed/large-requests.md"

@@ -91,7 +91,7 @@ class Stack:
         """Start every part, and wait until each answers."""
         self.run(
             "-c",
-            "from stager.records.schema import migrate; from stager.settings import get_settings as s; "
+            "from stager.records.migrate import migrate; from stager.settings import get_settings as s; "
             "migrate(s().database_url.get_secret_value())",
         )
         self.start_server()
@@ -194,7 +194,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def until(holds: Callable[[], T | bool | None], *, patience: float = 300.0, pause: float = 0.01) -> T:
+def until(holds: Callable[[], T | bool | None], *, patience: float = 900.0, pause: float = 0.01) -> T:
     """Return what is asked for as soon as it is there."""
     deadline = time.monotonic() + patience
     while not (found := holds()):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.large_requests import served
 from benchmarks.stack import USERS, stack
-from stager.records.schema import migrate
+from stager.records.migrate import migrate
 
 CONNECTIONS, SECONDS, WARM_UP = 16, 10, 2
 CHECKOUT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema
 
 from blocks.storage_area import StorageAreaBlock
 from stager.models import (
-    Checksum,
+    ChecksumText,
     Frozen,
     Lifetime,
     Moment,
@@ -57,10 +57,11 @@ class ItemForm(StagingItem, Form):
         title="Destination",
         description="Path in the user's folder, such as night-1/field-1.ms; missing folders are made",
     )
-    checksum: Checksum | None = Field(
+    checksum: ChecksumText | None = Field(
         None,
         title="Checksum of the source",
-        description="Adler-32 in hexadecimal digits, if you know it: a file that has another one is not delivered",
+        description="If you know it: adler32:, sha256: or md5: and hexadecimal digits. "
+        "A file that has another one is not delivered",
     )
     size_bytes: Size | None = Field(
         None,

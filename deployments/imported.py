@@ -10,7 +10,7 @@ PROGRAMS = (
     "granian.cli",
     "granian.server",
     "granian._loops",
-    "stager.records.schema",
+    "stager.records.migrate",
     "stager.records.__main__",
     "stager.app",
     "stager.dispatch.__main__",

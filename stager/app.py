@@ -30,8 +30,8 @@ from stager.api.routes import (
 )
 from stager.background import background_task
 from stager.callers.area_access import keep_areas_known
+from stager.callers.area_reading import tell_of_areas
 from stager.callers.authenticator import open_authenticator
-from stager.callers.reading import tell_of_areas
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.reconciler import Reconciler
 from stager.dispatch.running import dispatching
@@ -90,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="SKA staging service",
         description="Brings data products to where a scientist works: checked, verified, read-only, recorded.",
         version=API_VERSION,
+        servers=[{"url": ".", "description": "Where this document is."}],
         lifespan=_serve,
         docs_url=None,  # they load Swagger UI from another host
         redoc_url=None,

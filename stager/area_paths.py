@@ -19,6 +19,11 @@ def root_of(area: StorageArea, username: str) -> Path:
     return user_folder(area.path, username) if area.per_user else area.path
 
 
+def seen_by_users(area: StorageArea) -> StorageArea:
+    """Return an area at the path where users see it."""
+    return area if area.path_for_users is None else area.model_copy(update={"path": area.path_for_users})
+
+
 def place_in(area: StorageArea, username: str, path: str, *, may_be_absolute: bool = False) -> Location:
     """Return the location that a user's path names in an area, by lexical rules alone, as `locate` does."""
     return locate(root_of(area, username), path, may_be_absolute=may_be_absolute)

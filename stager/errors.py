@@ -26,6 +26,12 @@
     │   ├── DestinationNotWritable   NoSpace                DestinationTampered
     │   ├── HardLinkImpossible       QuotaExceeded (a NoSpace)
     │   ├── UserFolderMissing        DestinationReadOnly (a DestinationNotWritable)
+    │   ├── NameNotTaken             HomeFull (a NoSpace)
+    ├── PeerError                    another server, which data are brought to, did not do what it was asked
+    │   ├── PeerNotReachable (retryable)     PeerStalled (retryable)         PeerFault (retryable)
+    │   ├── PeerBusy (retryable)     PeerRefused            PeerBodyLimit
+    │   ├── NotebookStarting (retryable)     NotebookNotRunning (retryable)
+    │   ├── NotebookNotStarted       NotebookUserUnknown
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
@@ -80,6 +86,8 @@ class StagingError(Exception):
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
     mended_by: ClassVar[MendedBy] = "operator"
+    # Seconds after which whoever refused it wants to be asked again, where it said so.
+    retry_after: float | None = None
 
     def __init__(self, message: str = "") -> None:
         super().__init__(printable(message))
@@ -120,7 +128,8 @@ class PathOutsideArea(RequestError):
     http_status = 403
 
     def __init__(self, path: str | bytes, area: str | bytes) -> None:
-        super().__init__(f"{readable(path)} leads out of {readable(area)}")
+        hint = "; give it relative to that" if readable(path).startswith("/") else ""
+        super().__init__(f"{readable(path)} leads out of {readable(area)}{hint}")
         self.path = path
         self.area = area
 
@@ -625,6 +634,20 @@ class QuotaExceeded(NoSpace):
     template = "The user's disk quota is used up: {path}: {reason}"
 
 
+class HomeFull(NoSpace):
+    """The notebook's home has no room left."""
+
+    mended_by = "you"
+    template = "The notebook's home is full: {path}: {reason}; remove something there first"
+
+
+class NameNotTaken(DestinationError):
+    """The notebook server takes no file or folder of that name."""
+
+    http_status = 422
+    template = "The notebook server takes no such name: {path}: {reason}"
+
+
 class DestinationTampered(DestinationError):
     """Somebody changed the staged data before they were published."""
 
@@ -636,6 +659,96 @@ class HardLinkImpossible(DestinationError):
 
     http_status = 422
     template = "Cannot link: {path}: {reason}"
+
+
+class PeerError(StagingError):
+    """Another server, which data are brought to, did not do what it was asked."""
+
+    http_status = 502
+    template: ClassVar[str] = "{peer}: {reason}"
+
+    def __init__(self, peer: str, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(self.template.format(peer=peer, reason=reason))
+        self.peer = peer
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class PeerNotReachable(PeerError):
+    """No connection to the server can be made."""
+
+    http_status = 503
+    retryable = True
+    template = "{peer} cannot be reached: {reason}"
+
+
+class PeerStalled(PeerError):
+    """The server neither takes nor sends a byte."""
+
+    http_status = 504
+    retryable = True
+    template = "{peer} has stalled: {reason}"
+
+
+class PeerFault(PeerError):
+    """The server failed, or its answer broke off or is none that it should give."""
+
+    retryable = True
+    template = "{peer} failed: {reason}"
+
+
+class PeerBusy(PeerError):
+    """The server has too much to do, and wants to be asked later."""
+
+    mended_by = "nobody"
+    http_status = 503
+    retryable = True
+    template = "{peer} has too much to do: {reason}"
+
+
+class PeerRefused(PeerError):
+    """The server does not allow it: the token does not count there, or not for that."""
+
+    http_status = 403
+    template = "{peer} does not allow it: {reason}"
+
+
+class PeerBodyLimit(PeerError):
+    """The server, or what stands before it, does not even take a small piece."""
+
+    http_status = 413
+    template = "{peer} takes no such amount at once: {reason}"
+
+
+class NotebookStarting(PeerError):
+    """The notebook server is starting, stopping or being looked at by its hub, for longer than we wait."""
+
+    mended_by = "nobody"
+    http_status = 503
+    retryable = True
+    template = "{peer} is not ready yet: {reason}"
+
+
+class NotebookNotRunning(PeerError):
+    """The notebook server is not running."""
+
+    mended_by = "you"
+    http_status = 503
+    retryable = True
+    template = "{peer} is not running: {reason}"
+
+
+class NotebookNotStarted(PeerError):
+    """The hub could not start the notebook server."""
+
+    template = "{peer} could not be started: {reason}"
+
+
+class NotebookUserUnknown(PeerError):
+    """The hub knows no user of that name."""
+
+    http_status = 404
+    template = "{peer} has no such user: {reason}"
 
 
 class StorageFault(PathError):

@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from stager.checksums import Checksum
 from stager.errors import readable
 from stager.vocabulary import OnConflict
 
@@ -131,8 +132,23 @@ class StorageArea(Frozen):
     is_destination: bool = Field(default=False, description="Whether data may be staged to it, not only from it.")
 
 
-# The Adler-32 of a file as Rucio writes it; the pattern is valid in ECMA-262, too.
-Checksum = Annotated[str, Field(pattern=r"^([Aa][Dd][Ll][Ee][Rr]32:)?[0-9A-Fa-f]{1,8}$")]
+def _checksum_text(value: str) -> str:
+    Checksum.parse(value)
+    return value
+
+
+# As the caller wrote it; the pattern is valid in ECMA-262, too.
+ChecksumText = Annotated[
+    str,
+    AfterValidator(_checksum_text),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(([Aa][Dd][Ll][Ee][Rr]32:)?[0-9A-Fa-f]{1,8}|([Ss][Hh][Aa]256:)?[0-9A-Fa-f]{64}"
+            r"|([Mm][Dd]5:)?[0-9A-Fa-f]{32})$",
+        }
+    ),
+]
 Size = Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES), NO_TRUTH]
 
 
@@ -146,9 +162,9 @@ class StagingItem(Frozen):
         description="Path relative to the destination area (a user area: to the user's folder).",
         examples=["night-1/a.fits"],
     )
-    checksum: Checksum | None = Field(
+    checksum: ChecksumText | None = Field(
         None,
-        description="The source file's Adler-32 as Rucio writes it (up to eight hexadecimal digits), if known.",
+        description="The source file's checksum, if known: adler32:HEX, sha256:HEX or md5:HEX.",
         examples=["adler32:0a1b2c3d"],
     )
     size_bytes: Size | None = Field(None, description="The source's size in bytes, if known.", examples=[2880])

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from stager.mode_settings import FolderMode, ReadOnlyMode
+from stager.permission_bits import FolderMode, ReadOnlyMode
 
 # What an operator must know who sets no access_file.
 AUTHENTICATION_IS_OFF = (

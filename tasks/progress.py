@@ -53,4 +53,5 @@ def percentage(batch: Batch) -> float:
 def in_words(batch: Batch) -> str:
     """Return how much of a batch is transferred, in words."""
     size = f"{naturalsize(batch.bytes_done)} of {naturalsize(batch.size_bytes)}"
-    return f"{size}, {batch.files_done} of {batch.file_count} files, {len(batch.entries)} items"
+    items = "1 item" if len(batch.entries) == 1 else f"{len(batch.entries)} items"
+    return f"{size}, {batch.files_done} of {batch.file_count} files, {items}"

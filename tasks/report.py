@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from humanize import naturalsize
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from stager.errors import printable, readable
+from blocks.areas import resolve_destination
+from stager.area_paths import place_in, seen_by_users
+from stager.errors import StagingError, printable, readable
 from stager.models import Status
 from stager.records.database import Database
 from stager.records.items import files_of
@@ -27,7 +30,7 @@ def in_words(requests: Sequence[StagingRequestRow]) -> str:
     """Return the outcome of a run's requests, in a sentence."""
     first = requests[0]
     if len(requests) == 1:
-        return printable(first.error_reason or f"{first.status} for {first.username} ({first.id})")
+        return printable(first.error_reason or f"{first.status} for {first.username} (record {first.id})")
     counts = Counter(str(request.status) for request in requests)
     said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     reasons = list(dict.fromkeys(request.error_reason for request in requests if request.error_reason))
@@ -41,25 +44,30 @@ def report(database: Database, requests: Sequence[StagingRequestRow]) -> None:
     with shown_if_possible():
         create_markdown_artifact(
             "\n".join(f"- {request.status}: [record {request.id}]({_address(request)})" for request in requests),
-            description=f"Records of user {as_text(requests[0].username)}",
+            description=f"The records of what this run did for {as_text(requests[0].username)}",
         )
-        some = [file for request in requests for file in files_of(database, request.id, limit=MAX_ROWS)]
-        create_table_artifact(_table(some), description=f"**{as_text(in_words(requests))}**")
+        items = [(request, file) for request in requests for file in files_of(database, request.id, limit=MAX_ROWS)]
+        items.sort(key=lambda item: item[1].status not in (Status.FAILED, Status.CANCELLED))
+        rows = [_row(*item) for item in items[:MAX_ROWS]]
+        create_table_artifact(rows, description=f"**{as_text(in_words(requests))}**")
 
 
 def _address(request: StagingRequestRow) -> str:
     return f"{get_settings().public_url}/requests/{request.id}"
 
 
-def _table(files: Sequence[StagedFile]) -> list[dict[str, Any]]:
-    failures_first = sorted(files, key=lambda file: file.status not in (Status.FAILED, Status.CANCELLED))
-    return [_row(file) for file in failures_first[:MAX_ROWS]]
+def _seen_at(request: StagingRequestRow, file: StagedFile) -> str:
+    """Return the whole path of a destination as users have it mounted, or as it was asked for if that is unknown."""
+    with suppress(StagingError):
+        area = seen_by_users(resolve_destination(request.destination_area))
+        return place_in(area, request.username, file.relative_path).display
+    return file.relative_path
 
 
-def _row(file: StagedFile) -> dict[str, Any]:
+def _row(request: StagingRequestRow, file: StagedFile) -> dict[str, Any]:
     return {
         "Source": as_text(readable(file.local_path_on_storage)),
-        "Destination": as_text(readable(file.relative_path)),
+        "Destination": as_text(readable(_seen_at(request, file))),
         "Status": str(file.status),
         "Reason": as_text(file.error_reason or ""),
         "Size": "" if file.size_bytes is None else naturalsize(file.size_bytes),

@@ -39,17 +39,17 @@ from stager.records.requests import (
 from stager.records.runs import note_flow_run
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
-from stager.runs.batching import BATCH_SIZE, MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.heartbeat import alive
 from stager.runs.resolve import Resolver, resolve_files
+from stager.runs.shared_batches import BATCH_SIZE, MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.stop import Stops
 from stager.settings import get_settings
 from tasks.database import records_database
-from tasks.prefect_retry import ENDINGS, retried, times_retried
 from tasks.report import in_words, report
+from tasks.retry_button import ENDINGS, retried, times_retried
 from tasks.termination import is_being_cancelled
 
 
@@ -235,6 +235,7 @@ class Run:
         """
         if isinstance(error, TerminationSignal) and is_being_cancelled():
             self._close(Cancelled())
+            self._logger.info("Cancelled on request; what was delivered before stays, and the result table names it")
         elif isinstance(error, Exception):
             self._close(error if isinstance(error, StagingError) else UnforeseenError(error))
         else:
@@ -243,10 +244,15 @@ class Run:
     def _close(self, error: StagingError) -> None:
         for request in self._requests:
             fail_request(self._database, request.id, error, flow_run_id=self._flow_run_id)
+        if rows := self._rows():
+            report(self._database, rows)
+
+    def _rows(self) -> list[StagingRequestRow]:
+        return get_requests(self._database, [request.id for request in self._requests])
 
     def conclusion(self) -> State[Any]:
         """Return the run's final state, with a sentence that says how it went."""
-        rows = get_requests(self._database, [request.id for request in self._requests])
+        rows = self._rows()
         if self._not_ours and not rows:
             return Failed(message="Nothing was staged: the requests were not handed to this run.")
         if not rows:

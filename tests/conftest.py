@@ -17,10 +17,13 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 INSTALL = shutil.which("mariadb-install-db")
 SERVER = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin:/usr/local/sbin")
+# Whose tests share what is slow to start, the longest first.
+SHARED = ("tests/cluster/", "tests/flows/", "tests/workers/", "tests/stack/", "tests/attacks/", "tests/peers/")
 SKIPS_FAIL = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
@@ -50,6 +53,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if twice:
         config.hook.pytest_deselected(items=twice)
         items[:] = [item for item in items if item not in set(twice)]
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Return when a test's turn comes: first what takes long, so that at the end the short ones fill the gaps."""
+    first = (*SHARED, "tests/service/")
+    return next((turn for turn, folder in enumerate(first) if item.nodeid.startswith(folder)), len(first))
 
 
 def pytest_collection_finish() -> None:
@@ -62,8 +72,7 @@ class DealtByFolder(LoadFileScheduling):  # type: ignore[misc]
     """Side by side, a file's tests stay together, and all that share what is slow to start."""
 
     def _split_scope(self, nodeid: str) -> str:
-        shared = ("tests/attacks/", "tests/cluster/", "tests/flows/", "tests/stack/", "tests/workers/")
-        return next((one for one in shared if nodeid.startswith(one)), str(super()._split_scope(nodeid)))
+        return next((one for one in SHARED if nodeid.startswith(one)), str(super()._split_scope(nodeid)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> DealtByFolder:
@@ -99,7 +108,7 @@ class MariaDB:
         self._wait()
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
             try:
                 self.execute("SELECT 1")

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
+
 # gfal2 is no package of PyPI: the distribution's module comes with the distribution's Python.
 PYTHON = "/usr/bin/python3"
 CLIENT = Path(__file__).parent / "gfal_client.py"
@@ -30,7 +32,7 @@ class Gfal:
             env["BEARER_TOKEN"] = bearer_token
         asked = json.dumps(arguments).encode()
         run = subprocess.run(
-            [PYTHON, str(CLIENT), call], env=env, input=asked, capture_output=True, timeout=120, check=False
+            [PYTHON, str(CLIENT), call], env=env, input=asked, capture_output=True, timeout=PATIENCE, check=False
         )
         assert run.returncode == 0, run.stderr.decode()
         return json.loads(run.stdout)

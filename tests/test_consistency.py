@@ -21,7 +21,7 @@ from deployments.local.products import FOLDER, MEASUREMENT_SET
 from deployments.local.settings import LocalSettings
 from manual.settings_table import settings_table, variable
 from stager import errors
-from stager.insight.explain.reason import MENDED_BY
+from stager.insight.explain.recorded_reason import MENDED_BY
 from stager.methods import METHODS
 from stager.settings import Settings
 from tests.ports import NO_PREFECT
@@ -71,6 +71,11 @@ def test_every_method_runs_in_pods_as_it_does_warm(name: str, suffix: str) -> No
     assert (warm["work_pool"]["name"], pod["work_pool"]["name"]) == (WORK_POOL, POD_POOL)
     differs = {"name", "work_pool"}
     assert {k: v for k, v in warm.items() if k not in differs} == {k: v for k, v in pod.items() if k not in differs}
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = [int(file.name[:4]) for file in sorted((CHECKOUT / "docs/decisions").glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 @pytest.mark.parametrize("name", sorted({*METHODS, *ALLOWED_BY_DEFAULT}))
@@ -156,9 +161,19 @@ def test_a_package_has_one_version_in_all_requirements_and_no_index_is_named() -
         pins = re.findall(r"^([\w.-]+)(?:\[.*\])?==(\S+)", file, flags=re.MULTILINE)
         for name in {name for name, _ in pins}:
             versions.setdefault(name, set()).add(frozenset(version for named, version in pins if named == name))
-    assert (len(files), "prefect" in versions) == (6, True)
-    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+    assert (len(files), "prefect" in versions) == (8, True)
+    # What generates a client wants an older one.
+    assert {name for name, found in versions.items() if len(found) > 1} == {"typer"}
     assert re.findall(r"://|--.*index.*", "".join(files)) == []
+
+
+@pytest.mark.parametrize("folder", ["service/access/oidc", "stack/clients"])
+def test_packages_of_node_are_locked_and_no_registry_is_named(folder: str) -> None:
+    lock = json.loads((CHECKOUT / "tests" / folder / "package-lock.json").read_text())
+    wanted = json.loads((CHECKOUT / "tests" / folder / "package.json").read_text())["dependencies"]
+    locked = {name.removeprefix("node_modules/"): package for name, package in lock["packages"].items() if name}
+    assert {name: locked[name]["version"] for name in wanted} == wanted
+    assert [name for name, package in locked.items() if "resolved" in package or "integrity" not in package] == []
 
 
 def test_one_machine_needs_nothing_of_kubernetes() -> None:

@@ -17,7 +17,7 @@ from deployments.local.products import FOLDER, MEASUREMENT_SET, make_products
 from deployments.local.settings import LocalSettings
 from deployments.local.stack import started
 from deployments.local.state import enterable
-from stager.records.schema import migrate
+from stager.records.migrate import migrate
 
 
 def main() -> int:

@@ -6,15 +6,14 @@ import json
 import posixpath
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
-from typing import Literal
 
 from pydantic import ConfigDict, Field
 
 from stager.checksums import ADLER32
 from stager.errors import RequestNotEnded
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
-from stager.http.views import View
-from stager.methods import METHODS
+from stager.http.record_views import View
+from stager.methods import METHODS, ReadOnlyBy
 from stager.models import Status
 from stager.records.database import AsyncDatabase
 from stager.records.items import counts_of, files_of, has_directory, item_with_manifest, manifest_part
@@ -28,14 +27,12 @@ _TO_REMOVE = "Before you move, remove or add to a directory that was delivered: 
 
 
 class Promises(View):
-    """What holds of all that the method delivered."""
+    """What holds of what a method completes."""
 
     model_config = ConfigDict(from_attributes=True)
 
     publishes_atomically: bool = Field(description="A product appeared whole, at one moment.")
-    read_only_by: Literal["mode", "retention", "kernel", "nothing"] = Field(
-        description="What keeps it from being changed.", examples=["mode"]
-    )
+    read_only_by: ReadOnlyBy = Field(description="What keeps it from being changed.", examples=["mode"])
     verified_by: str = Field(description="How it is known that the bytes arrived.")
 
 
@@ -65,7 +62,9 @@ class Receipt(View):
         description="Address of the manifest: the checksums of every file.",
         examples=[f"https://staging.example.org/requests/{REQUEST_ID}/manifest"],
     )
-    promises: Promises | None = Field(description="Null for a download.")
+    promises: Promises | None = Field(
+        description="Of the items that it completed; what was skipped is as it was found. Null where there is none."
+    )
     to_remove: str | None = Field(
         description="How to make delivered directories writable, to move or remove them; null where there are none.",
         examples=[_TO_REMOVE],
@@ -88,14 +87,16 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
     if not row.status.is_final:
         raise RequestNotEnded(row.id, row.status)
     facts = {name: getattr(row, name) for name in Receipt.model_fields if hasattr(row, name)}
+    by_status = await records.ask(counts_of, row.id)
+    method = METHODS.get(row.method) if by_status.get(Status.COMPLETED) else None
     return Receipt(
         **facts,
         request_id=row.id,
-        items_by_status=await records.ask(counts_of, row.id),
+        items_by_status=by_status,
         size_bytes=row.bytes_done,
         file_count=row.files_done,
         manifest_url=f"{public_url}/requests/{row.id}/manifest",
-        promises=Promises.model_validate(METHODS[row.method].promise) if row.method in METHODS else None,
+        promises=Promises.model_validate(method.promise) if method else None,
         to_remove=_TO_REMOVE if await records.ask(has_directory, row.id, statuses=DELIVERED) else None,
     )
 
@@ -141,7 +142,8 @@ async def _directory(records: AsyncDatabase, file: StagedFile) -> AsyncIterator[
 
 def _line(file: StagedFile) -> dict[str, object]:
     facts = ("position", "kind", "size_bytes", "checksum", "checksum_algorithm")
-    return {"path": file.relative_path, **{name: getattr(file, name) for name in facts}}
+    expected = {"expected_checksum": str(file.expected_checksum)} if file.expected_checksum else {}
+    return {"path": file.relative_path, **{name: getattr(file, name) for name in facts}, **expected}
 
 
 def _block(lines: Iterable[dict[str, object]]) -> bytes:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pydantic import Field
 
 from stager.http.examples import ENDED
-from stager.http.views import RequestSummary, View, summary_of
-from stager.insight.explain.reason import Reason, recorded_reason
+from stager.http.record_views import RequestSummary, View, summary_of
+from stager.insight.explain.recorded_reason import Reason, recorded_reason
 from stager.records.tables import Event, StagingRequestRow
 from stager.settings import Settings
 

@@ -13,11 +13,12 @@ import structlog
 from stager.background import background_task
 from stager.callers.access_file import AccessFile
 from stager.callers.caller import Caller
+from stager.callers.claims import groups_of, username_of
 from stager.callers.grants import Rules
 from stager.callers.issuer import Issuer
 from stager.callers.issuer_answers import ISSUER_ANSWER_SECONDS
-from stager.callers.token import UncheckedToken, check_token, read_token
-from stager.errors import ConfigurationError, NotAllowed, TokenInvalid
+from stager.callers.token_check import UncheckedToken, check_token, read_token
+from stager.errors import ConfigurationError, TokenInvalid
 from stager.settings import AUTHENTICATION_IS_OFF, Settings
 
 # How often the access file is checked for changes, in seconds: an edit counts within that time.
@@ -90,8 +91,8 @@ class Authenticator:
             raise TokenInvalid(reason)
         claims = check_token(token, keys=await issuer.keys(token.key_id), rules=issuer.rules)
         claims = await _completed(claims, issuer, token)
-        username = _username(claims, issuer)
-        return Caller(username=username, grants=self._rules.grants(username, _groups(claims, issuer)))
+        username = username_of(claims, issuer.rules)
+        return Caller(username=username, grants=self._rules.grants(username, groups_of(claims, issuer.rules)))
 
 
 @asynccontextmanager
@@ -116,23 +117,3 @@ async def _completed(claims: dict[str, Any], issuer: Issuer, token: UncheckedTok
     if not rules.userinfo or {rules.username_claim, rules.groups_claim} <= claims.keys():
         return claims
     return {**await issuer.userinfo(token.text, subject=claims["sub"]), **claims}
-
-
-def _username(claims: dict[str, Any], issuer: Issuer) -> str:
-    rules, subject = issuer.rules, claims["sub"]
-    said = claims.get(rules.username_claim)
-    if found := rules.user_of(subject, said):
-        return found
-    if rules.has_tables:
-        reason = f"the access file has no user for {said or subject}"
-        raise NotAllowed(reason)
-    if not isinstance(said, str) or not said:
-        reason = f"it has no claim {rules.username_claim}"
-        raise TokenInvalid(reason)
-    return said
-
-
-def _groups(claims: dict[str, Any], issuer: Issuer) -> frozenset[str]:
-    """Return the groups without the slash with which each begins in WLCG's profile."""
-    said = claims.get(issuer.rules.groups_claim)
-    return frozenset(str(group).removeprefix("/") for group in said) if isinstance(said, list) else frozenset()

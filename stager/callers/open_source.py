@@ -7,7 +7,7 @@ import stat
 import time
 from dataclasses import dataclass
 
-from stager.callers.reading import AreaAccess
+from stager.callers.area_reading import AreaAccess
 from stager.engine import fingerprint_of_file
 from stager.errors import UnsupportedFileType
 from stager.paths import Descriptor, Location, open_location

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
@@ -36,12 +36,15 @@ class Pods:
     def __init__(self, client: ApiClient, namespace: str) -> None:
         self._core, self._batch = CoreV1Api(client), BatchV1Api(client)
         self._namespace = namespace
+        # The Jobs that were not understood at the last look, by name, and why.
+        self._not_understood: dict[str, str] = {}
 
     async def troubles(self) -> dict[str, PodTrouble | None]:
         """Return the trouble of each flow run that has a Job, by the run's id; None where the run goes on.
 
-        A run whose Job nobody can make sense of counts as one that goes on:
-        it hides no other's trouble, and its lease says when it is dead.
+        A Job that nobody can make sense of counts as one that goes on, and
+        hides no other's trouble. The log says it once, and again when the
+        reason is another.
         """
         ours = f"{FLOW_RUN},{OURS}"
         with _in_our_words():
@@ -51,7 +54,29 @@ class Pods:
         of_runs: dict[str, list[V1Job]] = defaultdict(list)
         for job in sorted(jobs.items, key=lambda job: job.metadata.creation_timestamp):
             of_runs[job.metadata.labels[FLOW_RUN]].append(job)
-        return {run: _trouble_of_run(run, some, pods.items, events.items) for run, some in of_runs.items()}
+        before, self._not_understood = self._not_understood, {}
+        found: dict[str, PodTrouble | None] = {}
+        for run, some in of_runs.items():
+            of_jobs = [self._trouble(job, pods.items, events.items, before) for job in some]
+            # The newest Job's, unless another of the run's Jobs goes on.
+            found[run] = None if None in of_jobs else of_jobs[-1]
+        return found
+
+    def _trouble(
+        self, job: V1Job, pods: Sequence[V1Pod], events: Sequence[CoreV1Event], not_understood: Mapping[str, str]
+    ) -> PodTrouble | None:
+        name = job.metadata.name
+        try:
+            return _trouble_of_job(job, pods, events)
+        except Exception as error:  # whatever the cluster says of one
+            self._not_understood[name] = reason = f"{type(error).__name__}: {error}"
+            if not_understood.get(name) != reason:
+                logger.exception(
+                    "Could not understand what Kubernetes says of a run's Job; it counts as one that goes on",
+                    flow_run=job.metadata.labels[FLOW_RUN],
+                    job=name,
+                )
+            return None
 
     async def remove(self, flow_run_id: str) -> None:
         """Remove the Jobs of a flow run, and their pods with them."""
@@ -75,18 +100,6 @@ async def open_pods(namespace: str) -> AsyncIterator[Pods]:
         await config.load_kube_config()
     async with ApiClient() as client:
         yield Pods(client, namespace)
-
-
-def _trouble_of_run(
-    run: str, jobs: Sequence[V1Job], pods: Sequence[V1Pod], events: Sequence[CoreV1Event]
-) -> PodTrouble | None:
-    """Return the trouble of a run's newest Job, unless another of its Jobs goes on."""
-    try:
-        found = [_trouble_of_job(job, pods, events) for job in jobs]
-    except Exception:  # whatever the cluster says of one
-        logger.exception("Could not read the status of a run's Job in Kubernetes", flow_run=run)
-        return None
-    return None if None in found else found[-1]
 
 
 def _trouble_of_job(job: V1Job, pods: Sequence[V1Pod], events: Sequence[CoreV1Event]) -> PodTrouble | None:

@@ -15,8 +15,8 @@ from threading import Lock
 
 from cachetools import LRUCache
 
+from stager.callers.area_reading import AreaAccess
 from stager.callers.open_source import is_settled
-from stager.callers.reading import AreaAccess
 from stager.engine.source import kind_in_words
 from stager.errors import InvalidPath, SourceError
 from stager.paths import Descriptor, Location, names_in, open_location

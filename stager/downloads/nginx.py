@@ -9,7 +9,7 @@ from urllib.parse import quote_from_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.callers.reading import NOBODY
+from stager.callers.area_reading import NOBODY
 from stager.downloads.answer import headers_of
 from stager.downloads.representation import FileRepresentation, Representation
 from stager.downloads.sending import Sending

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from stager.checksums import EMPTY, update
-from stager.engine.file_content import read_block
+from stager.engine.file_reading import read_block
 
 # Bytes read at a time for a checksum.
 SUMMED_BYTES = 1024 * 1024

@@ -10,9 +10,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
+from stager.callers.area_reading import access_to
 from stager.callers.open_source import OpenSource, open_source
 from stager.callers.quota import check_open_requests
-from stager.callers.reading import access_to
 from stager.downloads.answer import SENT, headers_of, negotiate
 from stager.downloads.archive import ArchiveRepresentation
 from stager.downloads.nginx import path_for_nginx, sent_by_nginx

@@ -24,7 +24,7 @@ from stager.callers.open_source import OpenSource
 from stager.checksums import text
 from stager.downloads.recorder import DownloadRecorder
 from stager.downloads.representation import FileRepresentation
-from stager.engine.file_content import read_block
+from stager.engine.file_reading import read_block
 from stager.errors import ServiceUnavailable
 from stager.records.database import AsyncDatabase
 from stager.records.items import checksum_of_source

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from stager import checksums
+from stager.checksums import EMPTY, Checksum, Hasher, hasher_for, text, update
 from stager.engine.control import Control, unattended
 from stager.engine.expected import require_checksum
-from stager.engine.file_content import BLOCK_BYTES, read_block
+from stager.engine.file_reading import BLOCK_BYTES, read_block
 from stager.engine.mapping import unread, writing
 from stager.engine.overlap import refuse_overlap
 from stager.engine.source import READ, Source, inode, kind_in_words, opened
@@ -39,7 +39,7 @@ def compare(
     destination: Location,
     *,
     survey: Survey,
-    checksum: str | None,
+    checksum: Checksum | None,
     on_file: Callable[[ManifestEntry], None] | None = None,
     control: Control | None = None,
 ) -> str | Absent | None:
@@ -79,7 +79,8 @@ def compare(
             return Absent.ABSENT
         with parent:
             refuse_overlap(found, parent=parent.fd, destination=destination)
-            comparing = _Comparing(found, on_file or (lambda _: None), control or unattended())
+            hasher = hasher_for(checksum)
+            comparing = _Comparing(found, on_file or (lambda _: None), control or unattended(), hasher)
             difference = _difference(found, _Place(parent.fd, destination.name, status), checksum, comparing)
         if survey_opened(found).fingerprint != survey.fingerprint:
             raise SourceChanged(source.display, "it is not what it was when it was checked")
@@ -97,14 +98,14 @@ def _status(directory: Descriptor, name: bytes) -> os.stat_result:
     return os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
 
 
-def _difference(source: Source, place: _Place, checksum: str | None, comparing: _Comparing) -> str | None:
+def _difference(source: Source, place: _Place, wanted: Checksum | None, comparing: _Comparing) -> str | None:
     try:
         _refuse_other_kind(source.status, place.status, "")
         found = comparing.compare_opened(source.content, place)
     except _Differs as difference:
         return str(difference)
     if found is not None:
-        require_checksum(source.display, found, checksum)
+        require_checksum(source.display, wanted, adler32=found, hasher=comparing.hasher)
     return None
 
 
@@ -119,14 +120,16 @@ def _refuse_other_kind(source: os.stat_result, destination: os.stat_result, path
 class _Comparing:
     """One walk over both trees at once."""
 
-    def __init__(self, source: Source, on_file: Callable[[ManifestEntry], None], control: Control) -> None:
+    def __init__(
+        self, source: Source, on_file: Callable[[ManifestEntry], None], control: Control, hasher: Hasher | None
+    ) -> None:
         self._display, self._name = source.display, os.fsdecode(source.name)
         self._on_file = on_file
-        self._control = control
+        self._control, self.hasher = control, hasher
         self._buffers = memoryview(bytearray(BLOCK_BYTES)), memoryview(bytearray(BLOCK_BYTES))
 
-    def compare_opened(self, source: Descriptor, place: _Place, path: str = "") -> str | None:
-        """Return the checksum of two equal files, None of two equal directories."""
+    def compare_opened(self, source: Descriptor, place: _Place, path: str = "") -> int | None:
+        """Return the Adler-32 of two equal files, None of two equal directories."""
         with Descriptor(os.open(place.name, READ, dir_fd=place.directory)) as there:
             if inode(os.fstat(there.fd)) != inode(place.status):
                 raise _Differs(path, "is being changed")
@@ -135,8 +138,8 @@ class _Comparing:
                 return None
             return self._compare_files(source.fd, there.fd, path)
 
-    def _compare_files(self, source: int, destination: int, path: str) -> str:
-        size, position, checksum = os.fstat(source).st_size, 0, checksums.EMPTY
+    def _compare_files(self, source: int, destination: int, path: str) -> int:
+        size, position, checksum = os.fstat(source).st_size, 0, EMPTY
         while position < size:
             wanted = min(BLOCK_BYTES, size - position)
             read = read_block(source, self._buffers[0][:wanted], position, self._path(path))
@@ -146,12 +149,13 @@ class _Comparing:
                 found += more or -found
             if found <= 0 or self._buffers[0][:read] != self._buffers[1][:read]:
                 raise _Differs(path, f"differs from the source after byte {position}")
-            checksum = checksums.update(self._buffers[0][:read], checksum)
+            checksum = update(self._buffers[0][:read], checksum)
+            if self.hasher:
+                self.hasher.update(self._buffers[0][:read])
             position += read
             self._control.advance(0)
-        found_checksum = checksums.text(checksum)
-        self._on_file(ManifestEntry(path=path or self._name, size_bytes=size, checksum=found_checksum))
-        return found_checksum
+        self._on_file(ManifestEntry(path=path or self._name, size_bytes=size, checksum=text(checksum)))
+        return checksum
 
     def _compare_directories(self, source: Descriptor, destination: int, path: str) -> None:
         names = self._names(source.fd, path)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from stager import checksums
+from stager.checksums import ADLER32, Checksum, Hasher, hasher_for, text
 from stager.engine.control import Control
-from stager.engine.file_content import BLOCK_BYTES, read_block
+from stager.engine.file_reading import checksum_of
 from stager.engine.source import opened
 from stager.engine.survey import Survey, survey_opened
 from stager.errors import SourceChanged, SourceMismatch
@@ -18,7 +17,7 @@ from stager.paths import Location
 class Expected:
     """What the request expects of the source; None where it says nothing."""
 
-    checksum: str | None = None
+    checksum: Checksum | None = None
     size_bytes: int | None = None
 
 
@@ -27,13 +26,14 @@ def require_size(display: str, survey: Survey, expected: Expected) -> None:
     if expected.size_bytes not in (None, survey.size_bytes):
         raise SourceMismatch(display, f"it has {survey.size_bytes} bytes, not the requested {expected.size_bytes}")
     if survey.kind == "directory" and expected.checksum:
-        raise SourceMismatch(display, "a directory has no Adler-32 checksum")
+        raise SourceMismatch(display, f"{expected.checksum} is requested, and a directory has no such checksum")
 
 
-def require_checksum(display: str, checksum: str | None, wanted: str | None) -> None:
+def require_checksum(display: str, wanted: Checksum | None, *, adler32: int, hasher: Hasher | None) -> None:
     """Raise `SourceMismatch` if the checksum is not the requested one."""
-    if wanted and checksum != checksums.normalise(wanted):
-        raise SourceMismatch(display, f"its checksum is {checksum}, not the requested {checksums.normalise(wanted)}")
+    found = hasher.checksum if hasher else Checksum(ADLER32, text(adler32))
+    if wanted not in (None, found):
+        raise SourceMismatch(display, f"its checksum is {found}, not the requested {wanted}")
 
 
 def verify(source: Location, *, survey: Survey, expected: Expected, control: Control) -> None:
@@ -53,17 +53,8 @@ def verify(source: Location, *, survey: Survey, expected: Expected, control: Con
     if expected.checksum is None:
         return
     with opened(source) as found:
-        require_checksum(source.display, _read(found.content.fd, source.display, control), expected.checksum)
+        hasher = hasher_for(expected.checksum)
+        adler32 = checksum_of(found.content.fd, found.status, source.display, control, hasher)
+        require_checksum(source.display, expected.checksum, adler32=adler32, hasher=hasher)
         if survey_opened(found).fingerprint != survey.fingerprint:
             raise SourceChanged(source.display, "it is not what it was when it was checked")
-
-
-def _read(descriptor: int, display: str, control: Control) -> str:
-    buffer = memoryview(bytearray(BLOCK_BYTES))
-    size, position, checksum = os.fstat(descriptor).st_size, 0, checksums.EMPTY
-    while position < size:
-        read = read_block(descriptor, buffer[: min(BLOCK_BYTES, size - position)], position, display)
-        checksum = checksums.update(buffer[:read], checksum)
-        position += read
-        control.advance(0)
-    return checksums.text(checksum)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stager.errors import (
+    DestinationDiffers,
     DestinationNotWritable,
     PathOutsideArea,
     SourceChanged,
@@ -46,6 +47,8 @@ def refused(error: OSError, path: str | bytes) -> StagingError:
     """Return the error for a call that failed at a destination."""
     if error.errno in (errno.ELOOP, errno.EXDEV):
         return DestinationNotWritable(path, "a symbolic link is on the way")
+    if error.errno == errno.ENOTDIR:
+        return DestinationDiffers(path, "something on the way to it is no directory")
     return destination_error(error, path)
 
 

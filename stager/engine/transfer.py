@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from stager import checksums
+from stager.checksums import Checksum, hasher_for, text
 from stager.engine.control import Control
-from stager.engine.copier import Copier
 from stager.engine.expected import Expected, require_checksum, require_size
 from stager.engine.mapping import writing
 from stager.engine.overlap import refuse_overlap
+from stager.engine.product_copier import Copier
 from stager.engine.source import READ_DIRECTORY, Source, inode, opened
 from stager.engine.staged import Modes, Staged, staging
 from stager.engine.survey import Survey, survey_opened
@@ -109,9 +109,9 @@ def transfer(
                 if found.is_directory:
                     _copy_tree(found, staged, copier, survey, helped=survey.file_count >= helped_from)
                 else:
-                    _copy_file(found, staged, copier, survey)
+                    _copy_file(found, staged, copier, survey, expected.checksum)
                 staged.size_bytes, staged.file_count = copier.size_bytes, copier.file_count
-                _verify(found, staged, survey=survey, expected=expected)
+                _refuse_other_files(found, staged, survey)
                 control.finish()
                 return staged
     except SourceNotFound as error:
@@ -128,15 +128,17 @@ def _refuse_other(source: Source, survey: Survey, expected: Expected) -> None:
     require_size(source.display, survey, expected)
 
 
-def _copy_file(source: Source, staged: Staged, copier: Copier, survey: Survey) -> None:
+def _copy_file(source: Source, staged: Staged, copier: Copier, survey: Survey, wanted: Checksum | None) -> None:
+    hasher = hasher_for(wanted)
     with writing(copier.destination):
         content = Descriptor(os.open(staged.name, CREATE, _PRIVATE_FILE, dir_fd=staged.parent.fd))
         staged.inode = inode(os.fstat(content.fd))
     with content:
-        checksum = copier.copy(source.content.fd, content.fd, status=source.status, path="")
+        checksum = copier.copy(source.content.fd, content.fd, status=source.status, path="", hasher=hasher)
         copier.settle(content.fd, status=source.status, terms=_AS_IT_IS, path="")
     _refuse_changed(source, survey)
-    staged.checksum = checksums.text(checksum)
+    require_checksum(source.display, wanted, adler32=checksum, hasher=hasher)
+    staged.checksum = text(checksum)
     copier.note([(os.fsdecode(source.name), source.status.st_size, checksum)])
 
 
@@ -165,10 +167,9 @@ def _refuse_changed(source: Source, survey: Survey, helpers: Helpers | None = No
         raise SourceChanged(source.display, "it is not what it was when it was checked")
 
 
-def _verify(source: Source, staged: Staged, *, survey: Survey, expected: Expected) -> None:
+def _refuse_other_files(source: Source, staged: Staged, survey: Survey) -> None:
     if (staged.size_bytes, staged.file_count) != (survey.size_bytes, survey.file_count):
         raise SourceChanged(source.display, "its files are not those that were checked")
-    require_checksum(source.display, staged.checksum, expected.checksum)
 
 
 def _require_room(staged: Staged, survey: Survey) -> None:

@@ -6,9 +6,9 @@ import os
 import stat
 from functools import partial
 
-from stager.engine.copier import Copier
 from stager.engine.fingerprint import Contents
 from stager.engine.mapping import refused, unread
+from stager.engine.product_copier import Copier
 from stager.engine.source import READ, READ_DIRECTORY, Inode, inode, refuse_special
 from stager.engine.staged import Modes
 from stager.engine.walk import Folder, Walk

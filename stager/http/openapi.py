@@ -41,7 +41,7 @@ class DescribedAPI(FastAPI):
         """Return the description (OpenAPI 3.1)."""
         if self.openapi_schema is None:
             document = super().openapi()
-            document["components"] |= {"responses": {}, "headers": {"X-Request-ID": REQUEST_ID}}
+            document["components"] |= {"responses": {}, "headers": {}}
             for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own: ours are problems
                 document["components"]["schemas"].pop(name, None)
             for schema in document["components"]["schemas"].values():
@@ -49,7 +49,9 @@ class DescribedAPI(FastAPI):
                     member.pop("title", None)  # its name again
             for operation in _operations(document):
                 _complete(operation)
+                _leave_null_out(operation)
                 _exemplify(operation, document["components"]["schemas"])
+                _share_headers(operation, document["components"]["headers"])
                 _share_problems(operation, document["components"]["responses"])
         return super().openapi()
 
@@ -69,7 +71,16 @@ def _complete(operation: Node) -> None:
             answer["description"] = HTTPStatus(int(status)).phrase
             answer["content"] = {MEDIA_TYPE: _problem(int(status))}
         headers = answer.setdefault("headers", {})
-        headers.update({"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}, **HEADERS.get(status, {})})
+        headers.update({"X-Request-ID": REQUEST_ID, **HEADERS.get(status, {})})
+    operation.setdefault("security", [])  # an open call says that it is one
+
+
+def _leave_null_out(operation: Node) -> None:
+    """Leave null out: neither a query nor a header can say it, and who has no body sends none."""
+    body = operation.get("requestBody", {}).get("content", {}).values()
+    for said in (*operation.get("parameters", ()), *body):
+        kinds = [kind for kind in said["schema"].pop("anyOf", ()) if kind != {"type": "null"}]
+        said["schema"].update(kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})
 
 
 def _exemplify(operation: Node, components: Node) -> None:
@@ -84,6 +95,14 @@ def _exemplify(operation: Node, components: Node) -> None:
             media["example"] = example_of(media["schema"], components)
             if status == "202":
                 media["example"] |= {name: value for name, value in GOES_ON.items() if name in media["example"]}
+
+
+def _share_headers(operation: Node, shared: Node) -> None:
+    """Put each header that answers have in common once into the document."""
+    for answer in operation["responses"].values():
+        for name, header in answer["headers"].items():
+            if shared.setdefault(name, header) == header:
+                answer["headers"][name] = {"$ref": f"#/components/headers/{name}"}
 
 
 def _share_problems(operation: Node, shared: Node) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
-from stager import checksums, engine
+from stager import engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
 from stager.methods.method import Item, Promise
@@ -63,7 +63,7 @@ class LocalCopy(PublishedByRename):
         return (
             last is not None
             and (last.source_fingerprint, last.destination_fingerprint) == (survey.fingerprint, found)
-            and (wanted is None or last.checksum == checksums.normalise(wanted))
+            and wanted in (None, last.checksum)
         )
 
     def transfer(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+from stager.checksums import Checksum
 from stager.engine import Control, Expected, Modes, Published, Staged, Survey
 from stager.paths import Location
 from stager.vocabulary import ManifestEntry, OnConflict
@@ -23,7 +24,7 @@ class LastCopy:
     file_id: int
     source_fingerprint: str
     destination_fingerprint: str
-    checksum: str | None
+    checksum: Checksum | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,9 @@ class Item:
     last_copy: LastCopy | None
 
 
+ReadOnlyBy = Literal["mode", "retention", "kernel", "nothing"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Promise:
     """What holds of all that a method delivers; places differ in what they can do.
@@ -67,7 +71,7 @@ class Promise:
     """
 
     publishes_atomically: bool
-    read_only_by: Literal["mode", "retention", "kernel", "nothing"]
+    read_only_by: ReadOnlyBy
     needs_account: bool
     verified_by: str
     width: int = 1

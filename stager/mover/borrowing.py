@@ -18,8 +18,8 @@ from pathlib import Path
 
 from stager.errors import StagingError
 from stager.methods import Item
-from stager.mover.handle import Mover
 from stager.mover.item_messages import SOURCE
+from stager.mover.mover import Mover
 from stager.mover.replies import Shown
 from stager.paths import Descriptor, LentFolder, Location
 

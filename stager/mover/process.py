@@ -17,12 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stager.engine.source import folder_of
 from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
 from stager.methods import METHODS, StagingMethod, SymlinkCopy
 from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.dialogue import Dialogue
-from stager.mover.item_messages import place, understood
-from stager.mover.steps import STEPS, MoverItems
+from stager.mover.item_messages import place, source_of, understood
+from stager.mover.lending import Lending
+from stager.mover.steps import STEPS, ItemsAtWork
 from stager.paths import Descriptor
 from stager.privileges import Ids, become
 
@@ -88,7 +90,8 @@ class OrderExecutor:
         self._methods: dict[str, StagingMethod] = METHODS
         if is_user:
             self._methods = {**METHODS, SymlinkCopy.name: SymlinkCopy(link=self._link)}
-        self._batch: MoverItems | None = None
+        self._batch: ItemsAtWork | None = None
+        self._lending = Lending(folder_of)
         self._dialogue: Dialogue | None = None
         self._stopped: set[int] = set()
 
@@ -114,6 +117,8 @@ class OrderExecutor:
                     self._tell(number, partial(self._sweep, order["method"], said))
             case "flush":
                 self._flush(order["items"])
+            case "lend from":
+                self._lending.begin({int(one): source_of(said, self._roots) for one, said in order["sources"].items()})
             case "lend":
                 self._lend(order["item"], order["what"], order["folder"], order["name"])
             case step:
@@ -124,10 +129,11 @@ class OrderExecutor:
     def _begin(self, order: Message) -> None:
         self._end()
         items = {int(one): understood(said, self._roots, lender=self) for one, said in order["items"].items()}
-        self._batch = MoverItems(self._methods[order["method"]], items)
+        self._batch = ItemsAtWork(self._methods[order["method"]], items)
         self._stopped.clear()
 
     def _end(self) -> None:
+        self._lending.begin({})
         batch, self._batch = self._batch, None
         if batch is not None:
             batch.discard()
@@ -147,7 +153,7 @@ class OrderExecutor:
 
     def _lend(self, item_id: int, what: str, folder: int, name: str) -> None:
         """Look at, open or take back what is in an item's source, and tell what came of it."""
-        lending, opened = self._current().lending, Descriptor(-1)
+        lending, opened = self._lending, Descriptor(-1)
         shown: dict[str, Any] = {}
         try:
             match what:
@@ -191,7 +197,7 @@ class OrderExecutor:
         else:
             self._channel.post({"says": "done", "id": item_id, **done})
 
-    def _current(self) -> MoverItems:
+    def _current(self) -> ItemsAtWork:
         if self._batch is None:
             raise ConnectionLost
         return self._batch

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from stager.checksums import ChecksumAlgorithm
+from stager.checksums import ADLER32, SHA256
 from stager.engine import Published, Survey
 from stager.errors import KINDS, StagingError, UnforeseenError, readable
 from stager.models import MAX_SIZE_BYTES, Frozen, PathText
@@ -19,6 +19,8 @@ LONGEST_ERROR = 8000
 Count = Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES, strict=True)]
 TenNumbers = Annotated[list[int], Field(min_length=10, max_length=10)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")]
+Adler32 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Progress(Frozen):
@@ -35,7 +37,7 @@ class Files(Frozen):
 
     says: Literal["files"]
     id: int
-    files: list[tuple[PathText, Count, Digest]]
+    files: list[tuple[PathText, Count, Adler32]]
 
     def entries(self) -> list[ManifestEntry]:
         """Return the files as entries of a manifest."""
@@ -76,9 +78,17 @@ class Delivered(Frozen):
     kind: Literal["file", "directory", "symlink"]
     size_bytes: Count
     file_count: Count
-    checksum: Digest | None
-    checksum_algorithm: ChecksumAlgorithm | None
+    checksum: Adler32 | Sha256 | None
+    checksum_algorithm: Literal["adler32", "sha256"] | None
     fingerprint: Digest
+
+    @model_validator(mode="after")
+    def _has_the_form_of_its_algorithm(self) -> Self:
+        digits = {None: 0, ADLER32: 8, SHA256: 64}[self.checksum_algorithm]
+        if len(self.checksum or "") != digits:
+            reason = "the checksum is none of its algorithm"
+            raise ValueError(reason)
+        return self
 
     def published(self) -> Published:
         """Return the same as the engine's class."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from stager.errors import MoverNotStarted
 from stager.mover.answers import Answers
 from stager.mover.channel import Channel, ConnectionLost
-from stager.mover.handle import Mover
 from stager.mover.linking import linking_for
+from stager.mover.mover import Mover
 from stager.mover.replies import StepFailed, reply_of
 from stager.mover.starter import born
 from stager.paths import Descriptor

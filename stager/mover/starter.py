@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from stager.mover.reaper import MoverReaper
+from stager.mover.orphan_reaper import MoverReaper
 from stager.paths import Descriptor
 
 _START = """

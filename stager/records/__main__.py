@@ -1,6 +1,6 @@
 """Bring the records database up to date: ``python -m stager.records``."""
 
-from stager.records.schema import migrate
+from stager.records.migrate import migrate
 from stager.settings import get_settings
 
 # How long a database that is still starting is waited for, in seconds.

@@ -1,4 +1,4 @@
-"""Leases: one living writer for each destination.
+"""Leases: one live writer a destination, and of what lies inside it or around it.
 
 A lease ends at a moment of the database's clock. Whoever finds it ended may
 take it over. A writer confirms that it is the holder still right before it
@@ -7,9 +7,10 @@ publishes, so one that was overtaken publishes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
@@ -19,23 +20,36 @@ from stager.errors import LeaseLost
 from stager.records.database import Database, chunks, now
 from stager.records.database.columns import is_mysql
 from stager.records.events import note_event
+from stager.records.nesting import nested_leases
 from stager.records.tables import DestinationLease, StagedFile
 
 
 @dataclass(frozen=True, kw_only=True)
 class BusyDestination:
-    """A destination that another living writer holds."""
+    """A destination that another living writer holds.
+
+    Attributes
+    ----------
+    place
+        The place inside the destination or around it that it is held by, None where it is the destination itself.
+    """
 
     file: StagedFile
     holder: str
     request_id: str
     expires_at: datetime
+    place: str | None = None
 
 
 def acquire_leases(
-    database: Database, files: Sequence[StagedFile], *, holder: str, seconds: float
+    database: Database,
+    files: Sequence[StagedFile],
+    *,
+    holder: str,
+    seconds: float,
+    places: Mapping[str, str] | None = None,
 ) -> list[BusyDestination]:
-    """Acquire the leases on free destinations of files, in one transaction, and return the busy ones.
+    """Take the destinations of files that are free, in one transaction, and return the others.
 
     What the holder has already is extended; what has ended is taken over.
 
@@ -48,12 +62,15 @@ def acquire_leases(
         not a second process that was given the same flow run.
     seconds
         How long the lease lives unrenewed.
+    places
+        The destinations' absolute paths, by their keys. One that has none here
+        is held against nobody inside it or around it.
 
     Returns
     -------
     list[BusyDestination]
-        The files whose destinations another living writer holds; of two files
-        with one destination, the second.
+        The files whose destinations, or something inside or around these,
+        another living writer holds; of two files with one destination, the second.
 
     Raises
     ------
@@ -66,7 +83,8 @@ def acquire_leases(
     twins = [file for file in files if first[file.destination_key] is not file]
 
     def work(session: Session) -> list[BusyDestination]:
-        busy = [one for some in chunks(ordered) for one in _acquire(session, some, holder=holder, seconds=seconds)]
+        terms = _Terms(holder, seconds, places or {})
+        busy = [one for some in chunks(ordered) for one in _acquire(session, some, terms)]
         until = now(session) + timedelta(seconds=seconds)
         return busy + [
             BusyDestination(file=file, holder=holder, request_id=file.request_id, expires_at=until) for file in twins
@@ -143,34 +161,56 @@ def _left(session: Session, lease: DestinationLease) -> float:
     return (lease.expires_at - now(session)).total_seconds()
 
 
-def _acquire(session: Session, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[BusyDestination]:
+class _Terms(NamedTuple):
+    holder: str
+    seconds: float
+    places: Mapping[str, str]
+
+    def place(self, file: StagedFile) -> str | None:
+        return self.places.get(file.destination_key)
+
+
+def _acquire(session: Session, files: Sequence[StagedFile], terms: _Terms) -> list[BusyDestination]:
     leases = _locked(session, files)
     if missing := [file for file in files if file.destination_key not in leases]:
-        _insert_ended(session, missing, holder=holder)
+        _insert_ended(session, missing, terms)
         leases = _locked(session, files)
+    places = {*filter(None, map(terms.place, files))}
+    nested = nested_leases(session, places, holder=terms.holder, request_id=files[0].request_id)
     moment = now(session)
     busy = []
     for file in files:
-        lease = leases[file.destination_key]
-        if lease.holder != holder and lease.expires_at > moment:
-            busy.append(
-                BusyDestination(
-                    file=file, holder=lease.holder, request_id=lease.request_id, expires_at=lease.expires_at
-                )
-            )
+        lease, around = leases[file.destination_key], nested.get(terms.place(file) or "", ())
+        others = (one for one in (lease, *around) if one.holder != terms.holder and one.expires_at > moment)
+        if (living := next(others, None)) is None:
+            ended = [one for one in around if one.destination_key not in leases]
+            _take(session, lease, ended, file=file, terms=terms)
+            lease.expires_at = moment + timedelta(seconds=terms.seconds)
             continue
-        _take(session, lease, file=file, holder=holder)
-        lease.expires_at = moment + timedelta(seconds=seconds)
+        busy.append(_busy(file, living, place=None if living is lease else living.destination))
+        if lease.holder == terms.holder:  # who waits for what is around keeps nobody waiting
+            session.delete(lease)
     return busy
 
 
-def _take(session: Session, lease: DestinationLease, *, file: StagedFile, holder: str) -> None:
-    if lease.holder != holder:
-        detail = (
-            f"the lease was taken over from {lease.holder} (request {lease.request_id}): it ended at {lease.expires_at}"
-        )
-        note_event(session, file.request_id, kind="lease_taken_over", detail=detail)
-    lease.holder, lease.request_id, lease.destination = holder, file.request_id, file.relative_path
+def _busy(file: StagedFile, lease: DestinationLease, *, place: str | None) -> BusyDestination:
+    return BusyDestination(
+        file=file, holder=lease.holder, request_id=lease.request_id, expires_at=lease.expires_at, place=place
+    )
+
+
+def _take(
+    session: Session, lease: DestinationLease, ended: Sequence[DestinationLease], *, file: StagedFile, terms: _Terms
+) -> None:
+    """Make a lease the writer's, and take away those inside it or around it, whose time has ended."""
+    for one in (lease, *ended):
+        if one.holder != terms.holder:
+            detail = f"taken over from {one.holder} (request {one.request_id}), whose time ended {one.expires_at}"
+            note_event(session, file.request_id, kind="lease_taken_over", detail=detail)
+            one.holder = terms.holder
+            if one is not lease:
+                session.delete(one)
+    lease.request_id, lease.destination = file.request_id, terms.place(file) or file.relative_path
 
 
 def _locked(session: Session, files: Sequence[StagedFile]) -> dict[str, DestinationLease]:
@@ -182,16 +222,16 @@ def _locked(session: Session, files: Sequence[StagedFile]) -> dict[str, Destinat
     return {row.destination_key: row for row in rows}
 
 
-def _insert_ended(session: Session, files: Sequence[StagedFile], *, holder: str) -> None:
-    """Insert leases that have ended already, except where another process was faster."""
+def _insert_ended(session: Session, files: Sequence[StagedFile], terms: _Terms) -> None:
+    """Insert leases that have ended already; where somebody was faster, theirs stays."""
     ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
     moment = now(session)
     rows = [
         {
             "destination_key": file.destination_key,
-            "destination": file.relative_path,
+            "destination": terms.place(file) or file.relative_path,
             "request_id": file.request_id,
-            "holder": holder,
+            "holder": terms.holder,
             "expires_at": moment,
         }
         for file in files

@@ -9,14 +9,25 @@ from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, Text
 from sqlalchemy.dialects import mysql
 from sqlmodel import Field, SQLModel
 
+from stager.checksums import Checksum
 from stager.models import Status
-from stager.records.database.columns import ExactText, PathBytes, Sentence, StatusText, UtcDateTime
+from stager.records.database.columns import (
+    ChecksumText,
+    ExactText,
+    PathBytes,
+    PlaceBytes,
+    Sentence,
+    StatusText,
+    UtcDateTime,
+)
 
 # The statuses of what has not ended.
 OPEN = (Status.SUBMITTED, Status.STARTED)
 # SQLite assigns increasing numbers only in a column of the type INTEGER.
 RowId: Any = BigInteger().with_variant(Integer, "sqlite")
 Blob: Any = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+# The index of the places that are written to, and how much of a path MySQL keeps in it.
+DESTINATIONS, DESTINATION_BYTES = "ix_destination_lease_destination", 768
 # Column types by field type, for text that we make; text by others has types of its own.
 EXACT = {
     f"{dialect}_{option}": value
@@ -105,7 +116,7 @@ class StagedFile(SQLModel, table=True):
     status: Status = Field(sa_type=StatusText)
     error_reason: str | None = Field(None, sa_type=Sentence)
     error_type: str | None = Field(None, max_length=64)
-    expected_checksum: str | None = Field(None, max_length=8)
+    expected_checksum: Checksum | None = Field(None, sa_type=ChecksumText)
     expected_size_bytes: int | None = Field(None, sa_type=BigInteger)
     method: str | None = Field(None, max_length=64)
     kind: str | None = Field(None, max_length=16)
@@ -133,11 +144,13 @@ class DestinationLease(SQLModel, table=True):
     __table_args__ = (
         Index("ix_destination_lease_holder", "holder"),
         Index("ix_destination_lease_request", "request_id"),
+        Index(DESTINATIONS, "destination", mysql_length=DESTINATION_BYTES, mariadb_length=DESTINATION_BYTES),
         EXACT,
     )
 
     destination_key: str = Field(primary_key=True, max_length=64)
-    destination: str = Field(sa_type=PathBytes)
+    # Its absolute path; versions before this one write what the request has.
+    destination: str = Field(sa_type=PlaceBytes)
     request_id: str = Field(max_length=32)
     holder: str = Field(max_length=255)
     expires_at: datetime = Field(sa_type=UtcDateTime)

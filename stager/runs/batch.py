@@ -13,7 +13,7 @@ from types import TracebackType
 
 from stager.errors import Cancelled, StagingError
 from stager.methods import StagingMethod
-from stager.mover.handle import Mover
+from stager.mover.mover import Mover
 from stager.records.events import note_waits, wait_for
 from stager.records.items import note_progress, save_files
 from stager.runs.become_user import ActingUser

@@ -14,7 +14,7 @@ from pathlib import Path
 from stager.errors import StagingError, destination_error
 from stager.identity import Identity
 from stager.models import StorageArea
-from stager.mover.handle import Mover
+from stager.mover.mover import Mover
 from stager.mover.start import start_mover
 from stager.paths import Descriptor, make_home, user_folder
 from stager.runs.retry_schedule import RETRY_DELAYS_SECONDS

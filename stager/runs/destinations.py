@@ -1,13 +1,14 @@
-"""The leases of a run on its destinations, each of which has one living writer."""
+"""The one living writer of a place, and of what is inside or around it: leases taken, kept, confirmed, given back."""
 
 from __future__ import annotations
 
+import posixpath
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from stager.errors import DestinationBusy, StagingError
+from stager.errors import DestinationBusy, StagingError, readable
 from stager.records.database import Database
 from stager.records.events import Wait, note_waits, wait_for
 from stager.records.items import files_by_id
@@ -43,7 +44,8 @@ class LeaseHolder:
         list of Entry
             The items that are ours to do: not those that a twin of this run
             has ended meanwhile. One whose destination another request goes on
-            writing has failed with `DestinationBusy`.
+            writing, or something inside it or around it, has failed with
+            `DestinationBusy`.
         """
         try:
             yield self._still_open(self._acquired(entries))
@@ -57,10 +59,11 @@ class LeaseHolder:
     def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Acquire the leases, and wait for destinations that somebody else writes."""
         told: set[str] = set()
+        places = {entry.file.destination_key: entry.place for entry in entries}
         waiting, deadline = {entry.file.id: entry for entry in entries}, time.monotonic() + BUSY_DESTINATION_SECONDS
         while waiting:
             files = [entry.file for entry in waiting.values()]
-            busy = acquire_leases(self.database, files, holder=self.holder, seconds=self.lease)
+            busy = acquire_leases(self.database, files, holder=self.holder, seconds=self.lease, places=places)
             if busy and not told:
                 told = self._tell([(waiting[one.file.id], one) for one in busy])
             for one in busy:
@@ -91,5 +94,11 @@ class LeaseHolder:
 
 
 def _busy(entry: Entry, busy: BusyDestination) -> StagingError:
-    until = f"{busy.expires_at:%H:%M:%S}"
-    return DestinationBusy(entry.item.destination.display, f"request {busy.request_id} until {until}")
+    by, until = f"request {busy.request_id}", f"until {busy.expires_at:%H:%M:%S}"
+    if busy.place is None:
+        said = f"{by} {until}"
+    elif entry.place.startswith(f"{busy.place}/"):
+        said = f"{by} writes {readable(posixpath.basename(busy.place))}, which it lies in, {until}"
+    else:
+        said = f"{by} writes {readable(posixpath.relpath(busy.place, entry.place))} in it, {until}"
+    return DestinationBusy(entry.item.destination.display, said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stager.checksums import ADLER32
+from stager.checksums import Checksum
 from stager.engine import Published, Survey
 from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.methods import Item, LastCopy
@@ -20,13 +20,15 @@ class Entry:
 
     file: StagedFile
     item: Item
+    # The absolute path of its destination.
+    place: str
     # Set when the item is to be left: then it goes no further.
     stopped: Stop
     survey: Survey | None = None
     published: Published | None = None
     is_duplicate: bool = False
     # The checksum of a file that was read.
-    checksum: str | None = None
+    checksum: Checksum | None = None
     error: StagingError | None = None
     steps_done: set[str] = field(default_factory=set)
     bytes_done: int = 0
@@ -68,7 +70,7 @@ class Entry:
             if self.is_duplicate and self.survey.kind == "file":
                 last = self.last_of_same_source
                 checksum = self.checksum or (last.checksum if last else None)
-                change["checksum"], change["checksum_algorithm"] = checksum, checksum and ADLER32
+                change["checksum_algorithm"], change["checksum"] = checksum or (None, None)
         if self.published is not None:
             change["kind"] = self.published.kind
             change["checksum"] = self.published.checksum

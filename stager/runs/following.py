@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 
+from stager.checksums import ADLER32, Checksum
 from stager.errors import StagingError
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
@@ -64,7 +65,7 @@ class Manifesting(Following):
         if self.entry.surveyed.kind == "directory":
             self._begun()(file)
         else:
-            self.entry.checksum = file.checksum
+            self.entry.checksum = Checksum(ADLER32, file.checksum)
 
     def _begun(self) -> ManifestWriter:
         """Begin the manifest, and remove what a run that died wrote of it."""
@@ -122,10 +123,10 @@ class Transferring(Manifesting):
             return ()
         if self.entry.surveyed.kind == "directory":
             return manifest_of(self._writer.database, last.file_id)
-        if last.checksum is None:
+        if last.checksum is None or last.checksum.algorithm != ADLER32:
             return ()
         path = self.entry.file.local_path_on_storage
-        return [ManifestEntry(path=path, size_bytes=self.entry.surveyed.size_bytes, checksum=last.checksum)]
+        return [ManifestEntry(path=path, size_bytes=self.entry.surveyed.size_bytes, checksum=last.checksum.value)]
 
     def settled(self, outcome: StepDone | StagingError) -> StagingError | None:
         """Take over what was transferred, once its manifest is written."""

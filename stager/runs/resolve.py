@@ -8,15 +8,16 @@ from contextlib import suppress
 from dataclasses import replace
 
 from blocks.areas import resolve_area, resolve_destination
-from stager.area_paths import place_in
+from stager.area_paths import place_in, root_of, seen_by_users
+from stager.checksums import Checksum
 from stager.engine import Expected, Modes
 from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import Status
-from stager.paths import Location, user_folder
+from stager.paths import Location
 from stager.records.database import Database
-from stager.records.items import FileChange, destination_key, last_copies, save_files
+from stager.records.items import FileChange, key_of, last_copies, place_of, save_files
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.become_user import ActingUser
 from stager.runs.entry import Entry
@@ -61,9 +62,10 @@ class Resolver:
         whole
             Set when the request is to be left.
         """
-        entry = Entry(file=file, item=self._item(file), stopped=_stop(file, whole))
-        file.destination_key = destination_key(entry.item.destination)
-        return entry
+        item = self._item(file)
+        place = place_of(item.destination)
+        file.destination_key = key_of(place)
+        return Entry(file=file, item=item, place=place, stopped=_stop(file, whole))
 
     def folders(self, files: Sequence[StagedFile]) -> set[Location]:
         """Return the folders of the items' destinations."""
@@ -75,12 +77,11 @@ class Resolver:
 
     def _item(self, file: StagedFile) -> Item:
         area, username = self._source_area, self.identity.username
-        seen_at = area.path_for_users or area.path
         source = place_in(area, username, file.local_path_on_storage, may_be_absolute=True)
         return Item(
             source=replace(source, is_direct=self._is_bounded),
             read_as=area.read_as,
-            source_seen_at=user_folder(seen_at, username) if area.per_user else seen_at,
+            source_seen_at=root_of(seen_by_users(area), username),
             destination=self._destination(file),
             modes=self._modes,
             on_conflict=self._on_conflict,
@@ -131,8 +132,15 @@ def _last_copy(file: StagedFile | None) -> LastCopy | None:
         file_id=file.id,
         source_fingerprint=file.source_fingerprint,
         destination_fingerprint=file.destination_fingerprint,
-        checksum=file.checksum,
+        checksum=_checksum(file),
     )
+
+
+def _checksum(file: StagedFile) -> Checksum | None:
+    """Return the checksum on record; what is no checksum counts as none, and the files are compared."""
+    with suppress(ValueError):
+        return Checksum.parse(f"{file.checksum_algorithm}:{file.checksum}")
+    return None
 
 
 def _failure(file: StagedFile, error: StagingError) -> FileChange:

@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from stager.engine import Control
 from stager.errors import StagingError, UnforeseenError
 from stager.methods import Item, StagingMethod
 from stager.mover.answers import Watch
 from stager.mover.borrowing import borrowed
-from stager.mover.handle import Mover
+from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
-from stager.mover.steps import STEPS, MoverItems
-from stager.paths import Descriptor, Location
+from stager.mover.steps import STEPS, ItemsAtWork
+from stager.paths import Descriptor
 from stager.vocabulary import ManifestEntry
 
 logger = logging.getLogger(__name__)
 
 
 class Sender:
-    """Does what a mover does for a place that is mounted.
+    """Does what a mover does where the place is a mounted folder.
 
     Parameters
     ----------
@@ -45,43 +44,40 @@ class Sender:
         self._method = method
         self._mover = mover
         self._roots = roots
-        self._items = MoverItems(method, {})
+        self._items = ItemsAtWork(method, {})
 
-    def begin(self, method: str, items: Mapping[int, Item]) -> None:
-        """Take items, by ids of the caller's; those of before are forgotten."""
-        self._mover.begin(method, items)
-        self._items = MoverItems(
-            self._method,
-            {
-                item_id: replace(
-                    item, source=borrowed(item, mover=self._mover, item_id=item_id, roots=self._roots)
-                )
-                for item_id, item in items.items()
-            },
-        )
+    def begin(self, items: Mapping[int, Item]) -> None:
+        """Take items, by ids of the caller's; they replace those taken before."""
+        self._items.discard()
+        self._mover.lend_from({item_id: item.source for item_id, item in items.items() if item.read_as == "user"})
+        self._items = ItemsAtWork(self._method, {item_id: self._readable(item_id, items[item_id]) for item_id in items})
+
+    def _readable(self, item_id: int, item: Item) -> Item:
+        return replace(item, source=borrowed(item, mover=self._mover, item_id=item_id, roots=self._roots))
 
     def do(self, step: str, watches: Mapping[int, Watch]) -> Iterator[tuple[int, StepDone | StagingError]]:
-        """Do a step for some items, and yield for each what came of it, in no order that counts."""
-        if step == "flush":  # the other server's business
+        """Do a step for some items, as many at once as the method says, and yield the result of each, in any order."""
+        if step == "flush":
+            self._method.flush(())
             yield from ((item_id, StepDone(says="done", id=item_id)) for item_id in watches)
             return
         left = threading.Event()
         with ThreadPoolExecutor(self._method.promise.width) as pool:
             try:
-                waiting = {
-                    pool.submit(self._done, step, item_id, _Told(watch, left)): item_id
+                going = {
+                    pool.submit(self._done, step, item_id, _DirectDialogue(watch, left)): item_id
                     for item_id, watch in watches.items()
                 }
-                while waiting:
-                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                        yield waiting.pop(future), future.result()
+                while going:
+                    for future in wait(going, return_when=FIRST_COMPLETED).done:
+                        yield going.pop(future), future.result()
             finally:
                 left.set()
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
 
-    def _done(self, step: str, item_id: int, told: _Told) -> StepDone | StagingError:
+    def _done(self, step: str, item_id: int, dialogue: _DirectDialogue) -> StepDone | StagingError:
         try:
-            said = STEPS[step](self._items, item_id, told)
+            said = STEPS[step](self._items, item_id, dialogue)
         except StagingError as error:
             return error
         except Exception as error:
@@ -89,29 +85,30 @@ class Sender:
             return UnforeseenError(error)
         return StepDone.model_validate({"says": "done", "id": item_id, **said})
 
-    def sweep(self, method: str, folders: Sequence[Location]) -> list[int | StagingError]:
-        """Return how many leftovers of the dead were removed in each folder, or why they could not be looked for."""
-        return [self._swept(folder) for folder in folders]
-
-    def _swept(self, folder: Location) -> int | StagingError:
-        try:
-            return self._method.sweep(folder)
-        except StagingError as error:
-            return error
-
     def end(self) -> None:
         """Discard what is not published, and forget the items."""
         self._items.discard()
         self._mover.end()
 
 
-class _Told:
-    """What a step tells and asks, in the thread that does it."""
+class _DirectDialogue(threading.Event):
+    """What a step tells and asks, in the thread that does it; as an event, it is set when the item is to be left."""
 
     def __init__(self, watch: Watch, left: threading.Event) -> None:
+        super().__init__()
         self._watch = watch
         self._left = left
+        self.on_file = watch.on_file
+        self.confirm = watch.confirm
 
     def is_set(self) -> bool:
-        """Return whether the item is to be left."""
+        """Return whether the item is to be left, or all are."""
         return self._watch.stopped.is_set() or self._left.is_set()
+
+    def control(self) -> Control:
+        """Return a control that reports the item's progress, and cancels it."""
+        return Control(self._watch.on_progress, self)
+
+    def known(self) -> Iterator[ManifestEntry]:
+        """Yield the checksums that are on record."""
+        return iter(self._watch.known())

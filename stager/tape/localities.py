@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from stager.callers.area_access import check_readable
+from stager.callers.area_reading import AreaAccess, access_to
 from stager.callers.caller import Caller
-from stager.callers.reading import AreaAccess, access_to
 from stager.errors import NotAllowed, SourceNotFound, SourceUnreadable, StagingError, StorageFault
 from stager.paths import Location, open_location
 from stager.settings import Settings

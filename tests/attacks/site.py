@@ -20,6 +20,7 @@ import httpx
 from tests import prefect_password
 from tests.attacks.world import USERS_FILE, World
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.service.access.conftest import ONE_ISSUER, Provider
 from tests.service.conftest import ServedDoor, running, served_door
@@ -37,7 +38,6 @@ write = ["*"]
 role = "admin"
 """
 CHECKOUT = Path(__file__).parents[2]
-PATIENCE = 240.0
 NUMBER = re.compile(rb'"http_request_id":"[0-9a-f]+"')
 METHODS = ("local_copy", "local_symlink", "symlink_copy")
 

@@ -15,7 +15,6 @@ from tests.attacks.site import METHODS, Answer, Site
 from tests.attacks.tricks import READING, WRITING
 from tests.attacks.world import COMMON, MARK, OWN_GROUPS, SHARED, UIDS
 
-pytestmark = pytest.mark.timeout(600)  # a site that is shared begins in the first test
 AS_ALICE = [
     *("setpriv", f"--reuid={UIDS['alice']}", f"--regid={OWN_GROUPS['alice']}", f"--groups={COMMON}"),
     *("--bounding-set=-all", "--inh-caps=-all", "--"),

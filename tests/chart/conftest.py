@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.patience import PATIENCE
+
 CHECKOUT = Path(__file__).parents[2]
 CHART = CHECKOUT / "charts" / "skao-staging-service"
 VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
@@ -49,7 +51,7 @@ def helm() -> Helm:
         pytest.skip("needs helm")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([str(HELM), *arguments], capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run([str(HELM), *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     return run
 

@@ -9,11 +9,14 @@ import tomllib
 from pathlib import Path
 
 from tests.chart.conftest import CHECKOUT
+from tests.patience import PATIENCE
 
 
 def test_hadolint_finds_nothing() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
-    done = subprocess.run([hadolint, CHECKOUT / "Dockerfile"], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [hadolint, CHECKOUT / "Dockerfile"], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stdout
 
 

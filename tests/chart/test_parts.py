@@ -18,7 +18,7 @@ from stager.insight.metrics.families import RecordedFamilies
 from stager.insight.metrics.recorded import RecordedMetrics
 from stager.models import Status
 from stager.records.database import Database
-from stager.records.schema import migrate
+from stager.records.migrate import migrate
 from tests.chart.conftest import KUBERNETES, VALUES, Manifest, Rendered, name_of
 
 Render = Callable[..., Rendered]

@@ -25,20 +25,19 @@ import httpx
 import pytest
 import yaml
 
+from tests.patience import PATIENCE
+
 CHART = Path(__file__).parents[2] / "charts" / "skao-staging-service"
 MISSING = next((program for program in ("kubectl", "helm") if shutil.which(program) is None), None)
 # Where the tests have their folders on the node.
 FOLDERS = "/var/lib/staging-tests"
-# How long something in the cluster may take on two loaded cores, in seconds.
-PATIENCE = 300.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test here the marker, and time for the release to be installed."""
+    """Give every test here the marker."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.cluster)
-            item.add_marker(pytest.mark.timeout(900))
 
 
 def eventually(question: Callable[[], Any], what: str, *, patience: float = PATIENCE) -> Any:

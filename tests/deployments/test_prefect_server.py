@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests import prefect_password
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.tls import TRUSTED
 
@@ -73,8 +74,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(command(), env=os.environ | variables, cwd=CHECKOUT, stdout=log, stderr=log) as process,
-        httpx.Client(base_url=url, timeout=60, limits=fresh) as client,
-        httpx.Client(base_url=url, timeout=60, limits=fresh, auth=prefect_password.AUTH) as known,
+        httpx.Client(base_url=url, timeout=PATIENCE, limits=fresh) as client,
+        httpx.Client(base_url=url, timeout=PATIENCE, limits=fresh, auth=prefect_password.AUTH) as known,
     ):
         try:
             wait_for(f"{url}/api/ready", process)
@@ -88,7 +89,7 @@ def command() -> list[str]:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with suppress(httpx.HTTPError):
             if httpx.get(url, timeout=10, verify=TRUSTED).is_success:

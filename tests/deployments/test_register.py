@@ -25,6 +25,7 @@ from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from deployments.job_template import ROOT_MAY, SitePods, base_job_template, read_pods
 from stager.errors import ConfigurationError
+from tests.patience import PATIENCE
 
 CHECKOUT = Path(__file__).parents[2]
 SITE: dict[str, Any] = {
@@ -38,7 +39,7 @@ SITE: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("prefect")
-    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=120):
+    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=600):
         yield str(get_current_settings().api.url)
 
 
@@ -46,7 +47,7 @@ def register(prefect_api: str, folder: Path, **settings: str) -> str:
     environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(folder), **settings}
     command = [sys.executable, "-m", "deployments.register"]
     done = subprocess.run(
-        command, check=False, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=180
+        command, check=False, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -55,7 +56,7 @@ def register(prefect_api: str, folder: Path, **settings: str) -> str:
 def registered(prefect_api: str) -> dict[str, list[dict[str, Any]]]:
     """All that registration writes; not when it was last said."""
     kinds = ("work_pools", "deployments", "flows", "block_documents")
-    answers = {kind: httpx.post(f"{prefect_api}/{kind}/filter", json={}, timeout=60) for kind in kinds}
+    answers = {kind: httpx.post(f"{prefect_api}/{kind}/filter", json={}, timeout=PATIENCE) for kind in kinds}
     return {kind: answer.json(object_hook=untimed) for kind, answer in answers.items()}
 
 

@@ -20,13 +20,13 @@ from stager import engine
 from stager.errors import Cancelled
 from stager.paths import Descriptor
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Areas
 
 CHECKOUT = str(Path(__file__).parents[2])
 FOLDERS, FILES = 20, 150
-PATIENCE = 60.0  # seconds
 READ_CALLS = ("0", "63")  # on x86-64 and on arm64
 TWO_PROCESSORS = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import socket
 import stat
 import subprocess
 import sys
 import threading
+import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager import engine
+from stager.checksums import Checksum
 from stager.engine.staged import LOCK_SUFFIX
 from stager.errors import (
     Cancelled,
@@ -28,7 +31,7 @@ from stager.errors import (
     UnsupportedFileType,
 )
 from stager.paths import Descriptor
-from tests.engine.conftest import Areas
+from tests.engine.conftest import Areas, quiet
 from tests.open_folder import open_folder
 
 if TYPE_CHECKING:
@@ -200,10 +203,51 @@ def test_names_that_are_ours_are_refused(areas: Areas) -> None:
 
 def test_a_checksum_that_the_request_gives_must_be_the_sources(areas: Areas) -> None:
     (areas.source / "a").write_bytes(b"abc")
-    assert areas.stage("a", "a", expected=engine.Expected(checksum="24d0127", size_bytes=3)).checksum == "024d0127"
+    expected = engine.Expected(checksum=Checksum.parse("24d0127"), size_bytes=3)
+    assert areas.stage("a", "a", expected=expected).checksum == "024d0127"
     with pytest.raises(SourceMismatch, match="024d0127"):
-        areas.bring("a", "b", expected=engine.Expected(checksum="11111111"))
+        areas.bring("a", "b", expected=engine.Expected(checksum=Checksum.parse("11111111")))
     assert areas.leftovers() == ["a"]
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+@pytest.mark.parametrize("hole", [0, BIG])
+def test_a_large_or_sparse_file_has_both_checksums_taken_while_it_is_copied(
+    areas: Areas, algorithm: str, hole: int
+) -> None:
+    source = areas.source / "a"
+    with source.open("wb") as file:
+        for start in (hole, 2 * hole + BIG):
+            file.seek(start)
+            file.write(os.urandom(BIG))
+        file.truncate(file.tell() + hole)
+    content = source.read_bytes()
+    right = Checksum.parse(f"{algorithm}:{hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()}")
+    published = areas.stage("a", "a", expected=engine.Expected(checksum=right))
+    assert published.checksum == f"{zlib.adler32(content):08x}"
+    assert (areas.destination / "a").read_bytes() == content
+    assert (areas.destination / "a").stat().st_blocks <= source.stat().st_blocks
+    engine.verify(
+        areas.at("a"),
+        survey=engine.survey(areas.at("a")),
+        expected=engine.Expected(checksum=right),
+        control=quiet(),
+    )
+
+
+def test_who_stops_it_stops_the_hashing_of_a_hole(areas: Areas) -> None:
+    with (areas.source / "a").open("wb") as file:
+        file.truncate(1 << 40)
+    stopped = threading.Event()
+    threading.Timer(0.5, stopped.set).start()
+    with pytest.raises(Cancelled):
+        areas.bring(
+            "a",
+            "a",
+            expected=engine.Expected(checksum=Checksum.parse("md5:" + 32 * "0")),
+            control=engine.Control(lambda _bytes, _files: None, stopped),
+        )
+    assert areas.leftovers() == []
 
 
 def test_the_source_is_never_changed(areas: Areas) -> None:

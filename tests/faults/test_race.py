@@ -75,7 +75,6 @@ def places(folder: Path) -> dict[str, Path]:
     return named
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("burst", "stagings", "trace"),
     [(2_000, 1_500, ()), (1, 1_500, ()), (100, 250, WITHOUT_OPENAT2)],

@@ -25,11 +25,12 @@ from sqlmodel import col
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
 from stager.records.items import files_of
+from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_request
-from stager.records.schema import migrate
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.vocabulary import OnConflict
 from tests.forked import Forked
+from tests.patience import PATIENCE
 from tests.tls import TRUSTED
 
 CHECKOUT = Path(__file__).parents[2]
@@ -53,9 +54,9 @@ Running = subprocess.Popen[str] | Forked
 
 def ask_prefect(verb: str, url: str, body: dict[str, Any] | None = None) -> Any:
     """Return what Prefect's API answers; while its SQLite is locked, ask again, as its own client does."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
-        answer = httpx.request(verb, url, json=body, timeout=60, verify=TRUSTED)
+        answer = httpx.request(verb, url, json=body, timeout=PATIENCE, verify=TRUSTED)
         if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
             return answer.raise_for_status().json() if answer.content else None
         time.sleep(0.2)
@@ -87,8 +88,11 @@ class Site:
         to: str = "user",
         on_conflict: OnConflict = OnConflict.SKIP_IDENTICAL,
         is_bounded: bool = False,
+        checksum: str | None = None,
     ) -> str:
-        wanted = tuple(StagingItem(source=source, destination=destination) for source, destination in items)
+        wanted = tuple(
+            StagingItem(source=source, destination=destination, checksum=checksum) for source, destination in items
+        )
         request = StagingRequest(
             method=method,
             username=username,
@@ -131,13 +135,13 @@ class Site:
 
     @staticmethod
     def ended(process: Running) -> tuple[str, str]:
-        out, log = process.communicate(timeout=120)
+        out, log = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, log
         return out.strip(), log
 
     @staticmethod
     def eventually(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 150  # of a run beside others, that strace slows down
+        deadline = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -210,7 +214,7 @@ class Site:
 def prefect_api() -> Iterator[str]:
     """The address of a Prefect server of our own."""
     without_telemetry = {PREFECT_SERVER_ANALYTICS_ENABLED: False}
-    with temporary_settings(without_telemetry), prefect_test_harness(server_startup_timeout=120):
+    with temporary_settings(without_telemetry), prefect_test_harness(server_startup_timeout=600):
         yield str(get_current_settings().api.url)
 
 

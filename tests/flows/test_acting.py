@@ -115,7 +115,7 @@ def test_who_stops_their_mover_ends_their_items_and_holds_nobody_up(shut: Site) 
         assert not mover.is_running()
     assert shut.statuses([*ids, same_place]) == [F, F, C]
     assert [file.error_type for one in ids for file in shut.files(one)] == ["MoverLost", "MoverLost"]
-    assert "said nothing for 10 s" in str(get_request(shut.database, ids[0]).error_reason)
+    assert "has not answered for 10 s" in str(get_request(shut.database, ids[0]).error_reason)
 
 
 def test_a_mover_that_was_killed_between_two_batches_is_another(shut: Site) -> None:

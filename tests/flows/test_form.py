@@ -76,6 +76,8 @@ def test_the_services_own_runs_name_requests_and_nothing_else(method: str) -> No
         LEAST | {"deadline": None, "lifetime": None, "note": None},
         LEAST | {"items": [ITEM | {"checksum": None, "size_bytes": None}]},
         LEAST | {"items": [ITEM | {"checksum": "adler32:0a1b2c3d", "size_bytes": 2880}]},
+        LEAST | {"items": [ITEM | {"checksum": f"sha256:{16 * '0a1b'}"}]},
+        LEAST | {"items": [ITEM | {"checksum": f"MD5:{8 * '0A1B'}"}]},
         LEAST | {"source_area": {"$ref": "8d4f21a0-7d0f-4f0e-9d50-6b4e5a7f0f7e"}},
     ],
 )
@@ -91,6 +93,7 @@ def test_prefect_takes_what_a_person_or_a_script_says(said: dict[str, Any]) -> N
         LEAST | {"method": "local_symlink"},
         LEAST | {"priority": 11},
         LEAST | {"colour": "red"},
+        LEAST | {"items": [ITEM | {"checksum": f"md5:{16 * '0a1b'}"}]},
     ],
 )
 def test_prefect_refuses_what_is_missing_or_wrong(said: dict[str, Any]) -> None:

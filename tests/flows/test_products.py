@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from stager.models import Status
 from stager.records.items import manifest_of
 from stager.vocabulary import ManifestEntry
+from tasks.shown import as_text
 from tests.flows.conftest import STEPS
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ def test_prefect_shows_a_table_of_the_result_and_a_link_to_the_record(site: Site
     shown = {artifact["type"]: artifact["data"] for artifact in site.artifacts(request_id)}
     assert f"/requests/{request_id})" in shown["markdown"]
     assert '"Reason": "Source path does not exist' in shown["table"]
+    destinations = {row["Destination"] for row in json.loads(shown["table"])}
+    assert destinations == {as_text(str(site.users / "alice" / name)) for name in ("b.fits", "c.fits")}
     assert f'"Checksum": "adler32:{checksum((site.folder / "storage/a.fits").read_bytes())}"' in shown["table"]
 
 

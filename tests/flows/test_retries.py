@@ -16,6 +16,7 @@ import pytest
 
 from stager.models import Status
 from tests.flows.conftest import STEPS
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def test_while_a_run_waits_to_try_again_its_explanation_says_after_which_error_a
 
     def answers(path: str) -> bool:
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{url}{path}", timeout=60).is_success
+            return httpx.get(f"{url}{path}", timeout=PATIENCE).is_success
         return False
 
     with site.executing(DOOR, "-", str(port)):
@@ -79,12 +80,12 @@ def test_while_a_run_waits_to_try_again_its_explanation_says_after_which_error_a
             seen: list[dict[str, Any]] = []
 
             def is_retrying() -> bool:
-                seen.append(httpx.get(f"{url}/requests/{request_id}/explain", timeout=60).json())
+                seen.append(httpx.get(f"{url}/requests/{request_id}/explain", timeout=PATIENCE).json())
                 return bool(seen[-1]["cause"] == "StorageFault")
 
             site.eventually(is_retrying)
             state, _ = site.ended(run)
-        ended = httpx.get(f"{url}/requests/{request_id}/explain", timeout=60).json()
+        ended = httpx.get(f"{url}/requests/{request_id}/explain", timeout=PATIENCE).json()
 
     assert "EIO" in seen[-1]["message"]
     assert datetime.fromisoformat(seen[-1]["until"]) > datetime.fromisoformat(seen[-1]["since"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import zlib
@@ -74,6 +75,22 @@ def test_what_was_there_already_keeps_the_checksum_of_its_delivery(site: Site) -
     assert [brought.status, skipped.status, same_tree.status] == [C, S, S]
     assert (skipped.checksum, skipped.checksum_algorithm) == (brought.checksum, "adler32")
     assert item_with_manifest(site.database, same_tree) == tree.id
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_a_file_is_verified_by_the_checksum_that_is_asked_for_and_keeps_its_own(site: Site, algorithm: str) -> None:
+    source = site.folder / "storage/a.fits"
+    right = f"{algorithm}:{hashlib.new(algorithm, source.read_bytes(), usedforsecurity=False).hexdigest()}"
+    ids = [site.request(("a.fits", "b.fits"), checksum=checksum) for checksum in (right, right, right[:-4] + "0bad")]
+    for request_id in ids:
+        site.run("local_copy", request_id)
+    brought, skipped, wrong = (site.files(request_id)[0] for request_id in ids)
+
+    assert [brought.status, skipped.status, wrong.status, wrong.error_type] == [C, S, F, "SourceMismatch"]
+    assert (brought.checksum, brought.checksum_algorithm) == (checksum_of(source), "adler32")
+    assert (skipped.checksum, skipped.checksum_algorithm) == (checksum_of(source), "adler32")
+    assert str(brought.expected_checksum) == right
+    assert f"its checksum is {right}, not the requested {right[:-4]}0bad" in str(wrong.error_reason)
 
 
 def test_what_somebody_else_brought_is_on_record_with_the_checksum_of_every_file(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -68,3 +69,17 @@ def test_a_source_that_was_delivered_here_before_is_not_read_again(
     assert stage(site, tmp_path / "log") == (kept, 0)
     for name in ("large", "tree/7"):
         assert (site.users / "alice" / name).read_bytes() == (site.folder / "storage" / name).read_bytes()
+
+
+def test_a_checksum_that_is_not_on_record_is_taken_by_reading(site_with_shared_blocks: Site) -> None:
+    site = site_with_shared_blocks
+    content = os.urandom(16 << 20)
+    (site.folder / "storage/large").write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    ended = []
+    for checksum in (None, f"sha256:{sha256}", f"sha256:{sha256[::-1]}"):
+        request_id = site.request(("large", "large"), checksum=checksum)
+        site.run("local_copy", request_id)
+        ended.append((site.files(request_id)[0].status, (site.users / "alice/large").exists()))
+        (site.users / "alice/large").unlink(missing_ok=True)
+    assert ended == [(Status.COMPLETED, True), (Status.COMPLETED, True), (Status.FAILED, False)]

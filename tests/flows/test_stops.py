@@ -7,9 +7,9 @@ from pathlib import Path
 from stager.errors import RunLost
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
+from stager.records.migrate import migrate
 from stager.records.requests import create_request, start_requests
 from stager.records.runs import note_flow_run, resubmit_requests
-from stager.records.schema import migrate
 from stager.runs.stop import Stops
 
 

@@ -13,15 +13,16 @@ import pytest
 from stager.models import Status
 from stager.paths import locate
 from stager.records.events import events_of
-from stager.records.items import destination_key
+from stager.records.items import key_of, place_of
 from stager.records.leases import acquire_leases
 from tests.flows.conftest import RUN, site_of
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Site
 
 pytestmark = pytest.mark.stack
-C = Status.COMPLETED
+C, F = Status.COMPLETED, Status.FAILED
 LIFE = ["submitted", "flow_run", "started", "completed"]
 # All threads of the program stop, once, when its mover has made the copy and asks whether it may publish it.
 STALLING = """
@@ -52,7 +53,7 @@ def test_two_workers_with_one_flow_run_leave_one_result(site: Site) -> None:
         site.executing(RUN, "local_copy", flow_run_id) as one,
         site.executing(RUN, "local_copy", flow_run_id) as other,
     ):
-        ends = [process.communicate(timeout=120) for process in (one, other)]
+        ends = [process.communicate(timeout=PATIENCE) for process in (one, other)]
     assert any(out.startswith("Completed") for out, _ in ends), ends
     assert life_of(site, request_id) == LIFE
     assert {file.status for file in site.files(request_id)} == {C}
@@ -67,10 +68,10 @@ def test_a_worker_that_stalls_is_overtaken_and_publishes_nothing_when_it_wakes(s
         site.eventually(lambda: stalled.poll() is not None or any(site.users.glob("alice/.stager-*")))
         assert stalled.poll() is None, stalled.communicate()
         with site.executing(RUN, "local_copy", flow_run_id) as other:
-            assert other.communicate(timeout=120)[0].startswith("Completed")
+            assert other.communicate(timeout=PATIENCE)[0].startswith("Completed")
         published = (site.users / "alice/b.fits").stat()
         stalled.send_signal(signal.SIGCONT)
-        stalled.communicate(timeout=120)
+        stalled.communicate(timeout=PATIENCE)
     assert [path.name for path in (site.users / "alice").iterdir()] == ["b.fits"]
     assert (site.users / "alice/b.fits").stat() == published
     assert life_of(site, request_id) == [*LIFE[:-1], "lease_taken_over", LIFE[-1]]
@@ -78,19 +79,41 @@ def test_a_worker_that_stalls_is_overtaken_and_publishes_nothing_when_it_wakes(s
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
-def test_a_destination_that_another_request_goes_on_writing_is_busy(site: Site) -> None:
-    [held] = site.files(holder := site.request(("a.fits", "held.fits")))
-    held.destination_key = destination_key(locate(site.users, "alice/held.fits"))
-    acquire_leases(site.database, [held], holder="another run", seconds=600)
-    request_id = site.request(("a.fits", "held.fits"), ("a.fits", "free.fits"))
+def test_a_destination_that_another_request_goes_on_writing_is_busy_and_so_is_what_is_in_it_and_around_it(
+    site: Site,
+) -> None:
+    theirs = ("held.fits", "run1", "run2/a\n.fits")
+    held = site.files(holder := site.request(*(("a.fits", place) for place in theirs)))
+    places = [place_of(locate(site.users / "alice", place)) for place in theirs]
+    for file, place in zip(held, places, strict=True):
+        file.destination_key = key_of(place)
+    named = dict(zip(map(key_of, places), places, strict=True))
+    acquire_leases(site.database, held, holder="another run", seconds=600, places=named)
+    request_id = site.request(*(("a.fits", place) for place in ("held.fits", "run1/sky/a.fits", "run2", "free.fits")))
     state, _ = site.run("local_copy", request_id)
-    assert state.startswith("Failed: 1 of 2 items failed: "), state
-    busy, free = site.files(request_id)
-    assert (busy.status, busy.error_type, free.status) == (Status.FAILED, "DestinationBusy", C)
-    assert f"request {holder}" in str(busy.error_reason)
+    assert state.startswith("Failed: 3 of 4 items failed: "), state
+    *busy, free = site.files(request_id)
+    assert ({(file.status, file.error_type) for file in busy}, free.status) == ({(F, "DestinationBusy")}, C)
+    said = ["", " writes run1, which it lies in,", " writes a\\n.fits in it,"]
+    for file, words in zip(busy, said, strict=True):
+        assert f"request {holder}{words} until" in str(file.error_reason)
     waits = [(event.kind, event.cause) for event in events_of(site.database, request_id)][3:5]
     assert waits == [("waiting", "DestinationBusy"), ("waited", "Working")]
     assert [path.name for path in (site.users / "alice").iterdir()] == ["free.fits"]
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_of_two_requests_of_a_run_with_places_inside_each_other_the_second_is_told_what_is_there(site: Site) -> None:
+    places = ["flat", "flat/in", "deep/in", "deep"]
+    ids = [site.request(("a.fits", place)) for place in places]
+    site.run("local_copy", *ids)
+    assert site.statuses(ids) == [C, F, C, F]
+    told = {(file.error_type, str(file.error_reason).rpartition(": ")[2]) for one in ids for file in site.files(one)}
+    assert told == {
+        (None, "None"),
+        ("DestinationDiffers", "something on the way to it is no directory"),
+        ("DestinationDiffers", "it is a directory, the source is a file"),
+    }
 
 
 @pytest.fixture

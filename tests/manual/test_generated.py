@@ -49,7 +49,7 @@ def test_a_package_that_is_gone_leaves_no_page(tmp_path: Path) -> None:
     pages = {page.stem for page in tmp_path.iterdir()}
     assert {"stager", "stager.engine", "flows", "tasks", "blocks", "workers"} <= pages
     assert "stager.gone" not in pages
-    assert ".. automodule:: stager.engine.file_content\n" in (tmp_path / "stager.engine.rst").read_text()
+    assert ".. automodule:: stager.engine.copy_file\n" in (tmp_path / "stager.engine.rst").read_text()
 
 
 @pytest.mark.parametrize(

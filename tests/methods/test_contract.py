@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from stager.checksums import Checksum
 from stager.engine import Expected, Modes, Published, Survey
 from stager.errors import (
     DestinationDiffers,
@@ -30,7 +32,7 @@ from stager.errors import (
 )
 from stager.methods import METHODS, Item, LastCopy
 from stager.mover.answers import Watch
-from stager.mover.handle import Mover
+from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home
@@ -225,10 +227,16 @@ def test_a_staging_given_up_midway_leaves_nothing_and_may_be_done_again(site: Si
     assert site.stage(item) is not None
 
 
+RIGHT = {
+    "adler32": Checksum("adler32", f"{zlib.adler32(CONTENT):08x}"),
+    "sha256": Checksum("sha256", hashlib.sha256(CONTENT).hexdigest()),
+    "md5": Checksum("md5", hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()),
+}
+WRONG = {name: right._replace(value=right.value[::-1]) for name, right in RIGHT.items()}
 MISMATCHES = [
-    Expected(checksum="1"),
+    *(Expected(checksum=wrong) for wrong in WRONG.values()),
     Expected(size_bytes=len(CONTENT) + 1),
-    Expected(size_bytes=len(CONTENT) + 1, checksum=f"{zlib.adler32(CONTENT):x}"),
+    Expected(size_bytes=len(CONTENT) + 1, checksum=RIGHT["adler32"]),
 ]
 
 
@@ -246,13 +254,24 @@ def test_a_source_that_is_not_as_requested_is_not_delivered(
         site.stage(item)
 
 
-def test_a_source_that_is_as_requested_is_delivered_and_skipped(site: Site) -> None:
-    expected = Expected(checksum=f"ADLER32:{zlib.adler32(CONTENT):X}", size_bytes=len(CONTENT))
+@pytest.mark.parametrize("algorithm", RIGHT)
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_mismatch_names_the_algorithm_and_both_checksums(site: Site, algorithm: str, *, is_there: bool) -> None:
+    if is_there:
+        site.stage(site.item())
+    with pytest.raises(SourceMismatch) as caught:
+        site.stage(replace(site.item(), expected=Expected(checksum=WRONG[algorithm])))
+    assert f"its checksum is {RIGHT[algorithm]}, not the requested {WRONG[algorithm]}" in caught.value.message
+
+
+@pytest.mark.parametrize("algorithm", RIGHT)
+def test_a_source_that_is_as_requested_is_delivered_and_skipped(site: Site, algorithm: str) -> None:
+    expected = Expected(checksum=RIGHT[algorithm], size_bytes=len(CONTENT))
     assert site.stage(replace(site.item(), expected=expected)) is not None
     assert site.stage(replace(site.item(), expected=expected)) is None
 
 
-@pytest.mark.parametrize("expected", [Expected(checksum="1"), Expected(size_bytes=1)])
+@pytest.mark.parametrize("expected", [*(Expected(checksum=one) for one in RIGHT.values()), Expected(size_bytes=1)])
 def test_a_directory_that_is_not_as_requested_is_not_delivered(site: Site, expected: Expected) -> None:
     (site.source / "tree").mkdir()
     (site.source / "tree/a").write_bytes(CONTENT)
@@ -261,18 +280,18 @@ def test_a_directory_that_is_not_as_requested_is_not_delivered(site: Site, expec
     assert list((site.users / "alice").iterdir()) == []
 
 
-@pytest.mark.parametrize("checksum", ["1", None])
-def test_our_own_receipt_counts_only_with_the_checksum_that_is_requested(site: Site, checksum: str | None) -> None:
+@pytest.mark.parametrize("checksum", [None, *WRONG.values(), *RIGHT.values()])
+def test_our_own_receipt_counts_only_with_the_checksum_that_is_requested(site: Site, checksum: Checksum | None) -> None:
     published = site.stage(site.item())
     assert published is not None
     receipt = LastCopy(
         file_id=1,
         source_fingerprint=site.survey(site.item()).fingerprint,
         destination_fingerprint=published.fingerprint,
-        checksum=published.checksum,
+        checksum=RIGHT["adler32"],
     )
     item = replace(site.item(), last_copy=receipt, expected=Expected(checksum=checksum))
-    if checksum is None:
+    if checksum is None or checksum in RIGHT.values():
         assert site.stage(item) is None
         return
     with pytest.raises(SourceMismatch):

@@ -19,7 +19,7 @@ from stager.errors import StagingError
 from stager.methods import Item
 from stager.mover.answers import Answers, Watch
 from stager.mover.channel import Channel
-from stager.mover.handle import Mover
+from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.mover.start import start_mover
 from stager.paths import Descriptor, locate, make_home

@@ -42,7 +42,7 @@ def theirs(closed: Closed) -> Closed:
 
 @contextmanager
 def lent(closed: Closed, item: Item) -> Iterator[Location]:
-    closed.mover.begin("local_copy", {1: item})
+    closed.mover.lend_from({1: item.source} if item.read_as == "user" else {})
     yield borrowed(item, mover=closed.mover, item_id=1, roots={})
     closed.mover.end()
 
@@ -94,7 +94,7 @@ def test_an_area_that_is_read_by_the_service_is_read_without_the_mover_and_by_no
 
 
 def test_the_mover_is_the_user_still(theirs: Closed) -> None:
-    theirs.mover.begin("local_copy", {1: theirs.item("one.fits", read_as="user")})
+    theirs.mover.lend_from({1: theirs.item("one.fits", read_as="user").source})
     assert theirs.staged(theirs.item("one.fits", read_as="user"), "local_copy") is None
     assert (theirs.home / "one.fits").stat().st_uid == ALICE.uid
 

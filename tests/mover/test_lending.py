@@ -15,8 +15,8 @@ from stager.mover.item_messages import SOURCE
 from stager.mover.lending import Lending
 from stager.paths import locate
 from stager.records.tables import StagedFile
-from stager.runs.batching import BATCH_SIZE, small_among
 from stager.runs.entry import Entry
+from stager.runs.shared_batches import BATCH_SIZE, small_among
 from stager.runs.stop import Stop
 from tests.mover.conftest import ALICE
 
@@ -93,6 +93,6 @@ def test_nothing_but_the_items_and_what_is_in_them_is_lent(closed: Closed) -> No
 def test_to_look_at_the_items_of_many_requests_takes_no_descriptor_for_each(closed: Closed) -> None:
     item, before = closed.item("one.fits"), len(list(OPEN.iterdir()))
     files = [StagedFile(id=number) for number in range(3 * BATCH_SIZE)]  # type: ignore[call-arg] # no more is looked at
-    many = [Entry(file=file, item=item, stopped=Stop()) for file in files]
+    many = [Entry(file=file, item=item, place="", stopped=Stop()) for file in files]
     assert len(small_among(many, closed.mover, "local_copy")) == len(many)
     assert len(list(OPEN.iterdir())) - before <= BATCH_SIZE

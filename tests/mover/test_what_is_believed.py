@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 DONE = {"says": "done", "id": 1}
 SURVEYED = {"kind": "file", "size_bytes": 1, "file_count": 1, "fingerprint": "ab", "allocated_bytes": 1}
+DELIVERED = {"kind": "file", "size_bytes": 1, "file_count": 1, "fingerprint": "ab"}
+ADLER32, SHA256 = {"checksum_algorithm": "adler32"}, {"checksum_algorithm": "sha256"}
+
+
+def delivered(checksum: str | None, **more: str | None) -> dict[str, Any]:
+    return {**DONE, "delivered": {**DELIVERED, "checksum": checksum, "checksum_algorithm": None, **more}}
+
+
 NONSENSE: dict[str, Any] = {
     "another's item": {"says": "done", "id": 3},
     "a negative size": {**DONE, "surveyed": {**SURVEYED, "size_bytes": -1}},
@@ -22,6 +30,12 @@ NONSENSE: dict[str, Any] = {
     "a fingerprint that no column takes": {**DONE, "surveyed": {**SURVEYED, "fingerprint": "a" * 65}},
     "an unknown kind": {**DONE, "surveyed": {**SURVEYED, "kind": "device"}},
     "more than there is": {**DONE, "more": 1},
+    "a checksum that is too long": delivered(64 * "a", **ADLER32),
+    "a checksum that is too short": delivered("ab", **SHA256),
+    "a checksum of no algorithm": delivered("0a1b2c3d"),
+    "an algorithm without a checksum": delivered(None, **ADLER32),
+    "an algorithm that it never takes": delivered(32 * "a", checksum_algorithm="md5"),
+    "a file without a checksum": {"says": "files", "id": 1, "files": [["a", 1, ""]]},
     "an order": {"do": "begin"},
     "a list": [1],
     "over too early": {"says": "over"},

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from stager.records.database import Database
-from stager.records.schema import migrate
+from stager.records.migrate import migrate
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from stager.records.database import Database
 from stager.records.events import events_of, note_event
 from stager.records.items import files_of, manifest_of, manifest_writer, save_files
 from stager.records.leases import acquire_leases, confirm_lease, release_leases
+from stager.records.migrate import migrate
 from stager.records.requests import (
     close_requests,
     create_request,
@@ -32,7 +33,6 @@ from stager.records.requests import (
     start_requests,
 )
 from stager.records.runs import note_flow_run
-from stager.records.schema import migrate
 from stager.vocabulary import ManifestEntry
 
 ENTRIES = [ManifestEntry(path=str(number), size_bytes=number, checksum=f"{number:08x}") for number in range(5000)]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stager.checksums import Checksum
 from stager.errors import IdempotencyConflict, InvalidPath, RequestNotFound
 from stager.models import StagingItem, StagingRequest, Status
 from stager.paths import locate
@@ -35,7 +36,7 @@ def test_a_request_is_found_as_it_was_written(database: Database) -> None:
     )
     [file] = files_of(database, row.id)
     assert (file.local_path_on_storage, file.relative_path) == ("in.fits", "out.fits")
-    assert (file.expected_checksum, file.expected_size_bytes) == ("000000ab", 2**40)
+    assert (file.expected_checksum, file.expected_size_bytes) == (Checksum("adler32", "000000ab"), 2**40)
     assert (file.status, file.position, file.bytes_done) == (Status.SUBMITTED, 0, 0)
 
 

@@ -7,14 +7,16 @@ import pytest
 from alembic import command
 from sqlalchemy import inspect, text
 
+from stager.checksums import Checksum
 from stager.errors import DatabaseUnavailable
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
 from stager.records.items import FileChange, files_of, save_files
 from stager.records.leases import acquire_leases
+from stager.records.migrate import alembic_config, migrate
 from stager.records.requests import create_request, get_request, list_requests
-from stager.records.schema import alembic_config, migrate
 from stager.records.tables import TABLES
+from tests.patience import PATIENCE
 
 ITEMS = (StagingItem(source="a", destination="a"), StagingItem(source="b", destination="b"))
 
@@ -60,9 +62,9 @@ def test_the_migrations_can_be_undone_and_done_again(database_url: str) -> None:
 
 @pytest.mark.any_python
 def test_many_processes_may_migrate_at_once(database_url: str) -> None:
-    program = f"from stager.records.schema import migrate; migrate({database_url!r})"
+    program = f"from stager.records.migrate import migrate; migrate({database_url!r})"
     processes = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(5)]
-    errors = [process.communicate(timeout=60)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=PATIENCE)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0] * 5, errors
     assert tables_at(database_url) >= TABLES
 
@@ -85,6 +87,24 @@ def test_records_of_the_first_tables_are_brought_up_to_date(database_url: str) -
     database.close()
     assert (seen.item_count, seen.bytes_done, seen.files_done) == (2, 5, 1)
     assert (seen.origin, seen.priority, seen.is_arriving or seen.is_bounded, seen.deadline) == ("api", 0, False, None)
+
+
+def test_a_checksum_without_a_name_is_an_adler32_from_before(database_url: str) -> None:
+    migrate(database_url)
+    go_back(database_url, "0007")
+    database = Database(database_url)
+    request = create_request(database, StagingRequest(method="local_copy", username="alice", items=ITEMS))
+    before = text("UPDATE staged_file SET expected_checksum = '0a1b2c3d' WHERE position = 0")
+    database.write(lambda session: session.execute(before) and None)
+    migrate(database_url)
+
+    sha256 = Checksum.parse(64 * "f")
+    after = StagingItem(source="c", destination="c", checksum=str(sha256))
+    later = create_request(database, StagingRequest(method="local_copy", username="alice", items=(after,)))
+    go_back(database_url, "0007")
+    kept = [file.expected_checksum for one in (request, later) for file in files_of(database, one.id)]
+    database.close()
+    assert kept == [Checksum("adler32", "0a1b2c3d"), None, sha256]
 
 
 def test_a_version_before_writes_leases_as_ever_and_so_does_this_one(database_url: str) -> None:

@@ -11,9 +11,9 @@ from stager.errors import DatabaseUnavailable
 from stager.models import Status
 from stager.records.database import Database
 from stager.records.items import FileChange, files_of, save_files
+from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_requests, list_requests, start_requests
 from stager.records.runs import fill_statement_cache, note_flow_run
-from stager.records.schema import migrate
 from tests.records.test_requests import request_of
 
 

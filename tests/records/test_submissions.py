@@ -14,6 +14,7 @@ from stager.models import StagingItem, StagingRequest, StagingTerms
 from stager.records.database import Database
 from stager.records.events import events_of
 from stager.records.items import files_of
+from stager.records.migrate import migrate
 from stager.records.requests import (
     NewRequest,
     begin_large_request,
@@ -22,7 +23,6 @@ from stager.records.requests import (
     list_requests,
     new_request,
 )
-from stager.records.schema import migrate
 from stager.records.tables import StagingRequestRow
 
 

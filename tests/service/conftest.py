@@ -25,12 +25,13 @@ from sqlmodel import col
 
 from stager.records.database import Database, now
 from stager.records.items import files_of, save_files
+from stager.records.migrate import migrate
 from stager.records.requests import close_requests, start_requests
-from stager.records.schema import migrate
 from stager.records.tables import StagingRequestRow
 from tests import behind_nginx, prefect_password
 from tests.forked import Forked
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT, free_port
 from tests.tls import TRUSTED
 
@@ -62,7 +63,7 @@ def running(command: list[str], *, env: dict[str, str], log: Path) -> Iterator[R
 
 
 def wait_for(url: str, process: Running, log: Path, trusted: ssl.SSLContext | None = None) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(httpx.HTTPError):
             httpx.get(url, timeout=5, verify=trusted or TRUSTED)
@@ -138,7 +139,7 @@ class ServedDoor:
         return dict(self.client.get(f"/requests/{request_id}").json())
 
     def eventually(self, request_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not holds(found := self.request(request_id)):
             assert time.monotonic() < deadline, found
             time.sleep(0.05)
@@ -206,7 +207,7 @@ def served_door(
     with ExitStack() as stack:
         env = _environment(folder, database_url, prefect_api, settings)
         process = stack.enter_context(running([*command, *options], env=env, log=log))
-        client = stack.enter_context(httpx.Client(base_url=url, timeout=120, verify=trusted or TRUSTED))
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=PATIENCE, verify=trusted or TRUSTED))
         door = ServedDoor(url, folder, database_url, process, client, env)
         stack.callback(door.database.close)
         wait_for(f"{url}/config/", process, log, trusted)
@@ -345,7 +346,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]
     fresh = httpx.Limits(max_keepalive_connections=0)
     with (
         running(command, env=env, log=log) as process,
-        httpx.Client(base_url=api, auth=prefect_password.AUTH, timeout=60, limits=fresh) as client,
+        httpx.Client(base_url=api, auth=prefect_password.AUTH, timeout=PATIENCE, limits=fresh) as client,
     ):
         wait_for(f"{api}/ready", process, log)
         gate = Gate(port)

@@ -17,6 +17,7 @@ import pytest
 from stager.models import Status
 from stager.records.database import Database
 from stager.records.requests import list_requests
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 from tests.tls import TRUSTED
 
@@ -52,14 +53,14 @@ class Burst:
         self._clients = [self._threads.submit(self._ask, client) for client in range(CLIENTS)]
 
     def wait_for_a_quarter(self) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while len(self.accepted) < CLIENTS * EACH // 4:
             assert time.monotonic() < deadline, len(self.accepted)
             time.sleep(0.01)
 
     def finish(self) -> None:
         for client in self._clients:
-            client.result(timeout=240)
+            client.result(timeout=PATIENCE)
         self._threads.shutdown()
 
     def _ask(self, client: int) -> None:
@@ -67,7 +68,7 @@ class Burst:
             self._ask_until_accepted(f"{client}-{number}")
 
     def _ask_until_accepted(self, destination: str) -> None:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + PATIENCE
         call = {**CALLS[self._path](destination), "headers": {"Idempotency-Key": destination}, "timeout": 60.0}
         while time.monotonic() < deadline:
             try:
@@ -135,7 +136,7 @@ def test_a_service_that_is_killed_while_it_sends_small_files_has_each_on_record(
     sent: list[int] = []
 
     def fetch(url: str) -> None:
-        with httpx.Client(timeout=60) as client, suppress(httpx.TransportError):
+        with httpx.Client(timeout=PATIENCE) as client, suppress(httpx.TransportError):
             while True:
                 sent.append(client.get(url).raise_for_status().status_code)
 
@@ -145,13 +146,13 @@ def test_a_service_that_is_killed_while_it_sends_small_files_has_each_on_record(
     ):
         (door.source / "small").write_bytes(b"data")
         clients = [threads.submit(fetch, f"{door.url}/files/source/small") for _ in range(CLIENTS)]
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while len(sent) < 20 * CLIENTS and time.monotonic() < deadline:
             time.sleep(0.01)
         for process in (door.worker(), door.process.pid):
             os.kill(process, signal.SIGKILL)
         for client in clients:
-            client.result(timeout=60)
+            client.result(timeout=PATIENCE)
 
     database = Database(database_url)
     rows = list_requests(database, limit=100 * len(sent)).requests

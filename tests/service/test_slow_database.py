@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from stager.records.database.async_database import MAX_THREADS
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def held(database: Path) -> Iterator[None]:
 def wait_until_all_threads_wait(door: ServedDoor, database: Path) -> None:
     """Return when each thread that may wait for the database has a connection."""
     served = psutil.Process(door.worker())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while [file.path for file in served.open_files()].count(str(database)) < MAX_THREADS:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 READY = "Ctrl-C stops everything."
@@ -71,7 +72,7 @@ class Stack:
         state: dict[str, str] = self.client.get(f"{self.prefect}/api/flow_runs/{flow_run_id}").json()["state"]
         return state
 
-    def wait_for(self, flow_run_id: str, *types: str, patience: float = 90) -> dict[str, str]:
+    def wait_for(self, flow_run_id: str, *types: str, patience: float = PATIENCE) -> dict[str, str]:
         deadline = time.monotonic() + patience
         while (state := self.state(flow_run_id))["type"] not in types:
             assert time.monotonic() < deadline, state
@@ -98,14 +99,14 @@ def launch(folder: Path, log: Path, **variables: str) -> tuple[subprocess.Popen[
 
 
 def wait_until_ready(launcher: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + PATIENCE
     while READY not in log.read_text():
         assert launcher.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
 
 
-def wait_until(is_so: Callable[[], bool], patience: float = 60) -> None:
+def wait_until(is_so: Callable[[], bool], patience: float = PATIENCE) -> None:
     deadline = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < deadline
@@ -148,7 +149,7 @@ def stack() -> Iterator[Stack]:
         launcher, port, prefect_port = launch(folder, log)
         # No connection is kept: a server may close it just when it is used again.
         auth = OnlyPrefect(prefect_port, folder / "state/prefect-password")
-        client = httpx.Client(timeout=90, auth=auth, limits=httpx.Limits(max_keepalive_connections=0))
+        client = httpx.Client(timeout=PATIENCE, auth=auth, limits=httpx.Limits(max_keepalive_connections=0))
         try:
             wait_until_ready(launcher, log)
             with client:

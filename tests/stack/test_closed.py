@@ -15,6 +15,7 @@ from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
 from stager.records.requests import create_request
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 from tests.stack.conftest import USER, end, launch, processes_of, wait_until, wait_until_ready
 
 if TYPE_CHECKING:
@@ -117,7 +118,9 @@ def _stage_with_one_start(folder: Path) -> dict[str, Any]:
     try:
         wait_until_ready(launcher, log)
         call = {"method": "local_copy", "username": USER, "items": [_item("before")]}
-        request = httpx.post(f"http://127.0.0.1:{port}/requests", json=call, headers={"Prefer": "wait=60"}, timeout=90)
+        request = httpx.post(
+            f"http://127.0.0.1:{port}/requests", json=call, headers={"Prefer": "wait=60"}, timeout=PATIENCE
+        )
         return dict(request.raise_for_status().json())
     finally:
         assert end(launcher) == 0

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 pytestmark = pytest.mark.stack
 CHECKOUT = Path(__file__).parents[2]
 
@@ -18,7 +20,7 @@ CHECKOUT = Path(__file__).parents[2]
 def launched(**variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "deployments.local"]
     return subprocess.run(
-        command, env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=60
+        command, env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 
@@ -49,7 +51,7 @@ def test_a_python_that_is_too_old_is_told_with_what_to_do(tmp_path: Path) -> Non
     old.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{claim}' \"$2\"\n")
     old.chmod(0o755)
     command = ["deployments/local/environment", str(tmp_path / "venv"), "requirements/local.txt", str(old)]
-    ended = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=PATIENCE)
     sentence = f"No Python 3.11, 3.12 or 3.13 was found at {old}: install one, or name it with PYTHON=...\n"
     assert (ended.returncode, ended.stderr) == (1, sentence)
     assert not (tmp_path / "venv").exists()

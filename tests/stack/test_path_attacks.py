@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.attacks.paths import ATTACKS
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.stack.conftest import Stack
@@ -97,7 +98,7 @@ def test_no_path_of_a_request_leads_out_by_any_door(stack: Stack, outside: list[
 
 
 def ending(stack: Stack, request_id: str) -> str:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not (row := stack.client.get(f"{stack.http}/requests/{request_id}").json())["finished_at"]:
         assert time.monotonic() < deadline, row
         time.sleep(0.2)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks.shown import as_text
+from tests.patience import PATIENCE
 from tests.stack.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -158,7 +160,7 @@ def scheduled(stack: Stack, name: str, parameters: dict[str, object]) -> Iterato
 def test_a_schedules_run_leaves_the_same_record(stack: Stack) -> None:
     stack.stage("demo/demo.ms/table.dat", "schedule/api")
     with scheduled(stack, "local-copy", {"request": form_for("schedule/scheduled")}):
-        wait_until(lambda: record_of(stack, "schedule/scheduled") is not None, patience=240)
+        wait_until(lambda: record_of(stack, "schedule/scheduled") is not None)
     api, of_the_schedule = record_of(stack, "schedule/api"), record_of(stack, "schedule/scheduled")
     assert api is not None
     assert api["status"] == "completed"
@@ -174,13 +176,13 @@ def test_the_sweep_is_scheduled_each_night(stack: Stack) -> None:
         runs = stack.client.post(f"{stack.prefect}/api/flow_runs/filter", json=wanted).raise_for_status().json()
         return {run["expected_start_time"] for run in runs}
 
-    wait_until(lambda: len(times()) > 1, patience=240)
+    wait_until(lambda: len(times()) > 1)
     assert {datetime.fromisoformat(time).strftime("%H:%M %Z") for time in times()} == {"03:23 UTC"}
 
 
 def test_the_line_that_is_printed_stages_the_measurement_set(stack: Stack) -> None:
     [line] = [line for line in (stack.folder / "console.log").read_text().splitlines() if line.startswith("    curl ")]
-    said = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=120).stdout
+    said = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     user = pwd.getpwuid(os.geteuid()).pw_name
     assert json.loads(said)["message"] == f"Data staged for user {user} with method local_copy"
     assert _content(stack.folder / f"user_areas/{user}/demo.ms") == _content(stack.storage / "demo/demo.ms")
@@ -231,6 +233,10 @@ def test_cancelling_in_prefect_cancels_the_copy_and_leaves_nothing(stack: Stack)
     record = next(row for row in stack.records() if row["flow_run_id"] == flow_run_id)
     assert record["status"] == "cancelled"
     assert [*stack.user_area.glob("*big*"), *stack.user_area.glob(".stager-*")] == []
+    of_run = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
+    shown = stack.client.post(f"{stack.prefect}/api/artifacts/filter", json=of_run).raise_for_status().json()
+    [[row]] = [json.loads(artifact["data"]) for artifact in shown if artifact["type"] == "table"]
+    assert (row["Destination"], row["Status"]) == (as_text(str(stack.user_area / "big")), "cancelled")
 
 
 def _content(folder: Path) -> dict[str, bytes]:

@@ -57,7 +57,7 @@ def test_gfal_brings_files_online_and_their_bytes_are_there(stack: Stack, gfal: 
     assert gfal("attribute", url=urls[0], name="user.status").strip() == "NEARLINE"
     token = gfal("bring_online", urls=urls, metadata=metadata, pin=3600)["token"]
 
-    wait_until(lambda: gfal("poll", urls=urls, token=token) == [None] * len(urls), patience=90)
+    wait_until(lambda: gfal("poll", urls=urls, token=token) == [None] * len(urls))
     for name in NAMES:
         assert (stack.user_area / name).read_bytes() == (stack.storage / name).read_bytes()
 

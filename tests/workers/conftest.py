@@ -21,11 +21,11 @@ import psutil
 import pytest
 
 from tests import prefect_password
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.tls import TRUSTED
 
 CHECKOUT = Path(__file__).parents[2]
-PATIENCE = 60.0
 T = TypeVar("T")
 
 
@@ -70,7 +70,7 @@ class Prefect:
         command = [sys.executable, "-m", "deployments.prefect_server"]
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-        eventually(self._is_up, patience=120)
+        eventually(self._is_up)
 
     def _is_up(self) -> bool:
         try:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from benchmarks.stack import stack
+from benchmarks.stack import Stack, stack
 from benchmarks.staging import burst
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.stack
 COUNT = 60
 
 
-@pytest.mark.parametrize("trouble", [False, True], ids=["undisturbed", "worker killed twice, Prefect restarted once"])
-def test_every_record_of_a_burst_ends_and_is_right(*, trouble: bool) -> None:
+@pytest.fixture(scope="module")
+def made() -> Iterator[Stack]:
     with stack("warm") as made:
-        found = burst(made, COUNT, trouble=trouble)
-        delivered = found.statuses.get("completed", 0) + found.statuses.get("skipped", 0)
-        assert (sum(found.statuses.values()), delivered) == (COUNT, COUNT)
-        assert found.delivered == COUNT
-        assert found.locked == 0
+        yield made
+
+
+@pytest.mark.parametrize("trouble", [False, True], ids=["undisturbed", "worker killed twice, Prefect restarted once"])
+def test_every_record_of_a_burst_ends_and_is_right(made: Stack, *, trouble: bool) -> None:
+    found = burst(made, COUNT, trouble=trouble)
+    delivered = found.statuses.get("completed", 0) + found.statuses.get("skipped", 0)
+    assert (sum(found.statuses.values()), delivered) == (COUNT, COUNT)
+    assert found.delivered == COUNT
+    assert found.locked == 0

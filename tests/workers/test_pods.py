@@ -135,7 +135,7 @@ def test_a_deployment_that_is_not_of_a_flow_installed_here_gets_no_pod(pods: Poo
         ended = {name: pods.ended(pods.run(deployment)) for name, deployment in foreign.items()}
     assert {state["type"] for state in ended.values()} == {"CRASHED"}
     assert "has pull steps" in ended.pop("pull steps")["message"]
-    assert all("none of the flows installed here" in state["message"] for state in ended.values()), ended
+    assert all("not one of the installed flows" in state["message"] for state in ended.values()), ended
     assert jobs == []
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from stager.records.database import Database
-from stager.records.schema import migrate
+from stager.records.migrate import migrate
 from tests.ports import NO_PREFECT
 
 
@@ -21,5 +21,5 @@ def test_the_fork_server_starts_also_while_somebody_writes_to_the_records(tmp_pa
         preloading = [sys.executable, "-c", "import workers.preloaded"]
         done = subprocess.run(preloading, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "The SQL of runs could not be prepared" in done.stderr
+    assert "The SQL of runs could not be compiled beforehand" in done.stderr
     assert "database is locked" in done.stderr

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 PULLS = {"prefect.deployments.steps.run_shell_script": {"script": "touch {folder}/executed"}}
-NONE = "none of the flows installed here"
+NONE = "not one of the installed flows"
 FOREIGN: dict[str, tuple[dict[str, Any], str]] = {
     "another file": ({"entrypoint": "{folder}/theirs.py:theirs"}, NONE),
     "another module": ({"entrypoint": "theirs.theirs"}, NONE),

@@ -41,7 +41,7 @@ def http_api(document: Description) -> str:
 
 def _call(verb: str, path: str, call: Description) -> Iterator[str]:
     yield f"### `{verb.upper()} {path}`\n"
-    yield f"**{call['summary']}.** {call.get('description', '')}\n"
+    yield f"**{call['summary']}** (`{call['operationId']}`). {call.get('description', '')}\n"
     yield from _parameters(call.get("parameters", []))
     shown: list[object] = []
     if body := call.get("requestBody"):

@@ -17,8 +17,8 @@ from stager.callers.current import CurrentCaller, SeenRequest
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer
 from stager.http.problems import documented
+from stager.http.record_views import RequestSummary, summary_of
 from stager.http.responses import EscapedJSON
-from stager.http.views import RequestSummary, summary_of
 from stager.models import NO_TRUTH, Frozen, Status
 from stager.records.requests import cancel_items, cancel_request
 from stager.records.tables import StagingRequestRow

@@ -16,7 +16,7 @@ from stager.callers.current import CurrentCaller
 from stager.errors import BodyTooLarge, NotAllowed
 from stager.http.dependencies import CurrentSettings
 from stager.http.problems import documented
-from stager.http.views import Staged
+from stager.http.record_views import Staged
 from stager.models import Frozen, PathText
 
 router = APIRouter(prefix="/create-file", tags=["site"], route_class=BodyRoute)

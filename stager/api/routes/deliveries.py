@@ -7,6 +7,7 @@ from starlette.responses import StreamingResponse
 
 from stager.api.delivery import Receipt, manifest_lines, receipt_of
 from stager.callers.current import SeenRequest
+from stager.downloads.routes.files import BINARY
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import documented
 
@@ -26,7 +27,7 @@ EXAMPLE = (
     response_class=StreamingResponse,
     responses={
         200: {
-            "content": {JSON_LINES: {"example": EXAMPLE}},
+            "content": {JSON_LINES: {**BINARY, "example": EXAMPLE}},
             "description": "A stream of JSON lines, one for each file.",
         },
         **documented(401, 404, 422, 503),

@@ -8,7 +8,7 @@ from stager.callers.current import SeenRequest
 from stager.http.dependencies import OpenRecords
 from stager.http.paging import MAX_PAGE, Cursor, PageSize
 from stager.http.problems import documented
-from stager.http.views import EventPage, events_in
+from stager.http.record_views import EventPage, events_in
 from stager.records.events import events_of
 
 router = APIRouter(prefix="/requests", tags=["requests"])

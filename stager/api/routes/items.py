@@ -10,7 +10,7 @@ from stager.callers.current import SeenRequest
 from stager.http.dependencies import OpenRecords
 from stager.http.paging import MAX_PAGE, Cursor, PageSize
 from stager.http.problems import documented
-from stager.http.views import ItemPage, items_of
+from stager.http.record_views import ItemPage, items_of
 from stager.models import Status
 from stager.records.items import files_of
 

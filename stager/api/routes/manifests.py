@@ -15,11 +15,12 @@ from stager.api.routes.requests import TAKEN_IN, accepted
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
 from stager.callers.username import TermsBody, named
+from stager.downloads.routes.files import BINARY
 from stager.errors import UnreadableManifest
 from stager.http.dependencies import CountedCalls, CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer
 from stager.http.problems import documented
-from stager.http.views import RequestSummary
+from stager.http.record_views import RequestSummary
 from stager.models import StagingTerms
 
 router = APIRouter(prefix="/requests", tags=["requests"])
@@ -29,11 +30,11 @@ MANIFEST = {
     "description": "One item a line: CSV with a header, or JSON Lines.",
     "content": {
         CSV: {
-            "schema": {"type": "string"},
-            "example": "source,destination,checksum,size_bytes\na.fits,night-1/a.fits,0a1b2c3d,2880\n",
+            **BINARY,
+            "example": "source,destination,checksum,size_bytes\na.fits,night-1/a.fits,adler32:0a1b2c3d,2880\n",
         },
         JSON_LINES: {
-            "schema": {"type": "string"},
+            **BINARY,
             "example": '{"source": "a.fits", "destination": "night-1/a.fits"}\n',
         },
     },

@@ -24,8 +24,8 @@ from stager.http.examples import BEGAN, REQUEST_ID
 from stager.http.headers import IdempotencyKey, Prefer, described, preferred_wait
 from stager.http.paging import MAX_PAGE, PageSize
 from stager.http.problems import documented
+from stager.http.record_views import RequestSummary, RequestView, summary_of, view_of
 from stager.http.responses import EscapedJSON
-from stager.http.views import RequestSummary, RequestView, summary_of, view_of
 from stager.models import Moment, StagingRequest, Status
 from stager.records.events import last_events
 from stager.records.items import files_of

@@ -25,8 +25,8 @@ from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import SECRET
 from stager.http.headers import IdempotencyKey, Prefer, preferred_wait
 from stager.http.problems import documented, error_class, staging_problem
+from stager.http.record_views import Accepted, Staged
 from stager.http.responses import EscapedJSON
-from stager.http.views import Accepted, Staged
 from stager.models import PathText, StagingItem, StagingRequest, Status
 from stager.records.database import AsyncDatabase
 from stager.records.downloads import DIRECT_DOWNLOAD

@@ -13,15 +13,15 @@ from pydantic import Field
 from starlette.requests import Request
 
 from stager.callers.area_access import check_sources, known_areas
+from stager.callers.area_reading import access_to
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
-from stager.callers.reading import access_to
 from stager.downloads import CurrentDownloads, Downloads
 from stager.downloads.listing import Listing, list_folder
 from stager.downloads.routes.files import AreaAsked, not_found
 from stager.http.examples import BEGAN
 from stager.http.problems import documented
-from stager.http.views import View
+from stager.http.record_views import View
 from stager.models import PathText, StorageArea
 
 router = APIRouter(prefix="/areas", tags=["downloads"])

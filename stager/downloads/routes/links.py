@@ -30,7 +30,7 @@ from stager.downloads.routes.files import (
 from stager.errors import LinkNotFound
 from stager.http.examples import ENDED, SECRET
 from stager.http.problems import documented
-from stager.http.views import View
+from stager.http.record_views import View
 from stager.records.downloads import LinkedObject, add_link, look_at_link, take_link
 
 router = APIRouter(tags=["downloads"])

@@ -8,7 +8,7 @@ from statistics import quantiles
 
 from pydantic import Field
 
-from stager.http.views import View
+from stager.http.record_views import View
 from stager.models import Status
 from stager.records.insight import Remainder, Sample
 from stager.records.tables import StagingRequestRow

@@ -8,7 +8,7 @@ from stager.dispatch.dispatcher import RUN_BEGINS_SECONDS
 from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.queue_position import AWAITS_SLOT, QueuePosition, RunQueue
 from stager.errors import ServiceUnavailable
-from stager.insight.explain.reason import Reason, reason
+from stager.insight.explain.recorded_reason import Reason, reason
 from stager.methods import METHODS
 from stager.records.database import AsyncDatabase
 from stager.records.runs import FairShare, fair_shares

@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from stager.http.views import EventView
+from stager.http.record_views import EventView
 from stager.insight.live.feed import Feed
 from stager.insight.live.watcher import News, Watcher
 from stager.models import Status

@@ -14,7 +14,7 @@ from stager.http.problems import documented
 from stager.insight.dependencies import OpenPrefect
 from stager.insight.explain.estimate import Estimate, estimate
 from stager.insight.explain.queue import why_not_begun
-from stager.insight.explain.reason import WAITS, Reason, recorded_reason
+from stager.insight.explain.recorded_reason import WAITS, Reason, recorded_reason
 from stager.models import Status
 from stager.records.events import last_events
 from stager.records.insight import remainder_of, samples

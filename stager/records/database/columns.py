@@ -14,6 +14,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from stager.checksums import Checksum
 from stager.errors import InvalidPath
 from stager.models import MAX_PATH_BYTES, Status
 
@@ -59,6 +60,16 @@ class PathBytes(TypeDecorator[str]):
         return None if value is None else bytes(value).decode("utf-8", "surrogateescape")
 
 
+class PlaceBytes(PathBytes):
+    """An absolute path, kept as its very bytes: that of a storage area, and one in it."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return a type that has room for both."""
+        return dialect.type_descriptor(mysql.VARBINARY(2 * MAX_PATH_BYTES) if is_mysql(dialect) else LargeBinary())
+
+
 class ExactText(PathBytes):
     """A short text by others, which is compared byte by byte."""
 
@@ -101,6 +112,25 @@ class StatusText(TypeDecorator[Status]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Status | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return the status of that word."""
         return None if value is None else Status(value)
+
+
+class ChecksumText(TypeDecorator[Checksum]):
+    """A checksum with its algorithm's name; one without, from before there were several, is an Adler-32."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return a type that is long enough; SQLite keeps to no length, and the column to its first one there."""
+        return dialect.type_descriptor(String(80 if is_mysql(dialect) else 8))
+
+    def process_bind_param(self, value: Checksum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the text."""
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Checksum | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the checksum of that text."""
+        return None if value is None else Checksum.parse(value)
 
 
 class Sentence(TypeDecorator[str]):

@@ -1,6 +1,6 @@
 """The items of a request: their progress, what was delivered, and the manifests of directories."""
 
-from stager.records.items.destination import destination_key
+from stager.records.items.destination import destination_key, key_of, place_of
 from stager.records.items.files import (
     FileChange,
     Progress,
@@ -34,10 +34,12 @@ __all__ = [
     "first_files",
     "has_directory",
     "item_with_manifest",
+    "key_of",
     "last_copies",
     "manifest_of",
     "manifest_part",
     "manifest_writer",
     "note_progress",
+    "place_of",
     "save_files",
 ]

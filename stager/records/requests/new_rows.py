@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from stager.checksums import normalise
+from stager.checksums import Checksum
 from stager.models import StagingItem, StagingRequest, StagingTerms, Status
 from stager.records.database import new_id
 from stager.records.database.columns import path_bytes
@@ -105,7 +105,7 @@ def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) 
             "relative_path": item.destination,
             "destination_key": f"{request_id}/{position}",  # until the run knows the place: its own
             "status": Status.SUBMITTED,
-            "expected_checksum": item.checksum and normalise(item.checksum),
+            "expected_checksum": item.checksum and Checksum.parse(item.checksum),
             "expected_size_bytes": item.size_bytes,
             "bytes_done": 0,
             "files_done": 0,

@@ -17,6 +17,6 @@ def item_again(file: StagedFile) -> StagingItem:
     return StagingItem(
         source=file.local_path_on_storage,
         destination=file.relative_path,
-        checksum=file.expected_checksum,
+        checksum=file.expected_checksum and str(file.expected_checksum),
         size_bytes=file.expected_size_bytes,
     )

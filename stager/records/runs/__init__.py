@@ -2,8 +2,8 @@
 
 from stager.records.runs.crashes import note_trouble, open_flow_runs, resubmit_requests
 from stager.records.runs.fair_share import FairShare, fair_shares
-from stager.records.runs.groups import RunGroup, claim_run_group, claims_without_run, note_flow_run
 from stager.records.runs.load import Load
+from stager.records.runs.run_groups import RunGroup, claim_run_group, claims_without_run, note_flow_run
 from stager.records.runs.stalled import unfinished_requests, waiting_requests
 from stager.records.runs.statement_cache import fill_statement_cache
 

@@ -13,7 +13,7 @@ from stager.records.requests.creation import create_request
 from stager.records.requests.lifecycle import close_requests, start_requests
 from stager.records.requests.lookup import get_requests
 from stager.records.requests.under_way import files_to_stop, renew_requests, requests_to_stop
-from stager.records.runs.groups import note_flow_run
+from stager.records.runs.run_groups import note_flow_run
 from stager.records.tables import StagedFile
 
 
@@ -47,7 +47,7 @@ def _stage(database: Database, *, arrives: bool) -> None:
     file.destination_key = run
     save_files(database, [FileChange(id=file.id, destination_key=run, status=Status.STARTED)])
     last_copies(database, [run])
-    acquire_leases(database, [file], holder=run, seconds=lease)
+    acquire_leases(database, [file], holder=run, seconds=lease, places={run: f"/{run}"})
     files_by_id(database, [file.id])
     requests_to_stop(database, ids, flow_run_id=run)
     files_to_stop(database, [file.id])

@@ -21,13 +21,12 @@ import yaml
 
 from deployments.job_template import SitePods, base_job_template
 from tests.cluster.conftest import FOLDERS, forwarded
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.cluster.conftest import Cluster
 
 MANIFESTS = Template(Path(__file__).with_name("site.yaml").read_text())
-# How long anything may take on two loaded cores, in seconds.
-PATIENCE = 400.0
 # A file, and a folder of files that takes a while.
 SOURCES = """
 mkdir /site/storage/many

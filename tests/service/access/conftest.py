@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT, free_port
 from tests.tls import TRUSTED
 
@@ -105,7 +106,7 @@ class Provider:
         command = [str(shutil.which("node")), str(HERE / "provider.mjs"), str(self.port)]
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:
             with suppress(httpx.HTTPError):
                 httpx.get(f"{self.url}/jwks", timeout=5, verify=TRUSTED)

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.attacks.paths import ATTACKS
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ def strict_door(
 
 
 def connect(door: ServedDoor) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=60)
+    return socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=PATIENCE)
 
 
 def is_served(door: ServedDoor) -> bool:
     """Tell whether somebody who comes now, by a new connection, is answered."""
-    return httpx.get(f"{door.url}/config", timeout=60).is_success
+    return httpx.get(f"{door.url}/config", timeout=PATIENCE).is_success
 
 
 def head(path: str = STAGE, *fields: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def ask(door: ServedDoor, provider: Provider, sub: str = "a-uuid", **claims: Any
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -12,6 +12,7 @@ import pytest
 
 from stager.callers.body import LARGE_BYTES, MANY_MISTAKES, ValueCounter
 from stager.errors import BodyTooComplex
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
@@ -26,7 +27,7 @@ ITEM = {"source": "a.fits", "destination": "b.fits"}
 def answer_to_head(door: ServedDoor, verb: str, path: str, *fields: str) -> int:
     """Return the status of the answer to a call whose body never comes."""
     lines = [f"{verb.upper()} {path} HTTP/1.1", "Host: door", "Content-Type: application/json", *fields]
-    with socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", int(door.url.rpartition(":")[2])), timeout=PATIENCE) as connection:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         return int(connection.makefile("rb").readline().split()[1])
 
@@ -107,7 +108,7 @@ def test_of_very_many_mistakes_only_their_number_is_told(lone_door: ServedDoor) 
     assert (some.status_code, len(some.json()["detail"])) == (422, 100)
     assert (many.status_code, many.json()["detail"]) == (
         422,
-        [{"type": "too_many_mistakes", "loc": ["body"], "msg": f"There are {MANY_MISTAKES + 1} mistakes in it"}],
+        [{"type": "too_many_mistakes", "loc": ["body"], "msg": f"The body has {MANY_MISTAKES + 1} mistakes"}],
     )
 
 

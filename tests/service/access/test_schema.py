@@ -20,7 +20,6 @@ HERE = Path(__file__).parent
 ENDLESS = r"/stream$"
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("who", ["operator", "alice"])
 def test_no_call_fails_and_every_answer_is_as_described(
     guarded_door: ServedDoor, request: pytest.FixtureRequest, who: str, tmp_path: Path

@@ -14,6 +14,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from joserfc.util import urlsafe_b64encode
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from tests.service.access.conftest import Provider
     from tests.service.conftest import ServedDoor
@@ -163,7 +165,7 @@ def test_keys_that_the_issuer_changed_are_fetched_and_the_old_ones_count_no_more
     iam.stop()
     iam.start()
     new = iam.bare_token("alice", userinfo)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while (answer := ask(guarded_door, new)).status_code != 200 and time.monotonic() < deadline:
         time.sleep(0.2)
 

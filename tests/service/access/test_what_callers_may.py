@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from stager.models import Status
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def test_a_user_with_too_many_long_calls_gets_no_more_of_them_and_others_do(
         uploaded = upload(alice, "alice")
         refused.read()
     with ExitStack() as stack:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while (again := watch(stack, alice).status_code) != 200:  # the service sees that a client left at its next word
             assert time.monotonic() < deadline
             time.sleep(0.1)

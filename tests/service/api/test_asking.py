@@ -32,7 +32,11 @@ def test_a_request_is_written_down_and_found_where_the_answer_says(lone_door: Se
         "note": "for the seminar",
         "deadline": "2199-01-01T00:00:00Z",
     }
-    items = [{"source": f"{n}", "destination": f"d/{n}", "size_bytes": n, "checksum": "1"} for n in range(3)]
+    checksums = ("A1", f"sha256:{64 * 'a'}", f"MD5:{32 * 'b'}")
+    items = [
+        {"source": f"{n}", "destination": f"d/{n}", "size_bytes": n, "checksum": checksum}
+        for n, checksum in enumerate(checksums)
+    ]
     answer = lone_door.ask(items=items, **terms)
 
     assert answer.status_code == 202
@@ -40,6 +44,8 @@ def test_a_request_is_written_down_and_found_where_the_answer_says(lone_door: Se
     assert {name: seen[name] for name in terms} == terms
     assert (seen["status"], seen["origin"], seen["item_count"]) == ("submitted", "api", 3)
     assert [item["source"] for item in seen["items"]] == ["0", "1", "2"]
+    kept = [item["expected_checksum"] for item in seen["items"]]
+    assert kept == ["adler32:000000a1", f"sha256:{64 * 'a'}", f"md5:{32 * 'b'}"]
 
 
 def test_requests_of_the_same_moment_are_each_answered_for_themselves(
@@ -83,6 +89,8 @@ def test_requests_of_the_same_moment_are_each_answered_for_themselves(
         ({"items": [{"source": "a", "destination": "b"}, {"source": "c", "destination": "./b"}]}, 422),
         ({"items": [{"source": "a", "destination": "t//x"}, {"source": "c", "destination": "./t"}]}, 422),
         ({"items": [{"source": "a\0", "destination": "b"}]}, 422),
+        ({"items": [{"source": "a", "destination": "b", "checksum": "crc32:0a1b2c3d"}]}, 422),
+        ({"items": [{"source": "a", "destination": "b", "checksum": "sha256:0a1b2c3d"}]}, 422),
         ({"priority": 11}, 422),
         ({"lifetime": 0}, 422),
         ({"deadline": "0001-01-01T00:00:00+23:59"}, 422),

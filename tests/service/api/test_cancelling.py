@@ -80,6 +80,17 @@ def test_only_what_failed_is_done_again_by_a_new_request(
     ] == ["submitted"]
 
 
+def test_a_retry_asks_for_the_same_checksum(lone_door: ServedDoor) -> None:
+    checksum = f"sha256:{64 * 'a'}"
+    items = [{"source": "a", "destination": "a", "checksum": checksum}]
+    request_id = lone_door.ask(items=items).json()["request_id"]
+    lone_door.end(request_id, FAILED)
+    answer = lone_door.client.post(f"/requests/{request_id}/retry")
+
+    [item] = lone_door.client.get(answer.headers["location"]).json()["items"]
+    assert item["expected_checksum"] == checksum
+
+
 def test_a_retry_that_is_sent_again_is_one_retry(lone_door: ServedDoor) -> None:
     request_id = lone_door.ask(*FOUR).json()["request_id"]
     lone_door.end(request_id, DONE, FAILED, DONE, DONE)

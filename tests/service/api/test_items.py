@@ -93,6 +93,16 @@ def test_a_manifest_has_a_line_for_every_file_that_was_delivered(lone_door: Serv
     }
 
 
+def test_a_manifest_names_the_checksum_that_was_asked_for(lone_door: ServedDoor) -> None:
+    asked = {"source": "a", "destination": "a", "checksum": f"sha256:{64 * 'A'}"}
+    request_id = lone_door.ask(items=[asked]).json()["request_id"]
+    lone_door.end(request_id, FILE)
+
+    line = json.loads(lone_door.client.get(f"/requests/{request_id}/manifest").text)
+    assert (line["checksum_algorithm"], line["checksum"]) == ("adler32", FILE["checksum"])
+    assert line["expected_checksum"] == f"sha256:{64 * 'a'}"
+
+
 def test_a_directory_that_was_there_already_has_the_lines_of_its_delivery(lone_door: ServedDoor) -> None:
     tree = FILE | {"kind": "directory", "source_fingerprint": uuid.uuid4().hex}
     skipped = {name: tree[name] for name in ("kind", "source_fingerprint")} | {"status": Status.SKIPPED}

@@ -84,6 +84,18 @@ def test_csv_carries_names_that_are_quoted_or_not_utf_8(lone_door: ServedDoor) -
         ("text/csv; charset=iso-8859-1", csv(1), 415, "A manifest is in UTF-8, not in iso-8859-1"),
         ('text/csv; charset="UTF-16"', csv(1), 415, "A manifest is in UTF-8, not in utf-16"),
         ("text/csv", b"source\na\n", 422, "Line 2 of the manifest: destination: Field required"),
+        (
+            "text/csv",
+            b"source,destination,checksum\na,b,sha256:1\n",
+            422,
+            "Line 2 of the manifest: checksum: Value error, a checksum by sha256 is written sha256: and 64",
+        ),
+        (
+            "application/x-ndjson",
+            b'{"source": "a", "destination": "b", "checksum": "crc32:1"}',
+            422,
+            "Line 1 of the manifest: checksum: Value error, a checksum is by adler32, sha256, md5",
+        ),
         ("text/csv", csv(1500) + b"y,d/7,1\n", 422, "Items 7 and 1500, counted from 0, have the same destination"),
         ("text/csv", csv(9) + b"y,./d,1\n", 422, "The destination of item 0 lies inside that of item 9"),
         ("text/csv", csv(9) + b"y,d/7/x/y,1\n", 422, "The destination of item 9 lies inside that of item 7"),

@@ -13,6 +13,7 @@ import pytest
 from stager.models import Status
 from stager.records.items import files_of, save_files
 from stager.records.requests import close_requests, start_requests
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.service.conftest import PrefectServer, ServedDoor
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.stack
 
 def run_of(door: ServedDoor, destination: str) -> dict[str, Any]:
     """Wait for the request of a destination to have its run, and return it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for found in door.client.get("/requests", params={"limit": 20}).json()["requests"]:
             seen = door.request(found["request_id"])

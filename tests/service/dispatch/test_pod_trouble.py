@@ -35,6 +35,7 @@ from kubernetes_asyncio.client import (
     V1PodTemplateSpec,
     V1ResourceRequirements,
 )
+from structlog.testing import capture_logs
 
 from stager.dispatch.cluster import Pods
 from stager.dispatch.pod_trouble import PodTrouble, Remedy, trouble_of
@@ -215,3 +216,26 @@ def test_whatever_one_job_looks_like_the_others_are_looked_at_and_foreign_ones_a
         found = asyncio.run(troubles(address))
     words = {run: trouble and trouble.words for run, trouble in found.items()}
     assert words == {"1": None, "2": "its pod was deleted"}
+
+
+def test_a_job_that_nobody_understands_is_logged_once_and_again_when_the_reason_is_another() -> None:
+    failed = {"conditions": [{"type": "Failed", "status": "True", "reason": BACKOFF}]}
+    container = {"name": "a", "image": IMAGE, "imageID": "", "ready": False, "restartCount": 0}
+    killed = {"state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+    stateless, specless = ({"containerStatuses": [{**container, **state}]} for state in ({}, killed))
+    odd = object_of("1", "odd", {}, OUR_POOL)
+    seen: list[tuple[int, set[str]]] = []
+
+    async def look(address: str) -> None:
+        async with ApiClient(Configuration(host=address)) as client:
+            pods = Pods(client, "staging")
+            for status in (stateless, stateless, specless, specless, {}, specless):
+                odd["status"] = status
+                with capture_logs() as logs:
+                    found = await pods.troubles()
+                seen.append((len(logs), {run for run, trouble in found.items() if trouble}))
+
+    jobs = [object_of("1", "odd", failed, OUR_POOL), object_of("2", "dead", failed, OUR_POOL)]
+    with cluster(jobs=jobs, pods=[odd]) as address:
+        asyncio.run(look(address))
+    assert seen == [(1, {"2"}), (0, {"2"}), (1, {"2"}), (0, {"2"}), (0, {"1", "2"}), (1, {"2"})]

@@ -22,6 +22,7 @@ from stager.records.requests import (
     start_requests,
 )
 from stager.records.tables import StagingRequestRow
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.service.conftest import Gate, PrefectServer, ServedDoor
@@ -102,7 +103,7 @@ def test_what_a_user_asks_for_while_their_run_has_not_begun_goes_into_the_next(
 def test_a_lost_answer_makes_no_second_run(door: ServedDoor, prefect: PrefectServer, gate: Gate) -> None:
     gate.loses_answer_to = b"create_flow_run"
     request_id = record(door)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not (gate.lost and prefect.runs(request_id)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -269,7 +270,7 @@ def test_a_run_whose_machine_died_is_ended_in_prefect_and_its_request_runs_again
     taken_up(brief_door, request_id, flow_run_id)
 
     state = prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state"]
-    assert (state["type"], state["message"].partition(": it has given")[0]) == ("CRASHED", "its machine died")
+    assert (state["type"], state["message"].partition(": it has sent")[0]) == ("CRASHED", "its machine died")
 
 
 def test_a_run_that_a_machine_took_up_and_never_began_runs_again(
@@ -294,7 +295,7 @@ def test_a_cancelled_run_whose_machine_died_is_cancelled_in_prefect_and_on_recor
     seen = brief_door.eventually(request_id, is_final)
 
     assert prefect.client.get(f"/flow_runs/{flow_run_id}").json()["state_type"] == "CANCELLED"
-    reason = seen["error_reason"].partition(": it has given")[0]
+    reason = seen["error_reason"].partition(": it has sent")[0]
     assert (seen["status"], reason) == ("cancelled", "the run was cancelled: its machine died")
 
 

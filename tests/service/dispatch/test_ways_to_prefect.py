@@ -26,6 +26,7 @@ from stager.records.runs import Load, RunGroup
 from stager.settings import Settings
 from tests import prefect_password
 from tests.gfal import make_certificate
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.service.conftest import running
 
@@ -104,7 +105,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     front = [NGINX, "-c", str(folder / "nginx.conf")]
     log = folder / "server.log"
     with running(server, env=environment, log=log) as process, running(front, env=environment, log=log):
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + PATIENCE
         while not is_there(made):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()

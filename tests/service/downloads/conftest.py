@@ -20,6 +20,7 @@ from stager.records.database import new_id
 from stager.records.downloads import DownloadBegun, DownloadEnded, write_downloads
 from tests import behind_nginx
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Shelf:
 
     def record(self, source: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the newest download of a source once its record is as wanted."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not (found := next(self.downloads_of(source), None)) or not holds(found):
             assert time.monotonic() < deadline, found
             time.sleep(0.05)

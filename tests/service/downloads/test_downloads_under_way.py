@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager.records.requests import cancel_request
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.service.downloads.conftest import Shelf
@@ -19,7 +20,7 @@ ON_ITS_WAY = 1024 * 1024  # what the server may have taken and loses when the co
 
 def begun(shelf: Shelf, name: str, query: str = "") -> tuple[socket.socket, str]:
     """Return a client that has a download's first bytes, and the request's id."""
-    client = socket.create_connection(("127.0.0.1", int(shelf.door.url.rpartition(":")[2])), timeout=120)
+    client = socket.create_connection(("127.0.0.1", int(shelf.door.url.rpartition(":")[2])), timeout=PATIENCE)
     client.sendall(f"GET {shelf.address(name)}{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert client.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
     return client, str(shelf.record(name, lambda row: row["status"] == "started")["request_id"])

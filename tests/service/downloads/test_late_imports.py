@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 import blocks.areas, stager.app
 from stager.errors import StagingError
-from stager.callers.reading import access_to
+from stager.callers.area_reading import access_to
 from stager.downloads.archive import ArchiveRepresentation
 from stager.callers.open_source import open_source
 from stager.downloads.tar import Tar

@@ -19,6 +19,7 @@ from stager.app import create_app
 from stager.errors import ConfigurationError
 from stager.settings import Settings
 from tests import behind_nginx
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT, free_port
 from tests.service.downloads.conftest import Shelf
 
@@ -59,7 +60,7 @@ def in_front_of(url: str, folder: Path) -> Iterator[httpx.Client]:
     command = [*DIES_WITH_US, NGINX, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as nginx:
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
                 wait_for(client, nginx, folder / "log")
                 yield client
         finally:
@@ -67,7 +68,7 @@ def in_front_of(url: str, folder: Path) -> Iterator[httpx.Client]:
 
 
 def wait_for(client: httpx.Client, nginx: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and nginx.poll() is None:
         with suppress(httpx.HTTPError):
             client.get("/config")

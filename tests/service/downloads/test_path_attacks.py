@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from tests.service.downloads.conftest import Shelf
 
@@ -56,7 +58,7 @@ def links(shelf: Shelf) -> None:
 
 def ask(shelf: Shelf, target: str, method: str = "GET") -> tuple[int, bytes]:
     """Ask by the very bytes of an address: a client library would tidy them."""
-    connection = http.client.HTTPConnection("127.0.0.1", int(shelf.door.url.rpartition(":")[2]), timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", int(shelf.door.url.rpartition(":")[2]), timeout=PATIENCE)
     try:
         connection.putrequest(method, target, skip_accept_encoding=True)
         connection.endheaders()

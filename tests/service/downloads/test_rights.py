@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -92,7 +94,7 @@ def test_a_folder_whose_names_alone_may_be_read_is_refused(shared: Shelf) -> Non
 def test_what_becomes_anothers_while_a_directory_is_sent_is_not_sent(shared: Shelf) -> None:
     shared.put("long/b", b"secret")
     shared.sparse("long/a", 64 * 1024 * 1024)
-    with socket.create_connection(("127.0.0.1", int(shared.door.url.rpartition(":")[2])), timeout=60) as client:
+    with socket.create_connection(("127.0.0.1", int(shared.door.url.rpartition(":")[2])), timeout=PATIENCE) as client:
         client.sendall(b"GET /files/source/long?username=alice HTTP/1.0\r\n\r\n")
         got = client.recv(1000)
         bobs(shared.door.source / "long" / "b", 0o600)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager.downloads.shared import THREADS
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.service.downloads.conftest import Shelf
@@ -40,7 +41,7 @@ def ask_for_the_end(shelf: Shelf, address: str, username: str) -> socket.socket:
 
 def all_are(shelf: Shelf, status: str, *, many: int) -> None:
     """Return when so many downloads of it are on record as that."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while (said := [found["status"] for found in shelf.downloads_of("endless")]) != [status] * many:
         assert time.monotonic() < deadline, said
         time.sleep(0.2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def test_who_has_too_many_downloads_open_is_told_to_wait(
 
 def wait_until(holds: Callable[[], bool]) -> None:
     """Return when something holds: the server keeps the threads of a rush for some seconds."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.open_folder import open_folder
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 from tests.service.downloads.conftest import Shelf
 
@@ -113,7 +114,7 @@ def test_who_starts_the_service_is_told_which_area_users_cannot_read_and_what_to
 
 def warnings(door: ServedDoor) -> list[dict[str, Any]]:
     """Return what the log says of areas, once it has said it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         lines = map(json.loads, door.log_file.read_text().splitlines())
         if found := [line for line in lines if line["event"].startswith("Users cannot read")]:

@@ -16,6 +16,7 @@ import pytest
 
 from stager.log_records import MARGIN
 from stager.logging import hide_secrets, in_words
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
@@ -33,7 +34,7 @@ def events_of(log: Path) -> Counter[tuple[str, str]]:
 
 
 def wait_for_line(log: Path, *words: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not any(all(word in line for word in words) for line in log.read_text().splitlines()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

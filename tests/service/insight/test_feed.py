@@ -17,8 +17,8 @@ from stager.insight.live.watcher import MAX_UNREAD, Watcher
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database, now, open_records
 from stager.records.insight import LiveEvent
+from stager.records.migrate import migrate
 from stager.records.requests import create_request, start_requests
-from stager.records.schema import migrate
 from stager.records.tables import Event
 
 REQUEST = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),))

@@ -19,6 +19,7 @@ from stager.errors import SourceNotFound
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
 from stager.records.requests import create_request, fail_request
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def test_a_log_is_followed_also_when_it_is_turned_over(serve: Serve, tmp_path: P
     call = {"lines": "1", "contains": "4711"}
     with (
         serve(tmp_path, **where) as door,
-        door.client.stream("GET", "/logs/stream", params=call, timeout=60) as answer,
+        door.client.stream("GET", "/logs/stream", params=call, timeout=PATIENCE) as answer,
     ):
         parts_of_it = (part for part in answer.iter_text() if part)
         with door.log_file.open("a") as log:

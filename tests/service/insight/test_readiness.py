@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import prefect_password
+from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 def parts(door: ServedDoor, hanging: str = "") -> tuple[int, str, dict[str, Any]]:
     """Return what a look finds that was held up by no part, but for one that hangs."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         answer = door.client.get("/health/ready")
         found = answer.json()["parts"]
@@ -40,7 +41,7 @@ def parts(door: ServedDoor, hanging: str = "") -> tuple[int, str, dict[str, Any]
 
 def eventually(door: ServedDoor, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     found: dict[str, Any]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not holds(found := door.client.get("/health/ready").json()["parts"]):
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
@@ -107,7 +108,7 @@ def test_a_wrong_password_of_prefects_is_named_and_what_is_asked_for_meanwhile_i
 
 
 def until_logged(door: ServedDoor, words: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while words not in door.log_file.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -13,6 +13,7 @@ import pytest
 from stager.models import Status
 from stager.records.items import Progress, files_of, note_progress, save_files
 from stager.records.requests import close_requests, start_requests
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor
@@ -35,7 +36,7 @@ def told(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 def watch(door: ServedDoor, request_id: str, last: str | None = None) -> list[dict[str, Any]]:
     """Return all that the stream of a request tells until it ends."""
     headers = {"Last-Event-ID": last} if last else {}
-    with httpx.stream("GET", f"{door.url}/requests/{request_id}/stream", headers=headers, timeout=60) as answer:
+    with httpx.stream("GET", f"{door.url}/requests/{request_id}/stream", headers=headers, timeout=PATIENCE) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         return list(told(answer.iter_lines()))
 
@@ -62,7 +63,7 @@ def test_progress_is_told_in_bytes_and_files_before_the_end(lone_door: ServedDoo
     start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
     [file] = files_of(lone_door.database, request_id)
     note_progress(lone_door.database, [Progress(file.id, 500, 0, 1000, 1)])
-    with httpx.stream("GET", f"{lone_door.url}/requests/{request_id}/stream", timeout=60) as answer:
+    with httpx.stream("GET", f"{lone_door.url}/requests/{request_id}/stream", timeout=PATIENCE) as answer:
         events = told(answer.iter_lines())
         half = next(event["data"] for event in events if event["event"] == "progress")
         save_files(lone_door.database, [{"id": file.id, **DONE}])  # type: ignore[typeddict-item] # as a file's change
@@ -92,7 +93,7 @@ def test_all_requests_are_told_from_the_event_that_is_named(lone_door: ServedDoo
     last = lone_door.client.get(f"/requests/{before}/events").json()["events"][-1]["id"]
     missed = lone_door.ask().json()["request_id"]
     with httpx.stream(
-        "GET", f"{lone_door.url}/requests/stream", headers={"Last-Event-ID": str(last)}, timeout=60
+        "GET", f"{lone_door.url}/requests/stream", headers={"Last-Event-ID": str(last)}, timeout=PATIENCE
     ) as answer:
         events = (event for event in told(answer.iter_lines()) if event["event"] == "change")
         seen = [next(events)["data"]]

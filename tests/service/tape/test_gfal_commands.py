@@ -15,6 +15,7 @@ from stager.models import Status
 from stager.records.items import files_of
 from stager.records.requests import list_requests
 from tests.gfal import PYTHON
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.gfal import Gfal
@@ -35,14 +36,14 @@ def started(gfal: Gfal, command: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def said(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     return output
 
 
 def asked_for(door: ServedDoor, source: str) -> str:
     """Return the request for a source, once there is one."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         for row in list_requests(door.database, limit=10).requests:
             if [file.local_path_on_storage for file in files_of(door.database, row.id)] == [source]:

@@ -7,11 +7,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable
 
-from stager.checksums import text
+from stager.checksums import Hasher, text
 from stager.engine.control import Control
-from stager.engine.file_content import checksum_of, copy_content, unchanged
+from stager.engine.copy_file import copy_content
+from stager.engine.file_reading import checksum_of
 from stager.engine.mapping import refused, unread
 from stager.errors import CorruptedInTransfer, SourceChanged, StagingError
+from stager.file_status import unchanged
 from stager.slices.copying import SMALL_BYTES, CopyTerms, Unread, Unwritten, clone, copy_small, is_sparse, settle
 from stager.vocabulary import ManifestEntry
 
@@ -54,16 +56,23 @@ class Copier:
         self._require_room = require_room
         self._manifest = hashlib.sha256()
 
-    def copy(self, source: int, destination: int, *, status: os.stat_result, path: str) -> int:
-        """Copy one file's content and return its checksum; the product itself has an empty path."""
+    def copy(
+        self, source: int, destination: int, *, status: os.stat_result, path: str, hasher: Hasher | None = None
+    ) -> int:
+        """Copy one file's content and return its Adler-32; the product itself has an empty path."""
         paths = _join(self.source, path), _join(self.destination, path)
         if self.is_sharing is not False and self._clone(source, destination, paths[1]):
-            checksum = self.cloned_checksum(source, status=status, path=path)
+            checksum = self.cloned_checksum(source, status=status, path=path, hasher=hasher)
             self.control.advance(status.st_size)
             return checksum
-        if status.st_size > SMALL_BYTES or is_sparse(status):
+        if hasher or status.st_size > SMALL_BYTES or is_sparse(status):
             return copy_content(
-                source=source, destination=destination, status=status, paths=paths, control=self.control
+                source=source,
+                destination=destination,
+                status=status,
+                paths=paths,
+                control=self.control,
+                hasher=hasher,
             )
         try:
             checksum = copy_small(source, destination, status.st_size)
@@ -132,14 +141,14 @@ class Copier:
         self.is_sharing = True
         return True
 
-    def cloned_checksum(self, source: int, *, status: os.stat_result, path: str) -> int:
-        """Return the checksum of a cloned file: the known one, or by reading it now."""
+    def cloned_checksum(self, source: int, *, status: os.stat_result, path: str, hasher: Hasher | None = None) -> int:
+        """Return the Adler-32 of a cloned file: the known one, or by reading it now."""
         display = _join(self.source, path)
         if not unchanged(status, os.fstat(source)):
             raise SourceChanged(display, "its size or times have changed")
         checksum = self.known_checksum(path, status.st_size)
-        if checksum is None:
-            checksum = checksum_of(source, status, display, self.control)
+        if hasher or checksum is None:
+            checksum = checksum_of(source, status, display, self.control, hasher)
             if not unchanged(status, os.fstat(source)):
                 raise SourceChanged(display, "its size or times have changed")
         return checksum

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stager.checksums import ADLER32, ChecksumAlgorithm
+from stager.checksums import ADLER32
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.models import PathText, Status
 from stager.records.tables import Event, StagedFile, StagingRequestRow
@@ -45,8 +45,9 @@ class ItemView(View):
     )
     size_bytes: int | None = Field(examples=[2880])
     file_count: int | None = Field(examples=[1])
+    expected_checksum: str | None = Field(description="What the source must have.", examples=["adler32:0a1b2c3d"])
     checksum: str | None = Field(examples=["0a1b2c3d"])
-    checksum_algorithm: ChecksumAlgorithm | None = Field(examples=[ADLER32])
+    checksum_algorithm: Literal["adler32", "sha256"] | None = Field(examples=[ADLER32])
     progress: Progress
     started_at: datetime | None = Field(examples=[BEGAN])
     finished_at: datetime | None = Field(examples=[ENDED])
@@ -176,4 +177,11 @@ def _facts(row: StagingRequestRow, settings: Settings) -> dict[str, object]:
 def _item(file: StagedFile) -> dict[str, object]:
     facts = {name: getattr(file, name) for name in ItemView.model_fields if hasattr(file, name)}
     progress = Progress(bytes_done=file.bytes_done, files_done=file.files_done)
-    return {**facts, "source": file.local_path_on_storage, "destination": file.relative_path, "progress": progress}
+    expected = file.expected_checksum and str(file.expected_checksum)
+    return {
+        **facts,
+        "expected_checksum": expected,
+        "source": file.local_path_on_storage,
+        "destination": file.relative_path,
+        "progress": progress,
+    }

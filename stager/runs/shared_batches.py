@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stager.mover.answers import Watch
-from stager.mover.handle import Mover
+from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
+from stager.records.nesting import are_nested
 from stager.runs.entry import Entry
 
 # Items of a batch at most: each may hold two file descriptors.
@@ -29,10 +30,9 @@ class SharedBatch:
         self.entries += entries
 
     def has_room_for(self, entries: list[Entry]) -> bool:
-        """Return whether these items fit in: not too many, and none with a destination that is there already."""
-        taken = {entry.file.destination_key for entry in self.entries}
-        return len(self.entries) + len(entries) <= BATCH_SIZE and taken.isdisjoint(
-            entry.file.destination_key for entry in entries
+        """Return whether these can come along: not too many, and none to a place of another, inside it or around it."""
+        return len(self.entries) + len(entries) <= BATCH_SIZE and not any(
+            are_nested(one.place, other.place) for one in entries for other in self.entries
         )
 
 

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from stager.checksums import EMPTY, append_zeros, combine, update
+from stager.checksums import EMPTY, Hasher, combine, update
 from stager.engine.control import Control
+from stager.engine.file_reading import BLOCK_BYTES, past_hole, ranges_of_data, read_block
 from stager.engine.kernel import start_writeback
 from stager.engine.mapping import refused
-from stager.engine.source import inode
-from stager.errors import CorruptedInTransfer, SourceChanged, source_error
+from stager.errors import CorruptedInTransfer, SourceChanged
+from stager.file_status import unchanged
 from stager.paths import Descriptor
-from stager.slices.copying import is_sparse
 
-# Larger writes into the page cache of ext4 took up to eight times as long (docs/reference/speed/mover.md).
-BLOCK_BYTES = 256 << 10
 _PARALLEL_BYTES = 16 * BLOCK_BYTES
 _WRITEBACK_BYTES = 32 * BLOCK_BYTES
 
 
-def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
-    """Tell whether two statuses of a file stand for the same content: atime does not count."""
-    return (inode(before), before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
-        inode(after),
-        after.st_size,
-        after.st_mtime_ns,
-        after.st_ctime_ns,
-    )
-
-
 def copy_content(
-    *, source: int, destination: int, status: os.stat_result, paths: tuple[str, str], control: Control
+    *,
+    source: int,
+    destination: int,
+    status: os.stat_result,
+    paths: tuple[str, str],
+    control: Control,
+    hasher: Hasher | None = None,
 ) -> int:
-    """Copy a file of any size, holes as holes, and return its checksum.
+    """Copy a file of any size, holes as holes, and return its Adler-32.
 
     Parameters
     ----------
@@ -45,6 +38,8 @@ def copy_content(
         What the source was when its reading began.
     paths
         The source's and the destination's, for messages.
+    hasher
+        Takes another checksum in the same pass: one thread copies then.
 
     Raises
     ------
@@ -54,13 +49,15 @@ def copy_content(
         As the writing went.
     """
     checksum, position, size = EMPTY, 0, status.st_size
-    for start, end in _data(source, status, paths[0]):
-        checksum = append_zeros(checksum, start - position)
+    for start, end in ranges_of_data(source, status, paths[0]):
+        checksum = past_hole(checksum, start - position, hasher, control)
         control.advance(start - position)
-        part = _Run(source=source, destination=destination, start=start, end=end, paths=paths, control=control)
+        part = _Run(
+            source=source, destination=destination, start=start, end=end, paths=paths, control=control, hasher=hasher
+        )
         checksum = combine(checksum, part.copied(), end - start)
         position = end
-    checksum = append_zeros(checksum, size - position)
+    checksum = past_hole(checksum, size - position, hasher, control)
     control.advance(size - position)
     try:
         if position < size:
@@ -73,50 +70,6 @@ def copy_content(
     if arrived != size:
         raise CorruptedInTransfer(paths[1], f"{arrived} bytes arrived of {size}")
     return checksum
-
-
-def checksum_of(source: int, status: os.stat_result, path: str, control: Control) -> int:
-    """Read a file for its checksum alone, but not its holes."""
-    checksum, position = EMPTY, 0
-    buffer = bytearray(BLOCK_BYTES)
-    view = memoryview(buffer)
-    for start, end in _data(source, status, path):
-        checksum = append_zeros(checksum, start - position)
-        position = start
-        while position < end:
-            read = read_block(source, view[: min(BLOCK_BYTES, end - position)], position, path)
-            checksum = update(view[:read], checksum)
-            position += read
-            control.advance(0)
-    return append_zeros(checksum, status.st_size - position)
-
-
-def _data(source: int, status: os.stat_result, path: str) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of data of a file in order, lseek(2); one range if it has no holes."""
-    size, end = status.st_size, 0
-    while end < size:
-        try:
-            start = os.lseek(source, end, os.SEEK_DATA) if is_sparse(status) else 0
-            end = min(os.lseek(source, start, os.SEEK_HOLE), size) if is_sparse(status) else size
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # no data any more
-                return
-            if error.errno != errno.EINVAL:
-                raise source_error(error, path) from error
-            start, end = end, size  # the file system does not say
-        if start < size:
-            yield start, end
-
-
-def read_block(source: int, view: memoryview, offset: int, path: str) -> int:
-    """Read into a buffer; raise `SourceChanged` if the file ends early."""
-    try:
-        read = os.preadv(source, [view], offset)
-    except OSError as error:
-        raise source_error(error, path) from error
-    if not read:
-        raise SourceChanged(path, "it is shorter than it was")
-    return read
 
 
 def write_all(destination: int, view: memoryview, offset: int, path: str) -> None:
@@ -134,15 +87,24 @@ class _Run:
 
     Reading, checksumming and writing all release the interpreter, so two
     cores are used; one buffer each is all the memory. The disk is told to
-    begin with what has arrived, so that it works while we copy.
+    begin with what has arrived, so that it works while we copy. With a
+    hasher, which takes the blocks in their order, there is one thread.
     """
 
     def __init__(
-        self, *, source: int, destination: int, start: int, end: int, paths: tuple[str, str], control: Control
+        self,
+        *,
+        source: int,
+        destination: int,
+        start: int,
+        end: int,
+        paths: tuple[str, str],
+        control: Control,
+        hasher: Hasher | None,
     ) -> None:
         self._source, self._destination = source, destination
         self._start, self._end = start, end
-        self._paths, self._control = paths, control
+        self._paths, self._control, self._hasher = paths, control, hasher
         self._next = self._summed = self._reported = self._begun = start
         self._checksum = EMPTY
         self._waiting: dict[int, tuple[int, int]] = {}
@@ -150,8 +112,8 @@ class _Run:
         self._error: BaseException | None = None
 
     def copied(self) -> int:
-        """Copy the range and return its checksum."""
-        if self._end - self._start < _PARALLEL_BYTES:
+        """Copy the range and return its Adler-32."""
+        if self._hasher or self._end - self._start < _PARALLEL_BYTES:
             self._work(self._source, self._destination, self._report)
         else:
             self._with_a_second_thread()
@@ -188,6 +150,8 @@ class _Run:
             while filled < len(block):
                 filled += read_block(source, block[filled:], start + filled, self._paths[0])
             checksum = update(block)
+            if self._hasher:
+                self._hasher.update(block)
             write_all(destination, block, start, self._paths[1])
             self._put(start, checksum, len(block))
             self._write_back(destination)

@@ -9,7 +9,7 @@ from pydantic import Field
 from stager.errors import MendedBy
 from stager.http.examples import BEGAN
 from stager.http.problems import error_class
-from stager.http.views import View
+from stager.http.record_views import View
 from stager.models import Status
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.tables import Event, StagingRequestRow

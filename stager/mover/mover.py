@@ -15,7 +15,7 @@ from stager.errors import MoverLost, StagingError
 from stager.methods import Item
 from stager.mover.answers import Answers, Watch, Watched
 from stager.mover.channel import Channel, ConnectionLost, Message
-from stager.mover.item_messages import told, told_place
+from stager.mover.item_messages import told, told_place, told_source
 from stager.mover.replies import (
     Files,
     Heartbeat,
@@ -95,8 +95,13 @@ class Mover:
         swept = dict(self._carried_out(order, dict.fromkeys(range(len(folders)), never)))
         return [one.swept if isinstance(one, StepDone) else one for _, one in sorted(swept.items())]
 
+    def lend_from(self, sources: Mapping[int, Location]) -> None:
+        """Let it lend these sources alone, by ids of the caller's, until it is told others or to `end`."""
+        said = {str(item_id): told_source(source) for item_id, source in sources.items()}
+        list(self._carried_out({"do": "lend from", "sources": said}, {}))
+
     def lend(self, item_id: int, what: str, *, folder: int, name: str) -> tuple[Shown, Descriptor]:
-        """Have it look at, open or take back what is in an item's source; return that, and what was opened.
+        """Have it look at, open or take back what is in a source that it lends; return that, and what was opened.
 
         Calls from several threads are carried out one after the other, while no step is under way.
 

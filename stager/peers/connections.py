@@ -1,0 +1,101 @@
+"""Connections on which no answer takes for ever."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore
+import httpx
+
+# For how many times the longest silence an answer may take, from the last byte sent to its own last.
+ANSWER_STALLS = 4
+
+
+class AnswerWithoutEndError(Exception):
+    """An answer comes, bit by bit, and does not come to an end."""
+
+
+class Connection(httpcore.NetworkStream):
+    """A connection whose other side may not answer for ever, whatever it answers with.
+
+    httpcore bounds each read alone: headers that come a byte at a time, or one
+    ``103 Early Hints`` after another, would be waited for without end.
+
+    Attributes
+    ----------
+    answers_until
+        By ``time.monotonic``, until when the answer is waited for that comes now; None before its first byte is.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+        self.answers_until: float | None = None
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return what comes next.
+
+        Raises
+        ------
+        AnswerWithoutEndError
+            The time for the whole answer is over.
+        """
+        if timeout is None:
+            return self._stream.read(max_bytes)
+        if self.answers_until is None:
+            self.answers_until = time.monotonic() + ANSWER_STALLS * timeout
+        left = self.answers_until - time.monotonic()
+        if left <= 0:
+            raise AnswerWithoutEndError
+        try:
+            return self._stream.read(max_bytes, min(timeout, left))
+        except httpcore.ReadTimeout as error:
+            if left < timeout:
+                raise AnswerWithoutEndError from error
+            raise
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send something, after which another answer is waited for."""
+        self.answers_until = None
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        """End it."""
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """Return the same connection, encrypted."""
+        return Connection(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - as httpcore has it
+        """Return what httpcore asks about it."""
+        return self._stream.get_extra_info(info)
+
+
+class _Connections(httpcore.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        return Connection(super().connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class Transport(httpx.HTTPTransport):
+    """Carries httpx's calls over such connections, directly: a proxy that the environment names is not used."""
+
+    def __init__(self, trust: ssl.SSLContext, *, keepalive_seconds: float) -> None:
+        # Instead of what httpx makes here: it has no parameter for httpcore's ``network_backend``.
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=trust,
+            max_connections=None,
+            keepalive_expiry=keepalive_seconds,
+            network_backend=_Connections(),
+        )

@@ -1,0 +1,35 @@
+"""JupyterHub and the notebook servers behind it.
+
+`Hub` finds, starts and stops a user's notebook server; `Contents` has the
+files that the server shows; `upload` brings one there; a kernel makes them
+read-only, which the contents API cannot.
+
+Notes
+-----
+JupyterHub's REST API: https://jupyterhub.readthedocs.io/en/stable/reference/rest-api.html.
+Jupyter Server's: https://jupyter-server.readthedocs.io/en/latest/developers/rest-api.html.
+"""
+
+from stager.peers.jupyter.contents import Contents, Entry
+from stager.peers.jupyter.hub import Hub
+from stager.peers.jupyter.kernel import seal
+from stager.peers.jupyter.names import check_path
+from stager.peers.jupyter.progress import Progress
+from stager.peers.jupyter.server import ServerState
+from stager.peers.jupyter.starting import start, stop
+from stager.peers.jupyter.upload import Uploaded, publish, upload
+
+__all__ = [
+    "Contents",
+    "Entry",
+    "Hub",
+    "Progress",
+    "ServerState",
+    "Uploaded",
+    "check_path",
+    "publish",
+    "seal",
+    "start",
+    "stop",
+    "upload",
+]

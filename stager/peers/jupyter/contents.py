@@ -1,0 +1,234 @@
+"""The files that a notebook server shows, by its contents API."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from stager.errors import (
+    DestinationExists,
+    DestinationNotWritable,
+    DestinationTampered,
+    HomeFull,
+    NotebookNotRunning,
+    PeerFault,
+    PeerRefused,
+    StagingError,
+)
+from stager.peers.answers import refusal, words_of
+from stager.peers.http import MAX_ANSWER_BYTES, Answer, Calls
+from stager.peers.jupyter.names import check_path, in_address
+from stager.peers.jupyter.server import ServerState
+
+# At this rate at least a server reads a file for its checksum, in bytes a second; meanwhile it is silent.
+HASH_RATE = 20 << 20
+# A listing's length, and how much a server may show of a directory that is removed, and how deep.
+MAX_LISTING_BYTES = 32 << 20
+MAX_REMOVED = 1_000_000
+MAX_DEPTH = 100
+_NO_ROOM = ("no space", "quota", "disk is full", "disk full")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A file or a directory, as a notebook server describes it.
+
+    Attributes
+    ----------
+    sha256
+        Where it was asked for, and the server knows it.
+    """
+
+    name: str
+    is_directory: bool
+    size_bytes: int | None
+    is_writable: bool
+    sha256: str | None = None
+
+
+class Contents:
+    """The files of a notebook server that runs.
+
+    Parameters
+    ----------
+    state
+        Where the server is.
+    token
+        That counts there: `Hub.token_for`, or one of its user's own.
+
+    Attributes
+    ----------
+    piece_bytes
+        How much of a file is sent at once; `upload` makes it less where a
+        server, or what stands before it, does not take so much.
+
+    Notes
+    -----
+    Every method raises NameNotTaken of a path that the server would refuse, before
+    anything is sent; NotebookNotRunning of a server that is down, whichever way that shows;
+    HomeFull where there is no room; and `PeerError` where there is no answer or none as it should be.
+    """
+
+    def __init__(self, calls: Calls, state: ServerState, token: SecretStr, *, piece_bytes: int = 4 << 20) -> None:
+        if state.url is None:
+            raise NotebookNotRunning(state.title, "it has no address")
+        self.calls = calls
+        self.url = state.url
+        self.title = state.title
+        self.piece_bytes = piece_bytes
+        self.headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
+
+    def look(self, path: str) -> Entry | None:
+        """Return what is at a path, None where nothing is."""
+        return self._entry_at(path, "content=0")
+
+    def look_with_checksum(self, path: str, *, size_bytes: int) -> Entry | None:
+        """Return what is at a file's path with its SHA-256, for which the server reads it."""
+        stall = self.calls.stall_seconds + size_bytes / HASH_RATE
+        return self._entry_at(path, "content=0&type=file&hash=1", stall_seconds=stall)
+
+    def list(self, path: str) -> list[Entry]:
+        """Return what the server shows of a directory; ``""`` is its uppermost."""
+        answer = self._ask("GET", path, "content=1&type=directory", max_bytes=MAX_LISTING_BYTES)
+        model = self._checked(answer, path).object()
+        return [self._entry(each) for each in _list(model.get("content"))]
+
+    def make_directories(self, path: str) -> None:
+        """Make a directory, and those that it is in; one that is there already stays."""
+        check_path(path)
+        names = path.split("/")
+        for depth in range(1, len(names) + 1):
+            above = "/".join(names[:depth])
+            self._checked(self._ask("PUT", above, body={"type": "directory"}), above)
+
+    def put(self, path: str, body: Iterable[bytes], *, body_bytes: int) -> Entry:
+        """Send a part of a file, as JSON that is made on the way, and return what is at its path then."""
+        sent = {"Content-Type": "application/json", "Content-Length": str(body_bytes)}
+        url = self._address(path)
+        answer = self.calls.ask("PUT", url, peer=self.title, headers=self.headers | sent, content=body)
+        return self._entry(self._checked(answer, path).object())
+
+    def rename(self, path: str, to: str) -> Entry:
+        """Give a file or a directory another name, and return what is there then.
+
+        The server makes a hidden folder for checkpoints beside it, which stays empty.
+
+        Raises
+        ------
+        DestinationExists
+            Something has that name; nothing was changed.
+        DestinationTampered
+            Nothing has the old name any more.
+        """
+        check_path(to)
+        answer = self._ask("PATCH", path, body={"path": to})
+        if answer.status == httpx.codes.CONFLICT:
+            raise DestinationExists(to)
+        if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
+            raise DestinationTampered(path, "it is gone")
+        return self._entry(self._checked(answer, path).object())
+
+    def delete(self, path: str, *, on_each: Callable[[], None] = lambda: None) -> None:
+        """Remove a file, or a directory with all that the server shows in it; what is gone already is as well.
+
+        Parameters
+        ----------
+        on_each
+            Called before each file and directory; what it raises ends the removal.
+
+        Raises
+        ------
+        PeerFault
+            The server shows more than `MAX_REMOVED` files and directories, or deeper ones than `MAX_DEPTH`.
+        """
+        entry = self.look(path)
+        counted = itertools.count()
+
+        def remove(path: str, depth: int, *, is_directory: bool) -> None:
+            on_each()
+            if next(counted) > MAX_REMOVED or depth > MAX_DEPTH:
+                raise PeerFault(self.title, f"it shows more in a directory than is removed at once, at {path!r}")
+            if is_directory:
+                for each in self.list(path):
+                    remove(f"{path}/{each.name}", depth + 1, is_directory=each.is_directory)
+            answer = self._ask("DELETE", path)
+            if answer.status != httpx.codes.NOT_FOUND or not answer.is_json:
+                self._checked(answer, path)
+
+        if entry is not None:
+            remove(path, 0, is_directory=entry.is_directory)
+
+    def _entry_at(self, path: str, query: str, *, stall_seconds: float | None = None) -> Entry | None:
+        answer = self._ask("GET", path, query, stall_seconds=stall_seconds)
+        if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
+            return None
+        return self._entry(self._checked(answer, path).object())
+
+    def _ask(
+        self,
+        verb: str,
+        path: str,
+        query: str = "",
+        *,
+        body: dict[str, Any] | None = None,
+        stall_seconds: float | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
+        url = self._address(path) + (f"?{query}" if query else "")
+        return self.calls.ask(
+            verb,
+            url,
+            peer=self.title,
+            headers=self.headers,
+            body=body,
+            stall_seconds=stall_seconds,
+            max_bytes=max_bytes,
+        )
+
+    def _address(self, path: str) -> str:
+        if path:
+            check_path(path)  # else ".." would be another address
+        return f"{self.url}api/contents/{in_address(path)}"
+
+    def _checked(self, answer: Answer, path: str) -> Answer:
+        if not answer.is_success:
+            raise _refusal(answer, path)
+        return answer
+
+    def _entry(self, model: Any) -> Entry:  # noqa: ANN401 - JSON
+        try:
+            return Entry(
+                name=str(model["name"]),
+                is_directory=model["type"] == "directory",
+                size_bytes=None if model.get("size") is None else int(model["size"]),
+                is_writable=bool(model["writable"]),
+                sha256=model.get("hash") if model.get("hash_algorithm") == "sha256" else None,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            raise PeerFault(self.title, f"it describes a file in a way that is not known: {error!r}") from error
+
+
+def _list(said: object) -> list[object]:
+    return said if isinstance(said, list) else []
+
+
+def _refusal(answer: Answer, path: str) -> StagingError:
+    """Return the error that a notebook server's answer about a path stands for, or its hub's in its stead."""
+    words = words_of(answer)
+    is_of_hub = answer.status in {httpx.codes.FOUND, httpx.codes.FAILED_DEPENDENCY}
+    if is_of_hub or (answer.status == httpx.codes.FORBIDDEN and not answer.is_json):
+        return NotebookNotRunning(answer.peer, "its hub answers in its stead")
+    if answer.status == httpx.codes.INSUFFICIENT_STORAGE or (
+        httpx.codes.is_server_error(answer.status) and any(sign in words.lower() for sign in _NO_ROOM)
+    ):
+        return HomeFull(path, words)
+    if answer.status == httpx.codes.FORBIDDEN and "permission denied" in words.lower():
+        return DestinationNotWritable(path, words)
+    if answer.status == httpx.codes.FORBIDDEN:  # "'_xsrf' argument missing" is what it says then
+        return PeerRefused(answer.peer, "our token does not count there, or no more")
+    return refusal(answer)

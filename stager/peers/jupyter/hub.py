@@ -1,0 +1,132 @@
+"""A JupyterHub: whose notebook server runs, and a token for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from stager.errors import ConfigurationError, NotebookUserUnknown, PeerError, PeerFault, PeerRefused
+from stager.peers.answers import checked
+from stager.peers.http import Answer, Calls
+from stager.peers.jupyter.names import user_in_address
+from stager.peers.jupyter.server import ServerState, server_state
+
+# How long a token for one notebook server counts: it goes with the block that it was made for, and this is for
+# a process that died.
+TOKEN_SECONDS = 24 * 3600
+SCOPES = "read:users, servers and tokens"
+
+
+class Hub:
+    """Asks a hub, with a token whose scopes are ``read:users``, ``servers`` and ``tokens``.
+
+    Parameters
+    ----------
+    url
+        The hub's address as its users type it, without ``/hub``.
+    token
+        Of a service, or of the one user that is asked about. It is shown to
+        the hub alone, never to a notebook server, which is its user's.
+
+    Raises
+    ------
+    ConfigurationError
+        The address is none, or has a name and a password in it, which would go in the token's stead.
+    """
+
+    def __init__(self, url: str, token: SecretStr, calls: Calls) -> None:
+        self.url = _address(url)
+        self.calls = calls
+        self._token = token
+        self.title = f"The notebook hub {self.url}".rstrip("/")
+
+    def look(self, username: str, name: str = "") -> ServerState:
+        """Return what the hub says of a user's server.
+
+        Raises
+        ------
+        NotebookUserUnknown
+            It knows no such user, or does not show us that one.
+        PeerError
+            It does not answer, or not as it should.
+        """
+        answer = self.ask("GET", f"users/{user_in_address(username)}")
+        if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
+            raise NotebookUserUnknown(self.title, username)
+        user = checked(answer).object()
+        if not isinstance(user.get("servers"), dict):
+            raise PeerRefused(self.title, f"it shows no servers: our token needs the scopes {SCOPES}")
+        try:
+            return server_state(user, name, self.url)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, httpx.InvalidURL) as error:
+            raise PeerFault(self.title, f"it describes {username} in a way that is not known: {error!r}") from error
+
+    @contextmanager
+    def token_for(self, state: ServerState) -> Iterator[SecretStr]:
+        """Give a token that counts at one server of one user's alone; it goes with the block.
+
+        A notebook server is its user's, who can read what is sent to it
+        (``docs/decisions/0012-a-notebook-server-is-shown-a-token-of-its-own.md``).
+
+        Raises
+        ------
+        PeerRefused
+            The hub makes none for us.
+        PeerError
+            As by `look`.
+        """
+        tokens = f"users/{user_in_address(state.username)}/tokens"
+        asked = {
+            "note": "skao-staging-service: brings data to the notebook server",
+            "expires_in": TOKEN_SECONDS,
+            "scopes": [f"access:servers!server={state.username}/{state.name}"],
+        }
+        answer = self.ask("POST", tokens, asked)
+        if answer.status == httpx.codes.FORBIDDEN and answer.is_json:
+            raise PeerRefused(self.title, f"it makes no tokens for {state.username}: ours needs the scopes {SCOPES}")
+        made = checked(answer).object()
+        if not isinstance(made.get("token"), str):
+            raise PeerFault(self.title, "it makes a token and does not tell it")
+        try:
+            yield SecretStr(made["token"])
+        finally:
+            with suppress(PeerError):  # else it ends by itself
+                self.ask("DELETE", f"{tokens}/{made.get('id')}")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Who asks."""
+        return {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+
+    def ask(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Answer:
+        """Return the hub's answer to a call of its REST API, whatever its status.
+
+        Raises
+        ------
+        PeerNotReachable, PeerStalled, PeerFault
+            There is none.
+        """
+        return self.calls.ask(verb, self.address(path), peer=self.title, headers=self.headers, body=body)
+
+    def address(self, path: str) -> str:
+        """Return the address of a call of the hub's REST API."""
+        return f"{self.url}hub/api/{path}"
+
+
+def _address(url: str) -> httpx.URL:
+    what = "The notebook hub's address"
+    try:
+        address = httpx.URL(url.rstrip("/") + "/")
+    except httpx.InvalidURL:  # whose words may have a part of a password
+        raise ConfigurationError(what, "it is none") from None
+    if address.userinfo:
+        reason = "there is a name or a password in it, and the token alone says who asks"
+        raise ConfigurationError(what, reason)
+    if address.scheme not in {"http", "https"} or not address.host:
+        reason = "it does not begin with https:// and a host's name"
+        raise ConfigurationError(what, reason)
+    return address
