@@ -10,7 +10,7 @@ from typing import Any
 
 from stager.checksums import Checksum
 from stager.engine import Expected, Modes
-from stager.methods import Item, LastCopy
+from stager.methods import Item, LastCopy, mounted
 from stager.paths import Descriptor, Lender, LentFolder, Location
 from stager.vocabulary import OnConflict
 
@@ -25,7 +25,7 @@ def told(item: Item) -> dict[str, Any]:
         "source": told_source(item.source),
         "source_seen_at": os.fspath(item.source_seen_at),
         "read_as": item.read_as,
-        "destination": told_place(item.destination),
+        "destination": told_place(mounted(item.destination)),
         "modes": [modes.file, modes.directory, modes.folder],
         "on_conflict": item.on_conflict.value,
         "expected": [item.expected.checksum, item.expected.size_bytes],

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from stager.errors import MoverLost, StagingError
-from stager.methods import Item
+from stager.methods import Item, mounted
 from stager.mover.answers import Answers, Watch, Watched
 from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.item_messages import told, told_place, told_source
@@ -28,7 +28,7 @@ from stager.mover.replies import (
     StepFailed,
     reply_of,
 )
-from stager.paths import Descriptor, Location
+from stager.paths import Descriptor, Location, Place
 
 logger = logging.getLogger(__name__)
 
@@ -84,14 +84,14 @@ class Mover:
         """
         return self._carried_out({"do": step, "items": list(watches)}, watches)
 
-    def sweep(self, method: str, folders: Sequence[Location]) -> list[int | StagingError]:
+    def sweep(self, method: str, folders: Sequence[Place]) -> list[int | StagingError]:
         """Return how many leftovers of dead runs were removed in each folder, or the error."""
         parts = (folders[start : start + SWEPT_AT_ONCE] for start in range(0, len(folders), SWEPT_AT_ONCE))
         return [one for some in parts for one in self._swept(method, some)]
 
-    def _swept(self, method: str, folders: Sequence[Location]) -> list[int | StagingError]:
+    def _swept(self, method: str, folders: Sequence[Place]) -> list[int | StagingError]:
         never = Watch(stopped=threading.Event())
-        order = {"do": "sweep", "method": method, "places": [told_place(folder) for folder in folders]}
+        order = {"do": "sweep", "method": method, "places": [told_place(mounted(folder)) for folder in folders]}
         swept = dict(self._carried_out(order, dict.fromkeys(range(len(folders)), never)))
         return [one.swept if isinstance(one, StepDone) else one for _, one in sorted(swept.items())]
 

@@ -139,7 +139,7 @@ class OrderExecutor:
             batch.discard()
 
     def _sweep(self, method: str, said: list[str]) -> dict[str, Any]:
-        return {"swept": self._methods[method].sweep(place(said, self._roots))}
+        return {"swept": self._methods[method].sweep(place(said, self._roots), is_living=_as_locks_tell)}
 
     def _flush(self, item_ids: list[int]) -> None:
         """Flush all items at once, and report it for each: an error is that of all."""
@@ -227,6 +227,10 @@ class OrderExecutor:
     def returned(self, folder: int) -> None:
         """Give a folder back."""
         self._item.returned(folder)
+
+
+def _as_locks_tell(_: str) -> bool:
+    return True
 
 
 def _failure(item_id: int, error: StagingError, trace: str = "") -> dict[str, Any]:

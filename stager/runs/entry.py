@@ -20,7 +20,7 @@ class Entry:
 
     file: StagedFile
     item: Item
-    # The absolute path of its destination.
+    # What its destination is called where places are compared: of a mounted one, the absolute path.
     place: str
     # Set when the item is to be left: then it goes no further.
     stopped: Stop

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
 from stager.engine import Control
 from stager.errors import StagingError, UnforeseenError
-from stager.methods import Item, StagingMethod
+from stager.methods import IsLiving, Item, StagingMethod
 from stager.mover.answers import Watch
 from stager.mover.borrowing import borrowed
 from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.mover.steps import STEPS, ItemsAtWork
-from stager.paths import Descriptor
+from stager.paths import Descriptor, Place
 from stager.vocabulary import ManifestEntry
 
 logger = logging.getLogger(__name__)
@@ -38,16 +38,21 @@ class Sender:
         Opens the sources.
     roots
         The user's folders, open.
+    is_living
+        Whether another living run writes to a destination, by its key.
     """
 
-    def __init__(self, method: StagingMethod, mover: Mover, roots: Mapping[Path, Descriptor]) -> None:
+    def __init__(
+        self, method: StagingMethod, mover: Mover, roots: Mapping[Path, Descriptor], *, is_living: IsLiving
+    ) -> None:
         self._method = method
         self._mover = mover
         self._roots = roots
+        self._is_living = is_living
         self._items = ItemsAtWork(method, {})
 
-    def begin(self, items: Mapping[int, Item]) -> None:
-        """Take items, by ids of the caller's; they replace those taken before."""
+    def begin(self, _: str, items: Mapping[int, Item]) -> None:
+        """Take items for its method, by ids of the caller's; they replace those taken before."""
         self._items.discard()
         self._mover.lend_from({item_id: item.source for item_id, item in items.items() if item.read_as == "user"})
         self._items = ItemsAtWork(self._method, {item_id: self._readable(item_id, items[item_id]) for item_id in items})
@@ -84,6 +89,16 @@ class Sender:
             logger.exception("Unforeseen error in the step %s", step)
             return UnforeseenError(error)
         return StepDone.model_validate({"says": "done", "id": item_id, **said})
+
+    def sweep(self, _: str, folders: Sequence[Place]) -> list[int | StagingError]:
+        """Return how many leftovers of dead runs were removed in each folder, or the error."""
+        return [self._swept(folder) for folder in folders]
+
+    def _swept(self, folder: Place) -> int | StagingError:
+        try:
+            return self._method.sweep(folder, is_living=self._is_living)
+        except StagingError as error:
+            return error
 
     def end(self) -> None:
         """Discard what is not published, and forget the items."""

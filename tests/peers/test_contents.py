@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from stager.errors import DestinationExists, DestinationNotWritable, DestinationTampered, NameNotTaken, PeerRefused
+from stager.errors import (
+    DestinationDiffers,
+    DestinationExists,
+    DestinationNotWritable,
+    DestinationTampered,
+    NameNotTaken,
+    PeerRefused,
+)
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, ServerState, check_path, publish, upload
 from tests.peers.conftest import opened, shown
@@ -100,8 +107,8 @@ def test_what_has_gone_cannot_be_renamed(contents: Contents, folder: str) -> Non
 
 def test_a_file_in_the_way_of_a_folder_is_named(contents: Contents, folder: str, tmp_path: Path) -> None:
     put(contents, f"{folder}/a", b"", tmp_path)
-    with pytest.raises(PeerRefused, match="Not a directory"):
-        contents.make_directories(f"{folder}/a")
+    with pytest.raises(DestinationDiffers, match="it is no directory"):
+        contents.make_directories(f"{folder}/a/b")
 
 
 def test_mode_bits_count(contents: Contents, folder: str, on_disk: Path, tmp_path: Path) -> None:

@@ -163,7 +163,12 @@ def test_a_size_that_is_none_is_a_fault(odd: OddServer, contents: Contents, size
 def test_anothers_file_of_the_same_size_is_not_taken_for_ours_where_no_checksum_tells(
     odd: OddServer, contents: Contents, checksum: dict[str, None]
 ) -> None:
-    odd.answers = {"PATCH": hangs_up, r"GET /api/contents/final\?": says(FILE | checksum), "GET": GONE}
+    part = iter([says(FILE), GONE])
+    odd.answers = {
+        "PATCH": hangs_up,
+        r"GET /api/contents/final\?": says(FILE | checksum),
+        r"GET /api/contents/part\?": lambda call: next(part)(call),
+    }
     with pytest.raises(PeerFault, match="the connection broke"):
         publish(contents, Uploaded(path="part", size_bytes=6, sha256="0" * 64, is_verified=False), "final")
 

@@ -19,7 +19,7 @@ from stager.paths import locate, user_folder
 from stager.records.database import Database
 from stager.records.database.columns import is_mysql
 from stager.records.events import events_of
-from stager.records.items import destination_key, files_of, key_of, place_of, save_files
+from stager.records.items import destination_key, files_of, key_of, save_files
 from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, lease_in, release_leases, renew_leases
 from stager.records.requests import create_request
 from stager.records.tables import DESTINATIONS, StagedFile
@@ -43,7 +43,7 @@ def take(
 ) -> tuple[list[StagedFile], list[BusyDestination]]:
     """Have a writer take some of alice's places for a request of its own; return the files, and what it waits for."""
     files = submit(database, *paths, username=username)
-    places = [place_of(locate(USERS / "alice", path)) for path in paths]
+    places = [locate(USERS / "alice", path).key for path in paths]
     named = {file.destination_key: place for file, place in zip(files, places, strict=True)}
     return files, acquire_leases(database, files, holder=holder, seconds=seconds, places=named)
 
@@ -281,7 +281,7 @@ def test_of_places_inside_each_other_one_is_written_at_a_time(database: Database
     together, written, seen = threading.Barrier(len(places)), set[str](), list[set[str]]()
 
     def write(number: int) -> None:
-        place = place_of(locate(USERS / "alice", places[number]))
+        place = locate(USERS / "alice", places[number]).key
         named = {key_of(place): place}
         together.wait()
         for _ in range(5):
