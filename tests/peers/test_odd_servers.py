@@ -164,10 +164,14 @@ def test_anothers_file_of_the_same_size_is_not_taken_for_ours_where_no_checksum_
     odd: OddServer, contents: Contents, checksum: dict[str, None]
 ) -> None:
     part = iter([says(FILE), GONE])
+
+    def answer_of_part(call: OddCall) -> None:
+        next(part)(call)
+
     odd.answers = {
         "PATCH": hangs_up,
         r"GET /api/contents/final\?": says(FILE | checksum),
-        r"GET /api/contents/part\?": lambda call: next(part)(call),
+        r"GET /api/contents/part\?": answer_of_part,
     }
     with pytest.raises(PeerFault, match="the connection broke"):
         publish(contents, Uploaded(path="part", size_bytes=6, sha256="0" * 64, is_verified=False), "final")

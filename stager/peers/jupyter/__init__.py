@@ -10,6 +10,7 @@ JupyterHub's REST API: https://jupyterhub.readthedocs.io/en/stable/reference/res
 Jupyter Server's: https://jupyter-server.readthedocs.io/en/latest/developers/rest-api.html.
 """
 
+from stager.peers.jupyter.connection import HubConnection
 from stager.peers.jupyter.contents import Contents, Entry
 from stager.peers.jupyter.hub import Hub
 from stager.peers.jupyter.kernel import seal
@@ -17,15 +18,17 @@ from stager.peers.jupyter.names import check_path
 from stager.peers.jupyter.progress import Progress
 from stager.peers.jupyter.server import ServerState
 from stager.peers.jupyter.starting import start, stop
-from stager.peers.jupyter.upload import Uploaded, publish, upload
+from stager.peers.jupyter.upload import Uploaded, check, publish, upload
 
 __all__ = [
     "Contents",
     "Entry",
     "Hub",
+    "HubConnection",
     "Progress",
     "ServerState",
     "Uploaded",
+    "check",
     "check_path",
     "publish",
     "seal",
