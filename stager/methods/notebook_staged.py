@@ -14,7 +14,7 @@ from typing import Literal
 from stager.checksums import ADLER32, Checksum, ChecksumAlgorithm
 from stager.engine import Control
 from stager.engine.source import Source
-from stager.errors import DestinationNotWritable, DestinationTampered, StagingError
+from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused, StagingError
 from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_comparison import fingerprint_of
 from stager.methods.notebook_path import NotebookPath
@@ -169,7 +169,7 @@ def remove(contents: Contents, path: str, *, files: Sequence[str] = ()) -> None:
     """
     try:
         contents.delete(path)
-    except StagingError:
+    except (DestinationNotWritable, PeerRefused):
         seal(contents, path, file_mode=0o600, directory_mode=0o700)
         for file in files:
             with suppress(DestinationNotWritable):
