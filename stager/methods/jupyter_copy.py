@@ -182,6 +182,7 @@ class JupyterCopy:
             checksum=file.sha256 if file else staged.manifest_checksum,
             checksum_algorithm=SHA256,
             fingerprint=staged.fingerprint,
+            left_writable=staged.left_writable,
         )
 
     def discard(self, staged: NotebookStaged) -> None:

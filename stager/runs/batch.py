@@ -7,6 +7,7 @@ whose error says that a retry may help.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -23,7 +24,11 @@ from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.following import Following
+from stager.runs.heartbeat import STOP_POLL_SECONDS
 from stager.runs.sender import Sender
+
+# How long a batch waits at most because the other side asks to; meanwhile it holds its leases.
+LONGEST_PAUSE_SECONDS = 600.0
 
 
 class BatchFailed(StagingError):
@@ -122,6 +127,8 @@ class Batch:
                 entry.steps_done.add(step)
             elif error.retryable and retry_in is not None:
                 again[entry.file.request_id] = error
+                pause = min(error.retry_after or 0, LONGEST_PAUSE_SECONDS)
+                entry.not_before, retry_in = time.monotonic() + pause, max(retry_in, pause)
             else:
                 entry.error = error
         if again:
@@ -133,7 +140,9 @@ class Batch:
             raise BatchFailed(failed[0].message if len(failed) == 1 else f"all {len(failed)} items failed: {failed[0]}")
 
     def _done(self, step: str, follow: Callable[[Entry], Following]) -> Iterator[tuple[Entry, StagingError | None]]:
-        """Have a step done, and yield each item with its error, or None."""
+        """Have a step done, once that is wanted again, and yield each item with its error, or None."""
+        while any(entry.not_before > time.monotonic() and not entry.stopped.is_set() for entry in self.pending()):
+            time.sleep(STOP_POLL_SECONDS)
         todo: dict[int, tuple[Entry, Following]] = {}
         for entry in self.pending():
             if entry.stopped.is_set():

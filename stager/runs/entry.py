@@ -31,6 +31,8 @@ class Entry:
     checksum: Checksum | None = None
     error: StagingError | None = None
     steps_done: set[str] = field(default_factory=set)
+    # By ``time.monotonic``, before when whoever refused it does not want to be asked again.
+    not_before: float = 0
     bytes_done: int = 0
     files_done: int = 0
 

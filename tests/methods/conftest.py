@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -23,6 +24,7 @@ from stager.runs.sender import Sender
 from tests.methods.staging_site import ALICE, CONTENT, IS_ROOT, Peer, Site
 from tests.open_folder import open_folder
 from tests.peers.conftest import running_hub  # noqa: F401 - the same, for these tests
+from tests.peers.faulty_proxy import FaultyProxy
 from tests.peers.running_hub import RunningHub
 
 
@@ -86,6 +88,14 @@ def notebook(running_hub: RunningHub, connected: JupyterCopy, areas: Areas, sour
     yield Site(method=connected.name, promise=connected.promise, source=source, peer=peer, worker=worker)
     worker.end()
     _remove(home)
+
+
+@pytest.fixture
+def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
+    """What stands between us and the hub, and breaks what it is told to."""
+    url = httpx.URL(running_hub.url)
+    with FaultyProxy(url.host, int(url.port or 80)).running() as proxy:
+        yield proxy
 
 
 def mounted_site(method: str, areas: Areas, source: Path) -> Iterator[Site]:

@@ -284,13 +284,6 @@ def test_an_item_that_is_left_leaves_nothing(notebook: Site) -> None:
 
 
 @pytest.fixture
-def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:
-    url = httpx.URL(running_hub.url)
-    with FaultyProxy(url.host, int(url.port or 80)).running() as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[Site]:
     """The same, through a proxy that breaks what it is told to."""
     url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
