@@ -24,7 +24,7 @@ def ours(
 ) -> None:
     """Survey, transfer, seal, flush and publish, as a flow does."""
     there, here = locate(source.parent, source.name), locate(destination.parent, destination.name)
-    mine = engine.Modes()
+    mine = engine.Modes(file=0o400, directory=0o500, folder=0o700)
     control = engine.Control(lambda _bytes, _files: None, threading.Event())
     survey = engine.survey(there)
     staged = engine.transfer(there, here, survey=survey, modes=mine, control=control, known=known, on_file=on_file)

@@ -29,7 +29,7 @@ from stager.api.routes import (
     staging,
 )
 from stager.background import background_task
-from stager.callers.area_access import keep_areas_known
+from stager.callers.area_checks import keep_areas_known
 from stager.callers.area_reading import tell_of_areas
 from stager.callers.authenticator import open_authenticator
 from stager.dispatch.prefect import PrefectClient

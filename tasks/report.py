@@ -67,9 +67,9 @@ def _seen_at(request: StagingRequestRow, file: StagedFile) -> str:
 def _row(request: StagingRequestRow, file: StagedFile) -> dict[str, Any]:
     return {
         "Source": as_text(readable(file.local_path_on_storage)),
-        "Destination": as_text(readable(_seen_at(request, file))),
         "Status": str(file.status),
         "Reason": as_text(file.error_reason or ""),
+        "Destination": as_text(readable(_seen_at(request, file))),
         "Size": "" if file.size_bytes is None else naturalsize(file.size_bytes),
         "Files": "" if file.file_count is None else str(file.file_count),
         "Checksum": f"{file.checksum_algorithm}:{file.checksum}" if file.checksum else "",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 from cachetools import TTLCache
 
-from stager.callers.area_access import check_destination, check_sources
+from stager.callers.area_checks import check_destination, check_sources
 from stager.callers.caller import Caller
 from stager.errors import InvalidMethod
 from stager.http.offered_methods import offered_methods

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stager.callers.grants import Rules, read_rules
+from stager.callers.access_rules import Rules, read_rules
 from stager.errors import ConfigurationError
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from stager.area_paths import root_of
-from stager.callers.area_access import known_areas, resolve_area
+from stager.callers.area_checks import known_areas, resolve_area
 from stager.errors import (
     InvalidUserName,
     PathOutsideArea,

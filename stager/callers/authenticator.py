@@ -12,9 +12,9 @@ import structlog
 
 from stager.background import background_task
 from stager.callers.access_file import AccessFile
+from stager.callers.access_rules import Rules
 from stager.callers.caller import Caller
 from stager.callers.claims import groups_of, username_of
-from stager.callers.grants import Rules
 from stager.callers.issuer import Issuer
 from stager.callers.issuer_answers import ISSUER_ANSWER_SECONDS
 from stager.callers.token_check import UncheckedToken, check_token, read_token

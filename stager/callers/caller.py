@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stager.callers.grants import ALL_OF_IT, EVERY, Direction, Grant, Parts
+from stager.callers.access_rules import ALL_OF_IT, EVERY, Direction, Grant, Parts
 from stager.errors import NotAllowed
 
 

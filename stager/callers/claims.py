@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stager.callers.grants import IssuerRules
+from stager.callers.access_rules import IssuerRules
 from stager.errors import NotAllowed, TokenInvalid
 
 

@@ -14,7 +14,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from pydantic import BaseModel, ValidationError
 
-from stager.callers.grants import IssuerRules
+from stager.callers.access_rules import IssuerRules
 from stager.callers.issuer_answers import get_json
 from stager.callers.userinfo import Userinfo
 from stager.errors import IssuerUnavailable

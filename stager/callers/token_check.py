@@ -10,7 +10,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from stager.callers.grants import IssuerRules
+from stager.callers.access_rules import IssuerRules
 from stager.errors import TokenInvalid
 
 

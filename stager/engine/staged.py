@@ -37,9 +37,9 @@ class Modes:
     All that is staged is the running account's: the user's.
     """
 
-    file: int = 0o400
-    directory: int = 0o500
-    folder: int = 0o700
+    file: int
+    directory: int
+    folder: int
 
 
 @dataclass(eq=False, kw_only=True)

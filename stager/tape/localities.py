@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from stager.callers.area_access import check_readable
+from stager.callers.area_checks import check_readable
 from stager.callers.area_reading import AreaAccess, access_to
 from stager.callers.caller import Caller
 from stager.errors import NotAllowed, SourceNotFound, SourceUnreadable, StagingError, StorageFault

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stager.api.dependencies import OpenIntake
-from stager.callers.body import BodyRoute
+from stager.callers.body_route import BodyRoute
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller, SeenRequest
 from stager.downloads import CurrentDownloads

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stager.callers.grants import Grant, IssuerRules, read_rules
+from stager.callers.access_rules import Grant, IssuerRules, read_rules
 from tests.chart.conftest import CHART, KUBERNETES, Helm, Rendered
 
 Render = Callable[..., Rendered]

@@ -16,7 +16,7 @@ from stager import engine
 from stager.paths import Location, locate
 from stager.vocabulary import ManifestEntry
 
-MINE = engine.Modes()
+MINE = engine.Modes(file=0o400, directory=0o500, folder=0o700)
 
 
 def nothing(*_: object) -> None:

@@ -25,7 +25,7 @@ from stager.paths import locate
 if TYPE_CHECKING:
     from tests.engine.conftest import Areas
 
-MINE = engine.Modes()
+MINE = engine.Modes(file=0o400, directory=0o500, folder=0o700)
 
 
 def sealed(areas: Areas, source: str, destination: str) -> engine.Staged:
@@ -57,7 +57,7 @@ def test_a_tree_arrives_read_only_with_its_times(areas: Areas) -> None:
 
 def test_modes_are_those_that_the_site_wants(areas: Areas) -> None:
     make_tree(areas.source / "t")
-    areas.stage("t", "t", modes=engine.Modes(file=0o440, directory=0o550))
+    areas.stage("t", "t", modes=engine.Modes(file=0o440, directory=0o550, folder=0o700))
     assert mode(areas.destination / "t/sub") == 0o550
 
 

@@ -19,7 +19,7 @@ from stager import engine
 from stager.errors import StagingError
 from stager.paths import locate
 
-MODES = engine.Modes()
+MODES = engine.Modes(file=0o400, directory=0o500, folder=0o700)
 
 
 def stage(

@@ -16,7 +16,7 @@ from tests.loop_disks import make_disk, missing_for, mounted
 
 pytestmark = pytest.mark.skipif(bool(missing_for("xfs")), reason=missing_for("xfs") or "-")
 
-MINE = engine.Modes()
+MINE = engine.Modes(file=0o400, directory=0o500, folder=0o700)
 INTERVAL = 0.3  # seconds between two reports at least
 
 

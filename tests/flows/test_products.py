@@ -76,8 +76,10 @@ def test_prefect_shows_a_table_of_the_result_and_a_link_to_the_record(site: Site
     site.run("local_copy", request_id)
     shown = {artifact["type"]: artifact["data"] for artifact in site.artifacts(request_id)}
     assert f"/requests/{request_id})" in shown["markdown"]
-    assert '"Reason": "Source path does not exist' in shown["table"]
-    destinations = {row["Destination"] for row in json.loads(shown["table"])}
+    rows = json.loads(shown["table"])
+    assert list(rows[0])[:3] == ["Source", "Status", "Reason"]  # the widest, a whole path, comes after these
+    assert rows[0]["Reason"].startswith("Source path does not exist")
+    destinations = {row["Destination"] for row in rows}
     assert destinations == {as_text(str(site.users / "alice" / name)) for name in ("b.fits", "c.fits")}
     assert f'"Checksum": "adler32:{checksum((site.folder / "storage/a.fits").read_bytes())}"' in shown["table"]
 

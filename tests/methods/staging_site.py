@@ -100,7 +100,7 @@ class Site:
             source=locate(self.source, source, may_be_absolute=True),
             source_seen_at=self.source,
             destination=self.peer.place(destination),
-            modes=Modes(),
+            modes=Modes(file=0o400, directory=0o500, folder=0o700),
             on_conflict=OnConflict.SKIP_IDENTICAL,
             expected=Expected(),
             last_copy=None,

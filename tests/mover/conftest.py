@@ -49,7 +49,7 @@ class Closed:
             source_seen_at=self.storage,
             read_as=read_as,
             destination=locate(self.home, Path(source).name),
-            modes=Modes(),
+            modes=Modes(file=0o400, directory=0o500, folder=0o700),
             on_conflict=OnConflict.SKIP_IDENTICAL,
             expected=Expected(),
             last_copy=None,

@@ -9,7 +9,7 @@ import structlog
 
 from stager.api.intake import Intake
 from stager.api.large.distinct_destinations import DistinctDestinations
-from stager.callers.area_access import check_sources
+from stager.callers.area_checks import check_sources
 from stager.callers.caller import Caller
 from stager.errors import IdempotencyConflict, RequestArriving, TooManyItems
 from stager.models import StagingItem, StagingTerms

@@ -1,4 +1,7 @@
-"""Uploaded manifests: CSV or JSON Lines, one item a line, parsed as a stream."""
+"""Uploaded manifests: CSV or JSON Lines, one item a line, parsed as a stream.
+
+`stager.http.call_limits` bounds their bytes, `stager.api.large.intake` their items.
+"""
 
 from __future__ import annotations
 

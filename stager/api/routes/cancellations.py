@@ -12,7 +12,7 @@ from starlette.responses import Response
 from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.retry import retry
 from stager.api.routes.requests import TAKEN_IN, accepted
-from stager.callers.body import BodyRoute
+from stager.callers.body_route import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.headers import IdempotencyKey, Prefer

@@ -10,8 +10,8 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from stager.api.new_file import make_file
-from stager.callers.area_access import resolve_area
-from stager.callers.body import BodyRoute
+from stager.callers.area_checks import resolve_area
+from stager.callers.body_route import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.errors import BodyTooLarge, NotAllowed
 from stager.http.dependencies import CurrentSettings

@@ -14,7 +14,7 @@ from stager.api.large.manifest import COMPRESSED, CSV, JSON_LINES, pages_of, par
 from stager.api.routes.requests import TAKEN_IN, accepted
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
-from stager.callers.username import TermsBody, named
+from stager.callers.request_body import TermsBody, named
 from stager.downloads.routes.files import BINARY
 from stager.errors import UnreadableManifest
 from stager.http.dependencies import CountedCalls, CurrentSettings, OpenRecords

@@ -15,9 +15,9 @@ from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.large.manifest import is_manifest
 from stager.api.outcome import Outcomes
 from stager.api.request_list import RequestPage, listed
-from stager.callers.body import BodyRoute
+from stager.callers.body_route import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest, seen_request, settle_caller
-from stager.callers.username import RequestBody, named
+from stager.callers.request_body import RequestBody, named
 from stager.errors import TooManyItems, UnreadableManifest
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import BEGAN, REQUEST_ID

@@ -13,11 +13,11 @@ from starlette.responses import Response
 
 from stager.api.dependencies import OpenIntake, OpenOutcomes
 from stager.api.routes.requests import APPLIED, LOCATION
-from stager.callers.area_access import destination_path
-from stager.callers.body import BodyRoute
+from stager.callers.area_checks import destination_path
+from stager.callers.body_route import BodyRoute
 from stager.callers.current import CurrentCaller
 from stager.callers.quota import check_open_requests
-from stager.callers.username import WHOSE, name_of
+from stager.callers.request_body import WHOSE, name_of
 from stager.downloads import CurrentDownloads
 from stager.downloads.respond import WantedDownload, record_and_respond
 from stager.downloads.routes.files import BINARY, FILE_HEADERS

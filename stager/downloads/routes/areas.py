@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.requests import Request
 
-from stager.callers.area_access import check_sources, known_areas
+from stager.callers.area_checks import check_sources, known_areas
 from stager.callers.area_reading import access_to
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller

@@ -15,7 +15,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stager.callers.area_access import check_sources
+from stager.callers.area_checks import check_sources
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
 from stager.downloads import CurrentDownloads

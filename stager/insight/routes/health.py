@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 from starlette.responses import Response
 
-from stager.callers.area_access import areas_at_hand, check_storage, check_storage_to_read, known_areas
+from stager.callers.area_checks import areas_at_hand, check_storage, check_storage_to_read, known_areas
 from stager.errors import StagingError
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.problems import RETRY_AFTER

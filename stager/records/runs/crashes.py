@@ -1,4 +1,4 @@
-"""Requests whose run died: another run takes them up, a few times."""
+"""Requests whose run died: another run takes them up, a few times; `stager.dispatch.reconciler` sees which."""
 
 from __future__ import annotations
 

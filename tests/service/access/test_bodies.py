@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from stager.callers.body import LARGE_BYTES, MANY_MISTAKES, ValueCounter
+from stager.callers.body_route import LARGE_BYTES, MANY_MISTAKES, ValueCounter
 from stager.errors import BodyTooComplex
 from tests.patience import PATIENCE
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stager.callers.access_rules import ALL_OF_IT, Grant, read_rules
 from stager.callers.caller import Caller
-from stager.callers.grants import ALL_OF_IT, Grant, read_rules
 from stager.errors import ConfigurationError, SourceNotFound
 from stager.records.requests import fail_request, get_request
 from tests.attacks.doors import READING_DOORS, STAGING_DOORS, path_of_link, request_of

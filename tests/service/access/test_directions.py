@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from stager.callers.grants import Grant
+from stager.callers.access_rules import Grant
 
 if TYPE_CHECKING:
     from tests.service.access.conftest import Provider

@@ -13,7 +13,7 @@ import pytest
 
 from stager.callers import issuer as issuers
 from stager.callers import issuer_answers, userinfo
-from stager.callers.grants import IssuerRules
+from stager.callers.access_rules import IssuerRules
 from stager.callers.issuer import Issuer
 from stager.errors import IssuerUnavailable, TokenInvalid
 

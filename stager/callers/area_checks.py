@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stager.area_paths import place_in
+from stager.callers.access_rules import ALL_OF_IT, Parts
 from stager.callers.caller import Caller
-from stager.callers.grants import ALL_OF_IT, Parts
 from stager.errors import AreaNotWritable, DestinationNotWritable, NotAllowed, RequestError, StorageFault
 from stager.models import StorageArea
 from stager.paths import locate, open_area

@@ -1,4 +1,4 @@
-"""Bodies without a user name, which by default is the caller's."""
+"""Bodies of requests: the user name may be missing in them, and is the caller's then."""
 
 from __future__ import annotations
 
