@@ -14,10 +14,8 @@ from stager.engine.source import Source, opened
 from stager.engine.survey import survey_opened
 from stager.errors import (
     ConfigurationError,
-    DestinationDiffers,
-    DestinationExists,
-    PeerFault,
-    PeerStalled,
+    DestinationNotWritable,
+    PeerRefused,
     SourceChanged,
     StagingError,
     UnforeseenError,
@@ -26,6 +24,7 @@ from stager.methods.conflict import settle
 from stager.methods.method import IsLiving, Item, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
 from stager.methods.notebook_path import NotebookPath
+from stager.methods.notebook_publication import give_final_name, put_back
 from stager.methods.notebook_servers import NotebookServers
 from stager.methods.notebook_staged import (
     LEFTOVER,
@@ -40,7 +39,7 @@ from stager.methods.notebook_staged import (
 from stager.methods.product_files import product_files
 from stager.paths import Place
 from stager.peers.http import Calls
-from stager.peers.jupyter import Contents, HubConnection, check_path, publish, seal
+from stager.peers.jupyter import Contents, HubConnection, check_path, seal
 from stager.vocabulary import ManifestEntry, OnConflict
 
 
@@ -79,21 +78,19 @@ class JupyterCopy:
             if folder.names and contents.look(folder.path) is None:
                 return 0
             found = [LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path)]
-            dead = [one[0] for one in found if one and not is_living(one["digits"])]
-            for name in dead:
-                remove(contents, "/".join((*folder.names, name)))
-            return len(dead)
+            dead = ["/".join((*folder.names, one[0])) for one in found if one and not is_living(one["digits"])]
+            return sum(_removed(contents, path) for path in dead)
 
     def check_source(self, item: Item) -> engine.Survey:
         """Survey the source by a walk, and refuse each name that the server would refuse."""
         place = _at_notebook(item.destination)
+        tops = place.path, place.beside(temporary_name(place))
         found = engine.survey(item.source)
         engine.require_size(item.source.display, found, item.expected)
         with opened(item.source) as source:
             for each in product_files(source):
-                inner = f"/{each.path}" if each.path else ""
-                for top in (place.path, place.beside(temporary_name(place))):
-                    check_path(top + inner)
+                for top in tops:
+                    check_path(f"{top}/{each.path}" if each.path else top)
         return found
 
     def check_duplicate(
@@ -107,7 +104,7 @@ class JupyterCopy:
         """Compare by our own record and what the server tells, or else read the source."""
         place = _at_notebook(item.destination)
         with self._servers.contents(place) as contents, opened(item.source) as source:
-            _put_back(contents, place)
+            put_back(contents, place)
             if contents.look(place.path) is None:
                 return False
             last, wanted = item.last_copy, item.expected.checksum
@@ -134,7 +131,8 @@ class JupyterCopy:
             previous = contents.look(place.path) if item.on_conflict is OnConflict.REPLACE else None
             staged = NotebookStaged(place=place, temporary=place.beside(temporary_name(place)), previous=previous)
             try:
-                staged.made = contents.make_directories(place.parent.path) if place.parent.names else ()
+                if place.parent.names:
+                    contents.make_directories(place.parent.path, on_made=staged.made.append)
                 algorithms = [wanted.algorithm] if wanted else []
                 bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
                 _require_unchanged(source, survey)
@@ -153,11 +151,19 @@ class JupyterCopy:
             staged.left_writable = seal(
                 contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
             )
+            if staged.left_writable:
+                contents.look(staged.temporary)  # a server that is down is started, and asked again
 
     def flush(self, staged: Iterable[NotebookStaged]) -> None:
         """Do nothing: the server has written it."""
 
-    def publish(self, item: Item, staged: NotebookStaged, *, confirm: Callable[[], None]) -> engine.Published:
+    def publish(
+        self,
+        item: Item,  # noqa: ARG002 - what it may replace is known by then
+        staged: NotebookStaged,
+        *,
+        confirm: Callable[[], None],
+    ) -> engine.Published:
         """Rename to the final name, which never overwrites: what is replaced gets a name aside before.
 
         For the moment between the two renames, nothing is at the destination.
@@ -169,8 +175,8 @@ class JupyterCopy:
             else:
                 require_untouched(contents, staged, at=staged.temporary)
                 confirm()
-                _rename(contents, item, staged)
-            staged.made = ()
+                give_final_name(contents, staged)
+            staged.made.clear()
             if staged.previous is not None:
                 with suppress(StagingError):
                     remove(contents, place.beside(name_aside(place)))
@@ -203,48 +209,14 @@ def _at_notebook(place: Place) -> NotebookPath:
     return place
 
 
+def _removed(contents: Contents, path: str) -> bool:
+    try:
+        remove(contents, path)
+    except (DestinationNotWritable, PeerRefused):  # somebody else's, or a kernel would be needed: it stays
+        return False
+    return True
+
+
 def _require_unchanged(source: Source, survey: engine.Survey) -> None:
     if survey_opened(source).fingerprint != survey.fingerprint:
         raise SourceChanged(source.display, "it is not what it was when it was checked")
-
-
-def _put_back(contents: Contents, place: NotebookPath) -> None:
-    """Undo what a run that was killed in the middle of a replacement did: of two, the new one stays."""
-    aside = place.beside(name_aside(place))
-    if contents.look(aside) is None:
-        return
-    if contents.look(place.path) is None:
-        contents.rename(aside, place.path)
-    else:
-        remove(contents, aside)
-
-
-def _rename(contents: Contents, item: Item, staged: NotebookStaged) -> None:
-    place = staged.place
-    aside, found = place.beside(name_aside(place)), contents.look(place.path)
-    if found != staged.previous:
-        raise DestinationDiffers(item.destination.display, "it changed while the source was copied")
-    try:
-        if found is not None:
-            contents.rename(place.path, aside)
-        _give_name(contents, staged)
-    except BaseException as error:
-        if found is not None:
-            with suppress(StagingError):  # which never overwrites what has the name by now
-                contents.rename(aside, place.path)
-        if isinstance(error, DestinationExists):
-            raise DestinationDiffers(item.destination.display, "it changed while the source was copied") from error
-        raise
-
-
-def _give_name(contents: Contents, staged: NotebookStaged) -> None:
-    place = staged.place
-    if staged.kind == "file":
-        publish(contents, staged.files[""], place.path)
-        return
-    try:
-        contents.rename(staged.temporary, place.path)
-    except (PeerFault, PeerStalled):  # it may have been done all the same
-        if contents.look(staged.temporary) is not None or contents.look(place.path) is None:
-            raise
-        require_untouched(contents, staged, at=place.path)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 
+from stager.errors import InvalidPath
 from stager.paths import locate
 from stager.peers.jupyter import check_path
+
+# What the temporary names begin with: beside it, digits of the key of the destination.
+TEMPORARY = re.compile("stager-(?P<digits>[0-9a-f]{16})-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +79,11 @@ def notebook_path(text: str, *, hub: str, username: str, server: str = "") -> No
     NameNotTaken
         The server takes no such name.
     InvalidPath, PathOutsideArea
-        As by `locate`.
+        As by `locate`; or a name is one of our temporary ones.
     """
     parts = locate(Path(f"the notebook server of {username}"), text).parts
     names = tuple(part.decode("utf-8", "surrogateescape") for part in parts)
     check_path("/".join(names))
+    if any(map(TEMPORARY.match, names)):
+        raise InvalidPath(text, "such a name is a temporary one of the staging service's")
     return NotebookPath(hub=hub, username=username, server=server, names=names)

@@ -17,13 +17,13 @@ from stager.engine.source import Source
 from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused, StagingError
 from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_comparison import fingerprint_of
-from stager.methods.notebook_path import NotebookPath
+from stager.methods.notebook_path import TEMPORARY, NotebookPath
 from stager.methods.product_files import product_files
-from stager.peers.jupyter import Contents, Entry, Uploaded, check, seal, upload
+from stager.peers.jupyter import Contents, Entry, Uploaded, check, remove_by_kernel, upload
 from stager.records.items import destination_key
 from stager.vocabulary import ManifestEntry
 
-LEFTOVER = re.compile(rf"stager-(?P<digits>[0-9a-f]{{{KEY_DIGITS}}})-[0-9a-f]{{16}}")
+LEFTOVER = re.compile(f"{TEMPORARY.pattern}[0-9a-f]{{16}}")
 
 
 def temporary_name(place: NotebookPath) -> str:
@@ -59,7 +59,7 @@ class NotebookStaged:
     place: NotebookPath
     temporary: str
     previous: Entry | None
-    made: Sequence[str] = ()
+    made: list[str] = field(default_factory=list)
     files: dict[str, Uploaded] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     left_writable: str | None = None
@@ -153,25 +153,22 @@ def _there(entry: Entry | None, path: str) -> Entry:
 def discard(contents: Contents, staged: NotebookStaged) -> None:
     """Remove what was not published, and folders that were made for it and are empty."""
     with suppress(StagingError):
-        remove(contents, staged.temporary, files=[staged.path(path) for path in staged.files if path])
+        remove(contents, staged.temporary)
         for folder in reversed(staged.made):
             if not contents.remove_directory(folder):
                 break
 
 
-def remove(contents: Contents, path: str, *, files: Sequence[str] = ()) -> None:
-    """Remove a file, or a directory, also one that was made read-only.
+def remove(contents: Contents, path: str) -> None:
+    """Remove a file, or a directory with all that is in it; by a kernel, what is read-only or not listed.
 
-    Parameters
-    ----------
-    files
-        That are in it, for those that the server does not list.
+    Raises
+    ------
+    DestinationNotWritable, PeerRefused
+        It cannot be removed.
     """
     try:
         contents.delete(path)
     except (DestinationNotWritable, PeerRefused):
-        seal(contents, path, file_mode=0o600, directory_mode=0o700)
-        for file in files:
-            with suppress(DestinationNotWritable):
-                contents.delete(file)
+        remove_by_kernel(contents, path)
         contents.delete(path)

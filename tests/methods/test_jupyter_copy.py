@@ -17,6 +17,7 @@ from stager.engine import Published
 from stager.errors import (
     DestinationDiffers,
     DestinationTampered,
+    InvalidPath,
     LeaseLost,
     NameNotTaken,
     NotebookNotRunning,
@@ -243,6 +244,7 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_stay(
 ) -> None:
     dead, living = (place_of(notebook.item(destination=name)) for name in ("dead", "living"))
     sealed = notebook.peer.home / temporary_name(dead)
+    notebook.peer.put(f"{sealed.name}/deep/not-listed.pyc")
     notebook.peer.put(f"{sealed.name}/deep/file").chmod(0o400)
     for folder in (sealed / "deep", sealed):
         folder.chmod(0o500)
@@ -346,6 +348,12 @@ def test_a_server_that_is_stopped_in_the_middle_is_started_again(notebook: Site,
     for step in ("transfer", "set read-only", "publish"):
         notebook.do(step)
     assert (notebook.peer.home / "product/deep/er/data").read_bytes() == CONTENT
+
+
+def test_a_destination_is_not_called_as_what_is_swept() -> None:
+    for path in ("stager-0123456789abcdef-x", "stager-0123456789abcdef-0123456789abcdef/a"):
+        with pytest.raises(InvalidPath, match="a temporary one"):
+            notebook_path(path, hub="https://hub.example.org", username="alice")
 
 
 def test_two_spellings_of_a_place_are_one_and_what_lies_in_it_begins_with_its_key() -> None:

@@ -198,7 +198,7 @@ DONE = {"status": "ok", "user_expressions": {"done": {"status": "ok"}}}
 )
 def test_a_kernels_reply_that_is_none_is_told(odd: OddServer, contents: Contents, reply: dict[str, object]) -> None:
     odd.answers = {"GET /api/kernels/": is_kernel(reply), **KERNELS}
-    assert seal(contents, "a") == "its kernel could not set the mode: no reason is given"
+    assert seal(contents, "a") == "its kernel could not do it: no reason is given"
 
 
 @pytest.mark.parametrize("before", [DEEP, "[]", "1", '{"header": null}'])

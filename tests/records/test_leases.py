@@ -20,7 +20,15 @@ from stager.records.database import Database
 from stager.records.database.columns import is_mysql
 from stager.records.events import events_of
 from stager.records.items import destination_key, files_of, key_of, save_files
-from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, lease_in, release_leases, renew_leases
+from stager.records.leases import (
+    BusyDestination,
+    acquire_leases,
+    confirm_lease,
+    is_leased,
+    lease_in,
+    release_leases,
+    renew_leases,
+)
 from stager.records.requests import create_request
 from stager.records.tables import DESTINATIONS, StagedFile
 from tests.patience import PATIENCE
@@ -75,6 +83,17 @@ def test_a_lease_that_has_ended_is_taken_over_and_its_writer_cannot_publish(data
         confirm_lease(database, first, holder="one", seconds=60)
     assert renew_leases(database, holder="one", seconds=60) == 0
     assert "taken over from one" in events_of(database, second.request_id)[-1].detail
+
+
+def test_by_the_first_digits_of_its_key_a_destination_is_known_to_have_another_living_writer(
+    database: Database,
+) -> None:
+    [living], [ended] = submit(database, "a"), submit(database, "b")
+    acquire_leases(database, [living], holder="one", seconds=60)
+    acquire_leases(database, [ended], holder="one", seconds=0)
+    digits = living.destination_key[:16]
+    asked = [(digits, "two"), (digits, "one"), (ended.destination_key[:16], "two"), ("%", "two")]
+    assert [is_leased(database, some, but_by=holder) for some, holder in asked] == [True, False, False, False]
 
 
 def test_a_late_writer_that_nobody_has_overtaken_goes_on(database: Database) -> None:

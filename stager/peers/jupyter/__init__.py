@@ -13,7 +13,7 @@ Jupyter Server's: https://jupyter-server.readthedocs.io/en/latest/developers/res
 from stager.peers.jupyter.connection import HubConnection
 from stager.peers.jupyter.contents import Contents, Entry
 from stager.peers.jupyter.hub import Hub
-from stager.peers.jupyter.kernel import seal
+from stager.peers.jupyter.kernel import remove_by_kernel, seal
 from stager.peers.jupyter.names import check_path
 from stager.peers.jupyter.progress import Progress
 from stager.peers.jupyter.server import ServerState
@@ -31,6 +31,7 @@ __all__ = [
     "check",
     "check_path",
     "publish",
+    "remove_by_kernel",
     "seal",
     "start",
     "stop",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,19 +97,24 @@ class Contents:
         model = self._checked(answer, path).object()
         return [self._entry(each) for each in _list(model.get("content"))]
 
-    def make_directories(self, path: str) -> Sequence[str]:
-        """Make a directory, and those that it is in, and return those that were not there, the uppermost first."""
+    def make_directories(self, path: str, *, on_made: Callable[[str], None] = lambda _: None) -> None:
+        """Make a directory, and those that it is in; what is there already stays.
+
+        Parameters
+        ----------
+        on_made
+            Called with the path of each that was not there, the uppermost first.
+        """
         check_path(path)
-        names, made = path.split("/"), tuple[str, ...]()
+        names = path.split("/")
         for depth in range(1, len(names) + 1):
             above = "/".join(names[:depth])
             found = self.look(above)
             if found is None:
                 self.make_directory(above)
-                made += (above,)
+                on_made(above)
             elif not found.is_directory:
                 raise DestinationDiffers(above, "it is no directory")
-        return made
 
     def make_directory(self, path: str) -> None:
         """Make a directory in one that exists; one that is there already stays."""
