@@ -30,7 +30,7 @@ class NotebookServers:
 
     def __init__(self, connection: HubConnection, secret: SecretStr | None, calls: Calls) -> None:
         token = secret or connection.token
-        if token is None:
+        if not token:
             raise ConfigurationError(connection.url, "no token for this notebook hub is set")
         self._hub = Hub(connection.url, token, calls)
         self._connection = connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,12 @@ def test_a_path_is_taken_up_to_its_bound_and_not_beyond(contents: Contents, fold
     assert on_disk.joinpath(*names[1:]).is_dir()
     with pytest.raises(NameNotTaken, match="longer than 3072 bytes"):
         contents.make_directories("/".join(names) + "x")
+
+
+def test_many_make_the_same_folders_at_once(contents: Contents, folder: str, on_disk: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(contents.make_directories, [f"{folder}/a/b/c"] * 32))
+    assert shown(on_disk) == ["a", "a/b", "a/b/c"]
 
 
 def test_what_is_not_there_is_none_and_may_be_removed_again(contents: Contents, folder: str) -> None:

@@ -11,7 +11,8 @@ Jupyter Server's: https://jupyter-server.readthedocs.io/en/latest/developers/res
 """
 
 from stager.peers.jupyter.connection import HubConnection
-from stager.peers.jupyter.contents import Contents, Entry
+from stager.peers.jupyter.contents import Contents
+from stager.peers.jupyter.entry import Entry
 from stager.peers.jupyter.hub import Hub
 from stager.peers.jupyter.kernel import remove_by_kernel, seal
 from stager.peers.jupyter.names import check_path

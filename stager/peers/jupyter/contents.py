@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from stager.errors import (
     PeerFault,
 )
 from stager.peers.http import MAX_ANSWER_BYTES, Answer, Calls
+from stager.peers.jupyter.entry import Entry, entry_of
 from stager.peers.jupyter.names import check_path, in_address
 from stager.peers.jupyter.refusals import refusal_about
 from stager.peers.jupyter.server import ServerState
@@ -28,26 +28,6 @@ HASH_RATE = 20 << 20
 MAX_LISTING_BYTES = 32 << 20
 MAX_REMOVED = 1_000_000
 MAX_DEPTH = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A file or a directory, as a notebook server describes it.
-
-    Attributes
-    ----------
-    last_modified
-        As the server writes it.
-    sha256
-        Where it was asked for, and the server knows it.
-    """
-
-    name: str
-    is_directory: bool
-    size_bytes: int | None
-    is_writable: bool
-    last_modified: str | None = None
-    sha256: str | None = None
 
 
 class Contents:
@@ -95,7 +75,7 @@ class Contents:
         """Return what the server shows of a directory; ``""`` is its uppermost."""
         answer = self._ask("GET", path, "content=1&type=directory", max_bytes=MAX_LISTING_BYTES)
         model = self._checked(answer, path).object()
-        return [self._entry(each) for each in _list(model.get("content"))]
+        return [entry_of(each, self.title) for each in _list(model.get("content"))]
 
     def make_directories(self, path: str, *, on_made: Callable[[str], None] = lambda _: None) -> None:
         """Make a directory, and those that it is in; what is there already stays.
@@ -111,10 +91,18 @@ class Contents:
             above = "/".join(names[:depth])
             found = self.look(above)
             if found is None:
-                self.make_directory(above)
-                on_made(above)
+                self._make_unless_others_do(above, on_made)
             elif not found.is_directory:
                 raise DestinationDiffers(above, "it is no directory")
+
+    def _make_unless_others_do(self, path: str, on_made: Callable[[str], None]) -> None:
+        try:
+            self.make_directory(path)
+            on_made(path)
+        except PeerFault:  # of two that make one at once, the server tells one that it failed
+            found = self.look(path)
+            if found is None or not found.is_directory:
+                raise
 
     def make_directory(self, path: str) -> None:
         """Make a directory in one that exists; one that is there already stays."""
@@ -137,7 +125,7 @@ class Contents:
         sent = {"Content-Type": "application/json", "Content-Length": str(body_bytes)}
         url = self._address(path)
         answer = self.calls.ask("PUT", url, peer=self.title, headers=self.headers | sent, content=body)
-        return self._entry(self._checked(answer, path).object())
+        return entry_of(self._checked(answer, path).object(), self.title)
 
     def rename(self, path: str, to: str) -> Entry:
         """Give a file or a directory another name, and return what is there then.
@@ -157,7 +145,7 @@ class Contents:
             raise DestinationExists(to)
         if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
             raise DestinationTampered(path, "it is gone")
-        return self._entry(self._checked(answer, path).object())
+        return entry_of(self._checked(answer, path).object(), self.title)
 
     def delete(self, path: str, *, on_each: Callable[[], None] = lambda: None) -> None:
         """Remove a file, or a directory with all that the server shows in it; what is gone already is as well.
@@ -193,7 +181,7 @@ class Contents:
         answer = self._ask("GET", path, query, stall_seconds=stall_seconds)
         if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
             return None
-        return self._entry(self._checked(answer, path).object())
+        return entry_of(self._checked(answer, path).object(), self.title)
 
     def _ask(
         self,
@@ -225,23 +213,6 @@ class Contents:
         if not answer.is_success:
             raise refusal_about(path, answer)
         return answer
-
-    def _entry(self, model: Any) -> Entry:  # noqa: ANN401 - JSON
-        try:
-            return Entry(
-                name=str(model["name"]),
-                is_directory=model["type"] == "directory",
-                size_bytes=None if model.get("size") is None else int(model["size"]),
-                is_writable=bool(model["writable"]),
-                last_modified=_text(model.get("last_modified")),
-                sha256=model.get("hash") if model.get("hash_algorithm") == "sha256" else None,
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            raise PeerFault(self.title, f"it describes a file in a way that is not known: {error!r}") from error
-
-
-def _text(said: object) -> str | None:
-    return said if isinstance(said, str) else None
 
 
 def _list(said: object) -> list[object]:

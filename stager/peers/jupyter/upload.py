@@ -19,7 +19,8 @@ from stager.errors import (
     source_error,
 )
 from stager.file_status import unchanged
-from stager.peers.jupyter.contents import Contents, Entry
+from stager.peers.jupyter.contents import Contents
+from stager.peers.jupyter.entry import Entry
 
 # What is read, encoded and sent at a time: base64 of a multiple of three bytes can be put together.
 _BLOCK_BYTES = 3 << 18
