@@ -6,13 +6,13 @@ import sys
 
 from blocks.hubs import HUB, resolve_hub
 from stager.errors import StagingError
-from stager.peers.jupyter import HubConnection, check
+from stager.peers.jupyter import HubConnection, check_hub
 
 
 def finding(name: str, hub: HubConnection) -> str:
     """Return what a hub's check has found, for whoever connects it."""
     try:
-        return f"notebook hub {name!r}: JupyterHub {check(hub)} answers, and our token does what is needed"
+        return f"notebook hub {name!r}: JupyterHub {check_hub(hub)} answers, and our token does what is needed"
     except StagingError as error:
         return f"notebook hub {name!r}: {error.message}"
 
@@ -21,7 +21,7 @@ def main() -> None:
     """Check the hub that is named, and fail where something is wrong."""
     name = sys.argv[1] if len(sys.argv) > 1 else HUB
     try:
-        version = check(resolve_hub(name))
+        version = check_hub(resolve_hub(name))
     except StagingError as error:
         sys.exit(error.message)
     print(f"JupyterHub {version} answers, and our token does what is needed")

@@ -101,6 +101,26 @@ class Hasher:
         return Checksum(self._algorithm, self._hash.hexdigest())
 
 
+class Sums:
+    """Takes several checksums of a file at once while its bytes pass, in their order: its Adler-32, and those named."""
+
+    def __init__(self, *algorithms: ChecksumAlgorithm) -> None:
+        self._adler32 = EMPTY
+        self._hashers = [Hasher(one) for one in dict.fromkeys(algorithms) if one != ADLER32]
+
+    def update(self, block: bytes | memoryview) -> None:
+        """Take the bytes that come next."""
+        self._adler32 = update(block, self._adler32)
+        for hasher in self._hashers:
+            hasher.update(block)
+
+    @property
+    def checksums(self) -> dict[ChecksumAlgorithm, Checksum]:
+        """The checksums of what was taken so far, by their algorithms."""
+        taken = (Checksum(ADLER32, text(self._adler32)), *(hasher.checksum for hasher in self._hashers))
+        return {one.algorithm: one for one in taken}
+
+
 def hasher_for(wanted: Checksum | None) -> Hasher | None:
     """Return what takes a checksum that is wanted; None where it is an Adler-32, which is taken anyway, or none is."""
     if wanted is None or wanted.algorithm == ADLER32:

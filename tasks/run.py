@@ -63,6 +63,7 @@ class Run:
         self._run_key = _run_key()
         self._holder = f"{self._flow_run_id}/{uuid.uuid4().hex[:8]}"
         self._lease = get_settings().lease
+        self._writer = LeaseHolder(database=database, holder=self._holder, lease=self._lease)
         self._logger = get_run_logger()
         self._requests: list[StagingRequestRow] = []
         self._not_ours: list[str] = []
@@ -194,7 +195,8 @@ class Run:
             return {}
         every = [entry for entries in found.values() for entry in entries]
         try:
-            small = small_among(every, self.acting.mover(), self._method.name)
+            worker = self.acting.worker(self._method, is_living=self._writer.is_written_by_another)
+            small = small_among(every, worker, self._method.name)
         except StagingError:  # no mover, or none any more: each batch has its own, or its items end
             return {}
         return {
@@ -218,8 +220,7 @@ class Run:
 
     def _batch(self, entries: list[Entry]) -> Batch:
         self._stops.items = {entry.file.id: entry.stopped for entry in entries}
-        writer = LeaseHolder(database=self._database, holder=self._holder, lease=self._lease)
-        return Batch(method=self._method, entries=entries, writer=writer, acting=self.acting)
+        return Batch(method=self._method, entries=entries, writer=self._writer, acting=self.acting)
 
     def _close_requests(self, request_ids: list[str]) -> None:
         cancelled = {request_id for request_id in request_ids if self._stops.requests[request_id].is_set()}

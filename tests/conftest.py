@@ -23,7 +23,15 @@ from tests.ports import free_port
 INSTALL = shutil.which("mariadb-install-db")
 SERVER = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin:/usr/local/sbin")
 # Whose tests share what is slow to start, the longest first.
-SHARED = ("tests/cluster/", "tests/flows/", "tests/workers/", "tests/stack/", "tests/attacks/", "tests/peers/")
+SHARED = (
+    "tests/cluster/",
+    "tests/flows/",
+    "tests/workers/",
+    "tests/stack/",
+    "tests/attacks/",
+    "tests/peers/",
+    "tests/methods/",
+)
 SKIPS_FAIL = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 
-from stager.checksums import Checksum
+from stager.checksums import Checksum, Sums
 from stager.models import ChecksumText
 
 PATTERN = TypeAdapter(ChecksumText).json_schema()["pattern"]
@@ -82,3 +84,15 @@ def test_a_checksum_is_taken_without_a_late_import() -> None:
         "md5:900150983cd24fb0d6963f7d28e17f72",
         "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     ]
+
+
+def test_several_checksums_are_taken_of_the_same_bytes() -> None:
+    sums = Sums("sha256", "md5", "sha256", "adler32")
+    for block in (b"SIMPLE  =", b"", memoryview(b" T")):
+        sums.update(block)
+    content = b"SIMPLE  = T"
+    assert sums.checksums == {
+        "adler32": Checksum("adler32", f"{zlib.adler32(content):08x}"),
+        "sha256": Checksum("sha256", hashlib.sha256(content).hexdigest()),
+        "md5": Checksum("md5", hashlib.md5(content, usedforsecurity=False).hexdigest()),
+    }

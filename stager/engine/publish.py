@@ -24,7 +24,11 @@ from stager.paths import Descriptor, Symlinks, open_location
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What is at the destination now; `fingerprint` returns this ``fingerprint`` as long as it is untouched."""
+    """What is at the destination now; `fingerprint` returns this ``fingerprint`` as long as it is untouched.
+
+    ``left_writable`` says why it is not read-only, where the place has no way
+    to make it so that always works.
+    """
 
     kind: Literal["file", "directory", "symlink"]
     size_bytes: int
@@ -32,6 +36,7 @@ class Published:
     checksum: str | None
     checksum_algorithm: ChecksumAlgorithm | None
     fingerprint: str
+    left_writable: str | None = None
 
 
 def flush(staged: Iterable[Staged]) -> None:

@@ -55,7 +55,7 @@ def opened(source: Location) -> Iterator[Source]:
         opening a device or a FIFO may have an effect.
     """
     with opening_source(source):
-        parent, name = _parent(source)
+        parent, name = folder_of(source)
     with parent:
         with opening_source(source):
             status = parent.status(name)
@@ -86,8 +86,8 @@ def kind_in_words(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "of an unknown type")
 
 
-def _parent(source: Location) -> tuple[Descriptor, bytes]:
-    """Return the folder in which the source really is, and its name there."""
+def folder_of(source: Location) -> tuple[Descriptor, bytes]:
+    """Return the folder in which a source really is, open, and its name there; raises OSError, or as `opened`."""
     if isinstance(source.held, LentFolder):
         return source.held.lent_again(), source.name
     parts = list(source.parts)

@@ -2,9 +2,19 @@
 
 from stager.methods.local_copy import LocalCopy
 from stager.methods.local_symlink import LocalSymlink
-from stager.methods.method import Item, LastCopy, Promise, ReadOnlyBy, StagingMethod
+from stager.methods.method import IsLiving, Item, LastCopy, Promise, ReadOnlyBy, StagingMethod, mounted
 from stager.methods.symlink_copy import SymlinkCopy
 
 METHODS: dict[str, StagingMethod] = {method.name: method for method in (LocalCopy(), LocalSymlink(), SymlinkCopy())}
 
-__all__ = ["METHODS", "Item", "LastCopy", "Promise", "ReadOnlyBy", "StagingMethod", "SymlinkCopy"]
+__all__ = [
+    "METHODS",
+    "IsLiving",
+    "Item",
+    "LastCopy",
+    "Promise",
+    "ReadOnlyBy",
+    "StagingMethod",
+    "SymlinkCopy",
+    "mounted",
+]

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from stager import engine
-from stager.methods.method import Item
-from stager.paths import Location
+from stager.methods.method import IsLiving, Item, mounted
+from stager.paths import Location, Place
 from stager.vocabulary import OnConflict
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 
 class PublishedByRename:
     """The last steps by descriptors: modes, one flush, one rename for each item."""
 
-    def sweep(self, parent: Location) -> int:
+    place: ClassVar[type[Place]] = Location
+
+    def connected(self, connection: None, secret: SecretStr | None) -> AbstractContextManager[Self]:  # noqa: ARG002 - a mount needs none
+        """Give the method as it is."""
+        return nullcontext(self)
+
+    def sweep(self, parent: Place, *, is_living: IsLiving) -> int:  # noqa: ARG002 - locks tell
         """Remove temporary names whose lock nobody holds."""
-        return engine.sweep(parent)
+        return engine.sweep(mounted(parent))
 
     def set_read_only(self, item: Item, staged: engine.Staged) -> None:  # noqa: ARG002 - it knows its modes
         """Set read-only modes on descriptors; what is only linked stays as it is."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 from stager import engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
-from stager.methods.method import Item, Promise
+from stager.methods.method import Item, Promise, mounted
 from stager.vocabulary import ManifestEntry
 
 
@@ -38,14 +38,14 @@ class LocalCopy(PublishedByRename):
         control: engine.Control,
     ) -> bool:
         """Compare by our own record and the fingerprints, or else byte for byte."""
-        found = engine.fingerprint(item.destination)
+        found = engine.fingerprint(mounted(item.destination))
         if found is None:
             return False
         if self._is_our_last_copy(item, survey, found):
             return settle(item, difference=None)
         difference = engine.compare(
             item.source,
-            item.destination,
+            mounted(item.destination),
             survey=survey,
             checksum=item.expected.checksum,
             on_file=on_file,
@@ -54,7 +54,7 @@ class LocalCopy(PublishedByRename):
         if difference is engine.ABSENT or not settle(item, difference=difference):
             return False
         # A run may have been killed between the rename and its last step.
-        engine.repair(item.destination, item.modes)
+        engine.repair(mounted(item.destination), item.modes)
         return True
 
     @staticmethod
@@ -78,7 +78,7 @@ class LocalCopy(PublishedByRename):
         """Copy beside the destination, with the checksum taken while the bytes pass."""
         return engine.transfer(
             item.source,
-            item.destination,
+            mounted(item.destination),
             survey=survey,
             modes=item.modes,
             expected=item.expected,

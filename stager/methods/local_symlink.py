@@ -9,7 +9,7 @@ from typing import ClassVar
 from stager import engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
-from stager.methods.method import Item, Promise
+from stager.methods.method import Item, Promise, mounted
 from stager.vocabulary import ManifestEntry
 
 
@@ -40,7 +40,7 @@ class LocalSymlink(PublishedByRename):
     ) -> bool:
         """Compare the link's text; read the source if the request gives its checksum."""
         engine.verify(item.source, survey=survey, expected=item.expected, control=control)
-        found = engine.link_target(item.destination)
+        found = engine.link_target(mounted(item.destination))
         if found is engine.ABSENT:
             return False
         wanted = self._target(item)
@@ -56,7 +56,7 @@ class LocalSymlink(PublishedByRename):
         control: engine.Control,  # noqa: ARG002 - nothing takes time
     ) -> engine.Staged:
         """Make the link under a temporary name."""
-        return engine.stage_symlink(self._target(item), item.destination, modes=item.modes)
+        return engine.stage_symlink(self._target(item), mounted(item.destination), modes=item.modes)
 
     @staticmethod
     def _target(item: Item) -> bytes:

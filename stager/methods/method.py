@@ -7,14 +7,19 @@ for it and where it is written down are others' business.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from stager.checksums import Checksum
-from stager.engine import Control, Expected, Modes, Published, Staged, Survey
-from stager.paths import Location
+from stager.engine import Control, Expected, Modes, Published, Survey
+from stager.errors import UnforeseenError
+from stager.paths import Location, Place
 from stager.vocabulary import ManifestEntry, OnConflict
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr  # which a mover has no use for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +47,25 @@ class Item:
     source: Location
     source_seen_at: Path
     read_as: Literal["user", "service"] = "user"
-    destination: Location
+    destination: Place
     modes: Modes
     on_conflict: OnConflict
     expected: Expected
     last_copy: LastCopy | None
 
+
+def mounted(place: Place) -> Location:
+    """Return a place that is in a mounted folder; with any other, a method was given what is not its own."""
+    if not isinstance(place, Location):
+        raise UnforeseenError(TypeError(f"{place.display} is in no mounted folder"))
+    return place
+
+
+# What a method has transferred and not published yet: known to that method alone.
+Staged = Any
+# Tells by the first `KEY_DIGITS` of a destination's key whether another living run writes there.
+IsLiving = Callable[[str], bool]
+KEY_DIGITS = 16
 
 ReadOnlyBy = Literal["mode", "retention", "kernel", "nothing"]
 
@@ -80,7 +98,9 @@ class Promise:
 class StagingMethod(Protocol):
     """One way to bring an item to its destination, in four steps.
 
-    It works with the rights of the process that it runs in: the user's.
+    Where ``place`` is a mounted folder, it works in a process that is the user. Else
+    it works where the other server's secret is, which no user's process holds,
+    and its sources are opened by one that is the user.
 
     The promises, which ``tests/methods`` holds every method to:
 
@@ -100,11 +120,24 @@ class StagingMethod(Protocol):
 
     name: ClassVar[str]
     promise: ClassVar[Promise]
+    place: ClassVar[type[Place]]
 
-    def sweep(self, parent: Location) -> int:
+    def connected(self, connection: Any, secret: SecretStr | None) -> AbstractContextManager[Self]:  # noqa: ANN401 - the method's own
+        """Give the method as it is used for a batch, with what it needs to reach its place.
+
+        Parameters
+        ----------
+        connection
+            How an operator has set up the other server, of the method's own type; None for a mounted folder.
+        secret
+            The user's own for that server, where they gave one: then it alone is used there.
+        """
+
+    def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
         """Remove what killed runs left in a folder of destinations, and return how much that was.
 
-        What a living run works on is not touched.
+        What a living run works on is not touched; where the place has no
+        locks that show it, ``is_living`` tells.
         """
 
     def check_source(self, item: Item) -> Survey:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from stager import engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
-from stager.methods.method import Item, Promise
+from stager.methods.method import Item, Promise, mounted
 from stager.vocabulary import ManifestEntry
 
 
@@ -53,9 +53,9 @@ class SymlinkCopy(PublishedByRename):
     ) -> bool:
         """Compare the inodes; read the source if the request gives its checksum."""
         engine.verify(item.source, survey=survey, expected=item.expected, control=control)
-        if engine.link_target(item.destination) is engine.ABSENT:
+        if engine.link_target(mounted(item.destination)) is engine.ABSENT:
             return False
-        same = engine.is_same_file(item.source, item.destination)
+        same = engine.is_same_file(item.source, mounted(item.destination))
         return settle(item, difference=None if same else "not a hard link to the source")
 
     def transfer(
@@ -68,4 +68,4 @@ class SymlinkCopy(PublishedByRename):
         control: engine.Control,  # noqa: ARG002 - nothing takes time
     ) -> engine.Staged:
         """Link the source under a temporary name: on its own file system, and never if the user could write to it."""
-        return engine.stage_hard_link(item.source, item.destination, modes=item.modes, link=self._link)
+        return engine.stage_hard_link(item.source, mounted(item.destination), modes=item.modes, link=self._link)

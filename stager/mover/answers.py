@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from stager.mover.channel import Channel
 from stager.mover.dialogue import FILES_IN_A_MESSAGE
 from stager.mover.lending import Lending
 from stager.mover.replies import Question
-from stager.paths import Descriptor
+from stager.paths import Descriptor, Location, Symlinks, open_location
 from stager.vocabulary import ManifestEntry
 
 
@@ -71,11 +71,19 @@ class Answers:
     def __init__(self, channel: Channel, link: Link, roots: Mapping[Path, Descriptor]) -> None:
         self._channel = channel
         self._give_name = link
-        self._lending = Lending(roots)
+        self._roots = roots
+        self._lending = Lending(_folder_of)
 
     def begin(self, items: Mapping[int, Item]) -> None:
         """Take back what was lent, and replace the items by these."""
-        self._lending.begin(items)
+        self._lending.begin(
+            {
+                # What has a folder's name by now may be a link of the user's.
+                item_id: replace(item.source, held=self._roots.get(item.source.root))
+                for item_id, item in items.items()
+                if item.read_as == "service"
+            }
+        )
 
     def answer(self, asks: Question, one: Watched) -> None:
         """Answer a question; an error in doing so becomes that of the item."""
@@ -120,3 +128,8 @@ class Answers:
         source, folder = self._channel.descriptors(2)
         with source, folder:
             self._give_name(source.fd, folder.fd, os.fsencode(asks.name))
+
+
+def _folder_of(source: Location) -> tuple[Descriptor, bytes]:
+    """Open the folder that a source is in, by no link."""
+    return open_location(source.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED), source.name

@@ -10,7 +10,7 @@ from typing import Any
 
 from stager.checksums import Checksum
 from stager.engine import Expected, Modes
-from stager.methods import Item, LastCopy
+from stager.methods import Item, LastCopy, mounted
 from stager.paths import Descriptor, Lender, LentFolder, Location
 from stager.vocabulary import OnConflict
 
@@ -22,11 +22,10 @@ def told(item: Item) -> dict[str, Any]:
     """Return an item as JSON; bytes of a name that are not UTF-8 become lone surrogates (PEP 383)."""
     last, modes = item.last_copy, item.modes
     return {
-        "source": told_place(item.source),
-        "is_direct": item.source.is_direct,
+        "source": told_source(item.source),
         "source_seen_at": os.fspath(item.source_seen_at),
         "read_as": item.read_as,
-        "destination": told_place(item.destination),
+        "destination": told_place(mounted(item.destination)),
         "modes": [modes.file, modes.directory, modes.folder],
         "on_conflict": item.on_conflict.value,
         "expected": [item.expected.checksum, item.expected.size_bytes],
@@ -44,7 +43,7 @@ def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, len
     lender
         Lends the source where it is read with the service's rights.
     """
-    source = replace(place(said["source"], roots), is_direct=said["is_direct"])
+    source = source_of(said["source"], roots)
     if said["read_as"] == "service":
         source = replace(source, held=LentFolder(-1, lender, SOURCE))
     checksum, size_bytes = said["expected"]
@@ -59,6 +58,16 @@ def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, len
         expected=Expected(checksum=checksum and Checksum(*checksum), size_bytes=size_bytes),
         last_copy=said["last_copy"] and _last_copy(*said["last_copy"]),
     )
+
+
+def told_source(source: Location) -> dict[str, Any]:
+    """Return a source as JSON."""
+    return {"place": told_place(source), "is_direct": source.is_direct}
+
+
+def source_of(said: Mapping[str, Any], roots: Mapping[Path, Descriptor]) -> Location:
+    """Return the source that a message describes."""
+    return replace(place(said["place"], roots), is_direct=said["is_direct"])
 
 
 def place(said: list[str], roots: Mapping[Path, Descriptor]) -> Location:

@@ -1,8 +1,8 @@
-"""Lending: sources in an area that users cannot enter are opened by the service, and passed to the mover.
+"""Lending: a source that another process may not enter is opened for it, one file at a time.
 
-The mover has no right in such an area and no privilege. The service opens
-for it what its items are, and what is in them; nothing else, by no link, and
-for reading alone.
+The service lends a mover what is in an area that users cannot enter; a mover
+lends the service what its user may read. Whoever lends opens what the items
+are, and what is in them; nothing else, and for reading alone.
 """
 
 from __future__ import annotations
@@ -10,19 +10,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from stager.methods import Item
 from stager.mover.item_messages import SOURCE
-from stager.paths import Descriptor, Location, Symlinks, open_beneath, open_location
+from stager.paths import Descriptor, Location, Symlinks, open_beneath
 
-_FOLDER = os.O_PATH | os.O_DIRECTORY
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 # Directories that are lent at a time: a walk holds one for each level.
-_MOST = 1000
+_MAX_FOLDERS = 1000
 
 
 class Lending:
@@ -30,48 +26,43 @@ class Lending:
 
     Parameters
     ----------
-    roots
-        The user's folders, open: what has a folder's name by now may be a link of the user's.
+    entered
+        Opens the folder that a source is in, and returns it with the source's name there; raises OSError.
     """
 
-    def __init__(self, roots: Mapping[Path, Descriptor]) -> None:
-        self._roots = roots
+    def __init__(self, entered: Callable[[Location], tuple[Descriptor, bytes]]) -> None:
+        self._entered = entered
         self._sources: dict[int, Location] = {}
+        self._names: dict[int, str] = {}
         self._folders: dict[tuple[int, int], Descriptor] = {}
         self._last = SOURCE
 
-    def begin(self, items: Mapping[int, Item]) -> None:
-        """Take back all that was lent; from now on, only the sources of these items are lent."""
+    def begin(self, sources: Mapping[int, Location]) -> None:
+        """Take back all that was lent; from now on, only these sources are lent, by the ids of their items."""
         self._folders.clear()
-        self._sources = {
-            item_id: replace(item.source, held=self._roots.get(item.source.root))
-            for item_id, item in items.items()
-            if item.read_as == "service"
-        }
+        self._sources = dict(sources)
 
     def status(self, item_id: int, folder: int, name: str) -> list[Any]:
         """Return the status of a name in a lent folder, as the arguments of `os.stat_result`."""
-        self._refuse_strange(item_id, folder, name)
-        status = os.stat(name, dir_fd=self._folder(item_id, folder).fd, follow_symlinks=False)
-        of_type: Any = status.__reduce__()  # the type, and what it is made of
+        within, name = self._found(item_id, folder, name)
+        of_type: Any = within.status(name).__reduce__()  # the type, and what it is made of
         return list(of_type[1])
 
     def link_text(self, item_id: int, folder: int, name: str) -> str:
         """Return a symbolic link's text."""
-        self._refuse_strange(item_id, folder, name)
-        return os.readlink(name, dir_fd=self._folder(item_id, folder).fd)
+        within, name = self._found(item_id, folder, name)
+        return within.link_text(name)
 
     def opened(self, item_id: int, folder: int, name: str) -> tuple[Descriptor, int]:
-        """Open a name in a lent folder; return it and, for a directory, the number by which that is lent."""
-        self._refuse_strange(item_id, folder, name)
-        within = self._folder(item_id, folder)
-        kind = stat.S_IFMT(os.stat(name, dir_fd=within.fd, follow_symlinks=False).st_mode)
+        """Open what has a name in a lent folder; return it, and the number by which a directory is lent in its turn."""
+        within, name = self._found(item_id, folder, name)
+        kind = stat.S_IFMT(within.status(name).st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         found = Descriptor(open_beneath(within.fd, (os.fsencode(name),), _READ, Symlinks.REFUSED))
         if kind == stat.S_IFREG:
             return found, SOURCE
-        if len(self._folders) >= _MOST:
+        if len(self._folders) >= _MAX_FOLDERS:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self._last += 1
         self._folders[item_id, self._last] = Descriptor(os.dup(found.fd))
@@ -81,17 +72,20 @@ class Lending:
         """Take a folder back."""
         self._folders.pop((item_id, folder), None)
 
-    def _folder(self, item_id: int, folder: int) -> Descriptor:
-        if (item_id, folder) not in self._folders:
-            if folder != SOURCE or item_id not in self._sources:
-                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            self._folders[item_id, SOURCE] = open_location(self._sources[item_id].parent, _FOLDER, Symlinks.REFUSED)
-        return self._folders[item_id, folder]
-
-    def _refuse_strange(self, item_id: int, folder: int, name: str) -> None:
-        """Raise OSError for whatever is not the source, or in it."""
+    def _found(self, item_id: int, folder: int, name: str) -> tuple[Descriptor, str]:
+        """Return a lent folder and a name in it; raise for whatever is not the source, or in it."""
         is_name = name not in ("", ".", "..") and "/" not in name and "\0" not in name
         source = self._sources.get(item_id)
-        is_within = source is not None and (folder != SOURCE or os.fsencode(name) == source.name)
-        if not (is_name and is_within):
+        if source is None or not is_name or (folder == SOURCE and os.fsencode(name) != source.name):
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        if folder != SOURCE:
+            return self._folder(item_id, folder), name
+        if (item_id, SOURCE) not in self._folders:
+            self._folders[item_id, SOURCE], real_name = self._entered(source)
+            self._names[item_id] = os.fsdecode(real_name)
+        return self._folders[item_id, SOURCE], self._names[item_id]
+
+    def _folder(self, item_id: int, folder: int) -> Descriptor:
+        if (item_id, folder) not in self._folders:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._folders[item_id, folder]

@@ -9,15 +9,26 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stager.errors import MoverLost, StagingError
-from stager.methods import Item
+from stager.methods import Item, mounted
 from stager.mover.answers import Answers, Watch, Watched
 from stager.mover.channel import Channel, ConnectionLost, Message
-from stager.mover.item_messages import told, told_place
-from stager.mover.replies import Files, Heartbeat, OrderDone, Progress, Question, Reply, StepDone, StepFailed, reply_of
-from stager.paths import Descriptor, Location
+from stager.mover.item_messages import told, told_place, told_source
+from stager.mover.replies import (
+    Files,
+    Heartbeat,
+    OrderDone,
+    Progress,
+    Question,
+    Reply,
+    Shown,
+    StepDone,
+    StepFailed,
+    reply_of,
+)
+from stager.paths import Descriptor, Location, Place
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +64,7 @@ class Mover:
     _lost_by: str = ""
     _is_busy: bool = False
     _next_look: float = 0.0
+    _lending: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def is_lost(self) -> bool:
@@ -72,16 +84,45 @@ class Mover:
         """
         return self._carried_out({"do": step, "items": list(watches)}, watches)
 
-    def sweep(self, method: str, folders: Sequence[Location]) -> list[int | StagingError]:
+    def sweep(self, method: str, folders: Sequence[Place]) -> list[int | StagingError]:
         """Return how many leftovers of dead runs were removed in each folder, or the error."""
         parts = (folders[start : start + SWEPT_AT_ONCE] for start in range(0, len(folders), SWEPT_AT_ONCE))
         return [one for some in parts for one in self._swept(method, some)]
 
-    def _swept(self, method: str, folders: Sequence[Location]) -> list[int | StagingError]:
+    def _swept(self, method: str, folders: Sequence[Place]) -> list[int | StagingError]:
         never = Watch(stopped=threading.Event())
-        order = {"do": "sweep", "method": method, "places": [told_place(folder) for folder in folders]}
+        order = {"do": "sweep", "method": method, "places": [told_place(mounted(folder)) for folder in folders]}
         swept = dict(self._carried_out(order, dict.fromkeys(range(len(folders)), never)))
         return [one.swept if isinstance(one, StepDone) else one for _, one in sorted(swept.items())]
+
+    def lend_from(self, sources: Mapping[int, Location]) -> None:
+        """Let it lend these sources alone, by ids of the caller's, until it is told others or to `end`."""
+        said = {str(item_id): told_source(source) for item_id, source in sources.items()}
+        list(self._carried_out({"do": "lend from", "sources": said}, {}))
+
+    def lend(self, item_id: int, what: str, *, folder: int, name: str) -> tuple[Shown, Descriptor]:
+        """Have it look at, open or take back what is in a source that it lends; return that, and what was opened.
+
+        Calls from several threads are carried out one after the other, while no step is under way.
+
+        Raises
+        ------
+        StagingError
+            The source cannot be reached, or the mover is lost.
+        """
+        never = Watch(stopped=threading.Event())
+        order = {"do": "lend", "item": item_id, "what": what, "folder": folder, "name": name}
+        with self._lending:
+            [(_, outcome)] = list(self._carried_out(order, {item_id: never}))
+            if isinstance(outcome, StagingError):
+                raise outcome
+            shown = outcome.shown or Shown()
+            try:
+                [opened] = self.channel.descriptors(1) if shown.folder is not None else [Descriptor(-1)]
+            except ConnectionLost as lost:
+                self._kill()
+                raise MoverLost(self.name, str(lost)) from lost
+        return shown, opened
 
     def end(self) -> None:
         """Let it discard what is not published, and forget the items."""

@@ -6,6 +6,7 @@ may be closed to them.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -16,12 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stager.engine.source import folder_of
 from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
 from stager.methods import METHODS, StagingMethod, SymlinkCopy
 from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.dialogue import Dialogue
-from stager.mover.item_messages import place, understood
-from stager.mover.steps import STEPS, MoverItems
+from stager.mover.item_messages import place, source_of, understood
+from stager.mover.lending import Lending
+from stager.mover.steps import STEPS, ItemsAtWork
 from stager.paths import Descriptor
 from stager.privileges import Ids, become
 
@@ -87,7 +90,8 @@ class OrderExecutor:
         self._methods: dict[str, StagingMethod] = METHODS
         if is_user:
             self._methods = {**METHODS, SymlinkCopy.name: SymlinkCopy(link=self._link)}
-        self._batch: MoverItems | None = None
+        self._batch: ItemsAtWork | None = None
+        self._lending = Lending(folder_of)
         self._dialogue: Dialogue | None = None
         self._stopped: set[int] = set()
 
@@ -113,6 +117,10 @@ class OrderExecutor:
                     self._tell(number, partial(self._sweep, order["method"], said))
             case "flush":
                 self._flush(order["items"])
+            case "lend from":
+                self._lending.begin({int(one): source_of(said, self._roots) for one, said in order["sources"].items()})
+            case "lend":
+                self._lend(order["item"], order["what"], order["folder"], order["name"])
             case step:
                 for item_id in order["items"]:
                     self._step(step, item_id)
@@ -121,16 +129,17 @@ class OrderExecutor:
     def _begin(self, order: Message) -> None:
         self._end()
         items = {int(one): understood(said, self._roots, lender=self) for one, said in order["items"].items()}
-        self._batch = MoverItems(self._methods[order["method"]], items)
+        self._batch = ItemsAtWork(self._methods[order["method"]], items)
         self._stopped.clear()
 
     def _end(self) -> None:
+        self._lending.begin({})
         batch, self._batch = self._batch, None
         if batch is not None:
             batch.discard()
 
     def _sweep(self, method: str, said: list[str]) -> dict[str, Any]:
-        return {"swept": self._methods[method].sweep(place(said, self._roots))}
+        return {"swept": self._methods[method].sweep(place(said, self._roots), is_living=_as_locks_tell)}
 
     def _flush(self, item_ids: list[int]) -> None:
         """Flush all items at once, and report it for each: an error is that of all."""
@@ -141,6 +150,29 @@ class OrderExecutor:
             error = raised
         for item_id in item_ids:
             self._channel.post(_failure(item_id, error) if error else {"says": "done", "id": item_id})
+
+    def _lend(self, item_id: int, what: str, folder: int, name: str) -> None:
+        """Look at, open or take back what is in an item's source, and tell what came of it."""
+        lending, opened = self._lending, Descriptor(-1)
+        shown: dict[str, Any] = {}
+        try:
+            match what:
+                case "status":
+                    shown["status"] = lending.status(item_id, folder, name)
+                case "link text":
+                    shown["text"] = lending.link_text(item_id, folder, name)
+                case "open":
+                    opened, shown["folder"] = lending.opened(item_id, folder, name)
+                case _:
+                    lending.returned(item_id, folder)
+        except OSError as error:
+            shown["errno"] = error.errno or errno.EIO
+        except StagingError as error:
+            self._channel.post(_failure(item_id, error))
+            return
+        with opened:
+            descriptors = [opened.fd] if opened.fd >= 0 else []
+            self._channel.send({"says": "done", "id": item_id, "shown": shown}, descriptors)
 
     def _step(self, step: str, item_id: int) -> None:
         self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stopped)
@@ -165,7 +197,7 @@ class OrderExecutor:
         else:
             self._channel.post({"says": "done", "id": item_id, **done})
 
-    def _current(self) -> MoverItems:
+    def _current(self) -> ItemsAtWork:
         if self._batch is None:
             raise ConnectionLost
         return self._batch
@@ -195,6 +227,10 @@ class OrderExecutor:
     def returned(self, folder: int) -> None:
         """Give a folder back."""
         self._item.returned(folder)
+
+
+def _as_locks_tell(_: str) -> bool:
+    return True
 
 
 def _failure(item_id: int, error: StagingError, trace: str = "") -> dict[str, Any]:

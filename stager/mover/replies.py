@@ -17,6 +17,7 @@ from stager.vocabulary import ManifestEntry
 LONGEST_ERROR = 8000
 
 Count = Annotated[int, Field(ge=0, le=MAX_SIZE_BYTES, strict=True)]
+TenNumbers = Annotated[list[int], Field(min_length=10, max_length=10)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")]
 Adler32 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -80,6 +81,7 @@ class Delivered(Frozen):
     checksum: Adler32 | Sha256 | None
     checksum_algorithm: Literal["adler32", "sha256"] | None
     fingerprint: Digest
+    left_writable: Annotated[str, Field(max_length=LONGEST_ERROR)] | None = None
 
     @model_validator(mode="after")
     def _has_the_form_of_its_algorithm(self) -> Self:
@@ -94,6 +96,27 @@ class Delivered(Frozen):
         return Published(**self.model_dump())
 
 
+class Shown(Frozen):
+    """What was looked at or opened in an item's source.
+
+    Attributes
+    ----------
+    errno
+        Why it could not be, as the system call said.
+    status
+        What `os.stat_result` is made of.
+    folder
+        Of what was opened: the number of a directory, 0 for a file. Its descriptor comes with it.
+    """
+
+    errno: Count | None = None
+    status: tuple[Annotated[list[int], Field(min_length=10, max_length=10)], dict[str, int | float | None]] | None = (
+        None
+    )
+    text: PathText | None = None
+    folder: Count | None = None
+
+
 class StepDone(Frozen):
     """A step is done for an item."""
 
@@ -104,6 +127,7 @@ class StepDone(Frozen):
     is_small: bool = False
     delivered: Delivered | None = None
     swept: Count = 0
+    shown: Shown | None = None
 
 
 class StepFailed(Frozen):

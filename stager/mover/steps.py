@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
-from stager.engine import Staged, Survey
+from stager.engine import Control, Staged, Survey
 from stager.engine.source import opened
 from stager.errors import SourceChanged, StagingError
 from stager.methods import Item, StagingMethod
-from stager.mover.dialogue import Dialogue
+from stager.vocabulary import ManifestEntry
 
 # A file of more bytes may take seconds.
 SMALL_BYTES = 16 << 20
 
 
-class MoverItems:
-    """The items that a mover works on, by one method, and their state.
+class StepDialogue(Protocol):
+    """What a step reports of its item, and asks about it, wherever it is done."""
+
+    def control(self) -> Control:
+        """Return a control that reports progress, and cancels."""
+
+    def on_file(self, file: ManifestEntry) -> None:
+        """Report a file of the product."""
+
+    def known(self) -> Iterator[ManifestEntry]:
+        """Yield the checksums that an earlier delivery of the very same source has on record."""
+
+    def confirm(self) -> None:
+        """Check that the destination is still ours to publish, and raise if it is not."""
+
+
+class ItemsAtWork:
+    """The items that somebody works on, by one method, and their state.
 
     Each step returns what the service is told of it, beside that it is done.
     """
@@ -29,7 +45,7 @@ class MoverItems:
         self._kinds: dict[int, str] = {}
         self._staged: dict[int, Staged] = {}
 
-    def look(self, item_id: int, _: Dialogue) -> dict[str, Any]:
+    def look(self, item_id: int, _: StepDialogue) -> dict[str, Any]:
         """Tell whether a source is a small file, or cannot be opened and so fails at once."""
         try:
             with opened(self._items[item_id].source) as found:
@@ -37,7 +53,7 @@ class MoverItems:
         except StagingError:
             return {"is_small": True}  # the first step will say what is wrong with it
 
-    def check_source(self, item_id: int, _: Dialogue) -> dict[str, Any]:
+    def check_source(self, item_id: int, _: StepDialogue) -> dict[str, Any]:
         """Look at the source."""
         return {"surveyed": asdict(self._survey(item_id))}
 
@@ -50,13 +66,13 @@ class MoverItems:
                 raise SourceChanged(item.source.display, f"it became a {survey.kind}")
         return self._surveys[item_id]
 
-    def check_duplicate(self, item_id: int, dialogue: Dialogue) -> dict[str, Any]:
+    def check_duplicate(self, item_id: int, dialogue: StepDialogue) -> dict[str, Any]:
         """Compare the source with what is at the destination."""
         item, survey = self._items[item_id], self._survey(item_id)
         control = dialogue.control()
         return {"is_duplicate": self._method.check_duplicate(item, survey, on_file=dialogue.on_file, control=control)}
 
-    def transfer(self, item_id: int, dialogue: Dialogue) -> dict[str, Any]:
+    def transfer(self, item_id: int, dialogue: StepDialogue) -> dict[str, Any]:
         """Bring the data beside their destination."""
         item, survey = self._items[item_id], self._survey(item_id)
         is_known = item.last_copy is not None and item.last_copy.source_fingerprint == survey.fingerprint
@@ -70,7 +86,7 @@ class MoverItems:
             raise
         return {"surveyed": asdict(survey)}
 
-    def set_read_only(self, item_id: int, _: Dialogue) -> dict[str, Any]:
+    def set_read_only(self, item_id: int, _: StepDialogue) -> dict[str, Any]:
         """Set the modes."""
         self._method.set_read_only(self._items[item_id], self._staged[item_id])
         return {}
@@ -79,7 +95,7 @@ class MoverItems:
         """Make what is staged durable, all at once."""
         self._method.flush(self._staged[item_id] for item_id in item_ids)
 
-    def publish(self, item_id: int, dialogue: Dialogue) -> dict[str, Any]:
+    def publish(self, item_id: int, dialogue: StepDialogue) -> dict[str, Any]:
         """Give the product its name."""
         delivered = self._method.publish(self._items[item_id], self._staged[item_id], confirm=dialogue.confirm)
         del self._staged[item_id]
@@ -91,11 +107,11 @@ class MoverItems:
             self._method.discard(self._staged.pop(item_id))
 
 
-STEPS: dict[str, Callable[[MoverItems, int, Dialogue], dict[str, Any]]] = {
-    "look": MoverItems.look,
-    "check source": MoverItems.check_source,
-    "check duplicate": MoverItems.check_duplicate,
-    "transfer": MoverItems.transfer,
-    "set read-only": MoverItems.set_read_only,
-    "publish": MoverItems.publish,
+STEPS: dict[str, Callable[[ItemsAtWork, int, StepDialogue], dict[str, Any]]] = {
+    "look": ItemsAtWork.look,
+    "check source": ItemsAtWork.check_source,
+    "check duplicate": ItemsAtWork.check_duplicate,
+    "transfer": ItemsAtWork.transfer,
+    "set read-only": ItemsAtWork.set_read_only,
+    "publish": ItemsAtWork.publish,
 }

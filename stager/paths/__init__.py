@@ -6,6 +6,7 @@ from stager.paths.directory import make_directories, open_area, open_location, o
 from stager.paths.home import make_home, open_home
 from stager.paths.lent import Lender, LentFolder
 from stager.paths.location import RESERVED_PREFIX, Location, locate, names_in, user_folder
+from stager.paths.place import Place
 
 __all__ = [
     "RESERVED_PREFIX",
@@ -13,6 +14,7 @@ __all__ = [
     "Lender",
     "LentFolder",
     "Location",
+    "Place",
     "Symlinks",
     "locate",
     "make_directories",

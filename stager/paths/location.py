@@ -35,6 +35,15 @@ class Location:
     is_direct: bool = False
 
     @property
+    def key(self) -> str:
+        """Its absolute path, the same through whichever area.
+
+        Symbolic links on the way to the root are followed. Beneath the root
+        no method follows any at a destination, so names tell places apart.
+        """
+        return os.fsdecode(posixpath.join(os.fsencode(os.path.realpath(self.root)), *self.parts))
+
+    @property
     def display(self) -> str:
         """The whole path, for messages only: it is never opened."""
         return os.fsdecode(posixpath.join(os.fsencode(self.root), *self.parts))

@@ -10,9 +10,9 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import StagingError
+from stager.errors import StagingError, readable
 from stager.records.database import Database, now
-from stager.records.tables import EVENT, Event
+from stager.records.tables import EVENT, Event, StagedFile
 
 _INSERT = insert(EVENT)
 
@@ -101,6 +101,12 @@ def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seco
             note_event(session, request_id, kind=kind, detail=wait.detail, cause=wait.cause, until=until)
 
     database.write(work)
+
+
+def note_left_writable(database: Database, file: StagedFile, reason: str) -> None:
+    """Record that an item was delivered and could not be made read-only."""
+    detail = f"{readable(file.relative_path)} can be written still: {reason}"
+    database.write(lambda session: note_event(session, file.request_id, kind="left_writable", detail=detail))
 
 
 def last_events(database: Database, request_ids: Sequence[str]) -> dict[str, Event]:

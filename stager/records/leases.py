@@ -133,6 +133,18 @@ def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds:
         database.write(extend)
 
 
+def is_leased(database: Database, digits: str, *, but_by: str) -> bool:
+    """Tell whether a living writer but that one has a destination whose key begins with some digits."""
+    lease = DestinationLease
+
+    def work(session: Session) -> bool:
+        is_its = col(lease.destination_key).startswith(digits, autoescape=True)
+        lives = (col(lease.holder) != but_by, col(lease.expires_at) > now(session))
+        return session.scalars(select(col(lease.holder)).where(is_its, *lives).limit(1)).first() is not None
+
+    return database.read(work)
+
+
 def release_leases(database: Database, *, holder: str) -> None:
     """Release all leases of a holder."""
     lease = DestinationLease

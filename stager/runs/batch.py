@@ -7,9 +7,13 @@ whose error says that a retry may help.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
+
+from pydantic import SecretStr
 
 from stager.errors import Cancelled, StagingError
 from stager.methods import StagingMethod
@@ -20,6 +24,11 @@ from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.following import Following
+from stager.runs.heartbeat import STOP_POLL_SECONDS
+from stager.runs.sender import Sender
+
+# How long a batch waits at most because the other side asks to; meanwhile it holds its leases.
+LONGEST_PAUSE_SECONDS = 600.0
 
 
 class BatchFailed(StagingError):
@@ -37,33 +46,44 @@ class Batch:
     last leaf in each task that is given one, twice (``visit_collection``).
     """
 
-    def __init__(self, *, method: StagingMethod, entries: list[Entry], writer: LeaseHolder, acting: ActingUser) -> None:
+    def __init__(
+        self,
+        *,
+        method: StagingMethod,
+        entries: list[Entry],
+        writer: LeaseHolder,
+        acting: ActingUser,
+        connection: object = None,
+        secret: SecretStr | None = None,
+    ) -> None:
         self.method, self.entries, self.writer, self.acting = method, entries, writer, acting
-        self._mover: Mover | None = None
+        self._connected = partial(method.connected, connection, secret)
+        self._worker: Mover | Sender | None = None
         self._held = ExitStack()
 
     def __enter__(self) -> None:
         with ExitStack() as stack:
             self.entries = stack.enter_context(self.writer.of(self.entries))
-            stack.callback(self._end)
             try:
-                self._begin()
-            except StagingError as error:  # without a mover these items end; the next batch may have another
+                self._begin(stack)
+            except StagingError as error:  # without a mover, or a way to the place, these items end
                 self._fail(error)
             self._held = stack.pop_all()
 
-    def _begin(self) -> None:
-        """Get a mover, tell it the items, and have it sweep their folders."""
-        self._mover = mover = self.acting.mover()
+    def _begin(self, stack: ExitStack) -> None:
+        """Get who works on the items, tell them, and have their folders swept."""
+        method = stack.enter_context(self._connected())
+        self._worker = worker = self.acting.worker(method, is_living=self.writer.is_written_by_another)
+        stack.callback(self._end)
         # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.
-        mover.sweep(self.method.name, list({entry.item.destination.parent for entry in self.entries}))
-        mover.begin(self.method.name, {entry.file.id: entry.item for entry in self.entries})
+        worker.sweep(method.name, list({entry.item.destination.parent for entry in self.entries}))
+        worker.begin(method.name, {entry.file.id: entry.item for entry in self.entries})
 
     def _end(self) -> None:
-        """Let the mover discard what was not published."""
-        mover, self._mover = self._mover, None
-        if mover is not None:
-            mover.end()
+        """Have discarded what was not published."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.end()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -90,7 +110,7 @@ class Batch:
         Parameters
         ----------
         follow
-            Gives what is done beside the mover's step of an item.
+            Gives what is done beside the step of an item.
         retry_in
             After how many seconds the step is tried again, should an item need it; None on the last try.
 
@@ -107,6 +127,8 @@ class Batch:
                 entry.steps_done.add(step)
             elif error.retryable and retry_in is not None:
                 again[entry.file.request_id] = error
+                pause = min(error.retry_after or 0, LONGEST_PAUSE_SECONDS)
+                entry.not_before, retry_in = time.monotonic() + pause, max(retry_in, pause)
             else:
                 entry.error = error
         if again:
@@ -118,16 +140,18 @@ class Batch:
             raise BatchFailed(failed[0].message if len(failed) == 1 else f"all {len(failed)} items failed: {failed[0]}")
 
     def _done(self, step: str, follow: Callable[[Entry], Following]) -> Iterator[tuple[Entry, StagingError | None]]:
-        """Let the mover do a step, and yield each item with its error, or None."""
+        """Have a step done, once that is wanted again, and yield each item with its error, or None."""
+        while any(entry.not_before > time.monotonic() and not entry.stopped.is_set() for entry in self.pending()):
+            time.sleep(STOP_POLL_SECONDS)
         todo: dict[int, tuple[Entry, Following]] = {}
         for entry in self.pending():
             if entry.stopped.is_set():
                 entry.error = entry.stopped.error
             elif step not in entry.steps_done:
                 todo[entry.file.id] = entry, follow(entry)
-        if not todo or self._mover is None:
+        if not todo or self._worker is None:
             return
-        for item_id, outcome in self._mover.do(step, {one: follows.watch for one, (_, follows) in todo.items()}):
+        for item_id, outcome in self._worker.do(step, {one: follows.watch for one, (_, follows) in todo.items()}):
             entry, follows = todo[item_id]
             error = follows.settled(outcome)
             yield entry, entry.stopped.error if isinstance(error, Cancelled) else error

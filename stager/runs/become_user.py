@@ -13,11 +13,13 @@ from pathlib import Path
 
 from stager.errors import StagingError, destination_error
 from stager.identity import Identity
+from stager.methods import IsLiving, StagingMethod
 from stager.models import StorageArea
 from stager.mover.mover import Mover
 from stager.mover.start import start_mover
-from stager.paths import Descriptor, make_home, user_folder
+from stager.paths import Descriptor, Location, make_home, user_folder
 from stager.runs.retry_schedule import RETRY_DELAYS_SECONDS
+from stager.runs.sender import Sender
 from stager.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,17 @@ class ActingUser:
                 silence=get_settings().mover_silence,
             )
         return self._mover
+
+    def worker(self, method: StagingMethod, *, is_living: IsLiving) -> Mover | Sender:
+        """Return who does a method's steps: in mounted folders the mover, else a sender, whose sources the mover opens.
+
+        Raises
+        ------
+        MoverNotStarted
+            There can be no mover.
+        """
+        mover = self.mover()
+        return mover if method.place is Location else Sender(method, mover, self._roots, is_living=is_living)
 
     def close(self) -> None:
         """Let the mover end."""

@@ -12,7 +12,7 @@ from stager.errors import DestinationBusy, StagingError, readable
 from stager.records.database import Database
 from stager.records.events import Wait, note_waits, wait_for
 from stager.records.items import files_by_id
-from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, release_leases
+from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, is_leased, release_leases
 from stager.runs.entry import Entry
 
 # How long a run waits for a destination that another request writes, and how
@@ -55,6 +55,10 @@ class LeaseHolder:
     def confirm(self, entry: Entry) -> None:
         """Raise `LeaseLost` unless the destination still is ours to publish."""
         confirm_lease(self.database, entry.file, holder=self.holder, seconds=self.lease)
+
+    def is_written_by_another(self, digits: str) -> bool:
+        """Tell whether another living writer has a destination whose key begins with these digits."""
+        return is_leased(self.database, digits, but_by=self.holder)
 
     def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Acquire the leases, and wait for destinations that somebody else writes."""

@@ -20,7 +20,7 @@ class Entry:
 
     file: StagedFile
     item: Item
-    # The absolute path of its destination.
+    # What its destination is called where places are compared: of a mounted one, the absolute path.
     place: str
     # Set when the item is to be left: then it goes no further.
     stopped: Stop
@@ -31,6 +31,8 @@ class Entry:
     checksum: Checksum | None = None
     error: StagingError | None = None
     steps_done: set[str] = field(default_factory=set)
+    # By ``time.monotonic``, before when whoever refused it does not want to be asked again.
+    not_before: float = 0
     bytes_done: int = 0
     files_done: int = 0
 

@@ -17,7 +17,7 @@ from stager.methods import Item, LastCopy
 from stager.models import Status
 from stager.paths import Location
 from stager.records.database import Database
-from stager.records.items import FileChange, key_of, last_copies, place_of, save_files
+from stager.records.items import FileChange, key_of, last_copies, save_files
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.become_user import ActingUser
 from stager.runs.entry import Entry
@@ -63,7 +63,7 @@ class Resolver:
             Set when the request is to be left.
         """
         item = self._item(file)
-        place = place_of(item.destination)
+        place = item.destination.key
         file.destination_key = key_of(place)
         return Entry(file=file, item=item, place=place, stopped=_stop(file, whole))
 

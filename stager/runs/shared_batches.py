@@ -10,6 +10,7 @@ from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.records.nesting import are_nested
 from stager.runs.entry import Entry
+from stager.runs.sender import Sender
 
 # Items of a batch at most: each may hold two file descriptors.
 BATCH_SIZE = 256
@@ -47,12 +48,12 @@ def grouped(entries_of: Mapping[str, list[Entry]]) -> Iterator[SharedBatch]:
     yield together
 
 
-def small_among(entries: Sequence[Entry], mover: Mover, method: str) -> set[int]:
+def small_among(entries: Sequence[Entry], worker: Mover | Sender, method: str) -> set[int]:
     """Return the ids of the items whose sources are small files, or fail at once."""
     small: set[int] = set()
     for start in range(0, len(entries), BATCH_SIZE):  # each may have a descriptor of ours, and a message is not endless
         some = {entry.file.id: entry for entry in entries[start : start + BATCH_SIZE]}
-        mover.begin(method, {item_id: entry.item for item_id, entry in some.items()})
-        looks = mover.do("look", {item_id: Watch(stopped=entry.stopped) for item_id, entry in some.items()})
+        worker.begin(method, {item_id: entry.item for item_id, entry in some.items()})
+        looks = worker.do("look", {item_id: Watch(stopped=entry.stopped) for item_id, entry in some.items()})
         small |= {item_id for item_id, found in looks if isinstance(found, StepDone) and found.is_small}
     return small

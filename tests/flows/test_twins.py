@@ -13,7 +13,7 @@ import pytest
 from stager.models import Status
 from stager.paths import locate
 from stager.records.events import events_of
-from stager.records.items import key_of, place_of
+from stager.records.items import key_of
 from stager.records.leases import acquire_leases
 from tests.flows.conftest import RUN, site_of
 from tests.patience import PATIENCE
@@ -84,7 +84,7 @@ def test_a_destination_that_another_request_goes_on_writing_is_busy_and_so_is_wh
 ) -> None:
     theirs = ("held.fits", "run1", "run2/a\n.fits")
     held = site.files(holder := site.request(*(("a.fits", place) for place in theirs)))
-    places = [place_of(locate(site.users / "alice", place)) for place in theirs]
+    places = [locate(site.users / "alice", place).key for place in theirs]
     for file, place in zip(held, places, strict=True):
         file.destination_key = key_of(place)
     named = dict(zip(map(key_of, places), places, strict=True))

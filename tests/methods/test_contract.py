@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import stat
-import threading
 import zlib
-from collections.abc import Iterator
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stager.checksums import Checksum
-from stager.engine import Expected, Modes, Published, Survey
+from stager.engine import Expected
 from stager.errors import (
     DestinationDiffers,
     DestinationError,
@@ -30,110 +25,11 @@ from stager.errors import (
     SourceNotFound,
     StagingError,
 )
-from stager.methods import METHODS, Item, LastCopy
-from stager.mover.answers import Watch
-from stager.mover.mover import Mover
-from stager.mover.replies import StepDone
-from stager.mover.start import start_mover
-from stager.paths import locate, make_home
-from stager.privileges import Ids
+from stager.methods import LastCopy
 from stager.vocabulary import ManifestEntry, OnConflict
-from tests.open_folder import open_folder
+from tests.methods.staging_site import BOB, CONTENT, IS_ROOT, Site
 
-CONTENT = b"SIMPLE  =                    T" * 1000
-IS_ROOT = os.geteuid() == 0
-ALICE, BOB = Ids(70_001, 70_010, (70_010, 70_011)), Ids(70_002, 70_020, (70_020,))
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="needs root, to be several users")
-
-
-@dataclass(frozen=True)
-class Site:
-    """Two storage areas, and the mover of a user that stages between them by a method."""
-
-    method: str
-    source: Path
-    users: Path
-    mover: Mover
-
-    def item(self, source: str = "a.fits", destination: str = "data/a.fits") -> Item:
-        return Item(
-            source=locate(self.source, source, may_be_absolute=True),
-            source_seen_at=self.source,
-            destination=locate(self.users / "alice", destination),
-            modes=Modes(file=0o400, directory=0o500, folder=0o700),
-            on_conflict=OnConflict.SKIP_IDENTICAL,
-            expected=Expected(),
-            last_copy=None,
-        )
-
-    def do(self, step: str, **watch: Any) -> StepDone:
-        """Have the mover do a step of the item that it was told; raise the error that came of it."""
-        [(_, outcome)] = self.mover.do(step, {1: Watch(stopped=threading.Event(), **watch)})
-        if isinstance(outcome, StagingError):
-            raise outcome
-        return outcome
-
-    def stage(self, item: Item, **watch: Any) -> Published | None:
-        """Do all four steps, as a flow does them; return None for a duplicate."""
-        self.mover.begin(self.method, {1: item})
-        try:
-            self.do("check source")
-            if self.do("check duplicate", **watch).is_duplicate:
-                return None
-            for step in ("transfer", "set read-only", "flush"):
-                self.do(step, **watch)
-            delivered = self.do("publish", **watch).delivered
-            assert delivered is not None
-            return delivered.published()
-        finally:
-            self.mover.end()
-
-    def survey(self, item: Item) -> Survey:
-        self.mover.begin(self.method, {1: item})
-        surveyed = self.do("check source").surveyed
-        assert surveyed is not None
-        return surveyed.survey()
-
-    def seen_by_user(self) -> list[Path]:
-        return sorted(path for path in self.users.rglob("*") if not path.is_dir())
-
-    def put(self, path: str, content: bytes = b"precious", *, uid: int | None = None) -> Path:
-        """Put a file into the user's folder, by default the user's."""
-        file = self.users / "alice" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        if IS_ROOT:
-            os.chown(file.parent, ALICE.uid, ALICE.gid)
-            os.chown(file, ALICE.uid if uid is None else uid, ALICE.gid)
-        return file
-
-
-@pytest.fixture(scope="module")
-def mover() -> Iterator[tuple[Path, Mover]]:
-    """A mover, and the folder of all areas: what is in the user's folder comes and goes."""
-    with open_folder() as top:
-        (top / "users").mkdir()
-        ids = (ALICE.uid, ALICE.gid) if IS_ROOT else (-1, -1)
-        with make_home(top / "users", "alice", uid=ids[0], gid=ids[1], mode=0o700) as home:
-            roots, account = {top / "users/alice": home}, ALICE if IS_ROOT else None
-            made = start_mover("alice", account, roots=roots, linked_from=[top / "storage"], silence=600)
-        yield top, made
-        made.close()
-
-
-@pytest.fixture(params=sorted(METHODS))
-def site(request: pytest.FixtureRequest, mover: tuple[Path, Mover]) -> Iterator[Site]:
-    top, made = mover
-    source = top / "storage"
-    source.mkdir()
-    source.chmod(0o755)
-    (source / "a.fits").write_bytes(CONTENT)
-    (source / "a.fits").chmod(0o644)
-    yield Site(request.param, source, top / "users", made)
-    made.end()
-    shutil.rmtree(source)
-    for path in (top / "users/alice").iterdir():
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def facts(path: Path) -> tuple[bytes, int, int, int, int]:
@@ -145,26 +41,22 @@ def test_what_is_staged_reads_like_its_source_and_the_source_is_unchanged(site: 
     before = facts(site.source / "a.fits")
     published = site.stage(site.item())
     assert published is not None
-    assert (site.users / "alice/data/a.fits").read_bytes() == CONTENT
+    assert site.peer.read("data/a.fits") == CONTENT
     assert facts(site.source / "a.fits") == before
 
 
 def test_the_user_cannot_write_to_what_is_staged(site: Site) -> None:
     site.stage(site.item())
-    delivered = site.users / "alice/data/a.fits"
-    status = delivered.stat()
-    is_owner = status.st_uid == ALICE.uid
-    assert not status.st_mode & (stat.S_IWUSR if is_owner else stat.S_IWOTH)
+    assert not site.peer.may_write("data/a.fits")
     # Where the method sets nothing, it is a link, and what keeps the source is the source's own.
-    assert delivered.is_symlink() == (METHODS[site.method].promise.read_only_by == "nothing")
+    assert (site.peer.home / "data/a.fits").is_symlink() == (site.promise.read_only_by == "nothing")
 
 
 def test_nothing_has_the_final_name_before_it_is_published(site: Site) -> None:
     seen: list[bool] = []
-    final = site.users / "alice/data/a.fits"
-    site.stage(site.item(), confirm=lambda: seen.append(os.path.lexists(final)))
+    site.stage(site.item(), confirm=lambda: seen.append(site.peer.exists("data/a.fits")))
     assert seen == [False]
-    assert site.seen_by_user() == [site.users / "alice/data/a.fits"]
+    assert site.peer.files() == ["data/a.fits"]
 
 
 def test_a_writer_that_was_overtaken_publishes_nothing(site: Site) -> None:
@@ -173,20 +65,20 @@ def test_a_writer_that_was_overtaken_publishes_nothing(site: Site) -> None:
 
     with pytest.raises(LeaseLost):
         site.stage(site.item(), confirm=overtaken)
-    assert site.seen_by_user() == []
+    assert site.peer.files() == []
 
 
 def test_missing_source_leaves_no_trace(site: Site) -> None:
     with pytest.raises(SourceNotFound, match="does not exist"):
         site.stage(site.item(source="missing.fits"))
-    assert list((site.users / "alice").iterdir()) == []
+    assert site.peer.shown() == []
 
 
 def test_what_is_there_already_is_skipped(site: Site) -> None:
     site.stage(site.item())
-    before = os.lstat(site.users / "alice/data/a.fits")
+    before = os.lstat(site.peer.home / "data/a.fits")
     assert site.stage(site.item()) is None
-    assert os.lstat(site.users / "alice/data/a.fits").st_ino == before.st_ino
+    assert os.lstat(site.peer.home / "data/a.fits").st_ino == before.st_ino
 
 
 def test_what_a_comparison_tells_of_is_as_in_the_source(site: Site) -> None:
@@ -198,7 +90,7 @@ def test_what_a_comparison_tells_of_is_as_in_the_source(site: Site) -> None:
 
 
 def test_something_else_at_the_destination_is_not_touched(site: Site) -> None:
-    other = site.put("data/a.fits")
+    other = site.peer.put("data/a.fits")
     with pytest.raises(DestinationDiffers):
         site.stage(site.item())
     assert other.read_bytes() == b"precious"
@@ -211,19 +103,19 @@ def test_fail_refuses_even_what_is_identical(site: Site) -> None:
 
 
 def test_replace_exchanges_what_was_there(site: Site) -> None:
-    other = site.put("data/a.fits")
+    other = site.peer.put("data/a.fits")
     site.stage(replace(site.item(), on_conflict=OnConflict.REPLACE))
     assert other.read_bytes() == CONTENT
-    assert site.seen_by_user() == [other]
+    assert site.peer.files() == ["data/a.fits"]
 
 
 def test_a_staging_given_up_midway_leaves_nothing_and_may_be_done_again(site: Site) -> None:
     item = site.item()
-    site.mover.begin(site.method, {1: item})
+    site.begin(item)
     site.do("transfer")
-    site.mover.end()
-    site.mover.end()
-    assert site.seen_by_user() == []
+    site.worker.end()
+    site.worker.end()
+    assert site.peer.files() == []
     assert site.stage(item) is not None
 
 
@@ -248,7 +140,7 @@ def test_a_source_that_is_not_as_requested_is_not_delivered(
     item = replace(site.item(), expected=expected, on_conflict=on_conflict)
     with pytest.raises(SourceMismatch, match=f"{site.source}/a.fits: .* requested"):
         site.stage(item)
-    assert list((site.users / "alice").iterdir()) == []
+    assert site.peer.shown() == []
     site.stage(site.item())
     with pytest.raises(SourceMismatch):
         site.stage(item)
@@ -277,7 +169,7 @@ def test_a_directory_that_is_not_as_requested_is_not_delivered(site: Site, expec
     (site.source / "tree/a").write_bytes(CONTENT)
     with pytest.raises(SourceMismatch):
         site.stage(replace(site.item(source="tree"), expected=expected))
-    assert list((site.users / "alice").iterdir()) == []
+    assert site.peer.shown() == []
 
 
 @pytest.mark.parametrize("checksum", [None, *WRONG.values(), *RIGHT.values()])
@@ -315,15 +207,15 @@ def test_a_link_in_the_source_area_that_leads_out_is_not_followed(site: Site, tm
     (site.source / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(PathOutsideArea):
         site.stage(site.item(source="link"))
-    assert site.seen_by_user() == []
+    assert site.peer.files() == []
 
 
-def test_a_link_on_the_way_to_the_destination_is_not_followed(site: Site, tmp_path: Path) -> None:
+def test_a_link_on_the_way_to_the_destination_is_not_followed(mounted: Site, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    (site.users / "alice/data").symlink_to(outside)
+    (mounted.peer.home / "data").symlink_to(outside)
     with pytest.raises(DestinationNotWritable, match="symbolic link"):
-        site.stage(site.item())
+        mounted.stage(mounted.item())
     assert list(outside.iterdir()) == []
 
 
@@ -353,8 +245,7 @@ def test_a_method_reads_nothing_that_its_user_may_not_read(site: Site, whose: st
     source = {"by its path": "proprietary/b.fits", "by a link": "link", "in a directory": "proprietary"}[way]
     with suppress(StagingError) if way == "in a directory" else pytest.raises(SourceError):
         site.stage(site.item(source=source, destination="b.fits"))
-    delivered = [path for path in (site.users / "alice").iterdir() if not path.is_symlink()]
-    assert delivered == []
+    assert [path for path in site.peer.files() if not (site.peer.home / path).is_symlink()] == []
 
 
 @needs_root
@@ -362,29 +253,29 @@ def test_a_method_reads_nothing_that_its_user_may_not_read(site: Site, whose: st
 @pytest.mark.parametrize("kind", ["file", "tree"])
 @pytest.mark.parametrize("uid", [0, BOB.uid])
 def test_what_another_account_put_there_is_never_changed(
-    site: Site, on_conflict: OnConflict, kind: str, uid: int
+    mounted: Site, on_conflict: OnConflict, kind: str, uid: int
 ) -> None:
     content = CONTENT if on_conflict is OnConflict.SKIP_IDENTICAL else b"precious"
-    theirs = site.put("b" if kind == "file" else "b/theirs", content, uid=uid)
+    theirs = mounted.peer.put("b" if kind == "file" else "b/theirs", content, uid=uid)
     theirs.chmod(0o644)
     before = facts(theirs)
     with (
         pytest.raises(DestinationError)
-        if site.method != "local_copy" or kind == "tree" or content != CONTENT
+        if mounted.method != "local_copy" or kind == "tree" or content != CONTENT
         else nullcontext()
     ):
-        site.stage(replace(site.item(destination="b"), on_conflict=on_conflict))
+        mounted.stage(replace(mounted.item(destination="b"), on_conflict=on_conflict))
     assert facts(theirs) == before
-    assert site.seen_by_user() == [theirs]
+    assert mounted.peer.files() == [str(theirs.relative_to(mounted.peer.home))]
 
 
 @pytest.mark.parametrize("destination", ["delivered/a.fits", "delivered/deep/a.fits"])
-def test_a_further_file_into_what_was_delivered_is_told_what_to_do(site: Site, destination: str) -> None:
-    delivered = site.put("delivered/first").parent
+def test_a_further_file_into_what_was_delivered_is_told_what_to_do(mounted: Site, destination: str) -> None:
+    delivered = mounted.peer.put("delivered/first").parent
     delivered.chmod(0o500)
     try:
         with pytest.raises(DestinationNotWritable, match=r"chmod u\+w") as caught:
-            site.stage(site.item(destination=destination))
+            mounted.stage(mounted.item(destination=destination))
         assert str(delivered) in caught.value.message
         assert caught.value.mended_by == "you"
     finally:
@@ -393,11 +284,7 @@ def test_a_further_file_into_what_was_delivered_is_told_what_to_do(site: Site, d
 
 @needs_root
 def test_who_may_not_write_to_their_folder_is_told_so_and_nothing_is_read_for_them(site: Site) -> None:
-    home = site.users / "alice"
-    home.chmod(0o500)
-    try:
+    with site.peer.refusing():
         with pytest.raises(DestinationNotWritable):
             site.stage(site.item(destination="a.fits"))
-        assert list(home.iterdir()) == []
-    finally:
-        home.chmod(0o700)
+        assert site.peer.shown() == []

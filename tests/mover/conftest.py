@@ -1,24 +1,28 @@
-"""A user's mover, between an area that is root's alone and the user's folder."""
+"""A user's mover, between an area that is root's alone and the user's folder; and one that lies."""
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
-from stager.engine import Expected, Modes
+from stager.engine import Expected, Modes, link_opened
 from stager.errors import StagingError
 from stager.methods import Item
-from stager.mover.answers import Watch
+from stager.mover.answers import Answers, Watch
+from stager.mover.channel import Channel
 from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.mover.start import start_mover
-from stager.paths import locate, make_home
+from stager.paths import Descriptor, locate, make_home
 from stager.privileges import Ids
 from stager.vocabulary import OnConflict
 from tests.open_folder import open_folder
@@ -87,3 +91,34 @@ def closed() -> Iterator[Closed]:
             mover = start_mover("alice", ALICE, roots=roots, linked_from=[top / "storage"], silence=600)
             yield Closed(top / "storage", top / "users", mover)
             mover.close()
+
+
+class Liar:
+    """The other end: a process that lives, and whatever it is made to say."""
+
+    def __init__(self) -> None:
+        ours, self.end = socket.socketpair()
+        self.process = subprocess.Popen(["sleep", "infinity"])
+        channel = Channel(ours, patience=600)
+        life = Descriptor(os.pidfd_open(self.process.pid))
+        answers = Answers(channel, link_opened, {})
+        self.mover = Mover(name="alice", channel=channel, life=life, silence=600, answers=answers)
+
+    def says(self, *messages: Any, raw: bytes = b"") -> list[tuple[int, StepDone | StagingError]]:
+        """Have it answer an order for the items 1 and 2, and return what is believed."""
+        for message in messages:
+            self.end.sendall(json.dumps(message).encode() + b"\n")
+        if raw:
+            self.end.sendall(raw)
+        watch = Watch(stopped=threading.Event())
+        return list(self.mover.do("check source", {1: watch, 2: watch}))
+
+
+@pytest.fixture
+def liar() -> Iterator[Liar]:
+    made = Liar()
+    yield made
+    made.process.kill()
+    made.mover.close()
+    made.end.close()
+    made.process.wait()

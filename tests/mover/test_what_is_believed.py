@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import threading
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager.engine import link_opened
-from stager.errors import DestinationDiffers, MoverLost, StagingError, UnforeseenError
-from stager.mover.answers import Answers, Watch
-from stager.mover.channel import Channel
-from stager.mover.mover import Mover
+from stager.errors import DestinationDiffers, MoverLost, UnforeseenError
 from stager.mover.replies import StepDone
-from stager.paths import Descriptor
 
-
-class Liar:
-    """The other end: a process that lives, and whatever it is made to say."""
-
-    def __init__(self) -> None:
-        ours, self.end = socket.socketpair()
-        self.process = subprocess.Popen(["sleep", "infinity"])
-        channel = Channel(ours, patience=600)
-        life = Descriptor(os.pidfd_open(self.process.pid))
-        answers = Answers(channel, link_opened, {})
-        self.mover = Mover(name="alice", channel=channel, life=life, silence=600, answers=answers)
-
-    def says(self, *messages: Any, raw: bytes = b"") -> list[tuple[int, StepDone | StagingError]]:
-        """Have it answer an order for the items 1 and 2, and return what is believed."""
-        for message in messages:
-            self.end.sendall(json.dumps(message).encode() + b"\n")
-        if raw:
-            self.end.sendall(raw)
-        watch = Watch(stopped=threading.Event())
-        return list(self.mover.do("check source", {1: watch, 2: watch}))
-
-
-@pytest.fixture
-def liar() -> Iterator[Liar]:
-    made = Liar()
-    yield made
-    made.process.kill()
-    made.mover.close()
-    made.end.close()
-    made.process.wait()
-
+if TYPE_CHECKING:
+    from tests.mover.conftest import Liar
 
 DONE = {"says": "done", "id": 1}
 SURVEYED = {"kind": "file", "size_bytes": 1, "file_count": 1, "fingerprint": "ab", "allocated_bytes": 1}

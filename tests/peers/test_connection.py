@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from stager.errors import ConfigurationError, NotebookUserUnknown, PeerFault, PeerNotReachable, PeerRefused
-from stager.peers.jupyter import HubConnection, check
+from stager.peers.jupyter import HubConnection, check_hub
 from stager.peers.jupyter.server import server_state
 from tests.peers.odd_server import OddServer, Say, says
 from tests.peers.running_hub import RunningHub
@@ -29,12 +29,12 @@ def odd() -> Iterator[OddServer]:
 
 
 def test_a_hub_with_the_lines_of_the_manual_does_all_that_is_needed(running_hub: RunningHub) -> None:
-    assert check(connection(running_hub)).startswith("6.")
+    assert check_hub(connection(running_hub)).startswith("6.")
 
 
 def test_a_token_that_the_hub_does_not_know_is_told(running_hub: RunningHub) -> None:
     with pytest.raises(PeerRefused, match="it does not know our token"):
-        check(connection(running_hub, token="guessed"))
+        check_hub(connection(running_hub, token="guessed"))
 
 
 @pytest.mark.parametrize(
@@ -44,27 +44,27 @@ def test_a_scope_that_is_missing_is_told_with_the_line_that_adds_it(
     running_hub: RunningHub, service: str, missing: str
 ) -> None:
     with pytest.raises(PeerRefused) as raised:
-        check(connection(running_hub, service))
+        check_hub(connection(running_hub, service))
     assert f"our token has not the scope {missing}; " in raised.value.message
     assert NEEDED.format(service) in raised.value.message
 
 
 def test_who_starts_no_servers_needs_only_to_see_them(running_hub: RunningHub) -> None:
-    assert check(connection(running_hub, "that-starts-nothing", starts_servers=False))
+    assert check_hub(connection(running_hub, "that-starts-nothing", starts_servers=False))
     with pytest.raises(PeerRefused, match="our token has not the scope servers;"):
-        check(connection(running_hub, "that-starts-nothing"))
+        check_hub(connection(running_hub, "that-starts-nothing"))
 
 
 def test_without_a_token_the_hub_is_looked_at_all_the_same(running_hub: RunningHub) -> None:
     with pytest.raises(ConfigurationError, match="each request needs one of its user's"):
-        check(connection(running_hub, token=""))
+        check_hub(connection(running_hub, token=""))
 
 
 @pytest.mark.parametrize("path", ["", "prefix/hub/"])
 def test_an_address_that_is_not_the_hubs_own_is_told(running_hub: RunningHub, path: str) -> None:
     address = running_hub.url.removesuffix("prefix/") + path
     with pytest.raises((ConfigurationError, PeerFault), match=r"no JupyterHub answers there|sends us elsewhere"):
-        check(connection(running_hub, url=address))
+        check_hub(connection(running_hub, url=address))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_hub_that_cannot_be_reached_is_told(
     tls = f"https://127.0.0.1:{tls_front.port}/prefix/"
     address = url.format(https=running_hub.url.replace("http:", "https:"), tls=tls)
     with pytest.raises(PeerNotReachable, match=words):
-        check(connection(running_hub, url=address))
+        check_hub(connection(running_hub, url=address))
 
 
 @pytest.mark.parametrize("between", ["\n", " "])
@@ -91,7 +91,7 @@ def test_a_hub_is_trusted_by_the_certificates_that_are_given(
 ) -> None:
     certificates = between.join(tls_front.certificate.splitlines())  # a form's field has one line
     said = {"url": f"https://127.0.0.1:{tls_front.port}/prefix/", "certificates": certificates}
-    assert check(connection(running_hub, **said))
+    assert check_hub(connection(running_hub, **said))
 
 
 VERSION = r"GET /hub/api/ "
@@ -113,7 +113,7 @@ def test_what_is_no_hub_or_an_old_one_never_sees_the_token(
 ) -> None:
     odd.answers = {VERSION: say}
     with pytest.raises(kind, match=words):
-        check(HubConnection(url=odd.url, token=SecretStr("secret")))
+        check_hub(HubConnection(url=odd.url, token=SecretStr("secret")))
     assert not any(b"secret" in head for head in odd.heads)
 
 
@@ -121,7 +121,7 @@ def test_what_is_no_hub_or_an_old_one_never_sees_the_token(
 def test_a_hub_that_tells_no_scopes_is_taken_for_one_that_gives_none(odd: OddServer, said: dict[str, object]) -> None:
     odd.answers = {VERSION: says({"version": "6.1.0"}), "GET /hub/api/user ": says(said)}
     with pytest.raises(PeerRefused, match="read:users and servers and tokens"):
-        check(HubConnection(url=odd.url, token=SecretStr("secret")))
+        check_hub(HubConnection(url=odd.url, token=SecretStr("secret")))
 
 
 def test_a_users_own_token_is_used_alone(odd: OddServer) -> None:
@@ -142,7 +142,7 @@ def test_without_any_token_nobody_is_asked() -> None:
 
 def test_runs_reach_a_hub_and_its_servers_by_their_own_address(running_hub: RunningHub) -> None:
     said = connection(running_hub, url="https://hub.invalid/prefix", url_for_runs=running_hub.url)
-    assert check(said)
+    assert check_hub(said)
     with said.opened() as hub:
         assert (str(hub.url), str(hub.public_url)) == (running_hub.url, "https://hub.invalid/prefix/")
 

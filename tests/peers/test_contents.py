@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from stager.errors import DestinationExists, DestinationNotWritable, DestinationTampered, NameNotTaken, PeerRefused
+from stager.errors import (
+    DestinationDiffers,
+    DestinationExists,
+    DestinationNotWritable,
+    DestinationTampered,
+    NameNotTaken,
+    PeerRefused,
+)
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, ServerState, check_path, publish, upload
 from tests.peers.conftest import opened, shown
@@ -59,6 +67,12 @@ def test_a_path_is_taken_up_to_its_bound_and_not_beyond(contents: Contents, fold
         contents.make_directories("/".join(names) + "x")
 
 
+def test_many_make_the_same_folders_at_once(contents: Contents, folder: str, on_disk: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(contents.make_directories, [f"{folder}/a/b/c"] * 32))
+    assert shown(on_disk) == ["a", "a/b", "a/b/c"]
+
+
 def test_what_is_not_there_is_none_and_may_be_removed_again(contents: Contents, folder: str) -> None:
     assert contents.look(f"{folder}/a") is None
     assert contents.look_with_checksum(f"{folder}/a", size_bytes=0) is None
@@ -100,8 +114,8 @@ def test_what_has_gone_cannot_be_renamed(contents: Contents, folder: str) -> Non
 
 def test_a_file_in_the_way_of_a_folder_is_named(contents: Contents, folder: str, tmp_path: Path) -> None:
     put(contents, f"{folder}/a", b"", tmp_path)
-    with pytest.raises(PeerRefused, match="Not a directory"):
-        contents.make_directories(f"{folder}/a")
+    with pytest.raises(DestinationDiffers, match="it is no directory"):
+        contents.make_directories(f"{folder}/a/b")
 
 
 def test_mode_bits_count(contents: Contents, folder: str, on_disk: Path, tmp_path: Path) -> None:

@@ -163,7 +163,16 @@ def test_a_size_that_is_none_is_a_fault(odd: OddServer, contents: Contents, size
 def test_anothers_file_of_the_same_size_is_not_taken_for_ours_where_no_checksum_tells(
     odd: OddServer, contents: Contents, checksum: dict[str, None]
 ) -> None:
-    odd.answers = {"PATCH": hangs_up, r"GET /api/contents/final\?": says(FILE | checksum), "GET": GONE}
+    part = iter([says(FILE), GONE])
+
+    def answer_of_part(call: OddCall) -> None:
+        next(part)(call)
+
+    odd.answers = {
+        "PATCH": hangs_up,
+        r"GET /api/contents/final\?": says(FILE | checksum),
+        r"GET /api/contents/part\?": answer_of_part,
+    }
     with pytest.raises(PeerFault, match="the connection broke"):
         publish(contents, Uploaded(path="part", size_bytes=6, sha256="0" * 64, is_verified=False), "final")
 
@@ -189,7 +198,7 @@ DONE = {"status": "ok", "user_expressions": {"done": {"status": "ok"}}}
 )
 def test_a_kernels_reply_that_is_none_is_told(odd: OddServer, contents: Contents, reply: dict[str, object]) -> None:
     odd.answers = {"GET /api/kernels/": is_kernel(reply), **KERNELS}
-    assert seal(contents, "a") == "its kernel could not set the mode: no reason is given"
+    assert seal(contents, "a") == "its kernel could not do it: no reason is given"
 
 
 @pytest.mark.parametrize("before", [DEEP, "[]", "1", '{"header": null}'])

@@ -19,8 +19,16 @@ from stager.paths import locate, user_folder
 from stager.records.database import Database
 from stager.records.database.columns import is_mysql
 from stager.records.events import events_of
-from stager.records.items import destination_key, files_of, key_of, place_of, save_files
-from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, lease_in, release_leases, renew_leases
+from stager.records.items import destination_key, files_of, key_of, save_files
+from stager.records.leases import (
+    BusyDestination,
+    acquire_leases,
+    confirm_lease,
+    is_leased,
+    lease_in,
+    release_leases,
+    renew_leases,
+)
 from stager.records.requests import create_request
 from stager.records.tables import DESTINATIONS, StagedFile
 from tests.patience import PATIENCE
@@ -43,7 +51,7 @@ def take(
 ) -> tuple[list[StagedFile], list[BusyDestination]]:
     """Have a writer take some of alice's places for a request of its own; return the files, and what it waits for."""
     files = submit(database, *paths, username=username)
-    places = [place_of(locate(USERS / "alice", path)) for path in paths]
+    places = [locate(USERS / "alice", path).key for path in paths]
     named = {file.destination_key: place for file, place in zip(files, places, strict=True)}
     return files, acquire_leases(database, files, holder=holder, seconds=seconds, places=named)
 
@@ -75,6 +83,17 @@ def test_a_lease_that_has_ended_is_taken_over_and_its_writer_cannot_publish(data
         confirm_lease(database, first, holder="one", seconds=60)
     assert renew_leases(database, holder="one", seconds=60) == 0
     assert "taken over from one" in events_of(database, second.request_id)[-1].detail
+
+
+def test_by_the_first_digits_of_its_key_a_destination_is_known_to_have_another_living_writer(
+    database: Database,
+) -> None:
+    [living], [ended] = submit(database, "a"), submit(database, "b")
+    acquire_leases(database, [living], holder="one", seconds=60)
+    acquire_leases(database, [ended], holder="one", seconds=0)
+    digits = living.destination_key[:16]
+    asked = [(digits, "two"), (digits, "one"), (ended.destination_key[:16], "two"), ("%", "two")]
+    assert [is_leased(database, some, but_by=holder) for some, holder in asked] == [True, False, False, False]
 
 
 def test_a_late_writer_that_nobody_has_overtaken_goes_on(database: Database) -> None:
@@ -281,7 +300,7 @@ def test_of_places_inside_each_other_one_is_written_at_a_time(database: Database
     together, written, seen = threading.Barrier(len(places)), set[str](), list[set[str]]()
 
     def write(number: int) -> None:
-        place = place_of(locate(USERS / "alice", places[number]))
+        place = locate(USERS / "alice", places[number]).key
         named = {key_of(place): place}
         together.wait()
         for _ in range(5):

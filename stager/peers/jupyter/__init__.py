@@ -1,6 +1,6 @@
 """JupyterHub and the notebook servers behind it.
 
-`HubConnection` is what an operator says of a hub, and `check` tells what is
+`HubConnection` is what an operator says of a hub, and `check_hub` tells what is
 wrong with that; `Hub` finds, starts and stops a user's notebook server;
 `Contents` has the files that the server shows; `upload` brings one there; a
 kernel makes them read-only, which the contents API cannot.
@@ -11,16 +11,17 @@ JupyterHub's REST API: https://jupyterhub.readthedocs.io/en/stable/reference/res
 Jupyter Server's: https://jupyter-server.readthedocs.io/en/latest/developers/rest-api.html.
 """
 
-from stager.peers.jupyter.check import check
+from stager.peers.jupyter.check import check_hub
 from stager.peers.jupyter.connection import HubConnection
-from stager.peers.jupyter.contents import Contents, Entry
+from stager.peers.jupyter.contents import Contents
+from stager.peers.jupyter.entry import Entry
 from stager.peers.jupyter.hub import Hub
-from stager.peers.jupyter.kernel import seal
+from stager.peers.jupyter.kernel import remove_by_kernel, seal
 from stager.peers.jupyter.names import check_path
 from stager.peers.jupyter.progress import Progress
 from stager.peers.jupyter.server import ServerState
 from stager.peers.jupyter.starting import start, stop
-from stager.peers.jupyter.upload import Uploaded, publish, upload
+from stager.peers.jupyter.upload import Uploaded, check, publish, upload
 
 __all__ = [
     "Contents",
@@ -31,8 +32,10 @@ __all__ = [
     "ServerState",
     "Uploaded",
     "check",
+    "check_hub",
     "check_path",
     "publish",
+    "remove_by_kernel",
     "seal",
     "start",
     "stop",

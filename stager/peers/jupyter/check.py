@@ -16,7 +16,7 @@ OLDEST = 3
 ROLE = 'c.JupyterHub.load_roles.append({{"name": "{name}", "services": ["{name}"], "scopes": {scopes}}})'
 
 
-def check(connection: HubConnection) -> str:
+def check_hub(connection: HubConnection) -> str:
     """Return the hub's version, where it answers and does for us what its notebook servers need.
 
     Raises

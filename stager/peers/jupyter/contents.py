@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from stager.errors import (
+    DestinationDiffers,
     DestinationExists,
-    DestinationNotWritable,
     DestinationTampered,
-    HomeFull,
     NotebookNotRunning,
     PeerFault,
-    PeerRefused,
-    StagingError,
 )
-from stager.peers.answers import refusal, words_of
 from stager.peers.http import MAX_ANSWER_BYTES, Answer, Calls
+from stager.peers.jupyter.entry import Entry, entry_of
 from stager.peers.jupyter.names import check_path, in_address
+from stager.peers.jupyter.refusals import refusal_about
 from stager.peers.jupyter.server import ServerState
 
 # At this rate at least a server reads a file for its checksum, in bytes a second; meanwhile it is silent.
@@ -31,24 +28,6 @@ HASH_RATE = 20 << 20
 MAX_LISTING_BYTES = 32 << 20
 MAX_REMOVED = 1_000_000
 MAX_DEPTH = 100
-_NO_ROOM = ("no space", "quota", "disk is full", "disk full")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A file or a directory, as a notebook server describes it.
-
-    Attributes
-    ----------
-    sha256
-        Where it was asked for, and the server knows it.
-    """
-
-    name: str
-    is_directory: bool
-    size_bytes: int | None
-    is_writable: bool
-    sha256: str | None = None
 
 
 class Contents:
@@ -96,22 +75,57 @@ class Contents:
         """Return what the server shows of a directory; ``""`` is its uppermost."""
         answer = self._ask("GET", path, "content=1&type=directory", max_bytes=MAX_LISTING_BYTES)
         model = self._checked(answer, path).object()
-        return [self._entry(each) for each in _list(model.get("content"))]
+        return [entry_of(each, self.title) for each in _list(model.get("content"))]
 
-    def make_directories(self, path: str) -> None:
-        """Make a directory, and those that it is in; one that is there already stays."""
+    def make_directories(self, path: str, *, on_made: Callable[[str], None] = lambda _: None) -> None:
+        """Make a directory, and those that it is in; what is there already stays.
+
+        Parameters
+        ----------
+        on_made
+            Called with the path of each that was not there, the uppermost first.
+        """
         check_path(path)
         names = path.split("/")
         for depth in range(1, len(names) + 1):
             above = "/".join(names[:depth])
-            self._checked(self._ask("PUT", above, body={"type": "directory"}), above)
+            found = self.look(above)
+            if found is None:
+                self._make_unless_others_do(above, on_made)
+            elif not found.is_directory:
+                raise DestinationDiffers(above, "it is no directory")
+
+    def _make_unless_others_do(self, path: str, on_made: Callable[[str], None]) -> None:
+        try:
+            self.make_directory(path)
+            on_made(path)
+        except PeerFault:  # of two that make one at once, the server tells one that it failed
+            found = self.look(path)
+            if found is None or not found.is_directory:
+                raise
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory in one that exists; one that is there already stays."""
+        self._checked(self._ask("PUT", path, body={"type": "directory"}), path)
+
+    def remove_directory(self, path: str) -> bool:
+        """Remove a directory if nothing is in it, and return whether it is gone.
+
+        Notes
+        -----
+        Of what the server does not show, it says that the directory is not empty,
+        unless it moves to the trash what is removed: a notebook server of a hub's does not.
+        """
+        if self.look(path) is None:
+            return True
+        return not self.list(path) and self._ask("DELETE", path).is_success
 
     def put(self, path: str, body: Iterable[bytes], *, body_bytes: int) -> Entry:
         """Send a part of a file, as JSON that is made on the way, and return what is at its path then."""
         sent = {"Content-Type": "application/json", "Content-Length": str(body_bytes)}
         url = self._address(path)
         answer = self.calls.ask("PUT", url, peer=self.title, headers=self.headers | sent, content=body)
-        return self._entry(self._checked(answer, path).object())
+        return entry_of(self._checked(answer, path).object(), self.title)
 
     def rename(self, path: str, to: str) -> Entry:
         """Give a file or a directory another name, and return what is there then.
@@ -131,7 +145,7 @@ class Contents:
             raise DestinationExists(to)
         if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
             raise DestinationTampered(path, "it is gone")
-        return self._entry(self._checked(answer, path).object())
+        return entry_of(self._checked(answer, path).object(), self.title)
 
     def delete(self, path: str, *, on_each: Callable[[], None] = lambda: None) -> None:
         """Remove a file, or a directory with all that the server shows in it; what is gone already is as well.
@@ -167,7 +181,7 @@ class Contents:
         answer = self._ask("GET", path, query, stall_seconds=stall_seconds)
         if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
             return None
-        return self._entry(self._checked(answer, path).object())
+        return entry_of(self._checked(answer, path).object(), self.title)
 
     def _ask(
         self,
@@ -197,38 +211,9 @@ class Contents:
 
     def _checked(self, answer: Answer, path: str) -> Answer:
         if not answer.is_success:
-            raise _refusal(answer, path)
+            raise refusal_about(path, answer)
         return answer
-
-    def _entry(self, model: Any) -> Entry:  # noqa: ANN401 - JSON
-        try:
-            return Entry(
-                name=str(model["name"]),
-                is_directory=model["type"] == "directory",
-                size_bytes=None if model.get("size") is None else int(model["size"]),
-                is_writable=bool(model["writable"]),
-                sha256=model.get("hash") if model.get("hash_algorithm") == "sha256" else None,
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            raise PeerFault(self.title, f"it describes a file in a way that is not known: {error!r}") from error
 
 
 def _list(said: object) -> list[object]:
     return said if isinstance(said, list) else []
-
-
-def _refusal(answer: Answer, path: str) -> StagingError:
-    """Return the error that a notebook server's answer about a path stands for, or its hub's in its stead."""
-    words = words_of(answer)
-    is_of_hub = answer.status in {httpx.codes.FOUND, httpx.codes.FAILED_DEPENDENCY}
-    if is_of_hub or (answer.status == httpx.codes.FORBIDDEN and not answer.is_json):
-        return NotebookNotRunning(answer.peer, "its hub answers in its stead")
-    if answer.status == httpx.codes.INSUFFICIENT_STORAGE or (
-        httpx.codes.is_server_error(answer.status) and any(sign in words.lower() for sign in _NO_ROOM)
-    ):
-        return HomeFull(path, words)
-    if answer.status == httpx.codes.FORBIDDEN and "permission denied" in words.lower():
-        return DestinationNotWritable(path, words)
-    if answer.status == httpx.codes.FORBIDDEN:  # "'_xsrf' argument missing" is what it says then
-        return PeerRefused(answer.peer, "our token does not count there, or no more")
-    return refusal(answer)

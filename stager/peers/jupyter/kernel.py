@@ -1,4 +1,4 @@
-"""What the contents API cannot do: files become read-only, by a kernel of the notebook server."""
+"""What the contents API cannot do, by a kernel of the notebook server: make files read-only, and remove such."""
 
 from __future__ import annotations
 
@@ -40,6 +40,17 @@ def _staging_seal(top, file_mode, directory_mode):
         for name in files:
             seal(os.path.join(folder, name), file_mode)
         seal(folder, directory_mode)
+
+def _staging_remove(top):
+    import os, shutil
+    if os.path.islink(top) or not os.path.isdir(top):
+        return os.unlink(top)
+    os.chmod(top, 0o700)
+    for folder, folders, _ in os.walk(top):
+        for name in folders:
+            if not os.path.islink(os.path.join(folder, name)):
+                os.chmod(os.path.join(folder, name), 0o700)
+    shutil.rmtree(top)
 """
 
 
@@ -56,8 +67,7 @@ def seal(contents: Contents, path: str, *, file_mode: int = 0o444, directory_mod
         Permission bits.
     """
     try:
-        with _kernel(contents) as kernel_id:
-            _run(contents, kernel_id, f"_staging_seal({path!r}, {file_mode}, {directory_mode})")
+        _evaluate(contents, f"_staging_seal({path!r}, {file_mode}, {directory_mode})")
         entry = contents.look(path)
     except _NotDone as reason:
         return str(reason)
@@ -66,6 +76,22 @@ def seal(contents: Contents, path: str, *, file_mode: int = 0o444, directory_mod
     if entry is None or entry.is_writable:
         return "its mode was set, and the notebook server can still write it"
     return None
+
+
+def remove_by_kernel(contents: Contents, path: str) -> str | None:
+    """Remove a file, or a directory with all that is in it, also what is read-only or not shown; return why not."""
+    try:
+        _evaluate(contents, f"_staging_remove({path!r})")
+    except _NotDone as reason:
+        return str(reason)
+    except PeerError as error:
+        return error.message
+    return None
+
+
+def _evaluate(contents: Contents, expression: str) -> None:
+    with _kernel(contents) as kernel_id:
+        _run(contents, kernel_id, expression)
 
 
 class _NotDone(Exception):
@@ -124,7 +150,7 @@ def _run(contents: Contents, kernel_id: str, expression: str) -> None:
     if reply.get("status") != "ok" or result.get("status") != "ok":
         said = result.get("evalue") or reply.get("evalue")
         what = said[:MAX_WORDS] if isinstance(said, str) else "no reason is given"
-        reason = f"its kernel could not set the mode: {what}"
+        reason = f"its kernel could not do it: {what}"
         raise _NotDone(reason)
 
 

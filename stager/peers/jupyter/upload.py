@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from stager.checksums import SHA256, Checksum, ChecksumAlgorithm, Sums
 from stager.errors import (
     DestinationTampered,
     PeerBodyLimit,
     PeerFault,
     PeerStalled,
     SourceChanged,
+    StagingError,
     source_error,
 )
 from stager.file_status import unchanged
-from stager.peers.jupyter.contents import Contents, Entry
+from stager.peers.jupyter.contents import Contents
+from stager.peers.jupyter.entry import Entry
 
 # What is read, encoded and sent at a time: base64 of a multiple of three bytes can be put together.
 _BLOCK_BYTES = 3 << 18
@@ -34,30 +37,36 @@ class Uploaded:
     ----------
     is_verified
         Whether the server has told the same SHA-256; else it knows none, and only the size is the same.
+    checksums
+        Of what was sent, by their algorithms.
+    last_modified
+        When the server says that it was written.
     """
 
     path: str
     size_bytes: int
     sha256: str
     is_verified: bool
+    checksums: Mapping[ChecksumAlgorithm, Checksum] = field(default_factory=dict)
+    last_modified: str | None = None
 
 
 @dataclass(kw_only=True)
 class _Source:
-    """An open file on its way, its checksum as far as it was read, and how many bytes have arrived."""
+    """An open file on its way, its checksums as far as it was read, and how many bytes have arrived."""
 
     descriptor: int
     name: str
     size_bytes: int
     on_bytes: Callable[[int], None]
-    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+    sums: Sums
     arrived: int = 0
 
     def blocks(self, start: int, end: int) -> Iterator[bytes]:
         """Yield a part of it."""
         while start < end:
             block = self._read(start, min(_BLOCK_BYTES, end - start))
-            self.sha256.update(block)
+            self.sums.update(block)
             yield block
             start += len(block)
 
@@ -75,7 +84,13 @@ class _Source:
 
 
 def upload(
-    contents: Contents, descriptor: int, path: str, *, source_name: str, on_bytes: Callable[[int], None]
+    contents: Contents,
+    descriptor: int,
+    path: str,
+    *,
+    source_name: str,
+    on_bytes: Callable[[int], None],
+    algorithms: Sequence[ChecksumAlgorithm] = (),
 ) -> Uploaded:
     """Bring an open file to a path that nobody else uses, and verify it there.
 
@@ -94,6 +109,8 @@ def upload(
         What the file is called in messages.
     on_bytes
         Called with the length of each piece that has arrived; what it raises ends the upload.
+    algorithms
+        Of checksums that are taken besides the SHA-256 and the Adler-32.
 
     Raises
     ------
@@ -114,13 +131,19 @@ def upload(
     on are added to it, -1 is the last.
     """
     status = os.fstat(descriptor)
-    source = _Source(descriptor=descriptor, name=source_name, size_bytes=status.st_size, on_bytes=on_bytes)
+    source = _Source(
+        descriptor=descriptor,
+        name=source_name,
+        size_bytes=status.st_size,
+        on_bytes=on_bytes,
+        sums=Sums(SHA256, *algorithms),
+    )
     try:
         uploaded = _send(contents, source, path, contents.piece_bytes)
     except (PeerBodyLimit, PeerFault):  # whoever takes no large body says so, or hangs up
         if source.arrived or min(status.st_size, contents.piece_bytes) <= SMALL_PIECE_BYTES:
             raise
-        source.sha256 = hashlib.sha256()
+        source.sums = Sums(SHA256, *algorithms)
         uploaded = _send(contents, source, path, SMALL_PIECE_BYTES)
         contents.piece_bytes = SMALL_PIECE_BYTES
     if not unchanged(status, os.fstat(descriptor)):
@@ -142,6 +165,10 @@ def publish(contents: Contents, uploaded: Uploaded, to: str) -> None:
     StagingError
         As by `Contents`.
     """
+    found = contents.look(uploaded.path)
+    if found is None:
+        raise DestinationTampered(uploaded.path, "it is gone")
+    check(uploaded, found, uploaded.path)
     try:
         entry = contents.rename(uploaded.path, to)
     except (PeerFault, PeerStalled):  # it may have been done all the same
@@ -150,7 +177,12 @@ def publish(contents: Contents, uploaded: Uploaded, to: str) -> None:
         if found is None or found.sha256 is None or contents.look(uploaded.path) is not None:
             raise
         entry = found
-    _check(uploaded, entry, to)
+    try:
+        check(uploaded, entry, to)
+    except DestinationTampered:
+        with suppress(StagingError):  # what is not ours has no place there
+            contents.rename(to, uploaded.path)
+        raise
 
 
 def _send(contents: Contents, source: _Source, path: str, piece_bytes: int) -> Uploaded:
@@ -162,12 +194,13 @@ def _send(contents: Contents, source: _Source, path: str, piece_bytes: int) -> U
         _check_size(path, _put(contents, source, path, start=start, end=end, chunk=chunk), start=start, end=end)
         source.arrived = end
         source.on_bytes(end - start)
-    sent = Uploaded(path=path, size_bytes=size, sha256=source.sha256.hexdigest(), is_verified=False)
+    checksums = source.sums.checksums
+    sent = Uploaded(path=path, size_bytes=size, sha256=checksums[SHA256].value, is_verified=False, checksums=checksums)
     entry = contents.look_with_checksum(path, size_bytes=size)
     if entry is None:
         raise DestinationTampered(path, "it is gone")
-    _check(sent, entry, path)
-    return replace(sent, is_verified=entry.sha256 is not None)
+    check(sent, entry, path)
+    return replace(sent, is_verified=entry.sha256 is not None, last_modified=entry.last_modified)
 
 
 def _put(contents: Contents, source: _Source, path: str, *, start: int, end: int, chunk: int | None) -> int | None:
@@ -192,8 +225,11 @@ def _check_size(path: str, arrived: int | None, *, start: int, end: int) -> None
     raise DestinationTampered(path, f"it has {arrived} bytes there, and {end} were sent")
 
 
-def _check(sent: Uploaded, entry: Entry, path: str) -> None:
+def check(sent: Uploaded, entry: Entry, path: str) -> None:
+    """Raise `DestinationTampered` if what a server describes is not what was sent."""
     if entry.size_bytes != sent.size_bytes:
         raise DestinationTampered(path, f"it has {entry.size_bytes} bytes, and {sent.size_bytes} were sent")
     if entry.sha256 and entry.sha256 != sent.sha256:
         raise DestinationTampered(path, "it has another content than what was sent")
+    if sent.last_modified and entry.last_modified != sent.last_modified:
+        raise DestinationTampered(path, "it was written after it had arrived")

@@ -1,6 +1,6 @@
 """The items of a request: their progress, what was delivered, and the manifests of directories."""
 
-from stager.records.items.destination import destination_key, key_of, place_of
+from stager.records.items.destination import destination_key, key_of
 from stager.records.items.files import (
     FileChange,
     Progress,
@@ -40,6 +40,5 @@ __all__ = [
     "manifest_part",
     "manifest_writer",
     "note_progress",
-    "place_of",
     "save_files",
 ]

@@ -1,0 +1,132 @@
+"""Whether what a notebook server shows at a place is what would be delivered there."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from stager.checksums import ADLER32, SHA256, Checksum, ChecksumAlgorithm, Sums
+from stager.engine import Control
+from stager.engine.file_reading import BLOCK_BYTES, read_block
+from stager.engine.source import Source
+from stager.errors import SourceMismatch
+from stager.methods.notebook_path import NotebookPath
+from stager.methods.product_files import ProductFile, product_files
+from stager.peers.jupyter import Contents, Entry
+from stager.vocabulary import ManifestEntry
+
+
+class NotebookDiffers(Exception):
+    """Raised at the first difference, with it in words."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(f"{path or 'it'} {what}")
+
+
+def fingerprint_there(contents: Contents, place: NotebookPath, source: Source) -> str:
+    """Return the `fingerprint_of` of what the server has under the names of a source, of which nothing is read.
+
+    Raises
+    ------
+    NotebookDiffers
+        It is not under the same names, or the server tells no checksums.
+    """
+    found = _told(contents, place, source)
+    return fingerprint_of((each.path, entry.sha256 or "", entry.size_bytes or 0) for each, entry in found)
+
+
+def fingerprint_of(files: Iterable[tuple[str, str, int]]) -> str:
+    """Return the SHA-256 of one line for each file: its SHA-256, size and path, that of a lone file being empty."""
+    whole = hashlib.sha256()
+    for path, sha256, size_bytes in files:
+        whole.update(f"{sha256} {size_bytes} {path}\n".encode())
+    return whole.hexdigest()
+
+
+def difference(
+    contents: Contents,
+    place: NotebookPath,
+    source: Source,
+    *,
+    wanted: Checksum | None,
+    on_file: Callable[[ManifestEntry], None],
+    control: Control,
+) -> str | None:
+    """Return the first difference in words, or None; the source is read, and of the place the server tells checksums.
+
+    Raises
+    ------
+    SourceMismatch
+        They are the same, and have another checksum than the request says.
+    """
+    try:
+        for each, entry in _told(contents, place, source):
+            display = f"{source.display}/{each.path}" if each.path else source.display
+            sums = _sums_of(each, display, control, wanted)
+            if sums[SHA256].value != entry.sha256:
+                raise NotebookDiffers(each.path, "has another content than the source")  # noqa: TRY301
+            require(display, wanted, sums)
+            name = each.path or source.name.decode("utf-8", "surrogateescape")
+            on_file(ManifestEntry(path=name, size_bytes=each.status.st_size, checksum=sums[ADLER32].value))
+    except NotebookDiffers as found:
+        return str(found)
+    return None
+
+
+def require(display: str, wanted: Checksum | None, found: Mapping[ChecksumAlgorithm, Checksum]) -> None:
+    """Raise `SourceMismatch` if a source's checksum is not the requested one."""
+    if wanted is not None and found[wanted.algorithm] != wanted:
+        raise SourceMismatch(display, f"its checksum is {found[wanted.algorithm]}, not the requested {wanted}")
+
+
+def _told(contents: Contents, place: NotebookPath, source: Source) -> Iterator[tuple[ProductFile, Entry]]:
+    """Yield each file of a source with what the server tells of its place; raise at what differs without reading."""
+    children: dict[str, set[str]] = defaultdict(set)
+    folders = []
+    for each in product_files(source):
+        path = f"{place.path}/{each.path}" if each.path else place.path
+        entry = _same_kind(contents, path, each)
+        if each.path:
+            folder, _, name = each.path.rpartition("/")
+            children[folder].add(name)
+        if each.is_directory:
+            folders.append((path, each.path))
+        else:
+            yield each, entry
+    for path, folder in folders:
+        if more := {entry.name for entry in contents.list(path)} - children[folder]:
+            raise NotebookDiffers(posixpath.join(folder, min(more)), "is only there")
+
+
+def _same_kind(contents: Contents, path: str, each: ProductFile) -> Entry:
+    entry = contents.look(path)
+    if entry is None:
+        raise NotebookDiffers(each.path, "is not there")
+    if entry.is_directory != each.is_directory:
+        kinds = {True: "a directory", False: "a file"}
+        raise NotebookDiffers(each.path, f"is {kinds[entry.is_directory]}, the source is {kinds[each.is_directory]}")
+    if each.is_directory:
+        return entry
+    size = each.status.st_size
+    if entry.size_bytes != size:
+        raise NotebookDiffers(each.path, f"has {entry.size_bytes} bytes, the source has {size}")
+    entry = contents.look_with_checksum(path, size_bytes=size)
+    if entry is None or entry.sha256 is None:
+        raise NotebookDiffers(each.path, "has no checksum that the notebook server tells")
+    return entry
+
+
+def _sums_of(
+    file: ProductFile, display: str, control: Control, wanted: Checksum | None
+) -> Mapping[ChecksumAlgorithm, Checksum]:
+    sums = Sums(SHA256, *([wanted.algorithm] if wanted else []))
+    view, position = memoryview(bytearray(BLOCK_BYTES)), 0
+    while position < file.status.st_size:
+        wished = min(BLOCK_BYTES, file.status.st_size - position)
+        read = read_block(file.content.fd, view[:wished], position, display)
+        sums.update(view[:read])
+        position += read
+        control.advance(0)
+    return sums.checksums

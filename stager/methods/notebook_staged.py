@@ -1,0 +1,174 @@
+"""What is at a notebook server under a temporary name, until it is published or removed."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stager.checksums import ADLER32, Checksum, ChecksumAlgorithm
+from stager.engine import Control
+from stager.engine.source import Source
+from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused, StagingError
+from stager.methods.method import KEY_DIGITS
+from stager.methods.notebook_comparison import fingerprint_of
+from stager.methods.notebook_path import TEMPORARY, NotebookPath
+from stager.methods.product_files import product_files
+from stager.peers.jupyter import Contents, Entry, Uploaded, check, remove_by_kernel, upload
+from stager.records.items import destination_key
+from stager.vocabulary import ManifestEntry
+
+LEFTOVER = re.compile(f"{TEMPORARY.pattern}[0-9a-f]{{16}}")
+
+
+def temporary_name(place: NotebookPath) -> str:
+    """Return a name that nobody else uses; it tells which destination it is for, and so whose lease."""
+    return f"stager-{destination_key(place)[:KEY_DIGITS]}-{secrets.token_hex(8)}"
+
+
+def name_aside(place: NotebookPath) -> str:
+    """Return the name that what is replaced has for a moment: the same for every try, so that it is found again."""
+    return f"stager-{destination_key(place)[:KEY_DIGITS]}-replaced"
+
+
+@dataclass(kw_only=True, eq=False)
+class NotebookStaged:
+    """A product under a temporary name.
+
+    Attributes
+    ----------
+    temporary
+        Its path there.
+    previous
+        What was at the destination when the transfer began.
+    made
+        Folders that were made for it, the uppermost first.
+    files
+        Those that have arrived, by their paths in the product; that of a lone file is empty.
+    folders
+        Those in the product, its own among them.
+    left_writable
+        Why it could not be made read-only.
+    """
+
+    place: NotebookPath
+    temporary: str
+    previous: Entry | None
+    made: list[str] = field(default_factory=list)
+    files: dict[str, Uploaded] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
+    left_writable: str | None = None
+
+    @property
+    def kind(self) -> Literal["file", "directory"]:
+        """Whether it is a file or a directory."""
+        return "directory" if self.folders else "file"
+
+    @property
+    def fingerprint(self) -> str:
+        """What `fingerprint_there` gives as long as nobody changes it; empty where the server tells no checksums."""
+        if not all(file.is_verified for file in self.files.values()):
+            return ""
+        return fingerprint_of((path, file.sha256, file.size_bytes) for path, file in self.files.items())
+
+    @property
+    def manifest_checksum(self) -> str:
+        """The SHA-256 over the manifest's lines, as a mounted copy has it."""
+        lines = (f"{file.checksums[ADLER32].value} {file.size_bytes} {path}\n" for path, file in self.files.items())
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def path(self, inner: str, *, at: str = "") -> str:
+        """Return the path at the server of something in the product."""
+        top = at or self.temporary
+        return f"{top}/{inner}" if inner else top
+
+
+def bring(
+    contents: Contents,
+    source: Source,
+    staged: NotebookStaged,
+    *,
+    algorithms: Sequence[ChecksumAlgorithm],
+    on_file: Callable[[ManifestEntry], None],
+    control: Control,
+) -> None:
+    """Bring a source under its temporary name, file by file, each verified."""
+    for each in product_files(source):
+        path = staged.path(each.path)
+        if each.is_directory:
+            contents.make_directory(path)
+            staged.folders.append(each.path)
+            control.advance(0)
+            continue
+        uploaded = staged.files[each.path] = upload(
+            contents,
+            each.content.fd,
+            path,
+            source_name=f"{source.display}/{each.path}" if each.path else source.display,
+            on_bytes=control.advance,
+            algorithms=algorithms,
+        )
+        control.advance(0, 1)
+        adler32: Checksum = uploaded.checksums[ADLER32]
+        name = each.path or source.name.decode("utf-8", "surrogateescape")
+        on_file(ManifestEntry(path=name, size_bytes=uploaded.size_bytes, checksum=adler32.value))
+
+
+def require_untouched(contents: Contents, staged: NotebookStaged, *, at: str) -> None:
+    """Raise `DestinationTampered` unless all that was brought is there as it arrived, and nothing else.
+
+    A directory costs one call for each folder; the server does not list some names
+    (``*.pyc``), and of these, one for each.
+    """
+    if not staged.folders:
+        check(staged.files[""], _there(contents.look(at), at), at)
+        return
+    inner: dict[str, set[str]] = {folder: set() for folder in staged.folders}
+    for path in (*staged.files, *staged.folders[1:]):
+        inner[posixpath.dirname(path)].add(path)
+    for folder, paths in inner.items():
+        where = staged.path(folder, at=at)
+        _there(contents.look(where), where)
+        listed = {posixpath.join(folder, entry.name): entry for entry in contents.list(where)}
+        if more := listed.keys() - paths:
+            raise DestinationTampered(staged.path(min(more), at=at), "somebody put it there")
+        for path in paths:
+            whole = staged.path(path, at=at)
+            entry = _there(listed.get(path) or contents.look(whole), whole)
+            if path in staged.files:
+                check(staged.files[path], entry, whole)
+
+
+def _there(entry: Entry | None, path: str) -> Entry:
+    if entry is None:
+        raise DestinationTampered(path, "it is gone")
+    return entry
+
+
+def discard(contents: Contents, staged: NotebookStaged) -> None:
+    """Remove what was not published, and folders that were made for it and are empty."""
+    with suppress(StagingError):
+        remove(contents, staged.temporary)
+        for folder in reversed(staged.made):
+            if not contents.remove_directory(folder):
+                break
+
+
+def remove(contents: Contents, path: str) -> None:
+    """Remove a file, or a directory with all that is in it; by a kernel, what is read-only or not listed.
+
+    Raises
+    ------
+    DestinationNotWritable, PeerRefused
+        It cannot be removed.
+    """
+    try:
+        contents.delete(path)
+    except (DestinationNotWritable, PeerRefused):
+        remove_by_kernel(contents, path)
+        contents.delete(path)

@@ -1,0 +1,128 @@
+"""Every method between real folders, and to a real notebook server."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from stager.methods import METHODS
+from stager.methods.jupyter_copy import JupyterCopy
+from stager.methods.notebook_path import NotebookPath, notebook_path
+from stager.mover.mover import Mover
+from stager.mover.start import start_mover
+from stager.paths import locate, make_home
+from stager.peers.jupyter import HubConnection
+from stager.runs.sender import Sender
+from tests.methods.staging_site import ALICE, CONTENT, IS_ROOT, Peer, Site
+from tests.open_folder import open_folder
+from tests.peers.conftest import running_hub  # noqa: F401 - the same, for these tests
+from tests.peers.faulty_proxy import FaultyProxy
+from tests.peers.running_hub import RunningHub
+
+
+@dataclass(frozen=True)
+class Areas:
+    """A folder for source areas, one of users, and Alice's mover."""
+
+    top: Path
+    mover: Mover
+
+    @property
+    def home(self) -> Path:
+        return self.top / "users" / "alice"
+
+
+@pytest.fixture(scope="module")
+def areas() -> Iterator[Areas]:
+    """What is in the folders comes and goes."""
+    with open_folder() as top:
+        (top / "users").mkdir()
+        ids = (ALICE.uid, ALICE.gid) if IS_ROOT else (-1, -1)
+        with make_home(top / "users", "alice", uid=ids[0], gid=ids[1], mode=0o700) as home:
+            roots, account = {top / "users/alice": home}, ALICE if IS_ROOT else None
+            mover = start_mover("alice", account, roots=roots, linked_from=[top / "storage"], silence=600)
+        yield Areas(top, mover)
+        mover.close()
+
+
+@pytest.fixture
+def source(areas: Areas) -> Iterator[Path]:
+    """A source area that all may read, with a file."""
+    source = areas.top / "storage"
+    source.mkdir()
+    source.chmod(0o755)
+    (source / "a.fits").write_bytes(CONTENT)
+    (source / "a.fits").chmod(0o644)
+    yield source
+    shutil.rmtree(source)
+
+
+@pytest.fixture(scope="session")
+def connected(running_hub: RunningHub) -> Iterator[JupyterCopy]:  # noqa: F811
+    connection = HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"]))
+    with JupyterCopy().connected(connection, None) as method:
+        yield method
+
+
+@pytest.fixture
+def notebook(running_hub: RunningHub, connected: JupyterCopy, areas: Areas, source: Path) -> Iterator[Site]:  # noqa: F811
+    """Alice stages to a folder at her notebook server."""
+    name = f"contract-{uuid.uuid4().hex}"
+    home = running_hub.home("alice") / name
+    home.mkdir(parents=True)
+    worker = Sender(connected, areas.mover, {}, is_living=lambda _: False)
+
+    def place(path: str) -> NotebookPath:
+        below = notebook_path(path, hub=running_hub.url, username="alice")
+        return replace(below, names=(name, *below.names))
+
+    peer = Peer(home=home, place=place, owner=None)
+    yield Site(method=connected.name, promise=connected.promise, source=source, peer=peer, worker=worker)
+    worker.end()
+    _remove(home)
+
+
+@pytest.fixture
+def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
+    """What stands between us and the hub, and breaks what it is told to."""
+    url = httpx.URL(running_hub.url)
+    with FaultyProxy(url.host, int(url.port or 80)).running() as proxy:
+        yield proxy
+
+
+def mounted_site(method: str, areas: Areas, source: Path) -> Iterator[Site]:
+    peer = Peer(home=areas.home, place=lambda path: locate(areas.home, path), owner=ALICE if IS_ROOT else None)
+    yield Site(method=method, promise=METHODS[method].promise, source=source, peer=peer, worker=areas.mover)
+    areas.mover.end()
+    for path in areas.home.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@pytest.fixture(params=sorted(METHODS))
+def mounted(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
+    """Alice stages to her folder, by each method for that."""
+    yield from mounted_site(request.param, areas, source)
+
+
+@pytest.fixture(params=[*sorted(METHODS), JupyterCopy.name])
+def site(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
+    """Alice stages, by each method."""
+    if request.param == JupyterCopy.name:
+        yield request.getfixturevalue("notebook")
+    else:
+        yield from mounted_site(request.param, areas, source)
+
+
+def _remove(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o700)
+    shutil.rmtree(folder)

@@ -1,0 +1,378 @@
+"""What the contract does not ask: trees, names, meddling, crashes and broken calls at a real notebook server."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from stager.engine import Published
+from stager.errors import (
+    DestinationDiffers,
+    DestinationTampered,
+    InvalidPath,
+    LeaseLost,
+    NameNotTaken,
+    NotebookNotRunning,
+    PeerFault,
+    StagingError,
+    UnsupportedFileType,
+)
+from stager.methods import Item, LastCopy
+from stager.methods.jupyter_copy import JupyterCopy
+from stager.methods.notebook_path import NotebookPath, notebook_path
+from stager.methods.notebook_staged import LEFTOVER, name_aside, temporary_name
+from stager.mover.answers import Watch
+from stager.mover.replies import StepDone
+from stager.peers.http import Calls
+from stager.peers.jupyter import Hub, HubConnection, stop
+from stager.runs.sender import Sender
+from stager.vocabulary import ManifestEntry, OnConflict
+from tests.methods.conftest import Areas
+from tests.methods.staging_site import CONTENT, Site
+from tests.patience import PATIENCE
+from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in
+from tests.peers.running_hub import RunningHub
+
+TREE = {
+    "empty": b"",
+    "deep/er/data": CONTENT,
+    "deep/table.pyc": b"not listed by the server",
+    "a name #1 %20?.txt": b"x",
+    "checkpoints": b"y",
+    "é.ipynb": b"no notebook",
+}
+
+
+@pytest.fixture
+def tree(notebook: Site) -> Path:
+    """A directory with files and folders of every kind."""
+    tree = notebook.source / "tree"
+    (tree / "folder with nothing").mkdir(parents=True)
+    for path, content in TREE.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_bytes(content)
+    for made in (tree, *tree.rglob("*")):
+        made.chmod(0o755)
+    return tree
+
+
+def place_of(item: Item) -> NotebookPath:
+    assert isinstance(item.destination, NotebookPath)
+    return item.destination
+
+
+def staged(site: Site, item: Item) -> Path:
+    """Transfer an item, and return where it lies under its temporary name."""
+    site.begin(item)
+    for step in ("check source", "check duplicate", "transfer"):
+        site.do(step)
+    [found] = [path for path in site.peer.home.iterdir() if LEFTOVER.fullmatch(path.name)]
+    return found
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_tree_arrives_whole_and_read_only_and_is_found_again(notebook: Site) -> None:
+    told: list[ManifestEntry] = []
+    item = notebook.item("tree", "product")
+    published = notebook.stage(item, on_file=told.append)
+    assert published is not None
+    product = notebook.peer.home / "product"
+    arrived = {str(path.relative_to(product)): path.read_bytes() for path in product.rglob("*") if path.is_file()}
+    assert arrived == TREE
+    assert (product / "folder with nothing").is_dir()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (product, *product.rglob("*"))} == {0o400, 0o500}
+    assert [one.path for one in told] == sorted(TREE)
+    assert (published.file_count, published.size_bytes) == (len(TREE), sum(map(len, TREE.values())))
+    assert notebook.peer.shown()[0] == "product"
+    assert notebook.stage(item) is None
+    again: list[ManifestEntry] = []
+    assert notebook.stage(replace(item, last_copy=receipt(notebook, item, published)), on_file=again.append) is None
+    assert again == []  # by the receipt, nothing of the source is read
+
+
+def receipt(site: Site, item: Item, published: Published) -> LastCopy:
+    return LastCopy(
+        file_id=1,
+        source_fingerprint=site.survey(item).fingerprint,
+        destination_fingerprint=published.fingerprint,
+        checksum=None,
+    )
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("how", ["changed", "one more", "one less", "another kind"])
+def test_a_tree_that_differs_is_no_duplicate_whatever_the_receipt_says(notebook: Site, how: str) -> None:
+    item = notebook.item("tree", "product")
+    published = notebook.stage(item)
+    assert published is not None
+    product = notebook.peer.home / "product"
+    product.chmod(0o700)
+    (product / "checkpoints").chmod(0o600)
+    match how:
+        case "changed":
+            (product / "checkpoints").write_bytes(b"z")
+        case "one more":
+            (product / "more").write_bytes(b"")
+        case "one less":
+            (product / "empty").unlink()
+        case _:
+            (product / "folder with nothing").chmod(0o700)
+            (product / "folder with nothing").rmdir()
+            (product / "folder with nothing").write_bytes(b"")
+    with pytest.raises(DestinationDiffers):
+        notebook.stage(replace(item, last_copy=receipt(notebook, item, published)))
+
+
+@pytest.mark.parametrize("name", [".hidden", "deep/.git/x", "not-utf-8\udcff"])
+def test_a_name_that_the_server_refuses_is_refused_by_name_before_anything_is_sent(
+    notebook: Site, tree: Path, name: str
+) -> None:
+    (tree / name).parent.mkdir(exist_ok=True)
+    (tree / name).write_bytes(b"")
+    notebook.begin(notebook.item("tree", "product"))
+    with pytest.raises(NameNotTaken, match=r"\.hidden|\.git|UTF-8"):
+        notebook.do("check source")
+    assert notebook.peer.shown() == []
+
+
+def test_a_link_in_a_tree_is_refused_by_name(notebook: Site, tree: Path) -> None:
+    (tree / "link").symlink_to("empty")
+    with pytest.raises(UnsupportedFileType, match="tree/link is a symbolic link"):
+        notebook.stage(notebook.item("tree", "product"))
+    assert notebook.peer.shown() == []
+
+
+def append(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def exchange(path: Path) -> None:
+    path.write_bytes(bytes(reversed(path.read_bytes())))
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("meddle", [append, exchange, Path.unlink])
+@pytest.mark.parametrize("kind", ["file", "tree"])
+def test_what_somebody_changes_before_it_is_published_is_not_published(
+    notebook: Site, kind: str, meddle: Callable[[Path], None]
+) -> None:
+    is_tree = kind == "tree"
+    temporary = staged(notebook, notebook.item("tree" if is_tree else "a.fits", "product"))
+    meddle(temporary / "deep/er/data" if is_tree else temporary)
+    with pytest.raises(DestinationTampered):
+        notebook.do("publish")
+    assert not notebook.peer.exists("product")
+    notebook.worker.end()
+    assert notebook.peer.shown() == []
+
+
+@pytest.mark.usefixtures("tree")
+def test_what_somebody_adds_to_a_tree_is_not_published_with_it(notebook: Site) -> None:
+    temporary = staged(notebook, notebook.item("tree", "product"))
+    (temporary / "more").write_bytes(b"")
+    with pytest.raises(DestinationTampered, match="more: somebody put it there"):
+        notebook.do("publish")
+    assert not notebook.peer.exists("product")
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("what", ["a.fits", "tree"])
+def test_a_replacement_that_fails_leaves_what_was_there_and_one_that_does_not_leaves_nothing_else(
+    notebook: Site, what: str
+) -> None:
+    notebook.peer.put("product/old")
+    item = replace(notebook.item(what, "product"), on_conflict=OnConflict.REPLACE)
+
+    def overtaken() -> None:
+        raise LeaseLost("product")
+
+    with pytest.raises(LeaseLost):
+        notebook.stage(item, confirm=overtaken)
+    assert notebook.peer.shown() == ["product", "product/old"]
+    assert notebook.stage(item) is not None
+    assert not notebook.peer.exists("product/old")
+    assert {path.partition("/")[0] for path in notebook.peer.shown()} == {"product"}
+    again = notebook.peer.home / "product"
+    assert again.is_dir() == (what == "tree")
+
+
+def test_what_was_changed_while_it_was_to_be_replaced_stays(notebook: Site) -> None:
+    notebook.peer.put("product")
+    item = replace(notebook.item(destination="product"), on_conflict=OnConflict.REPLACE)
+    staged(notebook, item)
+    notebook.peer.put("product", b"newer and longer")
+    with pytest.raises(DestinationDiffers):
+        notebook.do("publish")
+    notebook.worker.end()
+    assert (notebook.peer.shown(), notebook.peer.read("product")) == (["product"], b"newer and longer")
+
+
+def test_what_appears_meanwhile_is_not_overwritten(notebook: Site) -> None:
+    staged(notebook, notebook.item(destination="product"))
+    notebook.peer.put("product")
+    with pytest.raises(DestinationDiffers):
+        notebook.do("publish")
+    notebook.worker.end()
+    assert (notebook.peer.shown(), notebook.peer.read("product")) == (["product"], b"precious")
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_run_that_died_between_the_two_renames_of_a_replacement_is_undone(notebook: Site, *, is_there: bool) -> None:
+    item = notebook.item(destination="product")
+    aside = name_aside(place_of(item))
+    notebook.peer.put(aside, b"old")
+    if is_there:
+        notebook.peer.put("product", CONTENT)
+        assert notebook.stage(item) is None
+    else:
+        with pytest.raises(DestinationDiffers):
+            notebook.stage(item)
+    assert notebook.peer.shown() == ["product"]
+    assert notebook.peer.read("product") == (CONTENT if is_there else b"old")
+
+
+def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_stay(
+    notebook: Site, connected: JupyterCopy, areas: Areas
+) -> None:
+    dead, living = (place_of(notebook.item(destination=name)) for name in ("dead", "living"))
+    sealed = notebook.peer.home / temporary_name(dead)
+    notebook.peer.put(f"{sealed.name}/deep/not-listed.pyc")
+    notebook.peer.put(f"{sealed.name}/deep/file").chmod(0o400)
+    for folder in (sealed / "deep", sealed):
+        folder.chmod(0o500)
+    kept = [temporary_name(living), "stager-of-the-users-own", name_aside(dead)]
+    for name in (*kept, temporary_name(dead)):
+        notebook.peer.put(name)
+    digits = LEFTOVER.fullmatch(kept[0])
+    assert digits
+    sender = Sender(connected, areas.mover, {}, is_living=digits["digits"].__eq__)
+    assert sender.sweep("", [dead.parent, replace(dead, names=(*dead.names, "nowhere"))]) == [2, 0]
+    assert notebook.peer.shown() == sorted(kept)
+
+
+def test_several_items_are_under_way_at_once(notebook: Site) -> None:
+    together = threading.Barrier(notebook.promise.width)
+    items = {number: notebook.item(destination=f"product {number}") for number in range(notebook.promise.width)}
+    notebook.worker.begin(notebook.method, items)
+
+    def watch() -> Watch:
+        return Watch(stopped=threading.Event(), on_progress=lambda *_: None, on_file=lambda _: meet())
+
+    def meet() -> None:
+        together.wait(PATIENCE)
+
+    for step in ("check source", "check duplicate", "transfer", "set read-only", "publish"):
+        done = dict(notebook.worker.do(step, {number: watch() for number in items}))
+        assert all(isinstance(one, StepDone) for one in done.values())
+    assert notebook.peer.shown() == sorted(f"product {number}" for number in items)
+
+
+@pytest.mark.usefixtures("tree")
+def test_an_item_that_is_left_leaves_nothing(notebook: Site) -> None:
+    stopped = threading.Event()
+    notebook.begin(notebook.item("tree", "deep/product"))
+    watch = Watch(stopped=stopped, on_file=lambda _: stopped.set())
+    [(_, outcome)] = notebook.worker.do("transfer", {1: watch})
+    assert isinstance(outcome, StagingError)
+    assert notebook.peer.shown() == []
+
+
+@pytest.fixture
+def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[Site]:
+    """The same, through a proxy that breaks what it is told to."""
+    url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
+    connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
+    with JupyterCopy().connected(connection, None) as method:
+        yield replace(notebook, worker=Sender(method, areas.mover, {}, is_living=lambda _: False))
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("what", ["a.fits", "tree"])
+@pytest.mark.parametrize(
+    ("phase", "fault"),
+    [
+        ("chunk", cut_on_the_way_in(100)),
+        ("chunk", cut_on_the_way_back(0)),
+        ("hash", cut_on_the_way_back(10)),
+        ("rename", cut_on_the_way_in(0)),
+        ("rename", cut_on_the_way_back(0)),
+    ],
+)
+def test_a_call_that_broke_is_mended_by_doing_the_step_again(
+    behind: Site, proxy: FaultyProxy, what: str, phase: str, fault: Callable[..., None]
+) -> None:
+    behind.begin(behind.item(what, "deep/product"))
+    proxy.break_calls(phase, fault)
+    for step in ("check source", "check duplicate", "transfer", "set read-only", "publish"):
+        try:
+            behind.do(step)
+        except PeerFault:
+            assert not behind.peer.exists("deep/product")
+            behind.do(step)
+    assert proxy.faults_done == 1
+    behind.worker.end()
+    assert behind.peer.shown()[:2] == ["deep", "deep/product"]
+    if what == "tree":
+        product = behind.peer.home / "deep/product"
+        assert {str(path.relative_to(product)) for path in product.rglob("*") if path.is_file()} == set(TREE)
+    else:
+        assert behind.peer.read("deep/product") == CONTENT
+    assert [path for path in behind.peer.shown() if "stager-" in path] == []
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_server_that_is_stopped_in_the_middle_is_started_again(notebook: Site, running_hub: RunningHub) -> None:
+    notebook.begin(notebook.item("tree", "product"))
+    for step in ("check source", "check duplicate"):
+        notebook.do(step)
+    stopping = [True]
+
+    def stop_it(_: ManifestEntry) -> None:
+        if stopping.pop():
+            with Calls() as calls:
+                stop(Hub(running_hub.url, SecretStr(running_hub.tokens["staging"]), calls), "alice", within_seconds=60)
+        stopping.append(False)
+
+    with pytest.raises(NotebookNotRunning) as caught:
+        notebook.do("transfer", on_file=stop_it)
+    assert caught.value.retryable
+    assert not notebook.peer.exists("product")
+    for step in ("transfer", "set read-only", "publish"):
+        notebook.do(step)
+    assert (notebook.peer.home / "product/deep/er/data").read_bytes() == CONTENT
+
+
+def test_a_destination_is_not_called_as_what_is_swept() -> None:
+    for path in ("stager-0123456789abcdef-x", "stager-0123456789abcdef-0123456789abcdef/a"):
+        with pytest.raises(InvalidPath, match="a temporary one"):
+            notebook_path(path, hub="https://hub.example.org", username="alice")
+
+
+def test_two_spellings_of_a_place_are_one_and_what_lies_in_it_begins_with_its_key() -> None:
+    def key(path: str, username: str = "alice", hub: str = "https://Hub.example.org/x/", server: str = "") -> str:
+        return notebook_path(path, hub=hub, username=username, server=server).key
+
+    assert key("a//b/./c") == key("a/b/c", username="Alice", hub="http://hub.example.org/x")
+    assert key("a/b").startswith(f"{key('a')}/")
+    assert len({key("a"), key("a", server="lab"), key("a", username="bob"), key("a", username="alice/a")}) == 4
+    assert key("a") == "jupyter:hub.example.org/x/alice//a"
+
+
+def test_the_hubs_secret_is_not_with_the_mover(notebook: Site, areas: Areas, running_hub: RunningHub) -> None:
+    notebook.stage(notebook.item())
+    known = Path(f"/proc/self/fdinfo/{areas.mover.life.fd}").read_text()
+    pid = int(known.partition("Pid:")[2].split()[0])
+    secret = running_hub.tokens["staging"].encode()
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            start, end = (int(number, 16) for number in line.split()[0].split("-"))
+            if "r" in line.split()[1] and "[v" not in line:
+                assert secret not in os.pread(memory.fileno(), end - start, start)
