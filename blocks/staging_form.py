@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from prefect.blocks.core import Block
 from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from blocks.jupyterhub import JupyterHub
 from blocks.storage_area import StorageAreaBlock
 from stager.models import (
+    USER_AREA,
     ChecksumText,
     Frozen,
     Lifetime,
@@ -129,11 +132,11 @@ class StagingForm(Form):
         return StagingRequest(
             **self.model_dump(exclude=areas),
             source_area=_name_of(self.source_area, default="source"),
-            destination_area=_name_of(self.destination_area, default="user"),
+            destination_area=_name_of(self.destination_area, default=USER_AREA),
         )
 
 
-def _name_of(block: StorageAreaBlock | None, *, default: str) -> str:
+def _name_of(block: Block | None, *, default: str) -> str:
     return default if block is None else str(block._block_document_name)  # noqa: SLF001 - Prefect tells it nowhere else
 
 
@@ -153,3 +156,14 @@ class SymlinkCopyForm(StagingForm):
     """Which files to link, for whom, from where and to where."""
 
     method: Literal["symlink_copy"] = "symlink_copy"
+
+
+class JupyterCopyForm(StagingForm):
+    """What to copy to a notebook server, for whom, from where and to where."""
+
+    method: Literal["jupyter_copy"] = "jupyter_copy"
+    destination_area: JupyterHub | None = Field(  # type: ignore[assignment] # its name alone counts, as an area's does
+        None,
+        title="To",
+        description="JupyterHub of the notebook server; where none is selected, the one named jupyterhub",
+    )

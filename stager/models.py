@@ -31,6 +31,8 @@ from stager.errors import readable
 from stager.vocabulary import OnConflict
 
 MAX_PATH_BYTES = 4096
+# The destination area that means the user's own place: their folder there, or their notebook server.
+USER_AREA = "user"
 MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
 # What off_t holds; a file cannot be larger.
 MAX_SIZE_BYTES = 2**63 - 1
@@ -182,7 +184,12 @@ class StagingTerms(Frozen):
     method: str = Field(min_length=1, max_length=64, description="Staging method.", examples=["local_copy"])
     username: str = Field(min_length=1, max_length=255, description="User for whom to stage.", examples=["alice"])
     source_area: str = Field("source", min_length=1, max_length=255, description="Storage area of the sources.")
-    destination_area: str = Field("user", min_length=1, max_length=255, description="Storage area of the destinations.")
+    destination_area: str = Field(
+        USER_AREA,
+        min_length=1,
+        max_length=255,
+        description="Storage area of the destinations; for jupyter_copy, a hub's name, or user for the site's hub.",
+    )
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL,
         description="What to do if something is at the destination: fail, skip_identical or replace.",

@@ -36,9 +36,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STAGER_", frozen=True, populate_by_name=True)
 
     allowed_methods: tuple[str, ...] = Field(
-        ("local_copy", "local_symlink", "symlink_copy", "direct_download"),
+        ("local_copy", "local_symlink", "symlink_copy", "jupyter_copy", "direct_download"),
         validation_alias=_unprefixed("ALLOWED_METHODS"),
-        description="Staging methods that may be asked for, as a JSON list.",
+        description="Staging methods that may be asked for, as a JSON list; jupyter_copy where JUPYTERHUB_URL is set.",
     )
     source_storage_path: Path = Field(
         Path("/tmp/storage_a"),  # noqa: S108 - the demo's default

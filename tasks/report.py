@@ -10,13 +10,12 @@ from typing import Any
 from humanize import naturalsize
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from blocks.areas import resolve_destination
-from stager.area_paths import place_in, seen_by_users
 from stager.errors import StagingError, printable, readable
 from stager.models import Status
 from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.tables import StagedFile, StagingRequestRow
+from stager.runs.places import destination_of
 from stager.settings import get_settings
 from tasks.shown import as_text, shown_if_possible
 
@@ -57,10 +56,9 @@ def _address(request: StagingRequestRow) -> str:
 
 
 def _seen_at(request: StagingRequestRow, file: StagedFile) -> str:
-    """Return the whole path of a destination as users have it mounted, or as it was asked for if that is unknown."""
+    """Return the whole path of a destination as users see it there, or as it was asked for if that is unknown."""
     with suppress(StagingError):
-        area = seen_by_users(resolve_destination(request.destination_area))
-        return place_in(area, request.username, file.relative_path).display
+        return destination_of(request).seen_at(file.relative_path)
     return file.relative_path
 
 

@@ -26,6 +26,7 @@ from stager.errors import (
 )
 from stager.methods import StagingMethod
 from stager.models import Status
+from stager.paths import Location
 from stager.records.database import Database
 from stager.records.items import files_of, first_files
 from stager.records.requests import (
@@ -133,7 +134,7 @@ class Run:
         few = self._few(begun) if len(begun) > 1 else {}
         for together in grouped(few):
             if together.entries:
-                yield self._batch(together.entries)
+                yield self._batch(together.entries, connection=None)
             self._close_requests(together.request_ids)
         for request_id, resolver in begun.items():
             if request_id not in few:
@@ -183,7 +184,9 @@ class Run:
                 fail_request(self._database, request.id, error, flow_run_id=self._flow_run_id)
 
     def _few(self, begun: dict[str, Resolver]) -> dict[str, list[Entry]]:
-        """Return the items of the requests of few small files."""
+        """Return the items of the requests of few small files, where one batch may hold those of several."""
+        if self._method.place is not Location:  # each may go to another server
+            return {}
         files = first_files(self._database, list(begun), limit=MAX_SHARED_ITEMS + 1)
         few = [file for some in files.values() if len(some) <= MAX_SHARED_ITEMS for file in some]
         found: dict[str, list[Entry]] = {
@@ -208,7 +211,7 @@ class Run:
         while files := files_of(self._database, request_id, after=position, limit=BATCH_SIZE):
             position = files[-1].position
             if entries := self._entries(files, {request_id: resolver}):
-                yield self._batch(entries)
+                yield self._batch(entries, connection=resolver.destination.connection)
             if self._stops.requests[request_id].is_set():
                 return
 
@@ -218,9 +221,15 @@ class Run:
 
         return resolve_files(self._database, files, entry)
 
-    def _batch(self, entries: list[Entry]) -> Batch:
+    def _batch(self, entries: list[Entry], *, connection: object) -> Batch:
         self._stops.items = {entry.file.id: entry.stopped for entry in entries}
-        return Batch(method=self._method, entries=entries, writer=self._writer, acting=self.acting)
+        return Batch(
+            method=self._method,
+            entries=entries,
+            writer=self._writer,
+            acting=self.acting,
+            connection=connection,
+        )
 
     def _close_requests(self, request_ids: list[str]) -> None:
         cancelled = {request_id for request_id in request_ids if self._stops.requests[request_id].is_set()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,16 +11,20 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from stager.errors import StagingError
-from stager.methods import METHODS
+from stager.errors import NotebookNotRunning, StagingError
+from stager.methods import IsLiving, StagingMethod
+from stager.methods.all_methods import METHODS
 from stager.models import Status
-from stager.paths import Location
+from stager.paths import Place
+from stager.peers.jupyter import HubConnection
 from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.requests import list_requests
 from stager.records.tables import StagingRequestRow
 from stager.runs.become_user import ActingUser
+from stager.runs.destinations import LeaseHolder
 from stager.runs.resolve import Resolver
+from stager.settings import get_settings
 from tasks.database import records_database
 
 # The statuses of requests whose run may have died; completed requests left nothing.
@@ -33,29 +38,47 @@ def sweep_folders(days: int) -> int:
     """Remove the leftovers of dead runs, but nothing of living ones, and return how many there were."""
     database = records_database()
     since = datetime.now(UTC) - timedelta(days=days)
-    folders: dict[tuple[str, str], set[Location]] = defaultdict(set)
+    folders: dict[tuple[str, str, str], set[Place]] = defaultdict(set)
+    connections: dict[tuple[str, str, str], object] = {}
     users: dict[str, ActingUser] = {}
     for request in _unsuccessful(database, since):
         try:
             resolver = Resolver(request)
             resolver.enter(users.setdefault(request.username, ActingUser(resolver.identity)))
-            folders[request.username, request.method] |= _folders(database, request, resolver)
+            key = request.username, request.method, request.destination_area
+            folders[key] |= _folders(database, request, resolver)
+            connections[key] = _that_starts_nothing(resolver.destination.connection)
         except StagingError as error:  # a user or an area that is no more, a storage that is away
             get_run_logger().warning("Could not sweep the folders of request %s: %s", request.id, error.message)
-    return sum(_swept(users[username], method, places) for (username, method), places in folders.items())
+    writer = LeaseHolder(database=database, holder=f"sweep/{uuid.uuid4().hex[:8]}", lease=get_settings().lease)
+    is_living = writer.is_written_by_another
+    return sum(
+        _swept(users[user], METHODS[method], places, connection=connections[user, method, area], is_living=is_living)
+        for (user, method, area), places in folders.items()
+    )
 
 
-def _swept(acting: ActingUser, method: str, folders: Collection[Location]) -> int:
-    """Let a user's mover sweep folders, and return how many leftovers it removed."""
+def _that_starts_nothing(connection: object) -> object:
+    """Return a connection by which no notebook server is started, nobody being there who wants it."""
+    if isinstance(connection, HubConnection):
+        return connection.model_copy(update={"starts_servers": False})
+    return connection
+
+
+def _swept(
+    acting: ActingUser, method: StagingMethod, folders: Collection[Place], *, connection: object, is_living: IsLiving
+) -> int:
+    """Have a user's folders swept, and return how many leftovers were removed."""
     found: list[int | StagingError]
     try:
-        found = acting.mover().sweep(method, list(folders))
+        with method.connected(connection, None) as connected:
+            found = acting.worker(connected, is_living=is_living).sweep(method.name, list(folders))
     except StagingError as error:
         found = [error]
     finally:
         acting.close()
     for one in found:
-        if isinstance(one, StagingError):
+        if isinstance(one, StagingError) and not isinstance(one, NotebookNotRunning):
             get_run_logger().warning("Could not sweep folders of %s: %s", acting.identity.username, one.message)
     return sum(one for one in found if isinstance(one, int))
 
@@ -69,9 +92,9 @@ def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingReques
             break
 
 
-def _folders(database: Database, request: StagingRequestRow, resolver: Resolver) -> set[Location]:
+def _folders(database: Database, request: StagingRequestRow, resolver: Resolver) -> set[Place]:
     position = None
-    folders: set[Location] = set()
+    folders: set[Place] = set()
     while files := files_of(database, request.id, after=position, limit=ITEMS_AT_ONCE, statuses=UNSUCCESSFUL):
         position = files[-1].position
         folders |= resolver.folders(files)

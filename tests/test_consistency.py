@@ -22,7 +22,7 @@ from deployments.local.settings import LocalSettings
 from manual.settings_table import settings_table, variable
 from stager import errors
 from stager.insight.explain.recorded_reason import MENDED_BY
-from stager.methods import METHODS
+from stager.methods.all_methods import METHODS
 from stager.settings import Settings
 from tests.ports import NO_PREFECT
 

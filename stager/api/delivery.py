@@ -13,10 +13,11 @@ from stager.checksums import ADLER32
 from stager.errors import RequestNotEnded
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.record_views import View
-from stager.methods import METHODS, ReadOnlyBy
+from stager.methods import ReadOnlyBy
+from stager.methods.all_methods import METHODS
 from stager.models import Status
 from stager.records.database import AsyncDatabase
-from stager.records.items import counts_of, files_of, has_directory, item_with_manifest, manifest_part
+from stager.records.items import counts_of, files_of, has_directory, is_left_writable, item_with_manifest, manifest_part
 from stager.records.tables import StagedFile, StagingRequestRow
 
 # Items that are read from the records at a time.
@@ -32,7 +33,9 @@ class Promises(View):
     model_config = ConfigDict(from_attributes=True)
 
     publishes_atomically: bool = Field(description="A product appeared whole, at one moment.")
-    read_only_by: ReadOnlyBy = Field(description="What keeps it from being changed.", examples=["mode"])
+    read_only_by: ReadOnlyBy = Field(
+        description="What keeps it from being changed; nothing, if some of it was left writable.", examples=["mode"]
+    )
     verified_by: str = Field(description="How it is known that the bytes arrived.")
 
 
@@ -89,6 +92,10 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
     facts = {name: getattr(row, name) for name in Receipt.model_fields if hasattr(row, name)}
     by_status = await records.ask(counts_of, row.id)
     method = METHODS.get(row.method) if by_status.get(Status.COMPLETED) else None
+    promises = Promises.model_validate(method.promise) if method else None
+    is_writable: bool = await records.ask(is_left_writable, row.id)
+    if promises and is_writable:
+        promises = promises.model_copy(update={"read_only_by": "nothing"})
     return Receipt(
         **facts,
         request_id=row.id,
@@ -96,7 +103,7 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
         size_bytes=row.bytes_done,
         file_count=row.files_done,
         manifest_url=f"{public_url}/requests/{row.id}/manifest",
-        promises=Promises.model_validate(method.promise) if method else None,
+        promises=promises,
         to_remove=_TO_REMOVE if await records.ask(has_directory, row.id, statuses=DELIVERED) else None,
     )
 

@@ -13,7 +13,7 @@ from stager.callers.caller import Caller
 from stager.errors import InvalidMethod
 from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
-from stager.methods import METHODS
+from stager.methods.all_methods import METHODS
 from stager.models import StagingRequest, StagingTerms
 from stager.records.database import AsyncDatabase, GroupCommit
 from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request

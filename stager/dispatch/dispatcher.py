@@ -17,7 +17,7 @@ from stager.dispatch.handover import submit
 from stager.dispatch.pools import needs_pod
 from stager.dispatch.prefect import PrefectClient
 from stager.errors import DeploymentMissing, ServiceUnavailable
-from stager.methods import METHODS
+from stager.methods.all_methods import METHODS
 from stager.records.database import AsyncDatabase
 from stager.records.runs import Load, claim_run_group, fair_shares
 from stager.settings import Settings

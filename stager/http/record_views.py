@@ -48,6 +48,7 @@ class ItemView(View):
     expected_checksum: str | None = Field(description="What the source must have.", examples=["adler32:0a1b2c3d"])
     checksum: str | None = Field(examples=["0a1b2c3d"])
     checksum_algorithm: Literal["adler32", "sha256"] | None = Field(examples=[ADLER32])
+    left_writable: str | None = Field(description="Why it could not be made read-only.")
     progress: Progress
     started_at: datetime | None = Field(examples=[BEGAN])
     finished_at: datetime | None = Field(examples=[ENDED])

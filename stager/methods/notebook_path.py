@@ -69,10 +69,15 @@ class NotebookPath:
         return "/".join((*self.names[:-1], name))
 
 
-def notebook_path(text: str, *, hub: str, username: str, server: str = "") -> NotebookPath:
+def notebook_path(text: str, *, hub: str, username: str, folder: str = "", server: str = "") -> NotebookPath:
     """Return the place that a user's path names at their notebook server, by the rules of `locate`.
 
     Two spellings that are one in a folder (``a//b``) are one there, too.
+
+    Parameters
+    ----------
+    folder
+        Where the path begins, and which it does not leave.
 
     Raises
     ------
@@ -83,6 +88,7 @@ def notebook_path(text: str, *, hub: str, username: str, server: str = "") -> No
     """
     parts = locate(Path(f"the notebook server of {username}"), text).parts
     names = tuple(part.decode("utf-8", "surrogateescape") for part in parts)
+    names = (*folder.split("/"), *names) if folder else names
     check_path("/".join(names))
     if any(map(TEMPORARY.match, names)):
         raise InvalidPath(text, "such a name is a temporary one of the staging service's")

@@ -19,7 +19,7 @@ from typing import Any
 
 from stager.engine.source import folder_of
 from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
-from stager.methods import METHODS, StagingMethod, SymlinkCopy
+from stager.methods import MOUNTED_METHODS, StagingMethod, SymlinkCopy
 from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.dialogue import Dialogue
 from stager.mover.item_messages import place, source_of, understood
@@ -87,9 +87,9 @@ class OrderExecutor:
     def __init__(self, channel: Channel, roots: dict[Path, Descriptor], *, is_user: bool) -> None:
         self._channel = channel
         self._roots = roots
-        self._methods: dict[str, StagingMethod] = METHODS
+        self._methods: dict[str, StagingMethod] = MOUNTED_METHODS
         if is_user:
-            self._methods = {**METHODS, SymlinkCopy.name: SymlinkCopy(link=self._link)}
+            self._methods = {**MOUNTED_METHODS, SymlinkCopy.name: SymlinkCopy(link=self._link)}
         self._batch: ItemsAtWork | None = None
         self._lending = Lending(folder_of)
         self._dialogue: Dialogue | None = None

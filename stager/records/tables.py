@@ -126,6 +126,8 @@ class StagedFile(SQLModel, table=True):
     checksum_algorithm: str | None = Field(None, max_length=16)
     source_fingerprint: str | None = Field(None, sa_type=Sentence)
     destination_fingerprint: str | None = Field(None, sa_type=Sentence)
+    # Why it could not be made read-only.
+    left_writable: str | None = Field(None, sa_type=Sentence)
     bytes_done: int = Field(0, sa_type=BigInteger)
     files_done: int = Field(0, sa_type=BigInteger)
     started_at: datetime | None = Field(None, sa_type=UtcDateTime)

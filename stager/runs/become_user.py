@@ -36,8 +36,13 @@ class ActingUser:
         self._linked_from: set[Path] = set()
         self._mover: Mover | None = None
 
-    def enter(self, *, source: StorageArea, destination: StorageArea) -> None:
+    def enter(self, *, source: StorageArea, destination: StorageArea | None) -> None:
         """Open the user's folders in both areas, and make them if they are missing.
+
+        Parameters
+        ----------
+        destination
+            None where the user has no folder there.
 
         Raises
         ------
@@ -48,7 +53,7 @@ class ActingUser:
             may pass was tried again first, as a step is.
         """
         self._linked_from.add(source.path)
-        for area in (source, destination):
+        for area in filter(None, (source, destination)):
             root = user_folder(area.path, self.identity.username)
             if area.per_user and root not in self._roots:
                 self._roots[root] = self._home(area.path)

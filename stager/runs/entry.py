@@ -78,6 +78,7 @@ class Entry:
             change["checksum"] = self.published.checksum
             change["checksum_algorithm"] = self.published.checksum_algorithm
             change["destination_fingerprint"] = self.published.fingerprint
+            change["left_writable"] = self.published.left_writable
             change["bytes_done"], change["files_done"] = self.bytes_done, self.files_done
         return change
 

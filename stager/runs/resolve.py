@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from blocks.areas import resolve_area, resolve_destination
+from blocks.areas import resolve_area
 from stager.area_paths import place_in, root_of, seen_by_users
 from stager.checksums import Checksum
 from stager.engine import Expected, Modes
@@ -15,12 +15,13 @@ from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import Status
-from stager.paths import Location
+from stager.paths import Place
 from stager.records.database import Database
 from stager.records.items import FileChange, key_of, last_copies, save_files
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.become_user import ActingUser
 from stager.runs.entry import Entry
+from stager.runs.places import destination_of
 from stager.runs.stop import Stop
 from stager.settings import get_settings
 from stager.vocabulary import OnConflict
@@ -31,7 +32,7 @@ class Resolver:
 
     Raises
     ------
-    UnknownArea, InvalidUserName, UserDoesNotExist
+    UnknownArea, InvalidUserName, UserDoesNotExist, ConfigurationError
         The request names what is not here.
     AreaNotWritable, SystemAccount
         The destination's area is none, or the account one of the system's own.
@@ -45,14 +46,14 @@ class Resolver:
         if settings.must_own and not self.identity.owns_files:
             raise WrongAccount(request.username, os.geteuid())
         self._source_area = resolve_area(request.source_area)
-        self._destination_area = resolve_destination(request.destination_area)
+        self.destination = destination_of(request)
         self._is_bounded = request.is_bounded
         self._on_conflict = OnConflict(request.on_conflict)
         self._modes = Modes(file=settings.file_mode, directory=settings.directory_mode, folder=settings.folder_mode)
 
     def enter(self, acting: ActingUser) -> None:
         """Let the acting user enter the areas; raises as `ActingUser.enter`."""
-        acting.enter(source=self._source_area, destination=self._destination_area)
+        acting.enter(source=self._source_area, destination=self.destination.area)
 
     def entry(self, file: StagedFile, *, whole: Stop) -> Entry:
         """Return an item with its names resolved; raise StagingError where that is impossible.
@@ -67,12 +68,12 @@ class Resolver:
         file.destination_key = key_of(place)
         return Entry(file=file, item=item, place=place, stopped=_stop(file, whole))
 
-    def folders(self, files: Sequence[StagedFile]) -> set[Location]:
+    def folders(self, files: Sequence[StagedFile]) -> set[Place]:
         """Return the folders of the items' destinations."""
-        folders = set()
+        folders: set[Place] = set()
         for file in files:
             with suppress(StagingError):  # a path that was refused led nowhere
-                folders.add(self._destination(file).parent)
+                folders.add(self.destination.place(file.relative_path).parent)
         return folders
 
     def _item(self, file: StagedFile) -> Item:
@@ -82,15 +83,12 @@ class Resolver:
             source=replace(source, is_direct=self._is_bounded),
             read_as=area.read_as,
             source_seen_at=root_of(seen_by_users(area), username),
-            destination=self._destination(file),
+            destination=self.destination.place(file.relative_path),
             modes=self._modes,
             on_conflict=self._on_conflict,
             expected=Expected(checksum=file.expected_checksum, size_bytes=file.expected_size_bytes),
             last_copy=None,
         )
-
-    def _destination(self, file: StagedFile) -> Location:
-        return place_in(self._destination_area, self.identity.username, file.relative_path)
 
 
 def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callable[[StagedFile], Entry]) -> list[Entry]:

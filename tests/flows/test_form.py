@@ -11,7 +11,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from blocks.staging_form import ItemForm, LocalCopyForm, StagingForm
-from stager.methods import METHODS
+from stager.methods.all_methods import METHODS
 from stager.models import StagingItem, StagingRequest
 
 ITEM = {"source": "a.fits", "destination": "b.fits"}

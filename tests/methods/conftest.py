@@ -13,7 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from stager.methods import METHODS
+from stager.methods.all_methods import METHODS
 from stager.methods.jupyter_copy import JupyterCopy
 from stager.methods.notebook_path import NotebookPath, notebook_path
 from stager.mover.mover import Mover

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stager.methods import METHODS, Promise
+from stager.methods import Promise
+from stager.methods.all_methods import METHODS
 
 HEAD = """| method | appears | kept from changes by | verified by | needs an account there | items at once |
 |---|---|---|---|---|---|

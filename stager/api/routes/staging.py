@@ -27,7 +27,7 @@ from stager.http.headers import IdempotencyKey, Prefer, preferred_wait
 from stager.http.problems import documented, error_class, staging_problem
 from stager.http.record_views import Accepted, Staged
 from stager.http.responses import EscapedJSON
-from stager.models import PathText, StagingItem, StagingRequest, Status
+from stager.models import USER_AREA, PathText, StagingItem, StagingRequest, Status
 from stager.records.database import AsyncDatabase
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.items import files_of
@@ -36,7 +36,7 @@ from stager.records.tables import StagedFile, StagingRequestRow
 router = APIRouter(tags=["staging"], route_class=BodyRoute)
 logger = structlog.get_logger(__name__)
 
-SOURCE_AREA, USER_AREA = "source", "user"
+SOURCE_AREA = "source"
 
 
 class StagingPaths(BaseModel):

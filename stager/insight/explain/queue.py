@@ -9,7 +9,7 @@ from stager.dispatch.prefect import PrefectClient
 from stager.dispatch.queue_position import AWAITS_SLOT, QueuePosition, RunQueue
 from stager.errors import ServiceUnavailable
 from stager.insight.explain.recorded_reason import Reason, reason
-from stager.methods import METHODS
+from stager.methods.all_methods import METHODS
 from stager.records.database import AsyncDatabase
 from stager.records.runs import FairShare, fair_shares
 from stager.records.tables import StagingRequestRow

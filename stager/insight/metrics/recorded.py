@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from stager.insight.metrics.tally import Tally
-from stager.methods import METHODS
+from stager.methods.all_methods import METHODS
 from stager.records.database import Database, database_time
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.insight import Backlog, backlogs, fold_endings

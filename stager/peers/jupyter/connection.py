@@ -179,10 +179,9 @@ class HubConnection(BaseModel):
                 raise ConfigurationError(self.title, reason)
         return name
 
-    def path_of(self, account: str, path: str) -> str:
-        """Return a path of a user's request as the notebook server has it."""
-        folder = self.folder.replace(_USERNAME, account)
-        return f"{folder}/{path}" if folder else path
+    def folder_of(self, account: str) -> str:
+        """Return the folder in which the paths of a user's requests begin; it is empty where that is the uppermost."""
+        return self.folder.replace(_USERNAME, account)
 
 
 def _trust(certificates: str) -> ssl.SSLContext:

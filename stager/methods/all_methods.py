@@ -1,0 +1,8 @@
+"""All staging methods, by their names."""
+
+from __future__ import annotations
+
+from stager.methods import MOUNTED_METHODS, StagingMethod
+from stager.methods.jupyter_copy import JupyterCopy
+
+METHODS: dict[str, StagingMethod] = {**MOUNTED_METHODS, JupyterCopy.name: JupyterCopy()}

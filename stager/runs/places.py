@@ -1,0 +1,99 @@
+"""Where a request's items go: into a storage area, or to the user's notebook server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from blocks.areas import resolve_destination
+from blocks.hubs import resolve_hub
+from stager.area_paths import place_in, seen_by_users
+from stager.methods.all_methods import METHODS
+from stager.methods.notebook_path import NotebookPath, notebook_path
+from stager.models import USER_AREA, StorageArea
+from stager.paths import Location, Place
+from stager.peers.jupyter import HubConnection
+from stager.records.tables import StagingRequestRow
+
+
+class Destination(Protocol):
+    """What a request's destination area is."""
+
+    @property
+    def area(self) -> StorageArea | None:
+        """The storage area, if it is one, in which the user gets a folder."""
+
+    @property
+    def connection(self) -> object:
+        """What the method is connected to; None if it is nothing."""
+
+    def place(self, path: str) -> Place:
+        """Return the place that a path of the request names.
+
+        Raises
+        ------
+        RequestError
+            The path leads out of it, or it takes no such name.
+        """
+
+    def seen_at(self, path: str) -> str:
+        """Return where users see it; raises as `place`."""
+
+
+@dataclass(frozen=True)
+class InStorageArea:
+    """Destinations in a mounted storage area."""
+
+    area: StorageArea
+    username: str
+    connection: None = None
+
+    def place(self, path: str) -> Location:
+        """Return the location in the area, or in the user's folder there."""
+        return place_in(self.area, self.username, path)
+
+    def seen_at(self, path: str) -> str:
+        """Return the whole path where users have the area mounted."""
+        return place_in(seen_by_users(self.area), self.username, path).display
+
+
+@dataclass(frozen=True)
+class AtNotebookServer:
+    """Destinations at the user's notebook server."""
+
+    connection: HubConnection
+    username: str
+    area: None = None
+
+    def place(self, path: str) -> NotebookPath:
+        """Return the path in the notebook server, below the folder that the operator gives data."""
+        hub = self.connection
+        name = hub.username_at_hub(self.username)
+        return notebook_path(path, folder=hub.folder_of(self.username), hub=hub.url, username=name)
+
+    def seen_at(self, path: str) -> str:
+        """Return the path as the file browser of the notebook server has it."""
+        return self.place(path).display
+
+
+def destination_of(request: StagingRequestRow) -> Destination:
+    """Return where a request's items go.
+
+    Its destination area names a storage area, or for a method that copies to
+    notebook servers, a hub: the area ``user`` is the user's own folder, or
+    their own server at the site's hub.
+
+    Raises
+    ------
+    UnknownArea, AreaNotWritable
+        There is no such storage area, or it is no destination.
+    ConfigurationError
+        There is no such hub.
+    PrefectUnavailable
+        It could not be asked.
+    """
+    method = METHODS.get(request.method)
+    if method is None or method.place is Location:
+        return InStorageArea(resolve_destination(request.destination_area), request.username)
+    is_own = request.destination_area == USER_AREA
+    return AtNotebookServer(resolve_hub() if is_own else resolve_hub(request.destination_area), request.username)
