@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 from cachetools import TTLCache
+from pydantic import SecretStr
 
 from stager.callers.area_checks import check_destination, check_sources
 from stager.callers.caller import Caller
@@ -19,6 +20,7 @@ from stager.records.database import AsyncDatabase, GroupCommit
 from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request
 from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
+from stager.user_secrets import SecretKeys
 
 # A request of more items gets a transaction of its own, so that no other request waits for it.
 FEW_ITEMS = 100
@@ -39,6 +41,7 @@ class Intake:
 
     def __init__(self, settings: Settings, records: AsyncDatabase, *, recorded: asyncio.Event) -> None:
         self.settings, self.records, self.recorded = settings, records, recorded
+        self.secret_keys = SecretKeys(settings.secret_key)
         # Small requests that come at the same moment are written down in one transaction.
         self._small: GroupCommit[NewRequest, StagingRequestRow] = GroupCommit(
             lambda requests: records.ask(create_requests, requests, most_open=settings.max_open_requests)
@@ -115,20 +118,29 @@ class Intake:
         origin: str,
         idempotency_key: str | None = None,
         wishes: Sequence[ClientWish] = (),
+        secret: SecretStr | None = None,
     ) -> StagingRequestRow:
         """Record a request before Prefect is asked to run it, and return the record.
 
         Raises
         ------
         IdempotencyConflict
-            The key came with another request before.
+            The key came with another request before: a secret makes another one, whichever secret does not.
+        InvalidSecret, SecretKeyMissing
+            The secret cannot be one, or none is kept here.
         TooManyRequests
             As many of the user's are open as the site allows.
         """
         is_bounded = caller.is_bounded(request.source_area)
+        taken = self.secret_keys.take(secret) if secret is not None else None
         if len(request.items) <= FEW_ITEMS:
             new = new_request(
-                request, origin=origin, idempotency_key=idempotency_key, wishes=wishes, is_bounded=is_bounded
+                request,
+                origin=origin,
+                idempotency_key=idempotency_key,
+                wishes=wishes,
+                is_bounded=is_bounded,
+                secret=taken,
             )
             row = await self._small.ask(new)
         else:
@@ -139,6 +151,7 @@ class Intake:
                 idempotency_key=idempotency_key,
                 wishes=wishes,
                 is_bounded=is_bounded,
+                secret=taken,
                 most_open=self.settings.max_open_requests,
             )
         structlog.contextvars.bind_contextvars(staging_request=row.id)
