@@ -37,11 +37,15 @@ class Intake:
     ----------
     recorded
         Set when a request was recorded; the dispatcher waits for it.
+    secret_keys
+        What users' secrets are sealed with.
     """
 
-    def __init__(self, settings: Settings, records: AsyncDatabase, *, recorded: asyncio.Event) -> None:
+    def __init__(
+        self, settings: Settings, records: AsyncDatabase, *, recorded: asyncio.Event, secret_keys: SecretKeys
+    ) -> None:
         self.settings, self.records, self.recorded = settings, records, recorded
-        self.secret_keys = SecretKeys(settings.secret_key)
+        self.secret_keys = secret_keys
         # Small requests that come at the same moment are written down in one transaction.
         self._small: GroupCommit[NewRequest, StagingRequestRow] = GroupCommit(
             lambda requests: records.ask(create_requests, requests, most_open=settings.max_open_requests)

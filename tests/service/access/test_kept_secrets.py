@@ -6,14 +6,17 @@ import base64
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import update
 from sqlmodel import col
 
-from stager.errors import RunLost
+from stager.app import create_app
+from stager.errors import ConfigurationError, RunLost
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.requests import create_request, fail_request
 from stager.records.tables import RequestSecret, StagingRequestRow
+from stager.settings import Settings
 from stager.user_secrets import SecretKeys
 from tests.patience import PATIENCE
 
@@ -52,6 +55,12 @@ def test_a_retry_of_a_request_that_had_a_secret_asks_for_it_again(lone_door: Ser
     refused = lone_door.client.post(f"/requests/{request_id}/retry")
     assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (409, "secret-gone")
     assert "give the secret again" in refused.json()["detail"]
+
+
+def test_a_service_whose_key_is_none_does_not_start_and_does_not_repeat_it() -> None:
+    with pytest.raises(ConfigurationError, match="STAGER_SECRET_KEY: key 1 in it") as refused:
+        create_app(Settings(secret_key=SecretStr("hunter2")))
+    assert "hunter2" not in str(refused.value)
 
 
 def test_no_answer_about_a_request_shows_its_secret(lone_door: ServedDoor) -> None:
