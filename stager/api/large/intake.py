@@ -66,7 +66,7 @@ class LargeIntake:
         self._key = idempotency_key
         self._retry_of = retry_of
         self._is_bounded = caller.is_bounded(terms.source_area) or (retry_of is not None and retry_of.is_bounded)
-        self._secret = intake.secret_keys.take(secret) if secret is not None else None
+        self._secret = intake.take_secret(terms.method, secret)
         self._digest = BodyDigest(terms)
         self._destinations = DistinctDestinations()
 
