@@ -56,6 +56,7 @@ from stager.logging import set_up_logging
 from stager.records.database import open_records
 from stager.settings import Settings, get_settings
 from stager.tape import routes as tape
+from stager.user_secrets import SecretKeys
 
 # The version of the HTTP API, not of the package.
 API_VERSION = "1"
@@ -79,11 +80,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises
     ------
     ConfigurationError
-        An nginx in front is named, and no secret that it proves itself by.
+        An nginx in front is named, and no secret that it proves itself by; or a key of users' secrets is none.
     """
     settings = settings or get_settings()
     if settings.nginx_files and settings.nginx_secret is None:
         raise ConfigurationError("STAGER_NGINX_SECRET", "it is not set, and STAGER_NGINX_FILES is")
+    secret_keys = SecretKeys(settings.secret_key)
     set_up_logging(settings)
 
     app = DescribedAPI(
@@ -101,7 +103,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         strict_content_type=False,  # the demo's clients need not name one
         dependencies=[Depends(check_query)],
     )
-    app.state.settings = settings
+    app.state.settings, app.state.secret_keys = settings, secret_keys
     _add_middleware(app, settings)
     answer_errors(app)
     of_requests = (streams, manifests, requests, items, events, deliveries, explanations, cancellations)
@@ -130,7 +132,8 @@ async def _serve(app: FastAPI) -> AsyncIterator[None]:
         tell_of_methods(settings)
         state.records, state.prefect, state.authenticator, state.downloads = records, prefect, authenticator, downloads
         state.long_calls = long_calls = LongCalls(settings.max_long_calls)
-        state.intake, state.outcomes = Intake(settings, records, recorded=recorded), Outcomes(records, long_calls)
+        state.intake = Intake(settings, records, recorded=recorded, secret_keys=state.secret_keys)
+        state.outcomes = Outcomes(records, long_calls)
         state.feed, state.figures = Feed(records), RecordedMetrics()
         dispatch: AbstractAsyncContextManager[Reconciler | None] = nullcontext()
         if settings.dispatch:

@@ -18,6 +18,7 @@
     │   ├── TypedRunNotAllowed       AnotherUsersRun        LinkNotFound
     │   ├── SystemAccount            AreaNotWritable        BodyTooComplex
     │   ├── AmbiguousHost            UnreadableManifest     NestedDestination
+    │   ├── InvalidSecret            SecretKeyMissing       SecretGone
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -35,6 +36,8 @@
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
+    ├── SecretInUse                  another run has the secret that came with the request (retryable)
+    ├── SecretUnreadable             the service's keys do not open the secret that came with the request
     ├── RunLost                      the run ended, or sent no more heartbeats, before it was done (retryable)
     ├── MoverNotStarted              no process could be started with the user's rights
     ├── MoverLost                    that process ended, or stopped answering, before it was done
@@ -510,6 +513,39 @@ class FileNotInRequest(RequestError):
         self.request_id = request_id
 
 
+class InvalidSecret(RequestError):
+    """The secret that came with the request cannot be one."""
+
+    http_status = 422
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The secret that came with the request {reason}")
+        self.reason = reason
+
+
+class SecretKeyMissing(RequestError):
+    """No secret of a user's is kept here: the service has no key to seal it with."""
+
+    mended_by = "operator"
+    http_status = 403
+
+    def __init__(self) -> None:
+        super().__init__("No secret of a user's can be kept or read here: the service has no key (STAGER_SECRET_KEY)")
+
+
+class SecretGone(RequestError):
+    """The secret that came with the request is deleted, as it is when a request ends."""
+
+    http_status = 409
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"The secret that request {readable(request_id)[:64]} needs is deleted, as it is when a request ends: "
+            "make the request again, and give the secret again"
+        )
+        self.request_id = request_id
+
+
 class PathError(StagingError):
     """An error about one path, with what the system said of it."""
 
@@ -772,6 +808,28 @@ class LeaseLost(PathError):
     mended_by = "nobody"
     http_status = 409
     template = "Another run has taken over the destination: {path}"
+
+
+class SecretInUse(StagingError):
+    """Another run, or another process of the run, has the secret that came with the request."""
+
+    mended_by = "nobody"
+    http_status = 409
+    retryable = True
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"The secret of request {request_id} is for whoever stages it, and another process does")
+        self.request_id = request_id
+
+
+class SecretUnreadable(StagingError):
+    """The secret that came with the request cannot be opened: the service's keys are others by now."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"The secret of request {request_id} cannot be opened: none of the keys in STAGER_SECRET_KEY sealed it"
+        )
+        self.request_id = request_id
 
 
 class RunLost(StagingError):

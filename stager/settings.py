@@ -219,6 +219,11 @@ class Settings(BaseSettings):
         min_length=16,
         description="Secret with which that nginx reports what it has sent; only it and the service have it.",
     )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Keys that seal users' secrets in the records, separated by blanks: the first seals, all unseal. "
+        "Without one, no secret is taken.",
+    )
     areas_read_only: bool = Field(
         default=False,
         description="Whether the areas are mounted read-only here on purpose, as in the chart, where others stage.",

@@ -75,6 +75,7 @@ def _next(database: Database, request: StagingRequestRow, flow_run_id: str) -> S
         idempotency_key=key,
         retry_of=request.id,
         is_bounded=request.is_bounded,
+        has_secret=request.has_secret,
     )
     try:
         digest, count = BodyDigest(terms), 0

@@ -14,6 +14,7 @@ from deployments.local.cannot_start import CannotStart
 from deployments.local.checks import prepare
 from deployments.local.password import prefect_password
 from deployments.local.products import FOLDER, MEASUREMENT_SET, make_products
+from deployments.local.secret_key import secret_key
 from deployments.local.settings import LocalSettings
 from deployments.local.stack import started
 from deployments.local.state import enterable
@@ -38,9 +39,9 @@ def main() -> int:
 def _run(settings: LocalSettings) -> None:
     for sentence in prepare(settings):
         print(sentence, flush=True)
-    password = prefect_password(settings)
+    password, keys = prefect_password(settings), secret_key(settings)
     migrate(settings.records_url)
-    with started(settings, password.auth_string) as stack:
+    with started(settings, password.auth_string, keys) as stack:
         print(f"Starting Prefect, a worker and the HTTP service; their logs are in {settings.logs}", flush=True)
         product = _product(settings.storage)
         stack.wait_until_ready()

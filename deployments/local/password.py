@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from deployments.local.cannot_start import CannotStart
 from deployments.local.settings import LocalSettings
+from deployments.local.state import kept_text
 
 FORM = re.compile(r"[!-9;-~]+:[!-~]+")
 VARIABLES = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
@@ -49,19 +48,10 @@ def prefect_password(settings: LocalSettings) -> Password:
         raise CannotStart(message)
     for auth_string, name in own.items():
         return _checked(Password(auth_string, name))
-    return _checked(_kept(settings.password_file))
-
-
-def _kept(file: Path) -> Password:
-    if file.exists():
-        return Password(file.read_text().strip(), str(file))
-    auth_string = f"stager:{secrets.token_urlsafe(24)}"
-    unfinished = file.with_suffix(".new")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(f"{auth_string}\n")
-    unfinished.rename(file)
-    return Password(auth_string, str(file), is_new=True)
+    file = settings.password_file
+    is_new = not file.exists()
+    auth_string = kept_text(file, lambda: f"stager:{secrets.token_urlsafe(24)}")
+    return _checked(Password(auth_string, str(file), is_new=is_new))
 
 
 def _checked(password: Password) -> Password:

@@ -54,6 +54,10 @@ class LocalSettings(BaseSettings):
         validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_auth_string"),
         description="The same as PREFECT_SERVER_API_AUTH_STRING; one of the two is enough.",
     )
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Keys that seal users' secrets in the records; by default a random one, in the state folder.",
+    )
     access_file: Path | None = Field(
         None, description="The access file, which says who may do what; without it, authentication is off."
     )
@@ -72,6 +76,11 @@ class LocalSettings(BaseSettings):
     def password_file(self) -> Path:
         """Where Prefect's password is kept when the operator gives none."""
         return self.state / "prefect-password"
+
+    @property
+    def secret_key_file(self) -> Path:
+        """Where the key of users' secrets is kept when the operator gives none."""
+        return self.state / "secret-key"
 
     @property
     def logs(self) -> Path:

@@ -117,7 +117,7 @@ def _with_log(settings: LocalSettings, program: str, sentence: str) -> str:
 
 
 @contextmanager
-def started(settings: LocalSettings, auth_string: str) -> Iterator[Stack]:
+def started(settings: LocalSettings, auth_string: str, secret_key: str) -> Iterator[Stack]:
     """Start all parts and yield the stack; at the end, stop all parts in reverse order."""
     configuration = write_configuration(settings)
     command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", configuration]
@@ -125,7 +125,7 @@ def started(settings: LocalSettings, auth_string: str) -> Iterator[Stack]:
     supervisor = subprocess.Popen(  # noqa: S603 - our own Python
         command,
         cwd=settings.state,
-        env=stack_environment(settings, auth_string),
+        env={**stack_environment(settings, auth_string), "STAGER_SECRET_KEY": secret_key},
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches us only, and we stop it in order
         preexec_fn=end_with_parent,  # noqa: PLW1509 - no thread runs yet

@@ -6,7 +6,7 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +56,18 @@ def close_state(settings: LocalSettings) -> list[str]:
     if stat.S_IMODE(status.st_mode) & 0o077:
         return [f"Other accounts could enter {settings.state}: it is closed now. Change Prefect's password."]
     return []
+
+
+def kept_text(file: Path, make: Callable[[], str]) -> str:
+    """Return what a file of the state folder says; at first, what is made for it, which only we read."""
+    if file.exists():
+        return file.read_text().strip()
+    text, unfinished = make(), file.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(f"{text}\n")
+    unfinished.rename(file)
+    return text
 
 
 def _opened(state: Path) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 from cachetools import TTLCache
+from pydantic import SecretStr
 
 from stager.callers.area_checks import check_destination, check_sources
 from stager.callers.caller import Caller
@@ -19,9 +20,12 @@ from stager.records.database import AsyncDatabase, GroupCommit
 from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request
 from stager.records.tables import StagingRequestRow
 from stager.settings import Settings
+from stager.user_secrets import SecretKeys, UserSecret
 
 # A request of more items gets a transaction of its own, so that no other request waits for it.
 FEW_ITEMS = 100
+# The methods that act with a secret of the user's own.
+WITH_SECRET = frozenset({"jupyter_copy"})
 # How long a user who was found is not looked up again, in seconds, and how many such users are remembered.
 USER_LASTS, MANY_USERS = 5.0, 10_000
 
@@ -35,10 +39,15 @@ class Intake:
     ----------
     recorded
         Set when a request was recorded; the dispatcher waits for it.
+    secret_keys
+        What users' secrets are sealed with.
     """
 
-    def __init__(self, settings: Settings, records: AsyncDatabase, *, recorded: asyncio.Event) -> None:
+    def __init__(
+        self, settings: Settings, records: AsyncDatabase, *, recorded: asyncio.Event, secret_keys: SecretKeys
+    ) -> None:
         self.settings, self.records, self.recorded = settings, records, recorded
+        self._secret_keys = secret_keys
         # Small requests that come at the same moment are written down in one transaction.
         self._small: GroupCommit[NewRequest, StagingRequestRow] = GroupCommit(
             lambda requests: records.ask(create_requests, requests, most_open=settings.max_open_requests)
@@ -107,6 +116,16 @@ class Intake:
         await asyncio.to_thread(resolve, username, users_file=users_file, least_id=least_id)
         self._found[username] = None
 
+    def take_secret(self, method: str, secret: SecretStr | None) -> UserSecret | None:
+        """Return a secret that is to be kept with a request; one that its method does not use is dropped here.
+
+        Raises
+        ------
+        InvalidSecret, SecretKeyMissing
+            It cannot be one, or none is kept here.
+        """
+        return self._secret_keys.take(secret) if secret is not None and method in WITH_SECRET else None
+
     async def record(
         self,
         caller: Caller,
@@ -115,20 +134,29 @@ class Intake:
         origin: str,
         idempotency_key: str | None = None,
         wishes: Sequence[ClientWish] = (),
+        secret: SecretStr | None = None,
     ) -> StagingRequestRow:
         """Record a request before Prefect is asked to run it, and return the record.
 
         Raises
         ------
         IdempotencyConflict
-            The key came with another request before.
+            The key came with another request before: a secret makes another one, whichever secret does not.
+        InvalidSecret, SecretKeyMissing
+            As ``take_secret`` does.
         TooManyRequests
             As many of the user's are open as the site allows.
         """
         is_bounded = caller.is_bounded(request.source_area)
+        taken = self.take_secret(request.method, secret)
         if len(request.items) <= FEW_ITEMS:
             new = new_request(
-                request, origin=origin, idempotency_key=idempotency_key, wishes=wishes, is_bounded=is_bounded
+                request,
+                origin=origin,
+                idempotency_key=idempotency_key,
+                wishes=wishes,
+                is_bounded=is_bounded,
+                secret=taken,
             )
             row = await self._small.ask(new)
         else:
@@ -139,6 +167,7 @@ class Intake:
                 idempotency_key=idempotency_key,
                 wishes=wishes,
                 is_bounded=is_bounded,
+                secret=taken,
                 most_open=self.settings.max_open_requests,
             )
         structlog.contextvars.bind_contextvars(staging_request=row.id)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pydantic import SecretStr
+
 from stager.api.intake import Intake
 from stager.api.large.intake import ItemPages, LargeIntake
 from stager.callers.caller import Caller
 from stager.callers.quota import check_open_requests
-from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded
+from stager.errors import DownloadNotRetried, NothingToRetry, RequestNotEnded, SecretGone
 from stager.models import Status
 from stager.records.database import AsyncDatabase
 from stager.records.downloads import DIRECT_DOWNLOAD
@@ -20,7 +22,13 @@ ITEMS_AT_ONCE = 1000
 
 
 async def retry(
-    intake: Intake, caller: Caller, row: StagingRequestRow, *, statuses: Collection[Status], idempotency_key: str | None
+    intake: Intake,
+    caller: Caller,
+    row: StagingRequestRow,
+    *,
+    statuses: Collection[Status],
+    idempotency_key: str | None,
+    secret: SecretStr | None = None,
 ) -> StagingRequestRow:
     """Record a new request of the items of another that ended with certain statuses, and return it.
 
@@ -32,17 +40,29 @@ async def retry(
         The caller may not ask for that any more.
     DownloadNotRetried, RequestNotEnded, NothingToRetry
         It is a download, it still goes on, or no item of it ended so.
+    SecretGone
+        It had a secret, which its ending deleted, and none is given.
     """
     if row.method == DIRECT_DOWNLOAD:
         raise DownloadNotRetried(row.id)
     if not row.status.is_final:
         raise RequestNotEnded(row.id, row.status)
+    if row.has_secret and secret is None:
+        raise SecretGone(row.id)
     await intake.check_terms(caller, row)
     records, limit = intake.records, intake.settings.max_open_requests
     await check_open_requests(records, row.username, limit=limit, idempotency_key=idempotency_key)
     if not await records.ask(files_of, row.id, limit=1, statuses=statuses):
         raise NothingToRetry(row.id)
-    again = LargeIntake(intake, caller, terms_again(row), origin="retry", idempotency_key=idempotency_key, retry_of=row)
+    again = LargeIntake(
+        intake,
+        caller,
+        terms_again(row),
+        origin="retry",
+        idempotency_key=idempotency_key,
+        retry_of=row,
+        secret=secret,
+    )
     return await again.take(_pages(records, row.id, statuses=statuses))
 
 

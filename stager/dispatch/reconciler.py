@@ -23,6 +23,7 @@ from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
 from stager.records.database import AsyncDatabase
 from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.request_secrets import forget_missed_secrets
 from stager.records.requests import abandon_large_request, abandoned_large_requests, fail_request, stop_overdue_requests
 from stager.records.runs import (
     claims_without_run,
@@ -92,6 +93,7 @@ class Reconciler:
             checks.create_task(self._repeat(self.close_unfinished))
             checks.create_task(self._repeat(self.stop_overdue))
             checks.create_task(self._repeat(self.remove_abandoned))
+            checks.create_task(self._repeat(self.forget_secrets))
 
     async def _repeat(self, check: Callable[[], Awaitable[None]]) -> None:
         trouble = ""
@@ -135,6 +137,11 @@ class Reconciler:
         for request_id in await self._records.ask(abandoned_large_requests):
             await self._records.ask(abandon_large_request, request_id)
             logger.warning("Incomplete large request removed", staging_request=request_id)
+
+    async def forget_secrets(self) -> None:
+        """Delete the secrets of requests that somebody ended without that."""
+        if missed := await self._records.ask(forget_missed_secrets):
+            logger.info("Secrets of ended requests deleted", secrets=missed)
 
     async def take_up_lost(self) -> None:
         """Resubmit the requests of lost runs: what ended a machine was hardly the request."""

@@ -6,7 +6,9 @@ import re
 from typing import Annotated, Any
 
 from fastapi import Header
-from pydantic import WithJsonSchema
+from pydantic import SecretStr, WithJsonSchema
+
+from stager.http.examples import SECRET
 
 # As in the IETF's draft of the Idempotency-Key header field; quotes, if there are any, belong to the key.
 IdempotencyKey = Annotated[
@@ -23,6 +25,13 @@ Prefer = Annotated[
     list[str] | None,
     Header(description="wait=N waits up to N seconds for the outcome (RFC 7240)."),
     WithJsonSchema({"type": "string", "examples": ["wait=10"]}),
+]
+JupyterToken = Annotated[
+    SecretStr | None,
+    Header(
+        description="The user's JupyterHub token, for a method that uses it; kept sealed until the request ends.",
+        examples=[SECRET],
+    ),
 ]
 
 _WAIT = re.compile(r"(?i)(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])")

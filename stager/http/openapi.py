@@ -53,6 +53,7 @@ class DescribedAPI(FastAPI):
                 _exemplify(operation, document["components"]["schemas"])
                 _share_headers(operation, document["components"]["headers"])
                 _share_problems(operation, document["components"]["responses"])
+            document["components"]["parameters"] = _share_parameters([*_operations(document)])
         return super().openapi()
 
 
@@ -103,6 +104,19 @@ def _share_headers(operation: Node, shared: Node) -> None:
         for name, header in answer["headers"].items():
             if shared.setdefault(name, header) == header:
                 answer["headers"][name] = {"$ref": f"#/components/headers/{name}"}
+
+
+def _share_parameters(operations: list[Node]) -> Node:
+    """Return the parameters that several calls have in common, by their names, and refer to them in the calls."""
+    said = [operation.get("parameters", []) for operation in operations]
+    every = [parameter for parameters in said for parameter in parameters]
+    common = {parameter["name"]: parameter for parameter in every if every.count(parameter) > 1}
+    for parameters in said:
+        parameters[:] = [
+            {"$ref": f"#/components/parameters/{one['name']}"} if common.get(one["name"]) == one else one
+            for one in parameters
+        ]
+    return common
 
 
 def _share_problems(operation: Node, shared: Node) -> None:

@@ -1,4 +1,4 @@
-"""The tables of the records: requests, their files, leases, events, manifests, download links."""
+"""The tables of the records: requests, their files and secrets, leases, events, manifests, download links."""
 
 from __future__ import annotations
 
@@ -90,6 +90,8 @@ class StagingRequestRow(SQLModel, table=True):
     forgotten_at: datetime | None = Field(None, sa_type=UtcDateTime)
     # Whether the caller may read only a part of the source area: then no symbolic link to a source is followed.
     is_bounded: bool = False
+    # Whether a secret of the user's came with it, or with the request that it is a retry of.
+    has_secret: bool = False
 
 
 class StagedFile(SQLModel, table=True):
@@ -204,6 +206,31 @@ class DownloadLink(SQLModel, table=True):
     taken_by: str | None = Field(None, max_length=32)
 
 
+class RequestSecret(SQLModel, table=True):
+    """A user's secret, sealed, that came with a request which has not ended, and the process that has it."""
+
+    __tablename__ = "request_secret"
+    __table_args__ = (EXACT,)
+
+    request_id: str = Field(
+        primary_key=True,
+        max_length=32,
+        sa_column_args=(ForeignKey("staging_request.id", name="fk_request_secret_request", ondelete="CASCADE"),),
+    )
+    sealed: bytes = Field(sa_type=LargeBinary, repr=False)
+    holder: str | None = Field(None, max_length=255)
+
+
 # The classes' tables: to write rows by them, not by the classes, takes half the time.
 REQUEST, FILE, EVENT = (SQLModel.metadata.tables[name] for name in ("staging_request", "staged_file", "event"))
-TABLES = frozenset({"staging_request", "staged_file", "destination_lease", "event", "manifest_part", "download_link"})
+TABLES = frozenset(
+    {
+        "staging_request",
+        "staged_file",
+        "destination_lease",
+        "event",
+        "manifest_part",
+        "download_link",
+        "request_secret",
+    }
+)

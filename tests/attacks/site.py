@@ -106,8 +106,16 @@ class Site:
     @cached_property
     def operations(self) -> dict[str, dict[str, Any]]:
         """What can be called, by verb and path, as the service itself says."""
-        paths = self.call("alice", "GET", "/openapi.json").raise_for_status().json()["paths"]
-        return {f"{verb.upper()} {path}": said for path, verbs in paths.items() for verb, said in verbs.items()}
+        document = self.call("alice", "GET", "/openapi.json").raise_for_status().json()
+        shared = {
+            f"#/components/parameters/{name}": said for name, said in document["components"]["parameters"].items()
+        }
+        calls = {
+            f"{verb.upper()} {path}": said for path, verbs in document["paths"].items() for verb, said in verbs.items()
+        }
+        for said in calls.values():
+            said["parameters"] = [shared.get(one.get("$ref"), one) for one in said.get("parameters", ())]
+        return calls
 
 
 def eventually(holds: Callable[[], bool]) -> None:

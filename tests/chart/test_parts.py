@@ -125,9 +125,11 @@ def test_a_dispatcher_of_its_own_does_what_the_api_does_then_no_more(render: Ren
     api, dispatcher = pods["api"], pods["dispatcher"]
     (container,) = dispatcher["containers"]
     assert container["args"] == ["python", "-m", "stager.dispatch"]
-    assert {name: container[name] for name in ("image", "env", "envFrom")} == {
-        name: api["containers"][0][name] for name in ("image", "env", "envFrom")
+    served = api["containers"][0]
+    assert {name: container[name] for name in ("image", "envFrom")} == {
+        name: served[name] for name in ("image", "envFrom")
     }
+    assert container["env"] == [one for one in served["env"] if one["name"] != "STAGER_SECRET_KEY"]
     assert rendered.of("ConfigMap", "-environment")["data"]["STAGER_DISPATCH"] == "false"
     (bound,) = rendered.of("RoleBinding", "-api")["subjects"]
     assert dispatcher["serviceAccountName"] == bound["name"]

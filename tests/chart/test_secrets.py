@@ -1,14 +1,18 @@
-"""Secrets of the databases: made once, and never changed behind a database's back."""
+"""Secrets of the databases, made once and never changed behind a database's back; and the key of users' secrets."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from deployments.job_template import base_job_template, read_pods
+from stager.user_secrets import SecretKeys
 from tests.chart.conftest import CHART, VALUES, Helm, Manifest, Rendered, name_of
 
 Render = Callable[..., Rendered]
@@ -73,3 +77,44 @@ def test_an_upgrade_migrates_the_database_that_it_leads_to(render: Render, value
 def test_a_first_install_migrates_with_the_secret_of_the_release(render: Render) -> None:
     _, secret = records_url(render(PRODUCTION))
     assert name_of(secret) == "mysql"
+
+
+def holders_of_the_key(rendered: Rendered, folder: Path) -> dict[str, str]:
+    """Return which pods have the key of users' secrets, and by which Secret; `run` is a flow run's."""
+    file = folder / "pods.yaml"
+    file.write_text(rendered.of("ConfigMap", "-registration")["data"]["pods.yaml"])
+    manifest = base_job_template(read_pods(file), namespace="site")["job_configuration"]["job_manifest"]
+    pods = {**rendered.pods(), "run": manifest["spec"]["template"]["spec"]}
+    return {
+        name: one["valueFrom"]["secretKeyRef"]["name"]
+        for name, pod in pods.items()
+        for container in pod["containers"]
+        for one in container.get("env", [])
+        if one["name"] == "STAGER_SECRET_KEY"
+    }
+
+
+def test_a_key_of_users_secrets_is_made_for_whoever_takes_or_uses_them_and_for_no_other(
+    render: Render, values_file: Path, tmp_path: Path
+) -> None:
+    rendered = render(values_file, **{"dispatcher.separate": True})
+    secret = rendered.of("Secret", "-secret-key")
+    SecretKeys(SecretStr(secret["stringData"]["STAGER_SECRET_KEY"])).take(SecretStr("a")).sealed_for("b")
+    assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    holders = holders_of_the_key(rendered, tmp_path)
+    assert holders == dict.fromkeys(["api", "warm-worker", "run"], "staging-skao-staging-service-secret-key")
+
+
+def test_each_installation_has_a_key_of_its_own(render: Render) -> None:
+    one, two = (render().of("Secret", "-secret-key")["stringData"] for _ in range(2))
+    assert one != two
+
+
+def test_a_key_that_is_there_is_taken(render: Render, tmp_path: Path) -> None:
+    rendered = render(**{"userSecrets.existingSecret": "site-key"})
+    assert set(holders_of_the_key(rendered, tmp_path).values()) == {"site-key"}
+    assert not [one for one in rendered if one["kind"] == "Secret" and name_of(one) == "secret-key"]
+
+
+def test_the_key_is_no_plain_setting(template: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    assert "STAGER_SECRET_KEY" in template(**{"config.settings": {"STAGER_SECRET_KEY": "a"}}).stderr

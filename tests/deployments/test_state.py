@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sqlite3
 import subprocess
@@ -10,21 +11,30 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from deployments.local.cannot_start import CannotStart
 from deployments.local.password import prefect_password
+from deployments.local.secret_key import secret_key
 from deployments.local.settings import LocalSettings
 from deployments.local.state import close_state, enterable, take_over
+from stager.user_secrets import SecretKeys
 from tests.open_folder import open_folder
 
 SOMEBODY = 65534
+NEW_KEY = base64.urlsafe_b64encode(b"\2" * 32).decode()
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two accounts")
 
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalSettings]:
     """An installation where others may enter its folder, as they may a checkout's."""
-    for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING", "STAGER_DATABASE_URL"):
+    for name in (
+        "PREFECT_SERVER_API_AUTH_STRING",
+        "PREFECT_API_AUTH_STRING",
+        "STAGER_DATABASE_URL",
+        "STAGER_SECRET_KEY",
+    ):
         monkeypatch.delenv(name, raising=False)
     umask = os.umask(0o077)
     with open_folder() as folder:
@@ -245,6 +255,34 @@ def test_the_password_is_told_at_the_first_start_only_and_stays(settings: LocalS
     assert len(first.auth_string) > 32
     assert first.auth_string not in repr(first)
     assert settings.password_file.stat().st_mode & 0o7777 == 0o600
+
+
+def test_the_key_of_users_secrets_is_made_at_the_first_start_and_stays(settings: LocalSettings) -> None:
+    opened(settings)
+    first, second = secret_key(settings), secret_key(settings)
+
+    assert first == second == settings.secret_key_file.read_text().strip()
+    assert settings.secret_key_file.stat().st_mode & 0o7777 == 0o600
+    sealed = SecretKeys(SecretStr(first)).take(SecretStr("a")).sealed_for("b")
+    settings.secret_key_file.write_text(f"{NEW_KEY}\n{first}\n")
+    changed = SecretKeys(SecretStr(secret_key(settings)))
+    assert changed.unseal(sealed, request_id="b").get_secret_value() == "a"
+
+
+def test_an_operators_own_key_counts_and_no_file_is_made(settings: LocalSettings) -> None:
+    opened(settings)
+    assert secret_key(settings.model_copy(update={"secret_key": SecretStr(NEW_KEY)})) == NEW_KEY
+    assert not settings.secret_key_file.exists()
+
+
+def test_what_is_no_key_keeps_it_from_starting_and_is_not_repeated(settings: LocalSettings) -> None:
+    opened(settings)
+    settings.secret_key_file.write_text("hunter2")
+    with pytest.raises(CannotStart, match=f"{settings.secret_key_file}: key 1 in it") as refused:
+        secret_key(settings)
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(CannotStart, match="STAGER_SECRET_KEY: key 1 in it"):
+        secret_key(settings.model_copy(update={"secret_key": SecretStr("hunter2")}))
 
 
 def test_each_installation_has_a_password_of_its_own(settings: LocalSettings) -> None:

@@ -91,9 +91,9 @@ def test_records_of_the_first_tables_are_brought_up_to_date(database_url: str) -
 
 def test_a_checksum_without_a_name_is_an_adler32_from_before(database_url: str) -> None:
     migrate(database_url)
-    go_back(database_url, "0007")
     database = Database(database_url)
     request = create_request(database, StagingRequest(method="local_copy", username="alice", items=ITEMS))
+    go_back(database_url, "0007")
     before = text("UPDATE staged_file SET expected_checksum = '0a1b2c3d' WHERE position = 0")
     database.write(lambda session: session.execute(before) and None)
     migrate(database_url)

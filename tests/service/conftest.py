@@ -176,6 +176,7 @@ def served_door(
     prefect_api: str,
     certificate: Path | None = None,
     prefix: Sequence[str] = (),
+    app: str = "stager.app:create_app",
     **settings: str,
 ) -> Iterator[ServedDoor]:
     """Serve a door as it is served in earnest; with a certificate and its key beside it, by TLS.
@@ -196,7 +197,7 @@ def served_door(
         "--interface",
         "asgi",
         "--factory",
-        "stager.app:create_app",
+        app,
     ]
     options = ["--http", "1", "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
     options += ["--workers-kill-timeout", "10"]

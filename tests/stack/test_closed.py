@@ -45,9 +45,10 @@ def test_prefect_wants_the_password_and_both_of_its_ends_have_it(stack: Stack) -
     assert stack.client.get(f"{stack.http}/health").json()["status"] == "healthy"
 
 
-def test_no_log_and_no_command_line_holds_prefects_password(stack: Stack) -> None:
-    stack.stage("demo/demo.ms/table.dat", "told/table.dat")
-    password = (stack.closed / "prefect-password").read_text().strip().partition(":")[2]
+@pytest.mark.parametrize("kept_in", ["prefect-password", "secret-key"])
+def test_no_log_and_no_command_line_holds_a_password_or_key(stack: Stack, kept_in: str) -> None:
+    stack.stage("demo/demo.ms/table.dat", f"told/{kept_in}.dat")
+    password = (stack.closed / kept_in).read_text().strip().rpartition(":")[2]
     logs, lines = list((stack.closed / "logs").iterdir()), processes_of(stack.folder)
 
     assert (bool(password), bool(logs), bool(lines)) == (True, True, True)

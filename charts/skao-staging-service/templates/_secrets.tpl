@@ -87,3 +87,15 @@ PREFECT_API_DATABASE_CONNECTION_URL
 {{- include "staging.fullname" . }}-prefect
 {{- end -}}
 {{- end -}}
+
+{{/* The Secret with the keys of users' secrets: one that is there, or the one that is made here. */}}
+{{- define "staging.secretKeySecret" -}}
+{{- default (printf "%s-secret-key" (include "staging.fullname" .)) .Values.userSecrets.existingSecret -}}
+{{- end -}}
+
+{{/* For what takes or uses users' secrets, and nothing else. */}}
+{{- define "staging.secretKeyEnv" -}}
+- name: STAGER_SECRET_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ include "staging.secretKeySecret" . }}, key: STAGER_SECRET_KEY}
+{{- end -}}

@@ -33,16 +33,17 @@ def http_api(document: Description) -> str:
     calls: dict[str, list[str]] = {group: [] for group in GROUPS}
     for path, verbs in sorted(document["paths"].items()):
         for verb, call in verbs.items():
-            calls[call["tags"][0]].append("\n".join(_call(verb, path, call)))
+            calls[call["tags"][0]].append("\n".join(_call(verb, path, call, document["components"]["parameters"])))
     groups = [f"## {GROUPS[group]}\n\n" + "\n".join(found) for group, found in calls.items() if found]
     forms = [_form(name, schema) for name, schema in sorted(document["components"]["schemas"].items())]
     return "\n".join([*groups, "## Bodies and answers\n", *forms])
 
 
-def _call(verb: str, path: str, call: Description) -> Iterator[str]:
+def _call(verb: str, path: str, call: Description, shared: Description) -> Iterator[str]:
     yield f"### `{verb.upper()} {path}`\n"
     yield f"**{call['summary']}** (`{call['operationId']}`). {call.get('description', '')}\n"
-    yield from _parameters(call.get("parameters", []))
+    said = call.get("parameters", [])
+    yield from _parameters([shared[one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in said])
     shown: list[object] = []
     if body := call.get("requestBody"):
         yield from _content("Body", body["content"], shown)

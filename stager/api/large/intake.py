@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import structlog
+from pydantic import SecretStr
 
 from stager.api.intake import Intake
 from stager.api.large.distinct_destinations import DistinctDestinations
@@ -43,6 +44,8 @@ class LargeIntake:
         As in ``create_request``.
     retry_of
         The request whose items it does again, held to what that one was held to.
+    secret
+        As in ``Intake.record``.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class LargeIntake:
         origin: str,
         idempotency_key: str | None = None,
         retry_of: StagingRequestRow | None = None,
+        secret: SecretStr | None = None,
     ) -> None:
         self._settings, self._records, self._recorded = intake.settings, intake.records, intake.recorded
         self._caller = caller
@@ -62,6 +66,7 @@ class LargeIntake:
         self._key = idempotency_key
         self._retry_of = retry_of
         self._is_bounded = caller.is_bounded(terms.source_area) or (retry_of is not None and retry_of.is_bounded)
+        self._secret = intake.take_secret(terms.method, secret)
         self._digest = BodyDigest(terms)
         self._destinations = DistinctDestinations()
 
@@ -84,6 +89,7 @@ class LargeIntake:
             idempotency_key=self._key,
             retry_of=self._retry_of.id if self._retry_of else None,
             is_bounded=self._is_bounded,
+            secret=self._secret,
         )
         structlog.contextvars.bind_contextvars(staging_request=request_id)
         try:
@@ -108,7 +114,7 @@ class LargeIntake:
             raise RequestArriving(self._key or "")
         async for _ in self._checked(pages):
             pass
-        if str(self._digest) != known.body_digest:
+        if (str(self._digest), self._secret is not None) != (known.body_digest, known.has_secret):
             raise IdempotencyConflict(self._key or "")
         return known
 

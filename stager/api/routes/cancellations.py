@@ -15,7 +15,7 @@ from stager.api.routes.requests import TAKEN_IN, accepted
 from stager.callers.body_route import BodyRoute
 from stager.callers.current import CurrentCaller, SeenRequest
 from stager.http.dependencies import CurrentSettings, OpenRecords
-from stager.http.headers import IdempotencyKey, Prefer
+from stager.http.headers import IdempotencyKey, JupyterToken, Prefer
 from stager.http.problems import documented
 from stager.http.record_views import RequestSummary, summary_of
 from stager.http.responses import EscapedJSON
@@ -111,10 +111,11 @@ async def retry_failures(
     wanted: Retry | None = None,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
+    x_jupyter_token: JupyterToken = None,
 ) -> Response:
     """Record a new request on the same terms, of the items that failed; the old request stays as it is."""
     statuses = (wanted or Retry()).statuses
-    again = await retry(intake, caller, row, statuses=statuses, idempotency_key=idempotency_key)
+    again = await retry(intake, caller, row, statuses=statuses, idempotency_key=idempotency_key, secret=x_jupyter_token)
     return await accepted(again, prefer=prefer, settings=settings, outcomes=outcomes)
 
 

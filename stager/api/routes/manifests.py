@@ -18,7 +18,7 @@ from stager.callers.request_body import TermsBody, named
 from stager.downloads.routes.files import BINARY
 from stager.errors import UnreadableManifest
 from stager.http.dependencies import CountedCalls, CurrentSettings, OpenRecords
-from stager.http.headers import IdempotencyKey, Prefer
+from stager.http.headers import IdempotencyKey, JupyterToken, Prefer
 from stager.http.problems import documented
 from stager.http.record_views import RequestSummary
 from stager.models import StagingTerms
@@ -64,6 +64,7 @@ async def ask_by_manifest(
     asked: Annotated[TermsBody, Query()],
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
+    x_jupyter_token: JupyterToken = None,
 ) -> Response:
     """Record the items as they arrive, and return the request once all of them are recorded."""
     parse = parser_of(request.headers.get("content-type", ""))
@@ -75,6 +76,8 @@ async def ask_by_manifest(
     await check_open_requests(records, terms.username, limit=limit, idempotency_key=idempotency_key)
     with long_calls.one_more(terms.username), spool() as file:
         await spooled(request.stream(), file)
-        large = LargeIntake(intake, caller, terms, origin="api", idempotency_key=idempotency_key)
+        large = LargeIntake(
+            intake, caller, terms, origin="api", idempotency_key=idempotency_key, secret=x_jupyter_token
+        )
         row = await large.take(pages_of(text_of(file), parse))
     return await accepted(row, prefer=prefer, settings=settings, outcomes=outcomes)

@@ -21,7 +21,7 @@ from stager.callers.request_body import RequestBody, named
 from stager.errors import TooManyItems, UnreadableManifest
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import BEGAN, REQUEST_ID
-from stager.http.headers import IdempotencyKey, Prefer, described, preferred_wait
+from stager.http.headers import IdempotencyKey, JupyterToken, Prefer, described, preferred_wait
 from stager.http.paging import MAX_PAGE, PageSize
 from stager.http.problems import documented
 from stager.http.record_views import RequestSummary, RequestView, summary_of, view_of
@@ -92,13 +92,14 @@ async def ask_for_staging(
     asked: RequestBody,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
+    x_jupyter_token: JupyterToken = None,
 ) -> Response:
     """Record a request and say where it is; with Prefer, wait for its outcome."""
     if len(asked.items) > settings.max_items_in_body:
         raise TooManyItems(settings.max_items_in_body, INSTEAD)
     wanted: StagingRequest = named(asked, caller, place="body")
     await intake.check_terms(caller, wanted)
-    row = await intake.record(caller, wanted, origin="api", idempotency_key=idempotency_key)
+    row = await intake.record(caller, wanted, origin="api", idempotency_key=idempotency_key, secret=x_jupyter_token)
     return await accepted(row, prefer=prefer, settings=settings, outcomes=outcomes)
 
 

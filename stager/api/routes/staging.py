@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,7 +23,7 @@ from stager.downloads.respond import WantedDownload, record_and_respond
 from stager.downloads.routes.files import BINARY, FILE_HEADERS
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import SECRET
-from stager.http.headers import IdempotencyKey, Prefer, preferred_wait
+from stager.http.headers import IdempotencyKey, JupyterToken, Prefer, preferred_wait
 from stager.http.problems import documented, error_class, staging_problem
 from stager.http.record_views import Accepted, Staged
 from stager.http.responses import EscapedJSON
@@ -87,13 +87,11 @@ async def stage_data(
     body: StageDataBody,
     method: Annotated[str, Query(description="Staging method.", examples=["local_copy"])],
     username: Annotated[str | None, Query(description=WHOSE, examples=["alice"])] = None,
-    jupyter_token: Annotated[  # noqa: ARG001 - no method needs it yet
+    jupyter_token: Annotated[
         SecretStr | None,
         Query(description="Accepted for old clients; prefer the header.", deprecated=True, examples=[SECRET]),
     ] = None,
-    x_jupyter_token: Annotated[  # noqa: ARG001 - likewise
-        SecretStr | None, Header(description="The user's JupyterHub token; it is stored nowhere.", examples=[SECRET])
-    ] = None,
+    x_jupyter_token: JupyterToken = None,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
@@ -122,7 +120,13 @@ async def stage_data(
         )
         return await record_and_respond(downloads, wanted)
     asked = _in_our_words(paths, method=method, username=username)
-    row = await intake.record(caller, asked, origin="stage_data", idempotency_key=idempotency_key)
+    row = await intake.record(
+        caller,
+        asked,
+        origin="stage_data",
+        idempotency_key=idempotency_key,
+        secret=jupyter_token if x_jupyter_token is None else x_jupyter_token,
+    )
     wait = preferred_wait(prefer, longest=settings.wait)
     waited = await outcomes.wait(row, seconds=settings.wait if wait is None else wait)
     answer = await _answer(request, records, waited or row)

@@ -136,6 +136,7 @@ def _request(one: DownloadBegun, moment: datetime, seconds: float) -> dict[str, 
         "priority": 0,
         "is_arriving": False,
         "is_bounded": False,
+        "has_secret": False,
         "item_count": 1,
     }
 

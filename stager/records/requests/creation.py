@@ -14,8 +14,10 @@ from stager.errors import IdempotencyConflict, RequestArriving, TooManyRequests
 from stager.models import StagingRequest
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_events
+from stager.records.request_secrets import keep_secrets
 from stager.records.requests.new_rows import ClientWish, NewRequest, new_request
 from stager.records.tables import FILE, OPEN, REQUEST, StagingRequestRow
+from stager.user_secrets import UserSecret
 
 _INSERT_REQUEST, _INSERT_FILE = insert(REQUEST), insert(FILE)
 _OPEN_BY_USER = (
@@ -34,6 +36,7 @@ def create_request(
     origin: str = "api",
     wishes: Sequence[ClientWish] = (),
     is_bounded: bool = False,
+    secret: UserSecret | None = None,
     most_open: int | None = None,
 ) -> StagingRequestRow:
     """Record a request and its items, all or nothing, and return the record.
@@ -60,6 +63,7 @@ def create_request(
         origin=origin,
         wishes=wishes,
         is_bounded=is_bounded,
+        secret=secret,
     )
     (created,) = create_requests(database, [made], most_open=most_open)
     if isinstance(created, Exception):
@@ -151,13 +155,15 @@ def _outcome(row: StagingRequestRow, request: NewRequest) -> StagingRequestRow |
     key = row.idempotency_key or ""
     if row.is_arriving:
         return RequestArriving(key)
-    return row if row.body_digest == request.row["body_digest"] else IdempotencyConflict(key)
+    is_same = all(getattr(row, name) == request.row[name] for name in ("body_digest", "has_secret"))
+    return row if is_same else IdempotencyConflict(key)
 
 
 def _insert(session: Session, new: Sequence[tuple[StagingRequestRow, NewRequest]]) -> None:
     connection = session.connection()
     connection.execute(_INSERT_REQUEST, [request.row for _, request in new])
     connection.execute(_INSERT_FILE, [file for _, request in new for file in request.files])
+    keep_secrets(session, {row.id: request.sealed for row, request in new if request.sealed})
     note_events(session, {row.id: taken_in(row) for row, _ in new}, kind="submitted")
     runs = {row.id: handed_to(row.flow_run_id) for row, _ in new if row.flow_run_id}
     note_events(session, runs, kind="flow_run")

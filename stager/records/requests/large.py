@@ -13,9 +13,11 @@ from stager.errors import RequestArriving, RequestNotFound
 from stager.models import StagingItem, StagingTerms, Status
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_event
+from stager.records.request_secrets import keep_secrets
 from stager.records.requests.creation import taken_in
 from stager.records.requests.new_rows import file_rows, row_of
 from stager.records.tables import StagedFile, StagingRequestRow
+from stager.user_secrets import UserSecret
 
 # A request whose items stopped arriving for so many seconds was given up by its caller.
 ABANDONED_SECONDS = 600
@@ -31,17 +33,28 @@ def begin_large_request(
     idempotency_key: str | None,
     retry_of: str | None = None,
     is_bounded: bool = False,
+    has_secret: bool = False,
+    secret: UserSecret | None = None,
 ) -> str:
     """Record a request whose items arrive later, and return its id.
+
+    Parameters
+    ----------
+    has_secret
+        It needs a secret also where none comes with it: that of the request that it is a retry of.
+    terms, origin, idempotency_key, retry_of, is_bounded, secret
+        As ``new_request`` has them.
 
     Raises
     ------
     RequestArriving
         A request of the same key is there.
     """
-    row = row_of(terms, idempotency_key=idempotency_key, origin=origin, is_bounded=is_bounded)
+    has_secret = has_secret or secret is not None
+    row = row_of(terms, idempotency_key=idempotency_key, origin=origin, is_bounded=is_bounded, has_secret=has_secret)
     row |= {"retry_of": retry_of, "is_arriving": True, "body_digest": ""}
     request_id = str(row["id"])
+    sealed = {request_id: secret.sealed_for(request_id)} if secret else {}
 
     def work(session: Session) -> None:
         moment = now(session)
@@ -49,6 +62,8 @@ def begin_large_request(
             session.add(
                 StagingRequestRow(**row, created_at=moment, alive_until=moment + timedelta(seconds=ABANDONED_SECONDS))
             )
+            session.flush()
+            keep_secrets(session, sealed)
 
     try:
         database.write(work)

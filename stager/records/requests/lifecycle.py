@@ -14,6 +14,7 @@ from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
 from stager.records.leases import has_other_writer
+from stager.records.request_secrets import forget_secret
 from stager.records.requests.lookup import request_in
 from stager.records.tables import OPEN, DestinationLease, StagedFile, StagingRequestRow
 
@@ -166,7 +167,7 @@ def _end_open_files(session: Session, request_id: str, error: StagingError) -> N
 
 
 def end_in(session: Session, row: StagingRequestRow, error: StagingError) -> None:
-    """End the open items with an error, end the request by its items, and remove its leases."""
+    """End the open items with an error, end the request by its items, and remove its leases and its secret."""
     _end_open_files(session, row.id, error)
     totals = _totals(session, row.id)
     by_status = {status: total[0] for status, total in totals.items()}
@@ -179,6 +180,8 @@ def end_in(session: Session, row: StagingRequestRow, error: StagingError) -> Non
     cause = _cause(session, row)
     note_event(session, row.id, kind=row.status, detail=row.error_reason or _in_words(by_status), cause=cause)
     session.execute(delete(DestinationLease).where(col(DestinationLease.request_id) == row.id))
+    if row.has_secret:
+        forget_secret(session, row.id)
 
 
 def _totals(session: Session, request_id: str) -> dict[Status, tuple[int, int, int]]:

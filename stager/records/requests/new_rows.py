@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from stager.checksums import Checksum
@@ -11,6 +11,7 @@ from stager.models import StagingItem, StagingRequest, StagingTerms, Status
 from stager.records.database import new_id
 from stager.records.database.columns import path_bytes
 from stager.records.requests.body_digest import digest_of
+from stager.user_secrets import UserSecret
 
 
 class ClientWish(TypedDict):
@@ -22,10 +23,11 @@ class ClientWish(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class NewRequest:
-    """A request that is to be recorded: its row and those of its items."""
+    """A request that is to be recorded: its row, those of its items, and a secret that came with it, sealed."""
 
     row: dict[str, Any]
     files: list[dict[str, Any]]
+    sealed: bytes | None = field(default=None, repr=False)
 
     @property
     def key(self) -> tuple[str, str] | None:
@@ -42,6 +44,7 @@ def new_request(
     origin: str = "api",
     wishes: Sequence[ClientWish] = (),
     is_bounded: bool = False,
+    secret: UserSecret | None = None,
 ) -> NewRequest:
     """Return the rows of a request.
 
@@ -60,6 +63,8 @@ def new_request(
         What a Tape REST client says of each item, in their order; by default nothing.
     is_bounded
         Whoever asks may read a part of the source area alone.
+    secret
+        The user's own, for the run that does it.
 
     Raises
     ------
@@ -67,7 +72,13 @@ def new_request(
         A path has a surrogate that stands for no byte.
     """
     row = {
-        **row_of(request, idempotency_key=idempotency_key, origin=origin, is_bounded=is_bounded),
+        **row_of(
+            request,
+            idempotency_key=idempotency_key,
+            origin=origin,
+            is_bounded=is_bounded,
+            has_secret=secret is not None,
+        ),
         "flow_run_id": flow_run_id,
         "body_digest": digest_of(request),
         "item_count": len(request.items),
@@ -75,10 +86,12 @@ def new_request(
     files = file_rows(request.items, request_id=row["id"])
     for file, wish in zip(files, wishes, strict=bool(wishes)):
         file.update(wish)
-    return NewRequest(row=row, files=files)
+    return NewRequest(row=row, files=files, sealed=secret.sealed_for(row["id"]) if secret else None)
 
 
-def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str, is_bounded: bool) -> dict[str, Any]:
+def row_of(
+    terms: StagingTerms, *, idempotency_key: str | None, origin: str, is_bounded: bool, has_secret: bool
+) -> dict[str, Any]:
     """Return a new request's row, as far as its terms fill it."""
     return {
         "id": new_id(),
@@ -89,6 +102,7 @@ def row_of(terms: StagingTerms, *, idempotency_key: str | None, origin: str, is_
         "cancel_requested": False,
         "idempotency_key": idempotency_key,
         "is_bounded": is_bounded,
+        "has_secret": has_secret,
     }
 
 

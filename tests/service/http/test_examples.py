@@ -21,6 +21,11 @@ def resolved(document: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     return document if "$ref" in said else said
 
 
+def parameters_of(document: dict[str, Any], call: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameters of a call."""
+    return [resolved(document, said) for said in call.get("parameters", ())]
+
+
 def of_json(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give each body and answer in JSON that a call may have, with the call."""
     for path, verbs in document["paths"].items():
@@ -35,7 +40,7 @@ def lacking(document: dict[str, Any]) -> Iterator[str]:
     """Give what is asked or answered without an example, with the call."""
     for path, verbs in document["paths"].items():
         for verb, call in verbs.items():
-            for parameter in call.get("parameters", ()):
+            for parameter in parameters_of(document, call):
                 if "example" not in parameter:
                     yield f"{verb} {path} {parameter['name']}"
             for status, said in call["responses"].items():
@@ -69,7 +74,7 @@ def test_every_example_of_a_parameter_fits_it(lone_door: ServedDoor) -> None:
         (verb, path, parameter)
         for path, verbs in document["paths"].items()
         for verb, call in verbs.items()
-        for parameter in call.get("parameters", ())
+        for parameter in parameters_of(document, call)
     ]
     assert parameters
     for verb, path, parameter in parameters:
@@ -92,11 +97,12 @@ def test_every_example_of_a_member_fits_it(lone_door: ServedDoor) -> None:
 
 
 def test_the_conditions_and_parts_of_a_download_are_described(lone_door: ServedDoor) -> None:
-    calls = lone_door.client.get("/openapi.json").json()["paths"]["/files/{area}/{path}"]
+    document = lone_door.client.get("/openapi.json").json()
+    calls = document["paths"]["/files/{area}/{path}"]
     known = {"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}
 
     for verb in ("get", "head"):
-        named = {(parameter["in"], parameter["name"]) for parameter in calls[verb]["parameters"]}
+        named = {(parameter["in"], parameter["name"]) for parameter in parameters_of(document, calls[verb])}
         assert named >= {("path", "path"), ("query", "archive"), *(("header", name) for name in known)}
 
 

@@ -98,6 +98,7 @@ env_from:
   {{- include "staging.envFrom" . | nindent 2 }}
 env:
   {{- include "staging.env" . | nindent 2 }}
+  {{- include "staging.secretKeyEnv" . | nindent 2 }}
 volumes:
   {{- include "staging.volumes" . | nindent 2 }}
 volume_mounts:
