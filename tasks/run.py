@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from typing import Any
 
 from prefect.client.schemas.objects import State
@@ -134,7 +135,7 @@ class Run:
         few = self._few(begun) if len(begun) > 1 else {}
         for together in grouped(few):
             if together.entries:
-                yield self._batch(together.entries, connection=None)
+                yield self._batch(together.entries)
             self._close_requests(together.request_ids)
         for request_id, resolver in begun.items():
             if request_id not in few:
@@ -211,7 +212,7 @@ class Run:
         while files := files_of(self._database, request_id, after=position, limit=BATCH_SIZE):
             position = files[-1].position
             if entries := self._entries(files, {request_id: resolver}):
-                yield self._batch(entries, connection=resolver.destination.connection)
+                yield self._batch(entries, resolver)
             if self._stops.requests[request_id].is_set():
                 return
 
@@ -221,15 +222,14 @@ class Run:
 
         return resolve_files(self._database, files, entry)
 
-    def _batch(self, entries: list[Entry], *, connection: object) -> Batch:
+    def _batch(self, entries: list[Entry], resolver: Resolver | None = None) -> Batch:
+        """Return a batch, whose items are all of one request where its resolver is given."""
         self._stops.items = {entry.file.id: entry.stopped for entry in entries}
-        return Batch(
-            method=self._method,
-            entries=entries,
-            writer=self._writer,
-            acting=self.acting,
-            connection=connection,
-        )
+        made = partial(Batch, method=self._method, entries=entries, writer=self._writer, acting=self.acting)
+        if resolver is None:
+            return made()
+        secret = partial(resolver.secret, self._database, holder=self._holder, flow_run_id=self._flow_run_id)
+        return made(connection=resolver.destination.connection, secret=secret)
 
     def _close_requests(self, request_ids: list[str]) -> None:
         cancelled = {request_id for request_id in request_ids if self._stops.requests[request_id].is_set()}

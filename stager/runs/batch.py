@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
 from types import TracebackType
 
 from pydantic import SecretStr
@@ -54,10 +53,10 @@ class Batch:
         writer: LeaseHolder,
         acting: ActingUser,
         connection: object = None,
-        secret: SecretStr | None = None,
+        secret: Callable[[], SecretStr | None] = lambda: None,
     ) -> None:
         self.method, self.entries, self.writer, self.acting = method, entries, writer, acting
-        self._connected = partial(method.connected, connection, secret)
+        self._connection, self._secret = connection, secret
         self._worker: Mover | Sender | None = None
         self._held = ExitStack()
 
@@ -72,7 +71,7 @@ class Batch:
 
     def _begin(self, stack: ExitStack) -> None:
         """Get who works on the items, tell them, and have their folders swept."""
-        method = stack.enter_context(self._connected())
+        method = stack.enter_context(self.method.connected(self._connection, self._secret()))
         self._worker = worker = self.acting.worker(method, is_living=self.writer.is_written_by_another)
         stack.callback(self._end)
         # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from pydantic import SecretStr
+
 from blocks.areas import resolve_area
 from stager.area_paths import place_in, root_of, seen_by_users
 from stager.checksums import Checksum
@@ -18,12 +20,14 @@ from stager.models import Status
 from stager.paths import Place
 from stager.records.database import Database
 from stager.records.items import FileChange, key_of, last_copies, save_files
+from stager.records.request_secrets import hand_out_secret
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.become_user import ActingUser
 from stager.runs.entry import Entry
 from stager.runs.places import destination_of
 from stager.runs.stop import Stop
 from stager.settings import get_settings
+from stager.user_secrets import SecretKeys
 from stager.vocabulary import OnConflict
 
 
@@ -47,6 +51,7 @@ class Resolver:
             raise WrongAccount(request.username, os.geteuid())
         self._source_area = resolve_area(request.source_area)
         self.destination = destination_of(request)
+        self._request = request
         self._is_bounded = request.is_bounded
         self._on_conflict = OnConflict(request.on_conflict)
         self._modes = Modes(file=settings.file_mode, directory=settings.directory_mode, folder=settings.folder_mode)
@@ -54,6 +59,13 @@ class Resolver:
     def enter(self, acting: ActingUser) -> None:
         """Let the acting user enter the areas; raises as `ActingUser.enter`."""
         acting.enter(source=self._source_area, destination=self.destination.area)
+
+    def secret(self, database: Database, *, holder: str, flow_run_id: str) -> SecretStr | None:
+        """Return the secret that the user gave with the request, or None; within its leases, and as `hand_out_secret`."""
+        if not self._request.has_secret:
+            return None
+        keys = SecretKeys(get_settings().secret_key)
+        return hand_out_secret(database, self._request.id, holder=holder, flow_run_id=flow_run_id, keys=keys)
 
     def entry(self, file: StagedFile, *, whole: Stop) -> Entry:
         """Return an item with its names resolved; raise StagingError where that is impossible.
