@@ -61,7 +61,7 @@ class Resolver:
         acting.enter(source=self._source_area, destination=self.destination.area)
 
     def secret(self, database: Database, *, holder: str, flow_run_id: str) -> SecretStr | None:
-        """Return the secret that the user gave with the request, or None; within its leases, and as `hand_out_secret`."""
+        """Return the secret that the user gave with the request, or None; as `hand_out_secret`, within its leases."""
         if not self._request.has_secret:
             return None
         keys = SecretKeys(get_settings().secret_key)
