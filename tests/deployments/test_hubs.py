@@ -33,7 +33,7 @@ FILLED_IN: dict[str, Any] = {
     "url": "https://hub.invalid/",
     "token": TOKEN,
     "usernames": {"alice": "a.smith"},
-    "max_transfers": 2,
+    "start_seconds": 20.0,
 }
 
 
@@ -118,17 +118,17 @@ def test_a_hub_is_what_the_operator_filled_in_and_its_token_is_not_shown(prefect
 
 def test_a_field_that_was_emptied_has_its_default(prefect_api: str, name: str) -> None:
     JupyterHub(**FILLED_IN).save(name)
-    edit(prefect_api, name, usernames=None, max_transfers=None, certificates=None)
+    edit(prefect_api, name, usernames=None, start_seconds=None, certificates=None)
     hub = resolve_hub(name)
-    assert (hub.usernames, hub.max_transfers, hub.certificates) == ({}, 4, "")
+    assert (hub.usernames, hub.start_seconds, hub.certificates) == ({}, 300, "")
 
 
 def test_a_hub_that_there_is_not_or_that_cannot_be_is_told(prefect_api: str, name: str) -> None:
     with pytest.raises(ConfigurationError, match="no block JupyterHub of that name"):
         resolve_hub(name)
     JupyterHub(**FILLED_IN).save(name)
-    edit(prefect_api, name, url="hub.invalid", max_transfers=-1)
-    with pytest.raises(ConfigurationError, match=rf"{name}.*url: .*begin with https.*; max_transfers: ") as raised:
+    edit(prefect_api, name, url="hub.invalid", start_seconds=-1)
+    with pytest.raises(ConfigurationError, match=rf"{name}.*url: .*begin with https.*; start_seconds: ") as raised:
         resolve_hub(name)
     assert TOKEN not in raised.value.message
 

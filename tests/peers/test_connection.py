@@ -205,7 +205,7 @@ def test_paths_begin_in_the_folder_that_the_operator_says(folder: str, folder_th
         ({"folder": "a/../b"}, "begins with a dot"),
         ({"usernames": {"alice": ""}}, "at least 1 character"),
         ({"root": "home"}, "should match pattern"),
-        ({"max_transfers": 0}, "greater than or equal to 1"),
+        ({"start_seconds": 0}, "greater than 0"),
         ({"start_seconds": 0}, "greater than 0"),
     ],
 )

@@ -83,19 +83,6 @@ class HubConnection(BaseModel):
         description="Where the file browser's uppermost folder is for a notebook's code: ~ or /home/jovyan/work. "
         "Receipts have paths and code for notebooks with it.",
     )
-    max_bytes_per_second: int = Field(
-        0,
-        ge=0,
-        title="Bytes per second",
-        description="How fast all transfers to the hub together may be, in bytes per second; 0 for no limit.",
-    )
-    max_transfers: int = Field(
-        4,
-        ge=1,
-        title="Transfers at once",
-        description="How many files may be on their way to the hub at the same time.",
-    )
-
     @field_validator("url", "url_for_runs")
     @classmethod
     def _check_address(cls, url: str) -> str:
