@@ -11,8 +11,9 @@ from stager.area_paths import place_in
 from stager.callers.access_rules import ALL_OF_IT, Parts
 from stager.callers.caller import Caller
 from stager.errors import AreaNotWritable, DestinationNotWritable, NotAllowed, RequestError, StorageFault
+from stager.methods.all_methods import METHODS
 from stager.models import StorageArea
-from stager.paths import locate, open_area
+from stager.paths import Location, locate, open_area
 from stager.records.tables import StagingRequestRow
 
 
@@ -142,6 +143,9 @@ def known_areas() -> tuple[StorageArea, ...]:
 
 
 async def destination_path(row: StagingRequestRow, relative_path: str) -> str:
-    """Return the path of a request's destination on this machine."""
+    """Return the path of a request's destination on this machine, or at another server as the request has it."""
+    method = METHODS.get(row.method)
+    if method is not None and method.place is not Location:
+        return relative_path
     area = await asyncio.to_thread(resolve_area, row.destination_area)
     return place_in(area, row.username, relative_path).display

@@ -15,7 +15,7 @@ logger = structlog.get_logger(__name__)
 def offered_methods(settings: Settings) -> tuple[str, ...]:
     """Return the names of the methods that the site offers; to notebook servers, where the settings name a hub."""
     known = {*METHODS, DIRECT_DOWNLOAD}
-    if settings.jupyterhub_url is None:
+    if not settings.jupyterhub_url:
         known.discard(JupyterCopy.name)
     return tuple(name for name in settings.allowed_methods if name in known)
 

@@ -206,7 +206,6 @@ def test_paths_begin_in_the_folder_that_the_operator_says(folder: str, folder_th
         ({"usernames": {"alice": ""}}, "at least 1 character"),
         ({"root": "home"}, "should match pattern"),
         ({"start_seconds": 0}, "greater than 0"),
-        ({"start_seconds": 0}, "greater than 0"),
     ],
 )
 def test_what_cannot_be_is_refused_and_no_secret_repeated(said: dict[str, object], words: str) -> None:
