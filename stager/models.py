@@ -115,6 +115,10 @@ class Status(StrEnum):
         return self not in (Status.SUBMITTED, Status.STARTED)
 
 
+# Items of these statuses are at their destinations.
+DELIVERED = (Status.COMPLETED, Status.SKIPPED)
+
+
 # The pattern of an area's name.
 AREA_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 AreaName = Annotated[str, Field(pattern=AREA_NAME)]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from humanize import naturalsize
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from stager.errors import StagingError, printable, readable
+from stager.errors import printable, readable
 from stager.models import Status
 from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.tables import StagedFile, StagingRequestRow
-from stager.runs.places import destination_of
 from stager.settings import get_settings
 from tasks.shown import as_text, shown_if_possible
 
@@ -45,9 +43,9 @@ def report(database: Database, requests: Sequence[StagingRequestRow]) -> None:
             "\n".join(f"- {request.status}: [record {request.id}]({_address(request)})" for request in requests),
             description=f"The records of what this run did for {as_text(requests[0].username)}",
         )
-        items = [(request, file) for request in requests for file in files_of(database, request.id, limit=MAX_ROWS)]
-        items.sort(key=lambda item: item[1].status not in (Status.FAILED, Status.CANCELLED))
-        rows = [_row(*item) for item in items[:MAX_ROWS]]
+        files = [file for request in requests for file in files_of(database, request.id, limit=MAX_ROWS)]
+        files.sort(key=lambda file: file.status not in (Status.FAILED, Status.CANCELLED))
+        rows = [_row(file) for file in files[:MAX_ROWS]]
         create_table_artifact(rows, description=f"**{as_text(in_words(requests))}**")
 
 
@@ -55,19 +53,12 @@ def _address(request: StagingRequestRow) -> str:
     return f"{get_settings().public_url}/requests/{request.id}"
 
 
-def _seen_at(request: StagingRequestRow, file: StagedFile) -> str:
-    """Return the whole path of a destination as users see it there, or as it was asked for if that is unknown."""
-    with suppress(StagingError):
-        return destination_of(request).seen_at(file.relative_path)
-    return file.relative_path
-
-
-def _row(request: StagingRequestRow, file: StagedFile) -> dict[str, Any]:
+def _row(file: StagedFile) -> dict[str, Any]:
     return {
         "Source": as_text(readable(file.local_path_on_storage)),
         "Status": str(file.status),
         "Reason": as_text(file.error_reason or ""),
-        "Destination": as_text(readable(_seen_at(request, file))),
+        "Destination": as_text(readable(file.seen_at or file.relative_path)),
         "Size": "" if file.size_bytes is None else naturalsize(file.size_bytes),
         "Files": "" if file.file_count is None else str(file.file_count),
         "Checksum": f"{file.checksum_algorithm}:{file.checksum}" if file.checksum else "",

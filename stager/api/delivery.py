@@ -15,15 +15,13 @@ from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.record_views import View
 from stager.methods import ReadOnlyBy
 from stager.methods.all_methods import METHODS
-from stager.models import Status
+from stager.models import DELIVERED, Status
 from stager.records.database import AsyncDatabase
 from stager.records.items import counts_of, files_of, has_directory, is_left_writable, item_with_manifest, manifest_part
 from stager.records.tables import StagedFile, StagingRequestRow
 
 # Items that are read from the records at a time.
 ITEMS_AT_ONCE = 500
-# Items of these statuses are at their destinations.
-DELIVERED = (Status.COMPLETED, Status.SKIPPED)
 _TO_REMOVE = "Before you move, remove or add to a directory that was delivered: chmod -R u+w DIRECTORY"
 
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stager.checksums import ADLER32
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
-from stager.models import PathText, Status
+from stager.http.notebook_cell import cell_that_opens
+from stager.models import DELIVERED, PathText, Status
 from stager.records.tables import Event, StagedFile, StagingRequestRow
 from stager.settings import Settings
 from stager.vocabulary import OnConflict
@@ -49,6 +50,12 @@ class ItemView(View):
     checksum: str | None = Field(examples=["0a1b2c3d"])
     checksum_algorithm: Literal["adler32", "sha256"] | None = Field(examples=[ADLER32])
     left_writable: str | None = Field(description="Why it could not be made read-only.")
+    seen_at: PathText | None = Field(
+        description="Its path as the user has it mounted, or as a notebook of theirs opens it.",
+        examples=["/data/users/alice/night-1/a.fits"],
+    )
+    link: str | None = Field(description="Address that opens it in the user's JupyterLab.")
+    code: str | None = Field(description="A cell for a notebook of theirs, which opens it.")
     progress: Progress
     started_at: datetime | None = Field(examples=[BEGAN])
     finished_at: datetime | None = Field(examples=[ENDED])
@@ -185,4 +192,5 @@ def _item(file: StagedFile) -> dict[str, object]:
         "source": file.local_path_on_storage,
         "destination": file.relative_path,
         "progress": progress,
+        "code": cell_that_opens(file.seen_at) if file.seen_at and file.status in DELIVERED else None,
     }

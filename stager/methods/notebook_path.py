@@ -64,6 +64,13 @@ class NotebookPath:
         """The folder that it is in; for the uppermost, itself."""
         return replace(self, names=self.names[:-1])
 
+    @property
+    def lab_url(self) -> str:
+        """The address that opens it in JupyterLab."""
+        server = (self.username, self.server) if self.server else (self.username,)
+        names = "/".join(quote(name, safe="") for name in ("user", *server, "lab", "tree", *self.names))
+        return f"{self.hub.rstrip('/')}/{names}"
+
     def beside(self, name: str) -> str:
         """Return the path of another name in the same folder."""
         return "/".join((*self.names[:-1], name))

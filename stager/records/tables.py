@@ -128,6 +128,9 @@ class StagedFile(SQLModel, table=True):
     checksum_algorithm: str | None = Field(None, max_length=16)
     source_fingerprint: str | None = Field(None, sa_type=Sentence)
     destination_fingerprint: str | None = Field(None, sa_type=Sentence)
+    # Where its user finds it: the path as they have it mounted or as their notebooks open it, and an address.
+    seen_at: str | None = Field(None, sa_type=PlaceBytes)
+    link: str | None = Field(None, sa_type=Sentence)
     # Why it could not be made read-only.
     left_writable: str | None = Field(None, sa_type=Sentence)
     bytes_done: int = Field(0, sa_type=BigInteger)

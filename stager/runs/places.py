@@ -37,7 +37,10 @@ class Destination(Protocol):
         """
 
     def seen_at(self, path: str) -> str:
-        """Return where users see it; raises as `place`."""
+        """Return the path by which the user's programs open it; raises as `place`."""
+
+    def link(self, path: str) -> str | None:
+        """Return an address that opens it in the user's browser, if there is one; raises as `place`."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class InStorageArea:
         """Return the whole path where users have the area mounted."""
         return place_in(seen_by_users(self.area), self.username, path).display
 
+    def link(self, path: str) -> None:
+        """Return None."""
+
 
 @dataclass(frozen=True)
 class AtNotebookServer:
@@ -72,8 +78,12 @@ class AtNotebookServer:
         return notebook_path(path, folder=hub.folder_of(self.username), hub=hub.url, username=name)
 
     def seen_at(self, path: str) -> str:
-        """Return the path as the file browser of the notebook server has it."""
-        return self.place(path).display
+        """Return the path by which the code in a notebook opens it."""
+        return f"{self.connection.root.rstrip('/')}/{self.place(path).path}"
+
+    def link(self, path: str) -> str:
+        """Return the address that opens it in JupyterLab."""
+        return self.place(path).lab_url
 
 
 def destination_of(request: StagingRequestRow) -> Destination:

@@ -78,6 +78,8 @@ class Resolver:
         item = self._item(file)
         place = item.destination.key
         file.destination_key = key_of(place)
+        file.seen_at = self.destination.seen_at(file.relative_path)
+        file.link = self.destination.link(file.relative_path)
         return Entry(file=file, item=item, place=place, stopped=_stop(file, whole))
 
     def folders(self, files: Sequence[StagedFile]) -> set[Place]:
@@ -120,7 +122,9 @@ def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callab
         except StagingError as error:
             changes.append(_failure(file, error))
         else:
-            changes.append(FileChange(id=file.id, destination_key=file.destination_key, status=Status.STARTED))
+            began = FileChange(id=file.id, destination_key=file.destination_key, status=Status.STARTED)
+            began["seen_at"], began["link"] = file.seen_at, file.link
+            changes.append(began)
     save_files(database, changes)
     last = last_copies(database, [entry.file.destination_key for entry in entries])
     for one in entries:

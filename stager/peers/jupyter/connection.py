@@ -83,6 +83,7 @@ class HubConnection(BaseModel):
         description="Where the file browser's uppermost folder is for a notebook's code: ~ or /home/jovyan/work. "
         "Receipts have paths and code for notebooks with it.",
     )
+
     @field_validator("url", "url_for_runs")
     @classmethod
     def _check_address(cls, url: str) -> str:

@@ -32,6 +32,8 @@ class FileChange(TypedDict, total=False):
     checksum_algorithm: str | None
     source_fingerprint: str | None
     destination_fingerprint: str | None
+    seen_at: str | None
+    link: str | None
     left_writable: str | None
     bytes_done: int
     files_done: int
