@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +12,12 @@ import pytest
 from pydantic import SecretStr
 
 from blocks.jupyterhub import JupyterHub
-from stager.models import Status
+from stager.models import StagingItem, StagingRequest, Status
+from stager.peers.jupyter import HubConnection
+from stager.records.requests import create_request
+from stager.user_secrets import SecretKeys
 from tests.flows.conftest import STEPS, Site
-from tests.peers.conftest import running_hub  # noqa: F401 - the same, for these tests
+from tests.peers.conftest import running_hub, shown  # noqa: F401 - the hub: the same, for these tests
 from tests.peers.running_hub import RunningHub
 
 CONTENT = b"SIMPLE  =                    T"
@@ -83,12 +88,47 @@ def test_what_is_there_and_differs_is_neither_overwritten_nor_taken_for_delivere
     assert [path.name for path in there.iterdir()] == ["a.fits"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
 def test_who_may_not_read_the_source_gets_nothing_into_their_notebook(notebook: Notebook) -> None:
-    secret = notebook.site.folder / "storage/secret.fits"
-    secret.write_bytes(CONTENT)
-    secret.chmod(0)
-    request_id, state, _ = notebook.stage("secret.fits")
-    if notebook.site.files(request_id)[0].status is Status.COMPLETED:
-        pytest.skip("runs as root for itself, who may read all")
+    site = notebook.site
+    (site.folder / "users.toml").write_text("[users.alice]\nuid = 70001\ngid = 70010\n")
+    for path in (site.folder / "users.toml", *site.folder.glob("records.db*")):
+        path.chmod(0o600)
+    (site.folder / "storage/secret.fits").write_bytes(CONTENT)
+    (site.folder / "storage/secret.fits").chmod(0o600)
+    request_id, state, _ = notebook.stage("a.fits", "secret.fits")
     assert state.startswith("Failed")
-    assert not (notebook.home / notebook.folder).exists()
+    assert [file.error_type for file in site.files(request_id)] == [None, "SourceUnreadable"]
+    assert shown(notebook.home / notebook.folder) == ["a.fits"]
+
+
+def test_a_users_own_token_is_enough_and_the_services_is_not_used(
+    notebook: Notebook,
+    running_hub: RunningHub,  # noqa: F811
+) -> None:
+    site, key = notebook.site, base64.urlsafe_b64encode(b"\7" * 32).decode()
+    site.settings["STAGER_SECRET_KEY"] = key
+    JupyterHub(url=running_hub.url).save("without-token", overwrite=True, _sync=True)  # type: ignore[call-arg]
+    with HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"])).opened() as hub:
+        own = hub.ask("POST", "users/alice/tokens", {"expires_in": 3600}).object()["token"]
+    item = StagingItem(source="a.fits", destination=f"{notebook.folder}/a.fits")
+    asked = StagingRequest(method="jupyter_copy", username="alice", items=(item,), destination_area="without-token")
+    with_token = create_request(site.database, asked, secret=SecretKeys(SecretStr(key)).take(SecretStr(own))).id
+    without = create_request(site.database, asked).id
+    state, log = site.run("jupyter_copy", without)
+    assert state.startswith("Failed"), log
+    assert "no token" in (site.files(without)[0].error_reason or "")
+    state, log = site.run("jupyter_copy", with_token)
+    assert state.startswith("Completed"), log
+    assert (notebook.home / notebook.folder / "a.fits").read_bytes() == CONTENT
+
+
+def test_where_it_is_is_on_record_as_a_notebook_opens_it_and_as_a_browser_does(
+    notebook: Notebook,
+    running_hub: RunningHub,  # noqa: F811
+) -> None:
+    request_id, state, log = notebook.stage("a.fits")
+    assert state.startswith("Completed"), log
+    [file] = notebook.site.files(request_id)
+    assert file.seen_at == f"~/{notebook.folder}/a.fits"
+    assert file.link == f"{running_hub.url}user/alice/lab/tree/{notebook.folder}/a.fits"
