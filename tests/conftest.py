@@ -22,15 +22,11 @@ from tests.ports import free_port
 
 INSTALL = shutil.which("mariadb-install-db")
 SERVER = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin:/usr/local/sbin")
-# Whose tests share what is slow to start, the longest first.
+# Whose tests share what is slow to start, the longest first: by files, each would start a service for either database.
 SHARED = (
-    "tests/cluster/",
-    "tests/flows/",
-    "tests/workers/",
-    "tests/stack/",
-    "tests/attacks/",
-    "tests/peers/",
-    "tests/methods/",
+    *("tests/cluster/", "tests/flows/", "tests/workers/"),
+    *(f"tests/service/{room}/" for room in ("downloads", "access", "dispatch", "api", "insight", "tape", "http")),
+    *("tests/stack/", "tests/attacks/", "tests/peers/", "tests/methods/"),
 )
 SKIPS_FAIL = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 

@@ -22,6 +22,7 @@ from tests.attacks.world import USERS_FILE, World
 from tests.open_folder import open_folder
 from tests.patience import PATIENCE
 from tests.ports import free_port
+from tests.prefect_database import give_database
 from tests.service.access.conftest import ONE_ISSUER, Provider
 from tests.service.conftest import ServedDoor, running, served_door
 
@@ -160,6 +161,7 @@ def _parts(folder: Path, world: World) -> Iterator[tuple[ServedDoor, httpx.Clien
     env = _environment(state, port) | settings
     env |= {"SOURCE_STORAGE_PATH": str(world.storage), "TARGET_STORAGE_PATH": str(world.areas)}
     with ExitStack() as stack:
+        give_database(Path(env["PREFECT_HOME"]))
         server = [sys.executable, "-m", "deployments.prefect_server"]
         stack.enter_context(running(server, env=env, log=state / "prefect.log"))
         url, api = settings["STAGER_DATABASE_URL"], env["PREFECT_API_URL"]

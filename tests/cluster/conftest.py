@@ -29,6 +29,8 @@ from tests.patience import PATIENCE
 
 CHART = Path(__file__).parents[2] / "charts" / "skao-staging-service"
 MISSING = next((program for program in ("kubectl", "helm") if shutil.which(program) is None), None)
+# Seconds from one question to the next: each starts a kubectl, which costs as much as what it waits for.
+PAUSE = 1.0
 # Where the tests have their folders on the node.
 FOLDERS = "/var/lib/staging-tests"
 
@@ -46,7 +48,7 @@ def eventually(question: Callable[[], Any], what: str, *, patience: float = PATI
     while time.monotonic() < deadline:
         if answer := question():
             return answer
-        time.sleep(0.5)
+        time.sleep(PAUSE)
     pytest.fail(f"not within {patience:.0f} s: {what}")
 
 

@@ -19,7 +19,7 @@ import pytest
 from tests.cluster.conftest import Release, eventually
 from tests.cluster.pages import DOCS, carry_out, commands, lay_out
 
-# Stages one file after the other until told to stop, and prints what each was answered.
+# Stages one file after the other, with a rest between, until told to stop, and prints what each was answered.
 STEADILY = """
 import httpx, itertools, pathlib, sys, time
 began = time.time_ns()  # what an earlier test has staged would be skipped
@@ -29,6 +29,7 @@ for number in itertools.count():
     body = {"data": {"local_path_on_storage": "steady.txt", "relative_path": f"steady/{began}/{number}.txt"}}
     answer = httpx.post(f"{sys.argv[1]}/stage_data?method=local_copy&username=alice", json=body, timeout=300)
     print(answer.status_code, answer.json().get("status"), flush=True)
+    time.sleep(1)
 """
 ONCE = """
 import httpx, sys
@@ -147,7 +148,6 @@ def test_prefects_password_is_changed_by_the_pages_commands(release: Release, tm
         carry_out(release, change, tmp_path)
         for part in ("statefulset/{}-prefect", "deployment/{}-api", "deployment/{}-warm-worker"):
             release.cluster.kubectl("rollout", "status", part.format(release.fullname), "--timeout=300s")
-        release.install()  # which goes on with it
     assert base64.b64decode(passwords(release)["prefect password"]) == b"NEW"
     assert {answer.split()[0] for answer in answers} <= {"200", "202"}
     assert set(eventually(lambda: all_ended(release), "the end of everything that was asked for").values()) == {
@@ -199,6 +199,10 @@ def larger_release(release: Release) -> Release:
         values |= {"nginx.enabled": "true", "nginx.image.repository": repository, "nginx.image.tag": tag}
     release.install(*(option for key, value in values.items() for option in ("--set", f"{key}={value}")))
     return release
+
+
+def test_an_upgrade_goes_on_with_the_password_that_was_changed(larger_release: Release) -> None:
+    assert base64.b64decode(passwords(larger_release)["prefect password"]) == b"NEW"
 
 
 def test_the_api_is_scaled_by_its_use_and_its_memory(larger_release: Release) -> None:

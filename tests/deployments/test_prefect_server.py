@@ -23,6 +23,7 @@ from websockets.typing import Subprotocol
 from tests import prefect_password
 from tests.patience import PATIENCE
 from tests.ports import free_port
+from tests.prefect_database import give_database
 from tests.tls import TRUSTED
 
 pytestmark = pytest.mark.stack
@@ -57,6 +58,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder, port = tmp_path_factory.mktemp("prefect"), free_port()
+    give_database(folder)
     variables = {
         "PREFECT_HOME": str(folder),
         "PREFECT_SERVER_API_PORT": str(port),

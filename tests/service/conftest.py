@@ -33,6 +33,7 @@ from tests.forked import Forked
 from tests.open_folder import open_folder
 from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT, free_port
+from tests.prefect_database import give_database
 from tests.tls import TRUSTED
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
@@ -328,6 +329,7 @@ class PrefectServer:
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     home = tmp_path_factory.mktemp("prefect")
+    give_database(home)
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     env = {

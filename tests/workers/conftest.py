@@ -23,6 +23,7 @@ import pytest
 from tests import prefect_password
 from tests.patience import PATIENCE
 from tests.ports import free_port
+from tests.prefect_database import give_database
 from tests.tls import TRUSTED
 
 CHECKOUT = Path(__file__).parents[2]
@@ -89,7 +90,7 @@ class Prefect:
             f"{self.url}/api{path}",
             json=body or None,
             auth=prefect_password.AUTH,
-            timeout=30,
+            timeout=PATIENCE,
             verify=TRUSTED,
         )
         answer.raise_for_status()
@@ -214,10 +215,17 @@ class Worker:
         self.process.wait(PATIENCE)
 
 
+def new_prefect(tmp_path_factory: pytest.TempPathFactory) -> Prefect:
+    """Return a server that has not started yet."""
+    home = tmp_path_factory.mktemp("prefect")
+    give_database(home)
+    return Prefect(f"http://127.0.0.1:{free_port()}", home)
+
+
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     """The session's Prefect server: leave it running."""
-    server = Prefect(f"http://127.0.0.1:{free_port()}", tmp_path_factory.mktemp("prefect"))
+    server = new_prefect(tmp_path_factory)
     try:
         server.start()
         yield server
@@ -248,7 +256,7 @@ def worker(prefect_server: Prefect, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def pool_without_events(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Pool]:
     """A work pool of a server that sends no events."""
-    server = Prefect(f"http://127.0.0.1:{free_port()}", tmp_path_factory.mktemp("prefect"))
+    server = new_prefect(tmp_path_factory)
     server.options["PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED"] = "false"
     try:
         server.start()

@@ -10,7 +10,6 @@ from benchmarks.stack import Stack, stack
 from benchmarks.staging import burst
 
 pytestmark = pytest.mark.stack
-COUNT = 60
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +18,14 @@ def made() -> Iterator[Stack]:
         yield made
 
 
-@pytest.mark.parametrize("trouble", [False, True], ids=["undisturbed", "worker killed twice, Prefect restarted once"])
-def test_every_record_of_a_burst_ends_and_is_right(made: Stack, *, trouble: bool) -> None:
-    found = burst(made, COUNT, trouble=trouble)
+@pytest.mark.parametrize(
+    ("count", "trouble"),
+    [(20, False), (60, True)],
+    ids=["undisturbed", "worker killed twice, Prefect restarted once"],
+)
+def test_every_record_of_a_burst_ends_and_is_right(made: Stack, count: int, *, trouble: bool) -> None:
+    found = burst(made, count, trouble=trouble)
     delivered = found.statuses.get("completed", 0) + found.statuses.get("skipped", 0)
-    assert (sum(found.statuses.values()), delivered) == (COUNT, COUNT)
-    assert found.delivered == COUNT
+    assert (sum(found.statuses.values()), delivered) == (count, count)
+    assert found.delivered == count
     assert found.locked == 0

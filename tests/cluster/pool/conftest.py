@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from deployments.job_template import SitePods, base_job_template
-from tests.cluster.conftest import FOLDERS, forwarded
+from tests.cluster.conftest import FOLDERS, PAUSE, forwarded
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ MANIFESTS = Template(Path(__file__).with_name("site.yaml").read_text())
 SOURCES = """
 mkdir /site/storage/many
 head -c 2000000 /dev/urandom | tee /site/storage/a.fits > /site/storage/linked.fits
-cd /site/storage/many; head -c 40000000 /dev/urandom | split --bytes=1300 --suffix-length=4
+cd /site/storage/many; head -c 13000000 /dev/urandom | split --bytes=1300 --suffix-length=4
 """
 # A flow run that, once it copies, may go on for a moment every second only: long enough to say that it lives.
 SLOWED = """
@@ -207,7 +207,7 @@ class Site:
         deadline = time.monotonic() + PATIENCE
         while not holds(seen := look()):
             assert time.monotonic() < deadline, seen
-            time.sleep(0.5)
+            time.sleep(PAUSE)
         return seen
 
 

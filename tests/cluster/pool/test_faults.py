@@ -216,11 +216,12 @@ def a_node_with(site: Site, label: str) -> Iterator[None]:
 
 
 def _twin(job: dict[str, Any]) -> dict[str, Any]:
-    """Return a Job like another one, for the same flow run."""
+    """Return a Job like another one, for the same flow run, which is there while the other is slow."""
     made_by_kubernetes = ("controller-uid", "job-name")
     labels = {k: v for k, v in job["metadata"]["labels"].items() if not k.endswith(made_by_kubernetes)}
     template = job["spec"]["template"]
     template["metadata"]["labels"] = labels
+    template["spec"]["containers"][0]["args"] = ["python", "-m", "prefect.engine"]
     metadata = {"name": f"{job['metadata']['name']}-twin", "labels": labels}
     return {
         "apiVersion": "batch/v1",

@@ -28,6 +28,7 @@ from tests import prefect_password
 from tests.gfal import make_certificate
 from tests.patience import PATIENCE
 from tests.ports import free_port
+from tests.prefect_database import give_database
 from tests.service.conftest import running
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         "DO_NOT_TRACK": "1",
         **prefect_password.VARIABLES,
     }
+    give_database(folder)
     server = [sys.executable, "-m", "deployments.prefect_server"]
     words = {"folder": folder, "certificate": made.certificate, "key": made.certificate.with_suffix(".key")}
     (folder / "nginx.conf").write_text(FRONT.substitute(words, port=port, tls_port=tls_port))

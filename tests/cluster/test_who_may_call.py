@@ -77,15 +77,14 @@ def issuer(release: Release, image: str) -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="module")
-def locked(release: Release, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    """The release with authentication on, and afterwards as it was."""
+def locked(release: Release, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The release with authentication on; whoever comes later installs it as they want it."""
     del issuer
     file = tmp_path_factory.mktemp("locked") / "values.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(release.values.read_text()) | {"auth": ACCESS}))
     locked = replace(release, values=file)
     locked.install()
-    yield locked
-    release.install()
+    return locked
 
 
 def said_by_helm_test(release: Release) -> str:
