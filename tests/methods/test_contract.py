@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from stager.checksums import Checksum
-from stager.engine import Expected, Modes, Published, Survey
+from stager.engine import Expected, Published, Survey
 from stager.errors import (
     DestinationDiffers,
     DestinationError,
@@ -38,6 +38,7 @@ from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
 from stager.vocabulary import ManifestEntry, OnConflict
+from tests.modes import MODES
 from tests.open_folder import open_folder
 
 CONTENT = b"SIMPLE  =                    T" * 1000
@@ -60,7 +61,7 @@ class Site:
             source=locate(self.source, source, may_be_absolute=True),
             source_seen_at=self.source,
             destination=locate(self.users / "alice", destination),
-            modes=Modes(file=0o400, directory=0o500, folder=0o700),
+            modes=MODES,
             on_conflict=OnConflict.SKIP_IDENTICAL,
             expected=Expected(),
             last_copy=None,

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from stager.engine import Expected, Modes
+from stager.engine import Expected
 from stager.errors import StagingError
 from stager.methods import Item
 from stager.mover.answers import Watch
@@ -21,6 +21,7 @@ from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.privileges import Ids
 from stager.vocabulary import OnConflict
+from tests.modes import MODES
 from tests.open_folder import open_folder
 
 ALICE = Ids(70_001, 70_010, (70_010,))
@@ -45,7 +46,7 @@ class Closed:
             source_seen_at=self.storage,
             read_as=read_as,
             destination=locate(self.home, Path(source).name),
-            modes=Modes(file=0o400, directory=0o500, folder=0o700),
+            modes=MODES,
             on_conflict=OnConflict.SKIP_IDENTICAL,
             expected=Expected(),
             last_copy=None,
