@@ -15,8 +15,7 @@ import pytest
 from stager import engine
 from stager.paths import Location, locate
 from stager.vocabulary import ManifestEntry
-
-MINE = engine.Modes(file=0o400, directory=0o500, folder=0o700)
+from tests.modes import MODES
 
 
 def nothing(*_: object) -> None:
@@ -47,7 +46,7 @@ class Areas:
             self.at(source),
             self.to(destination),
             survey=survey,
-            **{"modes": MINE, "control": quiet(), "on_file": self.manifest.append, **options},
+            **{"modes": MODES, "control": quiet(), "on_file": self.manifest.append, **options},
         )
 
     def stage(

@@ -191,7 +191,7 @@ def report(_bytes, files):
         print("copying", flush=True)
         time.sleep(600)
 control = engine.Control(report, threading.Event(), 0.0)
-mine = engine.Modes(file=0o400, directory=0o500, folder=0o700)
+from tests.modes import MODES as mine
 engine.transfer(source, destination, survey=engine.survey(source), modes=mine, control=control, helped_from=1)
 """
 
@@ -227,7 +227,7 @@ def report(_bytes, _files):
 if sys.argv[3] == "become":
     become(Ids(65534, 65534, ()))
 control = engine.Control(report, threading.Event(), 0.0)
-mine = engine.Modes(file=0o400, directory=0o500, folder=0o700)
+from tests.modes import MODES as mine
 engine.transfer(source, destination, survey=engine.survey(source), modes=mine, control=control, helped_from=1)
 """
 

@@ -21,11 +21,10 @@ from stager.errors import (
     UnsupportedFileType,
 )
 from stager.paths import locate
+from tests.modes import MODES
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Areas
-
-MINE = engine.Modes(file=0o400, directory=0o500, folder=0o700)
 
 
 def sealed(areas: Areas, source: str, destination: str) -> engine.Staged:
@@ -157,7 +156,7 @@ def test_a_destination_inside_its_source_is_refused(areas: Areas) -> None:
 
 
 def test_a_symbolic_link_is_delivered_as_it_was_asked_for(areas: Areas) -> None:
-    staged = engine.stage_symlink(b"/seen/by/users", areas.to("deep/link"), modes=MINE)
+    staged = engine.stage_symlink(b"/seen/by/users", areas.to("deep/link"), modes=MODES)
     engine.seal(staged)
     engine.flush([staged])
     assert engine.publish(staged, replace=False, confirm=lambda: None).kind == "symlink"
@@ -169,7 +168,7 @@ def test_a_hard_link_leaves_the_shared_file_as_it_is(areas: Areas) -> None:
     (areas.source / "a").write_bytes(b"x")
     (areas.source / "a").chmod(0o444)
     os.chown(areas.source / "a", 65534, 65534)
-    staged = engine.stage_hard_link(areas.at("a"), areas.to("a"), modes=MINE, link=engine.link_opened)
+    staged = engine.stage_hard_link(areas.at("a"), areas.to("a"), modes=MODES, link=engine.link_opened)
     engine.seal(staged)
     engine.publish(staged, replace=False, confirm=lambda: None)
     assert (areas.destination / "a").samefile(areas.source / "a")
@@ -191,7 +190,7 @@ def test_a_hard_link_through_which_the_user_could_write_is_refused(
 def test_a_hard_link_to_ones_own_file_is_refused_and_leaves_nothing(areas: Areas) -> None:
     (areas.source / "a").write_bytes(b"x")
     with pytest.raises(HardLinkImpossible):
-        engine.stage_hard_link(areas.at("a"), areas.to("a"), modes=MINE, link=engine.link_opened)
+        engine.stage_hard_link(areas.at("a"), areas.to("a"), modes=MODES, link=engine.link_opened)
     assert areas.leftovers() == []
 
 

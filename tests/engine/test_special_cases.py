@@ -32,6 +32,7 @@ from stager.errors import (
 )
 from stager.paths import Descriptor
 from tests.engine.conftest import Areas, quiet
+from tests.modes import MODES
 from tests.open_folder import open_folder
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def test_a_setgid_folder_gives_its_group_and_its_bit_to_all_that_comes_into_it(a
     (areas.source / "t/sub").mkdir(parents=True)
     (areas.source / "t/sub/a").write_bytes(b"x")
     areas.stage("t", destination)
-    engine.repair(areas.to(destination), engine.Modes(file=0o400, directory=0o500, folder=0o700))
+    engine.repair(areas.to(destination), MODES)
     group = areas.destination.stat().st_gid
     arrived = {path: path.stat() for path in areas.destination.rglob("*")}
     assert {path: (status.st_gid, status.st_mode & stat.S_ISGID) for path, status in arrived.items()} == {
@@ -291,7 +292,7 @@ def test_a_sweep_leaves_what_a_living_owner_works_on_and_removes_what_a_dead_one
         "from stager.paths import locate\n"
         "source, destination = locate(Path(sys.argv[1]), 't'), locate(Path(sys.argv[2]), 't')\n"
         "control = engine.Control(lambda b, f: None, threading.Event())\n"
-        "mine = engine.Modes(file=0o400, directory=0o500, folder=0o700)\n"
+        "from tests.modes import MODES as mine\n"
         "kept = engine.transfer(source, destination, survey=engine.survey(source), modes=mine, control=control)\n"
         "print('ready', flush=True)\n"
         "time.sleep(600)\n"

@@ -18,8 +18,7 @@ from typing import Any
 from stager import engine
 from stager.errors import StagingError
 from stager.paths import locate
-
-MODES = engine.Modes(file=0o400, directory=0o500, folder=0o700)
+from tests.modes import MODES
 
 
 def stage(

@@ -13,10 +13,10 @@ from stager.errors import Cancelled
 from stager.paths import locate
 from tests.huge_files import GIB, make_huge_file
 from tests.loop_disks import make_disk, missing_for, mounted
+from tests.modes import MODES
 
 pytestmark = pytest.mark.skipif(bool(missing_for("xfs")), reason=missing_for("xfs") or "-")
 
-MINE = engine.Modes(file=0o400, directory=0o500, folder=0o700)
 INTERVAL = 0.3  # seconds between two reports at least
 
 
@@ -37,7 +37,9 @@ def transfer_until(reports: int, source: Path, destination: Path) -> tuple[list[
     survey = engine.survey(locate(source, "huge"))
     began = time.monotonic()
     with pytest.raises(Cancelled):
-        engine.transfer(locate(source, "huge"), locate(destination, "huge"), survey=survey, modes=MINE, control=control)
+        engine.transfer(
+            locate(source, "huge"), locate(destination, "huge"), survey=survey, modes=MODES, control=control
+        )
     print(f"stopped {time.monotonic() - began - times[-1]:.2f} s after it was told to")  # noqa: T201 - the figure, with -s
     return times, control.bytes_done - at_cancel
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stager.engine import Expected, Modes, Published, Survey
+from stager.engine import Expected, Published, Survey
 from stager.errors import StagingError
 from stager.methods import Item, Promise
 from stager.mover.answers import Watch
@@ -21,6 +21,7 @@ from stager.paths import Place, locate
 from stager.privileges import Ids
 from stager.runs.sender import Sender
 from stager.vocabulary import OnConflict
+from tests.modes import MODES
 
 CONTENT = b"SIMPLE  =                    T" * 1000
 IS_ROOT = os.geteuid() == 0
@@ -100,7 +101,7 @@ class Site:
             source=locate(self.source, source, may_be_absolute=True),
             source_seen_at=self.source,
             destination=self.peer.place(destination),
-            modes=Modes(file=0o400, directory=0o500, folder=0o700),
+            modes=MODES,
             on_conflict=OnConflict.SKIP_IDENTICAL,
             expected=Expected(),
             last_copy=None,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pytest
 
-from stager.engine import Expected, Modes, link_opened
+from stager.engine import Expected, link_opened
 from stager.errors import StagingError
 from stager.methods import Item
 from stager.mover.answers import Answers, Watch
@@ -25,6 +25,7 @@ from stager.mover.start import start_mover
 from stager.paths import Descriptor, locate, make_home
 from stager.privileges import Ids
 from stager.vocabulary import OnConflict
+from tests.modes import MODES
 from tests.open_folder import open_folder
 
 ALICE = Ids(70_001, 70_010, (70_010,))
@@ -49,7 +50,7 @@ class Closed:
             source_seen_at=self.storage,
             read_as=read_as,
             destination=locate(self.home, Path(source).name),
-            modes=Modes(file=0o400, directory=0o500, folder=0o700),
+            modes=MODES,
             on_conflict=OnConflict.SKIP_IDENTICAL,
             expected=Expected(),
             last_copy=None,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.peers.listener import Listener
+from tests.peers.listener import Listener, body_bytes, head_of
 
 BLOCK = 16 << 10
 PHASES = {
@@ -36,11 +36,6 @@ class Call:
     server: socket.socket
     ended: threading.Event
 
-    @property
-    def body_bytes(self) -> int:
-        found = re.search(rb"(?i)\r\ncontent-length: *(\d+)", self.head)
-        return int(found[1]) if found else 0
-
 
 Fault = Callable[[Call], None]
 
@@ -51,7 +46,7 @@ def passed(call: Call) -> None:
     if b"upgrade: websocket" in call.head.lower():
         threading.Thread(target=_carry, args=(call.client, call.server, None), daemon=True).start()
     else:
-        _carry(call.client, call.server, call.body_bytes)
+        _carry(call.client, call.server, body_bytes(call.head))
     _carry(call.server, call.client, None)
 
 
@@ -60,7 +55,7 @@ def cut_on_the_way_in(after: int) -> Fault:
 
     def fault(call: Call) -> None:
         call.server.sendall(call.head)
-        _carry(call.client, call.server, min(after, call.body_bytes))
+        _carry(call.client, call.server, min(after, body_bytes(call.head)))
 
     return fault
 
@@ -70,7 +65,7 @@ def cut_on_the_way_back(after: int) -> Fault:
 
     def fault(call: Call) -> None:
         call.server.sendall(call.head)
-        _carry(call.client, call.server, call.body_bytes)
+        _carry(call.client, call.server, body_bytes(call.head))
         answer = _received(call.server)
         call.client.sendall(answer[:after])
 
@@ -97,7 +92,7 @@ def answered(status: str, body: bytes, media_type: str = "text/html", header: st
     """Return a fault: somebody on the way answers, and the call comes no further."""
 
     def fault(call: Call) -> None:
-        _carry(call.client, None, call.body_bytes)
+        _carry(call.client, None, body_bytes(call.head))
         head = f"HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {len(body)}\r\n{header}"
         call.client.sendall(f"{head}Connection: close\r\n\r\n".encode() + body)
 
@@ -159,7 +154,7 @@ class FaultyProxy(Listener):
 
     def _serve(self, connection: socket.socket) -> None:
         with connection as client, suppress(OSError), socket.create_connection(self._target) as server:
-            head = _head_of(client)
+            head = head_of(client)
             if head:
                 self._fault_for(head)(Call(_for_one_call(head), client, server, self.ended))
 
@@ -173,17 +168,6 @@ class FaultyProxy(Listener):
             self._left -= 1
             self.faults_done += 1
             return self._fault
-
-
-def _head_of(client: socket.socket) -> bytes:
-    """Return the call's first line and headers, of which none of the body has been read."""
-    head = bytearray()
-    while not head.endswith(b"\r\n\r\n"):
-        byte = client.recv(1)
-        if not byte:
-            return b""
-        head += byte
-    return bytes(head)
 
 
 def _for_one_call(head: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from abc import ABC, abstractmethod
@@ -37,3 +38,20 @@ class Listener(ABC):
     @abstractmethod
     def _serve(self, connection: socket.socket) -> None:
         """Serve a call, and close the connection."""
+
+
+def head_of(connection: socket.socket) -> bytes:
+    """Return a call's first line and headers, of which none of the body has been read; empty where it ends before."""
+    head = bytearray()
+    while not head.endswith(b"\r\n\r\n"):
+        byte = connection.recv(1)
+        if not byte:
+            return b""
+        head += byte
+    return bytes(head)
+
+
+def body_bytes(head: bytes) -> int:
+    """Return the size of the body that a call says it has."""
+    found = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return int(found[1]) if found else 0

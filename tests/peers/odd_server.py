@@ -13,7 +13,7 @@ from contextlib import suppress
 from hashlib import sha1
 from typing import Any
 
-from tests.peers.listener import Listener
+from tests.peers.listener import Listener, body_bytes, head_of
 
 Say = Callable[["OddCall"], None]
 
@@ -80,14 +80,11 @@ class OddServer(Listener):
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            head = bytearray()
-            while not head.endswith(b"\r\n\r\n"):
-                head += connection.recv(1) or b"\r\n\r\n"
-            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-            if length and int(length[1]):
-                connection.recv(int(length[1]), socket.MSG_WAITALL)
-            self.heads.append(bytes(head))
+            head = head_of(connection)
+            if body_bytes(head):
+                connection.recv(body_bytes(head), socket.MSG_WAITALL)
+            self.heads.append(head)
             for pattern, say in self.answers.items():
                 if re.match(pattern.encode(), head):
-                    say(OddCall(bytes(head), connection, self.ended))
+                    say(OddCall(head, connection, self.ended))
                     return
