@@ -13,7 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from stager.methods.all_methods import METHODS
+from stager.methods import MOUNTED_METHODS
 from stager.methods.jupyter_copy import JupyterCopy
 from stager.methods.notebook_path import NotebookPath, notebook_path
 from stager.mover.mover import Mover
@@ -100,19 +100,19 @@ def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
 
 def mounted_site(method: str, areas: Areas, source: Path) -> Iterator[Site]:
     peer = Peer(home=areas.home, place=lambda path: locate(areas.home, path), owner=ALICE if IS_ROOT else None)
-    yield Site(method=method, promise=METHODS[method].promise, source=source, peer=peer, worker=areas.mover)
+    yield Site(method=method, promise=MOUNTED_METHODS[method].promise, source=source, peer=peer, worker=areas.mover)
     areas.mover.end()
     for path in areas.home.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-@pytest.fixture(params=sorted(METHODS))
+@pytest.fixture(params=sorted(MOUNTED_METHODS))
 def mounted(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
     """Alice stages to her folder, by each method for that."""
     yield from mounted_site(request.param, areas, source)
 
 
-@pytest.fixture(params=[*sorted(METHODS), JupyterCopy.name])
+@pytest.fixture(params=[*sorted(MOUNTED_METHODS), JupyterCopy.name])
 def site(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
     """Alice stages, by each method."""
     if request.param == JupyterCopy.name:
