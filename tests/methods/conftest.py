@@ -112,7 +112,7 @@ def mounted(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Itera
     yield from mounted_site(request.param, areas, source)
 
 
-@pytest.fixture(params=[*sorted(MOUNTED_METHODS), JupyterCopy.name])
+@pytest.fixture(params=[*sorted(MOUNTED_METHODS), pytest.param(JupyterCopy.name, marks=pytest.mark.hub)])
 def site(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
     """Alice stages, by each method."""
     if request.param == JupyterCopy.name:
