@@ -87,7 +87,8 @@ def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingReques
     cursor = None
     while True:
         page = list_requests(database, statuses=UNSUCCESSFUL, since=since, cursor=cursor)
-        yield from (request for request in page.requests if request.method in METHODS)
+        # Where a user's own secret was used, the service's is not used after them.
+        yield from (request for request in page.requests if request.method in METHODS and not request.has_secret)
         if (cursor := page.next_cursor) is None:
             break
 

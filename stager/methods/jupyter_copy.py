@@ -53,6 +53,7 @@ class JupyterCopy:
         needs_account=False,
         verified_by="the SHA-256 that the notebook server tells, and sizes",
         width=4,
+        takes_secret=True,
     )
 
     def __init__(self, servers: NotebookServers | None = None) -> None:

@@ -86,6 +86,8 @@ class Promise:
         How it is known that the bytes arrived, in words.
     width
         Items of a batch that are under way at once.
+    takes_secret
+        A user may give a secret of their own for the other server with a request.
     """
 
     publishes_atomically: bool
@@ -93,6 +95,7 @@ class Promise:
     needs_account: bool
     verified_by: str
     width: int = 1
+    takes_secret: bool = False
 
 
 class StagingMethod(Protocol):
