@@ -51,6 +51,8 @@ c.JupyterHub.services = [{"name": name, "api_token": token} for name, token in G
 exec(GIVEN["lines"])
 # A start is answered while it goes on, if it takes longer than this.
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1}
+# Less than we ask for.
+c.JupyterHub.token_expires_in_max_seconds = 12 * 3600
 c.SharedPasswordAuthenticator.user_password = GIVEN["password"]
 c.Authenticator.allow_all = True
 c.Authenticator.allowed_users = set(GIVEN["users"])
