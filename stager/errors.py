@@ -497,10 +497,10 @@ class MalformedCall(RequestError):
 
 
 class MixedStage(RequestError):
-    """The files of one stage request are for several users or by several methods."""
+    """The files of one stage request are for several users, by several methods or to several areas."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"One stage request is for one user and by one method; several {what} are named")
+        super().__init__(f"One stage request is for one user, by one method and to one area; several {what} are named")
         self.what = what
 
 

@@ -21,7 +21,7 @@ from stager.errors import (
     UnforeseenError,
 )
 from stager.methods.conflict import settle
-from stager.methods.method import IsLiving, Item, Promise
+from stager.methods.method import IsLiving, Item, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_publication import give_final_name, put_back
@@ -61,7 +61,7 @@ class JupyterCopy:
 
     @contextmanager
     def connected(self, connection: HubConnection | None, secret: SecretStr | None) -> Iterator[Self]:
-        """Give the method with the hub's servers; each is started when it is first needed."""
+        """Give the method with the hub's servers."""
         if connection is None:
             raise ConfigurationError("jupyter_copy", "no notebook hub is set up")
         with connection.opened(secret) as hub:
@@ -70,6 +70,10 @@ class JupyterCopy:
                 yield type(self)(servers)
             finally:
                 servers.close()
+
+    def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
+        """Start the notebook servers that are down, where the site wants that."""
+        self._servers.reach(map(_at_notebook, places), on_wait=on_wait, check=check)
 
     def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
         """Remove temporary names for destinations that no living run has a lease on."""
@@ -152,7 +156,7 @@ class JupyterCopy:
                 contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
             )
             if staged.left_writable:
-                contents.look(staged.temporary)  # a server that is down is started, and asked again
+                contents.look(staged.temporary)  # where the server is down, this step is done again
 
     def flush(self, staged: Iterable[NotebookStaged]) -> None:
         """Do nothing: the server has written it."""

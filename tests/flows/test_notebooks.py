@@ -15,7 +15,8 @@ from blocks.jupyterhub import JupyterHub
 from stager.errors import RunLost
 from stager.models import StagingItem, StagingRequest, Status
 from stager.peers.jupyter import HubConnection, start
-from stager.records.requests import create_request, fail_request
+from stager.records.events import events_of
+from stager.records.requests import cancel_request, create_request, fail_request
 from stager.user_secrets import SecretKeys
 from tests.flows.conftest import STEPS, Site
 from tests.patience import PATIENCE
@@ -76,6 +77,26 @@ def test_a_hub_that_is_not_there_is_named_and_nothing_else_is_done(notebook: Not
     [file] = notebook.site.files(request_id)
     assert "The notebook hub 'elsewhere'" in (file.error_reason or "")
     assert not (notebook.home / notebook.folder).exists()
+
+
+def test_a_cancel_during_a_start_ends_the_run_and_leaves_nothing(
+    notebook: Notebook,
+    running_hub: RunningHub,  # noqa: F811
+) -> None:
+    site, token = notebook.site, SecretStr(running_hub.tokens["staging"])
+    hub = JupyterHub(url=running_hub.url, token=token, usernames={"alice": "held-long"}, stops_servers=True)
+    hub.save("jupyterhub", overwrite=True, _sync=True)  # type: ignore[call-arg]
+    request_id = site.request(("a.fits", "a.fits"), method="jupyter_copy")
+    with site.running("jupyter_copy", request_id) as process:
+        site.eventually(
+            lambda: any("Waiting for a machine" in event.detail for event in events_of(site.database, request_id))
+        )
+        cancel_request(site.database, request_id)
+        state, log = site.ended(process)
+    assert state.startswith("Cancelled"), log
+    assert site.statuses([request_id]) == [Status.CANCELLED]
+    with hub.opened() as asked:
+        assert not asked.look("held-long").pending
 
 
 def test_what_is_there_and_differs_is_neither_overwritten_nor_taken_for_delivered(notebook: Notebook) -> None:
