@@ -38,7 +38,7 @@ from stager.vocabulary import ManifestEntry, OnConflict
 from tests.methods.conftest import Areas
 from tests.methods.staging_site import CONTENT, Site
 from tests.patience import PATIENCE
-from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in
+from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in, reset
 from tests.peers.running_hub import RunningHub
 
 TREE = {
@@ -326,6 +326,30 @@ def test_a_call_that_broke_is_mended_by_doing_the_step_again(
     else:
         assert behind.peer.read("deep/product") == CONTENT
     assert [path for path in behind.peer.shown() if "stager-" in path] == []
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_removal_that_broke_leaves_nothing_under_the_final_name_and_a_sweep_ends_it(
+    behind: Site, proxy: FaultyProxy
+) -> None:
+    delivery = behind.delivered(behind.item("tree", "product"))
+    proxy.break_calls("delete", reset)
+    with pytest.raises(PeerFault):
+        behind.remove(delivery)
+    assert not behind.peer.exists("product")
+    assert behind.peer.shown() != []
+    assert behind.worker.sweep("jupyter_copy", [delivery.item.destination.parent]) == [1]
+    assert behind.peer.shown() == []
+    assert not behind.remove(delivery)
+
+
+def test_what_a_server_tells_no_checksum_of_is_not_removed(notebook: Site) -> None:
+    delivery = notebook.delivered(notebook.item(destination="product"))
+    assert delivery.item.last_copy is not None
+    unknown = replace(delivery.item.last_copy, destination_fingerprint="")
+    with pytest.raises(DestinationDiffers, match="stays"):
+        notebook.remove(replace(delivery, item=replace(delivery.item, last_copy=unknown)))
+    assert notebook.peer.shown() == ["product"]
 
 
 @pytest.mark.usefixtures("tree")
