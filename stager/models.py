@@ -122,6 +122,16 @@ DELIVERED = (Status.COMPLETED, Status.SKIPPED)
 # The pattern of an area's name.
 AREA_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 AreaName = Annotated[str, Field(pattern=AREA_NAME)]
+# The pattern of a notebook server's name: one that is a single name in an address, and neither "." nor "..".
+SERVER_NAME = r"[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,99}"
+# A storage area; or a hub, and the user's notebook server there where it is not the default one: user/lab.
+DestinationName = Annotated[str, Field(pattern=rf"{AREA_NAME[:-1]}(/{SERVER_NAME})?$")]
+
+
+def area_and_server(destination: str) -> tuple[str, str]:
+    """Return the area, or the hub, that a destination is in, and the notebook server's name, which may be empty."""
+    area, _, server = destination.partition("/")
+    return area, server
 
 
 class StorageArea(Frozen):
@@ -192,7 +202,8 @@ class StagingTerms(Frozen):
         USER_AREA,
         min_length=1,
         max_length=255,
-        description="Storage area of the destinations; for jupyter_copy, a hub's name, or user for the site's hub.",
+        description="Storage area of the destinations; for jupyter_copy, a hub's name, or user for the site's hub, "
+        "and after a slash the name of a server of the user's, if not the default one: user/lab.",
     )
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL,

@@ -10,7 +10,7 @@ from blocks.hubs import resolve_hub
 from stager.area_paths import place_in, seen_by_users
 from stager.methods.all_methods import METHODS
 from stager.methods.notebook_path import NotebookPath, notebook_path
-from stager.models import USER_AREA, StorageArea
+from stager.models import USER_AREA, StorageArea, area_and_server
 from stager.paths import Location, Place
 from stager.peers.jupyter import HubConnection
 from stager.records.tables import StagingRequestRow
@@ -69,13 +69,15 @@ class AtNotebookServer:
 
     connection: HubConnection
     username: str
+    server: str = ""
     area: None = None
 
     def place(self, path: str) -> NotebookPath:
         """Return the path in the notebook server, below the folder that the operator gives data."""
         hub = self.connection
         name = hub.username_at_hub(self.username)
-        return notebook_path(path, folder=hub.folder_of(self.username), hub=hub.url, username=name)
+        folder = hub.folder_of(self.username)
+        return notebook_path(path, folder=folder, hub=hub.url, username=name, server=self.server)
 
     def seen_at(self, path: str) -> str:
         """Return the path by which the code in a notebook opens it."""
@@ -91,7 +93,8 @@ def destination_of(request: StagingRequestRow) -> Destination:
 
     Its destination area names a storage area, or for a method that copies to
     notebook servers, a hub: the area ``user`` is the user's own folder, or
-    their own server at the site's hub.
+    their own server at the site's hub. After a slash stands which of the user's
+    servers it is, where it is not the default one.
 
     Raises
     ------
@@ -105,5 +108,5 @@ def destination_of(request: StagingRequestRow) -> Destination:
     method = METHODS.get(request.method)
     if method is None or method.place is Location:
         return InStorageArea(resolve_destination(request.destination_area), request.username)
-    is_own = request.destination_area == USER_AREA
-    return AtNotebookServer(resolve_hub() if is_own else resolve_hub(request.destination_area), request.username)
+    hub, server = area_and_server(request.destination_area)
+    return AtNotebookServer(resolve_hub() if hub == USER_AREA else resolve_hub(hub), request.username, server)
