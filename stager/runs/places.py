@@ -14,6 +14,7 @@ from stager.models import USER_AREA, StorageArea, area_and_server
 from stager.paths import Location, Place
 from stager.peers.jupyter import HubConnection
 from stager.records.tables import StagingRequestRow
+from stager.runs.limited_transfers import ServerLimits
 
 
 class Destination(Protocol):
@@ -26,6 +27,10 @@ class Destination(Protocol):
     @property
     def connection(self) -> object:
         """What the method is connected to; None if it is nothing."""
+
+    @property
+    def limits(self) -> ServerLimits | None:
+        """What its operator allows of transfers to it; None if that does not matter."""
 
     def place(self, path: str) -> Place:
         """Return the place that a path of the request names.
@@ -50,6 +55,7 @@ class InStorageArea:
     area: StorageArea
     username: str
     connection: None = None
+    limits: None = None
 
     def place(self, path: str) -> Location:
         """Return the location in the area, or in the user's folder there."""
@@ -71,6 +77,12 @@ class AtNotebookServer:
     username: str
     server: str = ""
     area: None = None
+
+    @property
+    def limits(self) -> ServerLimits:
+        """What the hub's operator allows."""
+        hub = self.connection
+        return ServerLimits(server=hub.title, transfers=hub.max_transfers, bytes_per_second=hub.max_bytes_per_second)
 
     def place(self, path: str) -> NotebookPath:
         """Return the path in the notebook server, below the folder that the operator gives data."""
