@@ -134,7 +134,8 @@ class JupyterCopy:
                 if place.parent.names:
                     contents.make_directories(place.parent.path, on_made=staged.made.append)
                 algorithms = [wanted.algorithm] if wanted else []
-                bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
+                with self._servers.room(place).taken(contents, place, survey.size_bytes):
+                    bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
                 _require_unchanged(source, survey)
                 for file in staged.files.values():
                     require(source.display, wanted, file.checksums)
