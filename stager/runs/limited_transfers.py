@@ -81,8 +81,9 @@ class LimitedTransfers:
         if self._held or request_id in self._waiting or time.monotonic() < self._silent_until:
             return
         self._waiting.add(request_id)
-        full = f"{self._limits.server} takes no more than {self._limits.transfers} transfers at once, and has as many"
-        note_waits(self._writer.database, {request_id: Wait("LimitReached", full)}, kind="waiting")
+        most = self._limits.transfers
+        why = f"{self._limits.server} takes {most} transfers at once, and half of them for one user: one has to end"
+        note_waits(self._writer.database, {request_id: Wait("LimitReached", why)}, kind="waiting")
 
     def _note_end(self, request_id: str) -> None:
         if request_id in self._waiting:

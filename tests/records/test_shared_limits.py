@@ -8,8 +8,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
 from stager.records.leases import release_leases, renew_leases
+from stager.records.requests import create_request
 from stager.records.shared_limits import give_slot_back, take_slot, use_rate
 from tests.patience import PATIENCE
 
@@ -41,6 +43,17 @@ def test_there_are_as_many_slots_as_the_operator_says_and_one_that_is_given_back
     assert (len({*taken}), taken[3]) == (4, None)
     give_slot_back(database, str(taken[1]), holder="run 1")
     assert take(database, "run 4", slots=3) == taken[1]
+
+
+def test_one_user_leaves_half_of_the_slots_to_others(database: Database) -> None:
+    def ask(username: str) -> bool:
+        item = StagingItem(source="a", destination="a")
+        asked = StagingRequest(method="jupyter_copy", username=username, items=(item,))
+        request_id = create_request(database, asked).id
+        return bool(take_slot(database, HUB, slots=5, request_id=request_id, holder=username, seconds=600))
+
+    assert [ask("alice") for _ in range(4)] == [True, True, True, False]
+    assert [ask("bob") for _ in range(3)] == [True, True, False]
 
 
 def test_another_server_has_slots_of_its_own(database: Database) -> None:

@@ -90,7 +90,7 @@ class HubConnection(BaseModel):
         le=256,
         title="Transfers at once",
         description="How many files and directories are brought to its notebook servers at a time, by all flow runs "
-        "together. Others wait.",
+        "together; of one user no more than half as many. Others wait.",
     )
     max_bytes_per_second: int = Field(
         0,
