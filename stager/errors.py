@@ -32,7 +32,8 @@
     │   ├── PeerNotReachable (retryable)     PeerStalled (retryable)         PeerFault (retryable)
     │   ├── PeerBusy (retryable)     PeerRefused            PeerBodyLimit
     │   ├── NotebookStarting (retryable)     NotebookNotRunning (retryable)
-    │   ├── NotebookNotStarted       NotebookUserUnknown    NotebookTokenRefused (retryable)
+    │   ├── NotebookNotStarted       NotebookUserUnknown    NotebookServerUnknown
+    │   ├── NotebookTokenRefused (retryable)
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
@@ -793,6 +794,14 @@ class NotebookUserUnknown(PeerError):
 
     http_status = 404
     template = "{peer} has no such user: {reason}"
+
+
+class NotebookServerUnknown(PeerError):
+    """The user has no notebook server of that name."""
+
+    mended_by = "you"
+    http_status = 404
+    template = "{peer} is none that the hub knows: {reason}"
 
 
 class StorageFault(PathError):

@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from blocks.jupyterhub import JupyterHub
 from stager.errors import RunLost
 from stager.models import StagingItem, StagingRequest, Status
-from stager.peers.jupyter import HubConnection, start
+from stager.peers.jupyter import HubConnection, start, stop
 from stager.records.events import events_of
 from stager.records.requests import cancel_request, create_request, fail_request
 from stager.user_secrets import SecretKeys
 from tests.flows.conftest import STEPS, Site
 from tests.patience import PATIENCE
-from tests.peers.conftest import running_hub, shown  # noqa: F401 - the hub: the same, for these tests
+from tests.peers.conftest import make_server, running_hub, shown  # noqa: F401 - the hub: the same, for these tests
 from tests.peers.running_hub import RunningHub
 
 CONTENT = b"SIMPLE  =                    T"
@@ -69,6 +69,25 @@ def test_a_file_and_a_directory_arrive_in_the_notebook_and_stay_as_they_are(note
     again, state, log = notebook.stage("a.fits", "field.ms")
     assert state.startswith("Completed"), log
     assert [file.status for file in notebook.site.files(again)] == [Status.SKIPPED] * 2
+
+
+def test_a_server_of_the_users_own_may_be_named(notebook: Notebook, running_hub: RunningHub) -> None:  # noqa: F811
+    with HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"])).opened() as hub:
+        make_server(hub, "alice", "lab-2")
+        request_id, state, log = notebook.stage("a.fits", to="user/lab-2")
+        assert state.startswith("Completed"), log
+        assert hub.look("alice", "lab-2").is_ready
+        stop(hub, "alice", "lab-2", within_seconds=PATIENCE)
+    [file] = notebook.site.files(request_id)
+    assert file.link == f"{running_hub.url}user/alice/lab-2/lab/tree/{notebook.folder}/a.fits"
+    assert (notebook.home / notebook.folder / "a.fits").read_bytes() == CONTENT
+
+
+def test_a_server_that_its_user_has_not_made_is_not_made_for_a_request(notebook: Notebook) -> None:
+    request_id, state, _ = notebook.stage("a.fits", to="user/typed-wrong")
+    assert state.startswith("Failed")
+    [file] = notebook.site.files(request_id)
+    assert file.error_type == "NotebookServerUnknown"
 
 
 def test_a_hub_that_is_not_there_is_named_and_nothing_else_is_done(notebook: Notebook) -> None:

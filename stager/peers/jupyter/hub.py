@@ -11,7 +11,14 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from stager.errors import ConfigurationError, NotebookUserUnknown, PeerError, PeerFault, PeerRefused
+from stager.errors import (
+    ConfigurationError,
+    NotebookServerUnknown,
+    NotebookUserUnknown,
+    PeerError,
+    PeerFault,
+    PeerRefused,
+)
 from stager.peers.answers import checked, words_of
 from stager.peers.http import Answer, Calls
 from stager.peers.jupyter.names import user_in_address
@@ -72,10 +79,13 @@ class Hub:
         ------
         NotebookUserUnknown
             It knows no such user, or does not show us that one.
+        NotebookServerUnknown
+            The user has made no server of that name; a start would make one.
         PeerError
             It does not answer, or not as it should.
         """
-        answer = self.ask("GET", f"users/{user_in_address(username)}")
+        query = "?include_stopped_servers" if name else ""
+        answer = self.ask("GET", f"users/{user_in_address(username)}{query}")
         if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
             raise NotebookUserUnknown(self.title, f"{username}, or does not show them: {self._needs}")
         if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
@@ -83,6 +93,9 @@ class Hub:
         user = checked(answer).object()
         if not isinstance(user.get("servers"), dict):
             raise PeerRefused(self.title, f"it shows no servers: {self._needs}")
+        if name and name not in user["servers"]:
+            state = ServerState(username=username, name=name)
+            raise NotebookServerUnknown(state.title, "make it there first, or name another one")
         try:
             return server_state(user, name, self.url, self.public_url)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, httpx.InvalidURL) as error:
