@@ -21,7 +21,7 @@ from stager.errors import (
     UnforeseenError,
 )
 from stager.methods.conflict import settle
-from stager.methods.method import IsLiving, Item, LastCopy, OnWait, Promise
+from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_publication import give_final_name, put_back
@@ -41,6 +41,9 @@ from stager.methods.product_files import product_files
 from stager.paths import Place
 from stager.peers.jupyter import Contents, HubConnection, check_path, seal
 from stager.vocabulary import ManifestEntry, OnConflict
+
+# Leftovers in a folder that one sweep looks at: their names are the user's to choose.
+MOST_SWEPT = 1000
 
 
 class JupyterCopy:
@@ -76,14 +79,15 @@ class JupyterCopy:
         """Start the notebook servers that are down, where the site wants that."""
         self._servers.reach(map(_at_notebook, places), on_wait=on_wait, check=check)
 
-    def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
+    def sweep(self, parent: Place, *, living: LivingAmong) -> int:
         """Remove temporary names for destinations that no living run has a lease on."""
         folder = _at_notebook(parent)
         with self._servers.contents(folder) as contents:
             if folder.names and contents.look(folder.path) is None:
                 return 0
-            found = [LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path)]
-            dead = ["/".join((*folder.names, one[0])) for one in found if one and not is_living(one["digits"])]
+            found = list(filter(None, (LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path))))
+            alive = living({one["digits"] for one in found[:MOST_SWEPT]})
+            dead = ["/".join((*folder.names, one[0])) for one in found[:MOST_SWEPT] if one["digits"] not in alive]
             return sum(_removed(contents, path) for path in dead)
 
     def check_source(self, item: Item) -> engine.Survey:

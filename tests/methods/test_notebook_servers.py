@@ -75,6 +75,7 @@ def test_a_server_that_does_not_take_our_token_any_more_gets_another_by_the_next
 ) -> None:
     hub = Hub(str(httpx.URL(running_hub.url).copy_with(port=proxy.port)), token, calls)
     servers = NotebookServers(HubConnection(url=running_hub.url, token=token), hub)
+    reach(servers, place(running_hub, "alice"))
     with servers.contents(place(running_hub, "alice")) as contents:
         shown = dict(contents.headers)
     proxy.break_calls("hash", answered("403 Forbidden", b'{"message": "Forbidden"}', "application/json"))
