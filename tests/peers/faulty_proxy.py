@@ -48,6 +48,8 @@ def passed(call: Call) -> None:
     else:
         _carry(call.client, call.server, body_bytes(call.head))
     _carry(call.server, call.client, None)
+    with suppress(OSError):
+        call.client.shutdown(socket.SHUT_RDWR)  # closed alone, it would last until the other thread has read from it
 
 
 def cut_on_the_way_in(after: int) -> Fault:
