@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
-from stager.errors import NotebookNotRunning, PeerError
+from stager.errors import NotebookNotRunning, NotebookTokenRefused, PeerError
 from stager.methods.notebook_path import NotebookPath
 from stager.peers.jupyter import Contents, Hub, HubConnection, start, stop
 
@@ -38,6 +38,8 @@ class NotebookServers:
     def contents(self, place: NotebookPath) -> Iterator[Contents]:
         """Give the files of a place's server; one that turns out to be down is started again by the next call.
 
+        A token that turns out not to count there, or no more, is replaced likewise.
+
         Raises
         ------
         NotebookNotRunning
@@ -52,7 +54,7 @@ class NotebookServers:
             contents = self._running[server]
         try:
             yield contents
-        except NotebookNotRunning:
+        except (NotebookNotRunning, NotebookTokenRefused):
             with self._starting:
                 if self._running.get(server) is contents:
                     del self._running[server]
