@@ -56,6 +56,7 @@ c.Authenticator.allow_all = True
 c.Authenticator.allowed_users = set(GIVEN["users"])
 c.ConfigurableHTTPProxy.api_url = GIVEN["proxy_api"]
 c.ConfigurableHTTPProxy.command = [*ENDS_WITH_US, "node", GIVEN["proxy"]]
+c.ConfigurableHTTPProxy.check_running_interval = 1
 c.ConfigurableHTTPProxy.pid_file = f"{FOLDER}/proxy.pid"
 c.JupyterHub.spawner_class = Spawner
 c.Spawner.cmd = [*ENDS_WITH_US, *BOUND_BY_MODES, sys.executable, "-m", "jupyterhub.singleuser"]

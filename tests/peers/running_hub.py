@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -106,6 +107,20 @@ class RunningHub:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(PATIENCE)
+
+    def die(self) -> None:
+        """Kill the hub; its proxy and the notebook servers end with it here."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while self.pids():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def kill_proxy(self) -> None:
+        """Kill what stands before the hub and the notebook servers, which the hub starts again."""
+        os.kill(int((self.folder / "proxy.pid").read_text()), signal.SIGKILL)
 
     def home(self, username: str) -> Path:
         return self.folder / "homes" / username
