@@ -200,3 +200,5 @@ def test_where_it_is_is_on_record_as_a_notebook_opens_it_and_as_a_browser_does(
     [file] = notebook.site.files(request_id)
     assert file.seen_at == f"~/{notebook.folder}/a.fits"
     assert file.link == f"{running_hub.url}user/alice/lab/tree/{notebook.folder}/a.fits"
+    [shown] = [artifact["data"] for artifact in notebook.site.artifacts(request_id) if artifact["type"] == "markdown"]
+    assert f"- in JupyterLab: [~/{notebook.folder}/a.fits]({file.link})" in shown
