@@ -44,6 +44,8 @@ from stager.vocabulary import ManifestEntry, OnConflict
 
 # Leftovers in a folder that one sweep looks at: their names are the user's to choose.
 MOST_SWEPT = 1000
+# How often a server is asked to set the modes, before what it has is left writable.
+SEAL_TRIES = 2
 
 
 class JupyterCopy:
@@ -158,10 +160,12 @@ class JupyterCopy:
         """Set the modes by a kernel of the server's, where it gives one; else what is left writable is told."""
         with self._servers.contents(staged.place) as contents:
             modes = item.modes
-            staged.left_writable = seal(
-                contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
-            )
-            if staged.left_writable:
+            for _ in range(SEAL_TRIES):
+                staged.left_writable = seal(
+                    contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
+                )
+                if not staged.left_writable:
+                    return
                 contents.look(staged.temporary)  # where the server is down, this step is done again
 
     def flush(self, staged: Iterable[NotebookStaged]) -> None:
