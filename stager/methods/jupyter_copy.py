@@ -14,25 +14,20 @@ from stager.engine.source import Source, opened
 from stager.engine.survey import survey_opened
 from stager.errors import (
     ConfigurationError,
-    DestinationNotWritable,
-    PeerRefused,
     SourceChanged,
-    StagingError,
     UnforeseenError,
 )
 from stager.methods.conflict import settle
 from stager.methods.method import IsLiving, Item, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
+from stager.methods.notebook_leftovers import discard, sweep
 from stager.methods.notebook_path import NotebookPath
-from stager.methods.notebook_publication import give_final_name, put_back
+from stager.methods.notebook_publication import give_final_name
 from stager.methods.notebook_servers import NotebookServers
 from stager.methods.notebook_staged import (
-    LEFTOVER,
     NotebookStaged,
     bring,
-    discard,
     name_aside,
-    remove,
     require_untouched,
     temporary_name,
 )
@@ -57,6 +52,8 @@ class JupyterCopy:
 
     def __init__(self, servers: NotebookServers | None = None) -> None:
         self._connected = servers
+        # What could not be discarded, because its server was away.
+        self._left: list[NotebookStaged] = []
 
     @contextmanager
     def connected(self, connection: HubConnection | None, secret: SecretStr | None) -> Iterator[Self]:
@@ -65,25 +62,27 @@ class JupyterCopy:
             raise ConfigurationError("jupyter_copy", "no notebook hub is set up")
         with connection.opened(secret) as hub:
             servers = NotebookServers(connection, hub)
+            method = type(self)(servers)
             try:
-                yield type(self)(servers)
+                yield method
             finally:
+                method.discard_left()
                 servers.close()
 
     def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
-        """Remove temporary names for destinations that no living run has a lease on."""
+        """Remove what has temporary names, and put back what was not replaced, unless a living run has the lease."""
         folder = _at_notebook(parent)
         with self._servers.contents(folder) as contents:
             if folder.names and contents.look(folder.path) is None:
                 return 0
-            found = [LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path)]
-            dead = ["/".join((*folder.names, one[0])) for one in found if one and not is_living(one["digits"])]
-            return sum(_removed(contents, path) for path in dead)
+            return sweep(contents, folder, is_living=is_living)
 
     def check_source(self, item: Item) -> engine.Survey:
         """Survey the source by a walk, and refuse each name that the server would refuse."""
         place = _at_notebook(item.destination)
-        tops = place.path, place.beside(temporary_name(place))
+        tops = [place.path, place.beside(temporary := temporary_name(place))]
+        if item.on_conflict is OnConflict.REPLACE:
+            tops.append(place.beside(name_aside(temporary, place.names[-1])))
         found = engine.survey(item.source)
         engine.require_size(item.source.display, found, item.expected)
         with opened(item.source) as source:
@@ -103,7 +102,6 @@ class JupyterCopy:
         """Compare by our own record and what the server tells, or else read the source."""
         place = _at_notebook(item.destination)
         with self._servers.contents(place) as contents, opened(item.source) as source:
-            put_back(contents, place)
             if contents.look(place.path) is None:
                 return False
             last, wanted = item.last_copy, item.expected.checksum
@@ -127,6 +125,7 @@ class JupyterCopy:
         """Upload beside the destination, each file verified by the checksum that the server tells."""
         place, wanted = _at_notebook(item.destination), item.expected.checksum
         with self._servers.contents(place) as contents, opened(item.source) as source:
+            self.discard_left()
             previous = contents.look(place.path) if item.on_conflict is OnConflict.REPLACE else None
             staged = NotebookStaged(place=place, temporary=place.beside(temporary_name(place)), previous=previous)
             try:
@@ -139,7 +138,7 @@ class JupyterCopy:
                     require(source.display, wanted, file.checksums)
                 control.finish()
             except BaseException:
-                discard(contents, staged)
+                self._discard(contents, staged)
                 raise
             return staged
 
@@ -175,10 +174,8 @@ class JupyterCopy:
                 require_untouched(contents, staged, at=staged.temporary)
                 confirm()
                 give_final_name(contents, staged)
-            staged.made.clear()
-            if staged.previous is not None:
-                with suppress(StagingError):
-                    remove(contents, place.beside(name_aside(place)))
+            staged.is_published = True
+            self._discard(contents, staged)
         file = staged.files.get("")
         return engine.Published(
             kind=staged.kind,
@@ -195,6 +192,20 @@ class JupyterCopy:
         if contents := self._servers.running(staged.place):
             discard(contents, staged)
 
+    def discard_left(self) -> None:
+        """Discard what could not be when its server was away, if the server is there again."""
+        for staged in list(self._left):
+            contents = self._servers.running(staged.place)
+            if contents is None or not discard(contents, staged):
+                return
+            with suppress(ValueError):  # another item's thread did the same
+                self._left.remove(staged)
+
+    def _discard(self, contents: Contents, staged: NotebookStaged) -> None:
+        """Discard it, or remember it: the next may need its room."""
+        if not discard(contents, staged):
+            self._left.append(staged)
+
     @property
     def _servers(self) -> NotebookServers:
         if self._connected is None:
@@ -206,14 +217,6 @@ def _at_notebook(place: Place) -> NotebookPath:
     if not isinstance(place, NotebookPath):
         raise UnforeseenError(TypeError(f"{place.display} is at no notebook server"))
     return place
-
-
-def _removed(contents: Contents, path: str) -> bool:
-    try:
-        remove(contents, path)
-    except (DestinationNotWritable, PeerRefused):  # somebody else's, or a kernel would be needed: it stays
-        return False
-    return True
 
 
 def _require_unchanged(source: Source, survey: engine.Survey) -> None:

@@ -38,7 +38,7 @@ from stager.vocabulary import ManifestEntry, OnConflict
 from tests.methods.conftest import Areas
 from tests.methods.staging_site import CONTENT, Site
 from tests.patience import PATIENCE
-from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in
+from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in, reset
 from tests.peers.running_hub import RunningHub
 
 TREE = {
@@ -224,19 +224,51 @@ def test_what_appears_meanwhile_is_not_overwritten(notebook: Site) -> None:
     assert (notebook.peer.shown(), notebook.peer.read("product")) == (["product"], b"precious")
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
 @pytest.mark.parametrize("is_there", [False, True])
-def test_a_run_that_died_between_the_two_renames_of_a_replacement_is_undone(notebook: Site, *, is_there: bool) -> None:
+def test_a_run_that_died_in_the_middle_of_a_replacement_is_undone(
+    notebook: Site, *, is_replaced: bool, is_there: bool
+) -> None:
     item = notebook.item(destination="product")
-    aside = name_aside(place_of(item))
-    notebook.peer.put(aside, b"old")
+    temporary = temporary_name(place_of(item))
+    notebook.peer.put(name_aside(temporary, "product"), b"old")
+    if not is_replaced:
+        notebook.peer.put(temporary, b"half")
     if is_there:
-        notebook.peer.put("product", CONTENT)
-        assert notebook.stage(item) is None
-    else:
-        with pytest.raises(DestinationDiffers):
-            notebook.stage(item)
-    assert notebook.peer.shown() == ["product"]
-    assert notebook.peer.read("product") == (CONTENT if is_there else b"old")
+        notebook.peer.put("product", b"new")
+    assert isinstance(notebook.worker, Sender)
+    notebook.worker.sweep("", [item.destination.parent])
+    found = {name: notebook.peer.read(name) for name in notebook.peer.shown()}
+    assert found.pop("product") == (b"new" if is_there else b"old")
+    # What was saved meanwhile is not overwritten, and what was there before not lost.
+    assert list(found.values()) == ([b"old"] if is_there and not is_replaced else [])
+    notebook.worker.sweep("", [item.destination.parent])
+    assert found.keys() <= set(notebook.peer.shown())
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("what", ["a.fits", "tree"])
+def test_what_was_there_comes_back_although_a_replacement_and_its_undoing_broke(
+    behind: Site, proxy: FaultyProxy, what: str
+) -> None:
+    behind.peer.put("product", b"old")
+    item = replace(behind.item(what, "product"), on_conflict=OnConflict.REPLACE)
+    for is_repeated in (False, True):
+        behind.begin(item)
+        for step in ("check source", "check duplicate", "transfer", "set read-only"):
+            behind.do(step)
+        proxy.break_calls("rename", reset, spared=1, times=2)
+        with pytest.raises(PeerFault):
+            behind.do("publish")
+        assert not behind.peer.exists("product")
+        if is_repeated:
+            behind.do("publish")
+        behind.worker.end()
+        assert {path.partition("/")[0] for path in behind.peer.shown()} == {"product"}
+        if not is_repeated:
+            assert behind.peer.read("product") == b"old"
+    arrived = behind.peer.home / ("product" if what == "a.fits" else "product/deep/er/data")
+    assert arrived.read_bytes() == CONTENT
 
 
 def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_stay(
@@ -248,7 +280,7 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_stay(
     notebook.peer.put(f"{sealed.name}/deep/file").chmod(0o400)
     for folder in (sealed / "deep", sealed):
         folder.chmod(0o500)
-    kept = [temporary_name(living), "stager-of-the-users-own", name_aside(dead)]
+    kept = [temporary_name(living), "stager-of-the-users-own", name_aside(temporary_name(living), "living")]
     for name in (*kept, temporary_name(dead)):
         notebook.peer.put(name)
     digits = LEFTOVER.fullmatch(kept[0])
@@ -348,6 +380,7 @@ def test_a_server_that_is_stopped_in_the_middle_is_started_again(notebook: Site,
     for step in ("transfer", "set read-only", "publish"):
         notebook.do(step)
     assert (notebook.peer.home / "product/deep/er/data").read_bytes() == CONTENT
+    assert [path for path in notebook.peer.shown() if "stager-" in path] == []
 
 
 def test_a_destination_is_not_called_as_what_is_swept() -> None:
