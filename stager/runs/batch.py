@@ -14,7 +14,7 @@ from types import TracebackType
 
 from pydantic import SecretStr
 
-from stager.errors import Cancelled, StagingError
+from stager.errors import Cancelled, SecretInUse, StagingError
 from stager.methods import StagingMethod
 from stager.mover.mover import Mover
 from stager.records.events import note_waits, wait_for
@@ -64,19 +64,30 @@ class Batch:
         with ExitStack() as stack:
             self.entries = stack.enter_context(self.writer.of(self.entries))
             try:
-                self._begin(stack)
+                if self.pending():  # else a twin of this run has ended them
+                    self._begin(stack)
             except StagingError as error:  # without a mover, or a way to the place, these items end
                 self._fail(error)
             self._held = stack.pop_all()
 
     def _begin(self, stack: ExitStack) -> None:
         """Get who works on the items, tell them, and have their folders swept."""
-        method = stack.enter_context(self.method.connected(self._connection, self._secret()))
+        method = stack.enter_context(self.method.connected(self._connection, self._own_secret()))
         self._worker = worker = self.acting.worker(method, is_living=self.writer.is_written_by_another)
         stack.callback(self._end)
         # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.
         worker.sweep(method.name, list({entry.item.destination.parent for entry in self.entries}))
         worker.begin(method.name, {entry.file.id: entry.item for entry in self.entries})
+
+    def _own_secret(self) -> SecretStr | None:
+        """Return the user's own secret, if they gave one; while a twin of this run has it, wait for that."""
+        while True:
+            try:
+                return self._secret()
+            except SecretInUse as error:
+                if not error.is_passing or all(entry.stopped.is_set() for entry in self.pending()):
+                    raise
+            time.sleep(STOP_POLL_SECONDS)
 
     def _end(self) -> None:
         """Have discarded what was not published."""
@@ -97,7 +108,7 @@ class Batch:
     def _fail(self, error: StagingError) -> None:
         """Fail all pending items with an error."""
         for entry in self.pending():
-            entry.error = error
+            entry.error = entry.stopped.error if entry.stopped.is_set() else error
 
     def pending(self) -> list[Entry]:
         """Return the items that are neither done nor failed."""

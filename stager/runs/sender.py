@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stager.engine import Control
-from stager.errors import StagingError, UnforeseenError
+from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.methods import IsLiving, Item, StagingMethod
 from stager.mover.answers import Watch
 from stager.mover.borrowing import borrowed
@@ -81,14 +81,16 @@ class Sender:
                 pool.shutdown(cancel_futures=True)
 
     def _done(self, step: str, item_id: int, dialogue: _DirectDialogue) -> StepDone | StagingError:
+        if dialogue.is_set():
+            return Cancelled()
         try:
             said = STEPS[step](self._items, item_id, dialogue)
+            return StepDone.model_validate({"says": "done", "id": item_id, **said})
         except StagingError as error:
             return error
         except Exception as error:
             logger.exception("Unforeseen error in the step %s", step)
             return UnforeseenError(error)
-        return StepDone.model_validate({"says": "done", "id": item_id, **said})
 
     def sweep(self, _: str, folders: Sequence[Place]) -> list[int | StagingError]:
         """Return how many leftovers of dead runs were removed in each folder, or the error."""
