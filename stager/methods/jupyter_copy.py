@@ -16,6 +16,7 @@ from stager.errors import (
     ConfigurationError,
     SourceChanged,
     UnforeseenError,
+    printable,
 )
 from stager.methods.conflict import settle
 from stager.methods.method import IsLiving, Item, Promise
@@ -35,6 +36,9 @@ from stager.methods.product_files import product_files
 from stager.paths import Place
 from stager.peers.jupyter import Contents, HubConnection, check_path, seal
 from stager.vocabulary import ManifestEntry, OnConflict
+
+# Characters of a server's reasons that are kept.
+REASON_CHARACTERS = 1000
 
 
 class JupyterCopy:
@@ -146,9 +150,8 @@ class JupyterCopy:
         """Set the modes by a kernel of the server's, where it gives one; else what is left writable is told."""
         with self._servers.contents(staged.place) as contents:
             modes = item.modes
-            staged.left_writable = seal(
-                contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
-            )
+            reason = seal(contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory)
+            staged.left_writable = reason and printable(reason)[:REASON_CHARACTERS]
             if staged.left_writable:
                 contents.look(staged.temporary)  # a server that is down is started, and asked again
 

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from stager.engine import Published
 from stager.errors import (
+    Cancelled,
     DestinationDiffers,
     DestinationTampered,
     InvalidPath,
@@ -38,7 +39,7 @@ from stager.vocabulary import ManifestEntry, OnConflict
 from tests.methods.conftest import Areas
 from tests.methods.staging_site import CONTENT, Site
 from tests.patience import PATIENCE
-from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in, reset
+from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in, passed, reset
 from tests.peers.running_hub import RunningHub
 
 TREE = {
@@ -307,6 +308,17 @@ def test_several_items_are_under_way_at_once(notebook: Site) -> None:
     assert notebook.peer.shown() == sorted(f"product {number}" for number in items)
 
 
+def test_a_kernels_words_are_kept_as_one_line_of_text_that_is_not_endless(
+    notebook: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stager.methods.jupyter_copy.seal", lambda *_, **__: "\udcff\n" * 9000)
+    published = notebook.stage(notebook.item(destination="product"))
+    assert published is not None
+    assert published.left_writable is not None
+    assert published.left_writable.startswith("\\udcff\\n\\udcff")
+    assert len(published.left_writable) <= 1000
+
+
 @pytest.mark.usefixtures("tree")
 def test_an_item_that_is_left_leaves_nothing(notebook: Site) -> None:
     stopped = threading.Event()
@@ -358,6 +370,17 @@ def test_a_call_that_broke_is_mended_by_doing_the_step_again(
     else:
         assert behind.peer.read("deep/product") == CONTENT
     assert [path for path in behind.peer.shown() if "stager-" in path] == []
+
+
+def test_of_an_item_that_is_left_before_its_turn_nothing_is_sent(behind: Site, proxy: FaultyProxy) -> None:
+    behind.begin(behind.item())
+    behind.do("check source")
+    stopped = threading.Event()
+    stopped.set()
+    proxy.break_calls("chunk", passed)
+    [(_, outcome)] = behind.worker.do("transfer", {1: Watch(stopped=stopped)})
+    assert isinstance(outcome, Cancelled)
+    assert proxy.faults_done == 0
 
 
 @pytest.mark.usefixtures("tree")
