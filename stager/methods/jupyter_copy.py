@@ -188,6 +188,7 @@ class JupyterCopy:
             checksum_algorithm=SHA256,
             fingerprint=staged.fingerprint,
             left_writable=staged.left_writable,
+            left_unverified=staged.left_unverified,
         )
 
     def discard(self, staged: NotebookStaged) -> None:

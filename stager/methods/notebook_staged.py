@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from stager.checksums import ADLER32, Checksum, ChecksumAlgorithm
@@ -18,6 +19,7 @@ from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_comparison import fingerprint_of
 from stager.methods.notebook_path import TEMPORARY, NotebookPath
 from stager.methods.product_files import product_files
+from stager.methods.repeated_upload import repeated
 from stager.peers.jupyter import Contents, Entry, Uploaded, check, remove_by_kernel, upload
 from stager.records.items import destination_key
 from stager.vocabulary import ManifestEntry
@@ -88,6 +90,13 @@ class NotebookStaged:
         return fingerprint_of((path, file.sha256, file.size_bytes) for path, file in self.files.items())
 
     @property
+    def left_unverified(self) -> str | None:
+        """Why of some files only the sizes are known to be right."""
+        if all(file.is_verified for file in self.files.values()):
+            return None
+        return "the notebook server tells no checksum"
+
+    @property
     def manifest_checksum(self) -> str:
         """The SHA-256 over the manifest's lines, as a mounted copy has it."""
         lines = (f"{file.checksums[ADLER32].value} {file.size_bytes} {path}\n" for path, file in self.files.items())
@@ -116,14 +125,16 @@ def bring(
             staged.folders.append(each.path)
             control.advance(0)
             continue
-        uploaded = staged.files[each.path] = upload(
+        send = partial(
+            upload,
             contents,
             each.content.fd,
             path,
             source_name=f"{source.display}/{each.path}" if each.path else source.display,
-            on_bytes=control.advance,
             algorithms=algorithms,
         )
+        uploaded = repeated(send, on_bytes=control.advance) if each.path else send(on_bytes=control.advance)
+        staged.files[each.path] = uploaded
         control.advance(0, 1)
         adler32: Checksum = uploaded.checksums[ADLER32]
         name = each.path or source.name.decode("utf-8", "surrogateescape")

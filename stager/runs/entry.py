@@ -79,6 +79,7 @@ class Entry:
             change["checksum_algorithm"] = self.published.checksum_algorithm
             change["destination_fingerprint"] = self.published.fingerprint
             change["left_writable"] = self.published.left_writable
+            change["left_unverified"] = self.published.left_unverified
             change["bytes_done"], change["files_done"] = self.bytes_done, self.files_done
         return change
 

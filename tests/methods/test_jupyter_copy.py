@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import threading
@@ -39,7 +40,7 @@ from stager.vocabulary import ManifestEntry, OnConflict
 from tests.methods.conftest import Areas
 from tests.methods.staging_site import CONTENT, Site
 from tests.patience import PATIENCE
-from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in, passed, reset
+from tests.peers.faulty_proxy import FaultyProxy, answered, cut_on_the_way_back, cut_on_the_way_in, passed, reset
 from tests.peers.running_hub import RunningHub
 
 TREE = {
@@ -85,6 +86,7 @@ def test_a_tree_arrives_whole_and_read_only_and_is_found_again(notebook: Site) -
     item = notebook.item("tree", "product")
     published = notebook.stage(item, on_file=told.append)
     assert published is not None
+    assert published.left_unverified is None
     product = notebook.peer.home / "product"
     arrived = {str(path.relative_to(product)): path.read_bytes() for path in product.rglob("*") if path.is_file()}
     assert arrived == TREE
@@ -372,6 +374,17 @@ def test_a_call_that_broke_is_mended_by_doing_the_step_again(
     assert [path for path in behind.peer.shown() if "stager-" in path] == []
 
 
+def test_of_what_the_server_tells_no_checksum_only_the_size_is_promised(behind: Site, proxy: FaultyProxy) -> None:
+    told = {"name": "a", "path": "a", "type": "file", "size": len(CONTENT), "writable": True, "hash": None}
+    proxy.break_calls("hash", answered("200 OK", json.dumps(told).encode(), "application/json"))
+    published = behind.stage(behind.item(destination="product"))
+    assert proxy.faults_done == 1
+    assert published is not None
+    assert published.left_unverified == "the notebook server tells no checksum"
+    assert behind.peer.read("product") == CONTENT
+    assert published.fingerprint == ""  # so that the next staging compares
+
+
 def test_of_an_item_that_is_left_before_its_turn_nothing_is_sent(behind: Site, proxy: FaultyProxy) -> None:
     behind.begin(behind.item())
     behind.do("check source")
@@ -381,6 +394,19 @@ def test_of_an_item_that_is_left_before_its_turn_nothing_is_sent(behind: Site, p
     [(_, outcome)] = behind.worker.do("transfer", {1: Watch(stopped=stopped)})
     assert isinstance(outcome, Cancelled)
     assert proxy.faults_done == 0
+
+
+@pytest.mark.usefixtures("tree")
+def test_of_a_tree_only_the_file_is_sent_again_whose_call_broke(behind: Site, proxy: FaultyProxy) -> None:
+    told: list[ManifestEntry] = []
+    done: list[int] = []
+    proxy.break_calls("chunk", reset, spared=2, times=2)
+    behind.stage(behind.item("tree", "product"), on_file=told.append, on_progress=lambda size, _: done.append(size))
+    assert proxy.faults_done == 2
+    assert [one.path for one in told] == sorted(TREE)
+    assert done[-1] == sum(map(len, TREE.values()))
+    product = behind.peer.home / "product"
+    assert {str(path.relative_to(product)) for path in product.rglob("*") if path.is_file()} == set(TREE)
 
 
 @pytest.mark.usefixtures("tree")
