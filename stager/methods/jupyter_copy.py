@@ -19,11 +19,12 @@ from stager.errors import (
     printable,
 )
 from stager.methods.conflict import settle
-from stager.methods.method import IsLiving, Item, Promise
+from stager.methods.method import IsLiving, Item, LastCopy, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
 from stager.methods.notebook_leftovers import discard, sweep
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_publication import give_final_name
+from stager.methods.notebook_removal import remove_delivered
 from stager.methods.notebook_servers import NotebookServers
 from stager.methods.notebook_staged import (
     NotebookStaged,
@@ -61,7 +62,7 @@ class JupyterCopy:
 
     @contextmanager
     def connected(self, connection: HubConnection | None, secret: SecretStr | None) -> Iterator[Self]:
-        """Give the method with the hub's servers; each is started when it is first needed."""
+        """Give the method with the hub's servers."""
         if connection is None:
             raise ConfigurationError("jupyter_copy", "no notebook hub is set up")
         with connection.opened(secret) as hub:
@@ -72,6 +73,10 @@ class JupyterCopy:
             finally:
                 method.discard_left()
                 servers.close()
+
+    def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
+        """Start the notebook servers that are down, where the site wants that."""
+        self._servers.reach(map(_at_notebook, places), on_wait=on_wait, check=check)
 
     def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
         """Remove what has temporary names, and put back what was not replaced, unless a living run has the lease."""
@@ -136,7 +141,8 @@ class JupyterCopy:
                 if place.parent.names:
                     contents.make_directories(place.parent.path, on_made=staged.made.append)
                 algorithms = [wanted.algorithm] if wanted else []
-                bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
+                with self._servers.room(place).taken(contents, place, survey.size_bytes):
+                    bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
                 _require_unchanged(source, survey)
                 for file in staged.files.values():
                     require(source.display, wanted, file.checksums)
@@ -153,7 +159,7 @@ class JupyterCopy:
             reason = seal(contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory)
             staged.left_writable = reason and printable(reason)[:REASON_CHARACTERS]
             if staged.left_writable:
-                contents.look(staged.temporary)  # a server that is down is started, and asked again
+                contents.look(staged.temporary)  # where the server is down, this step is done again
 
     def flush(self, staged: Iterable[NotebookStaged]) -> None:
         """Do nothing: the server has written it."""
@@ -190,6 +196,17 @@ class JupyterCopy:
             left_writable=staged.left_writable,
             left_unverified=staged.left_unverified,
         )
+
+    def remove(
+        self, item: Item, last: LastCopy, *, known: Iterable[ManifestEntry], confirm: Callable[[], None]
+    ) -> bool:
+        """Remove what has the checksums of our record, by a rename first."""
+        place = _at_notebook(item.destination)
+        paths = [file.path for file in known]
+        with self._servers.contents(place) as contents:
+            return remove_delivered(
+                contents, place, fingerprint=last.destination_fingerprint, paths=paths, confirm=confirm
+            )
 
     def discard(self, staged: NotebookStaged) -> None:
         """Remove what was not published, if the server is still there; else the next run's sweep does."""

@@ -21,7 +21,7 @@ from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.stop import Stop
 from stager.user_secrets import SecretKeys
-from tests.methods.test_batches import STEPS, Runs, runs  # noqa: F401 - the same, for these tests
+from tests.methods.notebook_runs import STEPS, Runs
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.any_database
@@ -32,7 +32,7 @@ RUN = "run"
 class Twins:
     """A run whose request came with a secret; each of its two items is a batch."""
 
-    def __init__(self, runs: Runs) -> None:  # noqa: F811
+    def __init__(self, runs: Runs) -> None:
         self.runs = runs
         items = tuple(StagingItem(source="a.fits", destination=f"data/{one}") for one in range(2))
         asked = StagingRequest(method="jupyter_copy", username="alice", items=items)
@@ -76,7 +76,7 @@ class Twins:
 
 
 @pytest.fixture
-def twins(runs: Runs) -> Twins:  # noqa: F811
+def twins(runs: Runs) -> Twins:
     return Twins(runs)
 
 

@@ -23,6 +23,7 @@ PHASES = {
     "chunk": r"PUT \S*/api/contents/",
     "hash": r"GET \S*/api/contents/\S*hash=1",
     "rename": r"PATCH \S*/api/contents/",
+    "delete": r"DELETE \S*/api/contents/",
     "kernel": r"GET \S*/api/kernels/[^/ ]+/channels",
 }
 

@@ -35,7 +35,19 @@ SCOPES = {
 # Two of three seconds of a server's start go into the grammar of a format that no schema of its events names.
 LEFT_OUT = "import sys; sys.modules['rfc3987_syntax'] = None"
 AWKWARD = "held.o'brien@ska.int"
-USERS = ["alice", "bob", "carol", "dave", "nobody-started-me", AWKWARD, "held-long", "failing", "vanishing"]
+USERS = [
+    "alice",
+    "bob",
+    "carol",
+    "dave",
+    "nobody-started-me",
+    AWKWARD,
+    "held-long",
+    "held-batch",
+    "held.again",
+    "failing",
+    "vanishing",
+]
 
 
 class RunningHub:
