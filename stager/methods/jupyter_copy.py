@@ -29,13 +29,13 @@ from stager.methods.notebook_servers import NotebookServers
 from stager.methods.notebook_staged import (
     LEFTOVER,
     NotebookStaged,
-    bring,
     discard,
     name_aside,
     remove,
     require_untouched,
     temporary_name,
 )
+from stager.methods.notebook_transfer import bring
 from stager.methods.product_files import product_files
 from stager.paths import Place
 from stager.peers.jupyter import Contents, HubConnection, check_path, seal
@@ -51,7 +51,7 @@ class JupyterCopy:
         publishes_atomically=True,
         read_only_by="kernel",
         needs_account=False,
-        verified_by="the SHA-256 that the notebook server tells, and sizes",
+        verified_by="the SHA-256 that the notebook server or a kernel of it tells, and sizes",
         width=4,
     )
 

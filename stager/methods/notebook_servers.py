@@ -71,7 +71,9 @@ class NotebookServers:
         within = self._connection.start_seconds
         state = start(self._hub, place.username, place.server, within_seconds=within, on_progress=lambda _: None)
         token = self._held.enter_context(self._hub.token_for(state))
-        return Contents(self._hub.calls, state, token)
+        contents = Contents(self._hub.calls, state, token)
+        self._held.callback(contents.close)
+        return contents
 
     def _stop(self, place: NotebookPath) -> None:
         with suppress(PeerError):  # its hub culls it

@@ -21,6 +21,7 @@ PHASES = {
     "start": r"POST \S*/server ",
     "progress": r"GET \S*/progress ",
     "chunk": r"PUT \S*/api/contents/",
+    "piece": r"(?is)PUT \S*/api/contents/.*content-length: *\d{3,}",
     "hash": r"GET \S*/api/contents/\S*hash=1",
     "rename": r"PATCH \S*/api/contents/",
     "kernel": r"GET \S*/api/kernels/[^/ ]+/channels",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ from stager.errors import (
 )
 from stager.peers.http import MAX_ANSWER_BYTES, Answer, Calls
 from stager.peers.jupyter.entry import Entry, entry_of
+from stager.peers.jupyter.kernel import Kernel
 from stager.peers.jupyter.names import check_path, in_address
 from stager.peers.jupyter.refusals import refusal_about
 from stager.peers.jupyter.server import ServerState
@@ -28,6 +30,8 @@ HASH_RATE = 20 << 20
 MAX_LISTING_BYTES = 32 << 20
 MAX_REMOVED = 1_000_000
 MAX_DEPTH = 100
+# Calls of one server that are under way at once.
+CALLS_AT_ONCE = 4
 
 
 class Contents:
@@ -45,6 +49,8 @@ class Contents:
     piece_bytes
         How much of a file is sent at once; `upload` makes it less where a
         server, or what stands before it, does not take so much.
+    kernel
+        For what the contents API cannot do; `close` ends it.
 
     Notes
     -----
@@ -61,6 +67,12 @@ class Contents:
         self.title = state.title
         self.piece_bytes = piece_bytes
         self.headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
+        self.kernel = Kernel(calls=calls, url=self.url, title=self.title, headers=self.headers)
+        self._call = threading.BoundedSemaphore(CALLS_AT_ONCE)
+
+    def close(self) -> None:
+        """End the kernel, if there is one."""
+        self.kernel.close()
 
     def look(self, path: str) -> Entry | None:
         """Return what is at a path, None where nothing is."""
@@ -124,7 +136,8 @@ class Contents:
         """Send a part of a file, as JSON that is made on the way, and return what is at its path then."""
         sent = {"Content-Type": "application/json", "Content-Length": str(body_bytes)}
         url = self._address(path)
-        answer = self.calls.ask("PUT", url, peer=self.title, headers=self.headers | sent, content=body)
+        with self._call:
+            answer = self.calls.ask("PUT", url, peer=self.title, headers=self.headers | sent, content=body)
         return entry_of(self._checked(answer, path).object(), self.title)
 
     def rename(self, path: str, to: str) -> Entry:
@@ -194,15 +207,16 @@ class Contents:
         max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         url = self._address(path) + (f"?{query}" if query else "")
-        return self.calls.ask(
-            verb,
-            url,
-            peer=self.title,
-            headers=self.headers,
-            body=body,
-            stall_seconds=stall_seconds,
-            max_bytes=max_bytes,
-        )
+        with self._call:
+            return self.calls.ask(
+                verb,
+                url,
+                peer=self.title,
+                headers=self.headers,
+                body=body,
+                stall_seconds=stall_seconds,
+                max_bytes=max_bytes,
+            )
 
     def _address(self, path: str) -> str:
         if path:

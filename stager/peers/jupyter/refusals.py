@@ -11,6 +11,11 @@ from stager.peers.http import Answer
 _NO_ROOM = ("no space", "quota", "disk is full", "disk full")
 
 
+def is_about_room(words: str) -> bool:
+    """Return whether a server's words say that there is no room."""
+    return any(sign in words.lower() for sign in _NO_ROOM)
+
+
 def refusal_about(path: str, answer: Answer) -> StagingError:
     """Return the error that a notebook server's answer about a path stands for, or its hub's in its stead."""
     words = words_of(answer)
@@ -18,7 +23,7 @@ def refusal_about(path: str, answer: Answer) -> StagingError:
     if is_of_hub or (answer.status == httpx.codes.FORBIDDEN and not answer.is_json):
         return NotebookNotRunning(answer.peer, "its hub answers in its stead")
     if answer.status == httpx.codes.INSUFFICIENT_STORAGE or (
-        httpx.codes.is_server_error(answer.status) and any(sign in words.lower() for sign in _NO_ROOM)
+        httpx.codes.is_server_error(answer.status) and is_about_room(words)
     ):
         return HomeFull(path, words)
     if answer.status == httpx.codes.FORBIDDEN and "permission denied" in words.lower():
