@@ -45,6 +45,7 @@ def ours(source: Path, destination: str) -> None:
     )
     connection = HubConnection(url=hub, token=SecretStr(os.environ["BENCHMARK_HUB_TOKEN"]))
     with JupyterCopy().connected(connection, None) as method:
+        method.reach([item.destination], on_wait=lambda _: None, check=lambda: None)
         survey = method.check_source(item)
         method.check_duplicate(item, survey, on_file=lambda _: None, control=control)
         staged = method.transfer(item, survey, known=None, on_file=lambda _: None, control=control)

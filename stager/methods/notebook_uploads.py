@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -15,8 +15,10 @@ from stager.peers.jupyter import CALLS_AT_ONCE, Uploaded
 
 OnBytes = Callable[[int], None]
 Arrived = Mapping[str, Uploaded]
-# Seconds between two looks at progress, and whether to stop.
+# Seconds between two looks at whether to stop.
 _POLL_SECONDS = 0.2
+# What has arrived and is not reported: above this, uploads wait for the caller, who may slow them down.
+_MOST_UNCOUNTED_BYTES = 16 << 20
 
 
 class Uploads:
@@ -36,7 +38,8 @@ class Uploads:
         self._control = control
         self._pool = ThreadPoolExecutor(CALLS_AT_ONCE)
         self._begun: deque[Future[Arrived]] = deque()  # and not told
-        self._counting = threading.Lock()
+        self._news = threading.Condition()
+        self._has_news = False
         self._uncounted_bytes = 0
         self._left = threading.Event()
 
@@ -47,6 +50,8 @@ class Uploads:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._left.set()
+        with self._news:
+            self._news.notify_all()
         self._pool.shutdown(cancel_futures=True)
 
     def begin(self, upload: Callable[[OnBytes], Arrived]) -> None:
@@ -63,7 +68,9 @@ class Uploads:
             One that was begun before has failed, or the transfer is cancelled.
         """
         self._wait(all_but=CALLS_AT_ONCE - 1)
-        self._begun.append(self._pool.submit(upload, self._count))
+        going = self._pool.submit(upload, self._count)
+        going.add_done_callback(self._tell_news)
+        self._begun.append(going)
 
     def finish(self) -> None:
         """Wait for all; raises as `begin`."""
@@ -72,11 +79,12 @@ class Uploads:
 
     def look(self) -> None:
         """Take what has arrived; raises as `begin`."""
+        with self._news:
+            counted, self._uncounted_bytes, self._has_news = self._uncounted_bytes, 0, False
+            self._news.notify_all()
         for one in self._begun:
             if one.done():
                 one.result()
-        with self._counting:
-            counted, self._uncounted_bytes = self._uncounted_bytes, 0
         self._control.advance(counted)
         while self._begun and self._begun[0].done():
             for path, file in self._begun.popleft().result().items():
@@ -85,12 +93,22 @@ class Uploads:
 
     def _wait(self, *, all_but: int) -> None:
         self.look()
-        while len(going := [one for one in self._begun if not one.done()]) > all_but:
-            wait(going, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+        while sum(not one.done() for one in self._begun) > all_but:
+            with self._news:
+                self._news.wait_for(lambda: self._has_news, _POLL_SECONDS)
             self.look()
 
     def _count(self, size_bytes: int) -> None:
+        """Count what has arrived, and return once most of it is reported."""
+        with self._news:
+            self._uncounted_bytes += size_bytes
+            self._has_news = True
+            self._news.notify_all()
+            self._news.wait_for(lambda: self._left.is_set() or self._uncounted_bytes <= _MOST_UNCOUNTED_BYTES)
         if self._left.is_set():
             raise Cancelled
-        with self._counting:
-            self._uncounted_bytes += size_bytes
+
+    def _tell_news(self, _: Future[Arrived]) -> None:
+        with self._news:
+            self._has_news = True
+            self._news.notify_all()

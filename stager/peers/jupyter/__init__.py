@@ -29,6 +29,7 @@ from stager.peers.jupyter.kernel import NotDoneByKernel
 from stager.peers.jupyter.names import check_path
 from stager.peers.jupyter.open_source import OpenSource
 from stager.peers.jupyter.progress import Progress
+from stager.peers.jupyter.room import room_in
 from stager.peers.jupyter.server import ServerState
 from stager.peers.jupyter.starting import start, stop
 from stager.peers.jupyter.upload import Uploaded, check, publish, sent_as, upload, verified
@@ -54,6 +55,7 @@ __all__ = [
     "look_with_checksum",
     "publish",
     "remove_by_kernel",
+    "room_in",
     "seal",
     "sent_as",
     "start",
