@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from stager.checksums import ChecksumAlgorithm
-from stager.errors import StagingError
+from stager.errors import SourceChanged, StagingError
 from stager.methods.product_files import ProductFile
 from stager.paths import Descriptor
 from stager.peers.jupyter import Contents, OpenSource, Uploaded, lay_out, sent_as, upload, verified
@@ -53,6 +53,8 @@ class Bundle:
             It changes meanwhile, or cannot be read.
         """
         source = OpenSource(each.content.fd, display, self._algorithms)
+        if source.size_bytes != each.status.st_size:  # it was held against the room here
+            raise SourceChanged(display, "its size is not what it was")
         with os.fdopen(os.dup(self._content.fd), "wb") as content:
             content.writelines(source.blocks(0, source.size_bytes))
         source.require_unchanged()
