@@ -1,15 +1,14 @@
-"""What the contract does not ask: trees, names, meddling, crashes and broken calls at a real notebook server."""
+"""What the contract does not ask: trees, names, meddling and crashes at a real notebook server."""
 
 from __future__ import annotations
 
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -21,7 +20,6 @@ from stager.errors import (
     LeaseLost,
     NameNotTaken,
     NotebookNotRunning,
-    PeerFault,
     StagingError,
     UnsupportedFileType,
 )
@@ -32,13 +30,12 @@ from stager.methods.notebook_staged import LEFTOVER, name_aside, temporary_name
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
 from stager.peers.http import Calls
-from stager.peers.jupyter import Hub, HubConnection, stop
+from stager.peers.jupyter import Hub, stop
 from stager.runs.sender import Sender
 from stager.vocabulary import ManifestEntry, OnConflict
 from tests.methods.conftest import Areas
 from tests.methods.staging_site import CONTENT, Site
 from tests.patience import PATIENCE
-from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in
 from tests.peers.running_hub import RunningHub
 
 TREE = {
@@ -283,49 +280,6 @@ def test_an_item_that_is_left_leaves_nothing(notebook: Site) -> None:
     [(_, outcome)] = notebook.worker.do("transfer", {1: watch})
     assert isinstance(outcome, StagingError)
     assert notebook.peer.shown() == []
-
-
-@pytest.fixture
-def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[Site]:
-    """The same, through a proxy that breaks what it is told to."""
-    url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
-    connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
-    with JupyterCopy().connected(connection, None) as method:
-        yield replace(notebook, worker=Sender(method, areas.mover, {}, is_living=lambda _: False))
-
-
-@pytest.mark.usefixtures("tree")
-@pytest.mark.parametrize("what", ["a.fits", "tree"])
-@pytest.mark.parametrize(
-    ("phase", "fault"),
-    [
-        ("chunk", cut_on_the_way_in(100)),
-        ("chunk", cut_on_the_way_back(0)),
-        ("hash", cut_on_the_way_back(10)),
-        ("rename", cut_on_the_way_in(0)),
-        ("rename", cut_on_the_way_back(0)),
-    ],
-)
-def test_a_call_that_broke_is_mended_by_doing_the_step_again(
-    behind: Site, proxy: FaultyProxy, what: str, phase: str, fault: Callable[..., None]
-) -> None:
-    behind.begin(behind.item(what, "deep/product"))
-    proxy.break_calls(phase, fault)
-    for step in ("check source", "check duplicate", "transfer", "set read-only", "publish"):
-        try:
-            behind.do(step)
-        except PeerFault:
-            assert not behind.peer.exists("deep/product")
-            behind.do(step)
-    assert proxy.faults_done == 1
-    behind.worker.end()
-    assert behind.peer.shown()[:2] == ["deep", "deep/product"]
-    if what == "tree":
-        product = behind.peer.home / "deep/product"
-        assert {str(path.relative_to(product)) for path in product.rglob("*") if path.is_file()} == set(TREE)
-    else:
-        assert behind.peer.read("deep/product") == CONTENT
-    assert [path for path in behind.peer.shown() if "stager-" in path] == []
 
 
 @pytest.mark.usefixtures("tree")
