@@ -32,7 +32,8 @@
     │   ├── PeerNotReachable (retryable)     PeerStalled (retryable)         PeerFault (retryable)
     │   ├── PeerBusy (retryable)     PeerRefused            PeerBodyLimit
     │   ├── NotebookStarting (retryable)     NotebookNotRunning (retryable)
-    │   ├── NotebookNotStarted       NotebookUserUnknown    NotebookTokenRefused (retryable)
+    │   ├── NotebookNotStarted       NotebookUserUnknown    NotebookServerUnknown
+    │   ├── NotebookTokenRefused (retryable)
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
@@ -497,10 +498,10 @@ class MalformedCall(RequestError):
 
 
 class MixedStage(RequestError):
-    """The files of one stage request are for several users or by several methods."""
+    """The files of one stage request are for several users, by several methods or to several areas."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"One stage request is for one user and by one method; several {what} are named")
+        super().__init__(f"One stage request is for one user, by one method and to one area; several {what} are named")
         self.what = what
 
 
@@ -793,6 +794,14 @@ class NotebookUserUnknown(PeerError):
 
     http_status = 404
     template = "{peer} has no such user: {reason}"
+
+
+class NotebookServerUnknown(PeerError):
+    """The user has no notebook server of that name."""
+
+    mended_by = "you"
+    http_status = 404
+    template = "{peer} is none that the hub knows: {reason}"
 
 
 class StorageFault(PathError):

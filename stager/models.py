@@ -33,6 +33,8 @@ from stager.vocabulary import OnConflict
 MAX_PATH_BYTES = 4096
 # The destination area that means the user's own place: their folder there, or their notebook server.
 USER_AREA = "user"
+# The hub that is meant where none is named: the block that the settings are written to.
+SITES_HUB = "jupyterhub"
 MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
 # What off_t holds; a file cannot be larger.
 MAX_SIZE_BYTES = 2**63 - 1
@@ -122,6 +124,16 @@ DELIVERED = (Status.COMPLETED, Status.SKIPPED)
 # The pattern of an area's name.
 AREA_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 AreaName = Annotated[str, Field(pattern=AREA_NAME)]
+# The pattern of a notebook server's name: one that is a single name in an address, and neither "." nor "..".
+SERVER_NAME = r"[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,99}"
+# A storage area; or a hub, and the user's notebook server there where it is not the default one: user/lab.
+DestinationName = Annotated[str, Field(pattern=rf"{AREA_NAME[:-1]}(/{SERVER_NAME})?$")]
+
+
+def area_and_server(destination: str) -> tuple[str, str]:
+    """Return the area, or the hub, that a destination is in, and the notebook server's name, which may be empty."""
+    area, _, server = destination.partition("/")
+    return area, server
 
 
 class StorageArea(Frozen):
@@ -136,6 +148,12 @@ class StorageArea(Frozen):
         description="Whose rights it is read with: the user's, or the service's where users cannot enter it.",
     )
     is_destination: bool = Field(default=False, description="Whether data may be staged to it, not only from it.")
+
+
+def hub_named(destination_area: str) -> str:
+    """Return the name of the hub that a destination area stands for, in a request to notebook servers."""
+    hub, _ = area_and_server(destination_area)
+    return SITES_HUB if hub == USER_AREA else hub
 
 
 def _checksum_text(value: str) -> str:
@@ -192,7 +210,8 @@ class StagingTerms(Frozen):
         USER_AREA,
         min_length=1,
         max_length=255,
-        description="Storage area of the destinations; for jupyter_copy, a hub's name, or user for the site's hub.",
+        description="Storage area of the destinations; for jupyter_copy, a hub's name, or user for the site's hub, "
+        "and after a slash the name of a server of the user's, if not the default one: user/lab.",
     )
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL,

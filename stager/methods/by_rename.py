@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from stager import engine
-from stager.methods.method import IsLiving, Item, mounted
+from stager.methods.method import IsLiving, Item, LastCopy, OnWait, mounted
 from stager.paths import Location, Place
-from stager.vocabulary import OnConflict
+from stager.vocabulary import ManifestEntry, OnConflict
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -23,6 +23,9 @@ class PublishedByRename:
     def connected(self, connection: None, secret: SecretStr | None) -> AbstractContextManager[Self]:  # noqa: ARG002 - a mount needs none
         """Give the method as it is."""
         return nullcontext(self)
+
+    def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
+        """Do nothing: they are mounted."""
 
     def sweep(self, parent: Place, *, is_living: IsLiving) -> int:  # noqa: ARG002 - locks tell
         """Remove temporary names whose lock nobody holds."""
@@ -39,6 +42,19 @@ class PublishedByRename:
     def publish(self, item: Item, staged: engine.Staged, *, confirm: Callable[[], None]) -> engine.Published:
         """Rename to the final name by renameat2(2), never over something that the request does not replace."""
         return engine.publish(staged, replace=item.on_conflict is OnConflict.REPLACE, confirm=confirm)
+
+    def remove(
+        self,
+        item: Item,
+        last: LastCopy,
+        *,
+        known: Iterable[ManifestEntry],  # noqa: ARG002 - a walk tells
+        confirm: Callable[[], None],
+    ) -> bool:
+        """Remove by a rename, and then by descriptors, what has the fingerprint of our record."""
+        return engine.remove_delivered(
+            mounted(item.destination), fingerprint=last.destination_fingerprint, confirm=confirm
+        )
 
     def discard(self, staged: engine.Staged) -> None:
         """Remove the temporary name and what is under it."""

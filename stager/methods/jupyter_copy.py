@@ -21,10 +21,11 @@ from stager.errors import (
     UnforeseenError,
 )
 from stager.methods.conflict import settle
-from stager.methods.method import IsLiving, Item, Promise
+from stager.methods.method import IsLiving, Item, LastCopy, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_publication import give_final_name, put_back
+from stager.methods.notebook_removal import remove_delivered
 from stager.methods.notebook_servers import NotebookServers
 from stager.methods.notebook_staged import (
     LEFTOVER,
@@ -63,7 +64,7 @@ class JupyterCopy:
 
     @contextmanager
     def connected(self, connection: HubConnection | None, secret: SecretStr | None) -> Iterator[Self]:
-        """Give the method with the hub's servers; each is started when it is first needed."""
+        """Give the method with the hub's servers."""
         if connection is None:
             raise ConfigurationError("jupyter_copy", "no notebook hub is set up")
         with connection.opened(secret) as hub:
@@ -72,6 +73,10 @@ class JupyterCopy:
                 yield type(self)(servers)
             finally:
                 servers.close()
+
+    def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
+        """Start the notebook servers that are down, where the site wants that."""
+        self._servers.reach(map(_at_notebook, places), on_wait=on_wait, check=check)
 
     def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
         """Remove temporary names for destinations that no living run has a lease on."""
@@ -136,7 +141,8 @@ class JupyterCopy:
                 if place.parent.names:
                     contents.make_directories(place.parent.path, on_made=staged.made.append)
                 algorithms = [wanted.algorithm] if wanted else []
-                bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
+                with self._servers.room(place).taken(contents, place, survey.size_bytes):
+                    bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
                 _require_unchanged(source, survey)
                 for file in staged.files.values():
                     require(source.display, wanted, file.checksums)
@@ -156,7 +162,7 @@ class JupyterCopy:
                 )
                 if not staged.left_writable:
                     return
-                contents.look(staged.temporary)  # a server that is down is started, and asked again
+                contents.look(staged.temporary)  # where the server is down, this step is done again
 
     def flush(self, staged: Iterable[NotebookStaged]) -> None:
         """Do nothing: the server has written it."""
@@ -194,6 +200,17 @@ class JupyterCopy:
             fingerprint=staged.fingerprint,
             left_writable=staged.left_writable,
         )
+
+    def remove(
+        self, item: Item, last: LastCopy, *, known: Iterable[ManifestEntry], confirm: Callable[[], None]
+    ) -> bool:
+        """Remove what has the checksums of our record, by a rename first."""
+        place = _at_notebook(item.destination)
+        paths = [file.path for file in known]
+        with self._servers.contents(place) as contents:
+            return remove_delivered(
+                contents, place, fingerprint=last.destination_fingerprint, paths=paths, confirm=confirm
+            )
 
     def discard(self, staged: NotebookStaged) -> None:
         """Remove what was not published, if the server is still there; else the next run's sweep does."""

@@ -21,6 +21,8 @@ from stager.vocabulary import ManifestEntry, OnConflict
 if TYPE_CHECKING:
     from pydantic import SecretStr  # which a mover has no use for
 
+    from stager.records.events import Wait
+
 
 @dataclass(frozen=True, kw_only=True)
 class LastCopy:
@@ -66,6 +68,9 @@ Staged = Any
 # Tells by the first `KEY_DIGITS` of a destination's key whether another living run writes there.
 IsLiving = Callable[[str], bool]
 KEY_DIGITS = 16
+
+# Tells what is waited for, or that nothing is any more.
+OnWait = Callable[["Wait | None"], None]
 
 ReadOnlyBy = Literal["mode", "retention", "kernel", "nothing"]
 
@@ -131,6 +136,20 @@ class StagingMethod(Protocol):
             How an operator has set up the other server, of the method's own type; None for a mounted folder.
         secret
             The user's own for that server, where they gave one: then it alone is used there.
+        """
+
+    def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
+        """Have the servers of some places ready for the steps from the second on, which may take minutes.
+
+        Parameters
+        ----------
+        check
+            Called again and again meanwhile; what it raises ends the waiting.
+
+        Raises
+        ------
+        StagingError
+            One of them is not ready, and why.
         """
 
     def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
@@ -213,6 +232,36 @@ class StagingMethod(Protocol):
 
         ``confirm`` is called right before the rename and may raise: the
         destination is ours no more.
+        """
+
+    def remove(
+        self, item: Item, last: LastCopy, *, known: Iterable[ManifestEntry], confirm: Callable[[], None]
+    ) -> bool:
+        """Remove what was delivered, if nobody has changed it: at one moment it has its name, at the next nothing has.
+
+        It is the user who removes it, and who holds its lease. Repeatable: what one that was
+        killed has left goes with the next `sweep`.
+
+        Parameters
+        ----------
+        last
+            Our record of the delivery.
+        known
+            The manifest of a directory, in the walk's order.
+        confirm
+            Called right before nothing has the name, as in `publish`.
+
+        Returns
+        -------
+        bool
+            Whether something was there.
+
+        Raises
+        ------
+        DestinationDiffers
+            It is not what was delivered, or cannot be known for that; it was not touched.
+        DestinationError, StagingError
+            It could not be removed.
         """
 
     def discard(self, staged: Staged) -> None:

@@ -15,12 +15,13 @@ from pydantic import SecretStr
 
 from blocks.jupyterhub import JupyterHub
 from stager.models import StagingItem, StagingRequest, Status
-from stager.peers.jupyter import HubConnection
-from stager.records.requests import create_request
+from stager.peers.jupyter import HubConnection, stop
+from stager.records.events import events_of
+from stager.records.requests import cancel_request, create_request
 from stager.user_secrets import SecretKeys
 from tests.flows.conftest import RUN, STEPS, Site
 from tests.patience import PATIENCE
-from tests.peers.conftest import running_hub, shown  # noqa: F401 - the hub: the same, for these tests
+from tests.peers.conftest import make_server, running_hub, shown  # noqa: F401 - the hub: the same, for these tests
 from tests.peers.faulty_proxy import FaultyProxy, done_and_then
 from tests.peers.running_hub import RunningHub
 
@@ -72,12 +73,51 @@ def test_a_file_and_a_directory_arrive_in_the_notebook_and_stay_as_they_are(note
     assert [file.status for file in notebook.site.files(again)] == [Status.SKIPPED] * 2
 
 
+def test_a_server_of_the_users_own_may_be_named(notebook: Notebook, running_hub: RunningHub) -> None:  # noqa: F811
+    with HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"])).opened() as hub:
+        make_server(hub, "alice", "lab-2")
+        request_id, state, log = notebook.stage("a.fits", to="user/lab-2")
+        assert state.startswith("Completed"), log
+        assert hub.look("alice", "lab-2").is_ready
+        stop(hub, "alice", "lab-2", within_seconds=PATIENCE)
+    [file] = notebook.site.files(request_id)
+    assert file.link == f"{running_hub.url}user/alice/lab-2/lab/tree/{notebook.folder}/a.fits"
+    assert (notebook.home / notebook.folder / "a.fits").read_bytes() == CONTENT
+
+
+def test_a_server_that_its_user_has_not_made_is_not_made_for_a_request(notebook: Notebook) -> None:
+    request_id, state, _ = notebook.stage("a.fits", to="user/typed-wrong")
+    assert state.startswith("Failed")
+    [file] = notebook.site.files(request_id)
+    assert file.error_type == "NotebookServerUnknown"
+
+
 def test_a_hub_that_is_not_there_is_named_and_nothing_else_is_done(notebook: Notebook) -> None:
     request_id, state, _ = notebook.stage("a.fits", to="elsewhere")
     assert state.startswith("Failed")
     [file] = notebook.site.files(request_id)
     assert "The notebook hub 'elsewhere'" in (file.error_reason or "")
     assert not (notebook.home / notebook.folder).exists()
+
+
+def test_a_cancel_during_a_start_ends_the_run_and_leaves_nothing(
+    notebook: Notebook,
+    running_hub: RunningHub,  # noqa: F811
+) -> None:
+    site, token = notebook.site, SecretStr(running_hub.tokens["staging"])
+    hub = JupyterHub(url=running_hub.url, token=token, usernames={"alice": "held-long"}, stops_servers=True)
+    hub.save("jupyterhub", overwrite=True, _sync=True)  # type: ignore[call-arg]
+    request_id = site.request(("a.fits", "a.fits"), method="jupyter_copy")
+    with site.running("jupyter_copy", request_id) as process:
+        site.eventually(
+            lambda: any("Waiting for a machine" in event.detail for event in events_of(site.database, request_id))
+        )
+        cancel_request(site.database, request_id)
+        state, log = site.ended(process)
+    assert state.startswith("Cancelled"), log
+    assert site.statuses([request_id]) == [Status.CANCELLED]
+    with hub.opened() as asked:
+        assert not asked.look("held-long").pending
 
 
 def test_what_is_there_and_differs_is_neither_overwritten_nor_taken_for_delivered(notebook: Notebook) -> None:
@@ -160,3 +200,5 @@ def test_where_it_is_is_on_record_as_a_notebook_opens_it_and_as_a_browser_does(
     [file] = notebook.site.files(request_id)
     assert file.seen_at == f"~/{notebook.folder}/a.fits"
     assert file.link == f"{running_hub.url}user/alice/lab/tree/{notebook.folder}/a.fits"
+    [shown] = [artifact["data"] for artifact in notebook.site.artifacts(request_id) if artifact["type"] == "markdown"]
+    assert f"- in JupyterLab: [~/{notebook.folder}/a.fits]({file.link})" in shown

@@ -30,7 +30,7 @@ class BehindProxy:
     calls: Calls
 
     def stage(self, item: Item) -> list[StagingError]:
-        """Stage as a run does: first sweep, and do what fails again while its error says that this may help.
+        """Stage and sweep as a run does, and do what fails again while its error says that this may help.
 
         Returns
         -------
@@ -38,9 +38,11 @@ class BehindProxy:
             Those errors.
         """
         self.site.begin(item)
-        errors = self._done_at_last(lambda: self.sweep(item))
+        errors: list[StagingError] = []
         for step in STEPS_DONE:
             errors += self._done_at_last(lambda step=step: self.site.do(step))  # type: ignore[misc]
+            if step == "check duplicate":  # then the server runs
+                errors += self._done_at_last(lambda: self.sweep(item))
         self.site.worker.end()
         return errors
 

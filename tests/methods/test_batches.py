@@ -2,85 +2,43 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from stager.errors import PeerBusy
-from stager.identity import Identity
-from stager.methods.jupyter_copy import JupyterCopy
 from stager.methods.notebook_staged import temporary_name
-from stager.models import StagingItem, StagingRequest, Status
+from stager.models import Status
 from stager.peers.jupyter import HubConnection
-from stager.records.database import Database
 from stager.records.events import events_of
-from stager.records.items import destination_key, files_of
-from stager.records.leases import acquire_leases, release_leases
-from stager.records.migrate import migrate
-from stager.records.requests import create_request
-from stager.runs.batch import Batch
-from stager.runs.become_user import ActingUser
-from stager.runs.destinations import LeaseHolder
-from stager.runs.entry import Entry
-from stager.runs.following import Comparing, Following, Publishing, Transferring
-from stager.runs.stop import Stop
-from tests.methods.staging_site import ALICE, IS_ROOT, Site
+from stager.records.items import files_of
+from stager.records.leases import acquire_leases, release_leases, renew_leases
+from stager.records.shared_limits import take_slot
+from stager.runs.batch import Batch, BatchFailed
+from stager.runs.following import Transferring
+from stager.runs.limited_transfers import ServerLimits
+from tests.methods.conftest import acting_as_alice
+from tests.methods.notebook_runs import STEPS, Runs
+from tests.methods.staging_site import CONTENT
 from tests.methods.test_jupyter_copy import place_of
+from tests.patience import PATIENCE
+from tests.peers.conftest import wait_until
 from tests.peers.faulty_proxy import FaultyProxy, answered
-from tests.peers.running_hub import RunningHub
 
 pytestmark = pytest.mark.any_database
-STEPS: dict[str, Callable[[Entry, LeaseHolder], Following]] = {
-    "check source": lambda entry, _: Following(entry),
-    "check duplicate": Comparing,
-    "transfer": Transferring,
-    "set read-only": lambda entry, _: Following(entry),
-    "publish": Publishing,
-}
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Runs of Alice's to her notebook server, and their records."""
-
-    database: Database
-    site: Site
-    connection: HubConnection
-    acting: ActingUser
-
-    def batch(self, *destinations: str, holder: str = "this run") -> Batch:
-        """Return a batch of new items, which all have the same source."""
-        items = tuple(StagingItem(source="a.fits", destination=one) for one in destinations)
-        row = create_request(self.database, StagingRequest(method="jupyter_copy", username="alice", items=items))
-        entries = []
-        for file in files_of(self.database, row.id):
-            item = self.site.item(destination=file.relative_path)
-            file.destination_key = destination_key(item.destination)
-            entries.append(Entry(file=file, item=item, place=item.destination.key, stopped=Stop()))
-        writer = LeaseHolder(database=self.database, holder=holder, lease=600)
-        return Batch(
-            method=JupyterCopy(), entries=entries, writer=writer, acting=self.acting, connection=self.connection
-        )
-
-    def do(self, batch: Batch, *steps: str) -> None:
-        for step in steps:
-            batch.each(step, lambda entry, follow=STEPS[step]: follow(entry, batch.writer), retry_in=None)  # type: ignore[misc]
 
 
 @pytest.fixture
-def runs(database_url: str, notebook: Site, running_hub: RunningHub) -> Iterator[Runs]:
-    migrate(database_url)
-    database = Database(database_url, patience=20)
-    ids = {"uid": ALICE.uid, "gid": ALICE.gid, "groups": ALICE.groups}
-    acting = ActingUser(Identity(username="alice", acting_as="alice", owns_files=IS_ROOT, **ids))  # type: ignore[arg-type]
-    connection = HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"]))
-    yield Runs(database, notebook, connection, acting)
-    acting.close()
-    database.close()
+def two_runs(runs: Runs) -> Iterator[list[Runs]]:
+    """Two that go on at once, each with a mover of its own."""
+    with closing(acting_as_alice()) as acting:
+        yield [runs, replace(runs, acting=acting)]
 
 
 def test_the_items_of_a_batch_arrive_and_are_on_record(runs: Runs) -> None:
@@ -114,10 +72,14 @@ def test_what_a_living_run_is_at_is_not_swept_by_another_and_what_a_dead_one_was
     kept = temporary_name(place_of(living))
     for name in (kept, temporary_name(place_of(dead))):
         runs.site.peer.put(f"data/{name}")
-    with runs.batch("data/mine"):
+    batch = runs.batch("data/mine")
+    with batch:
+        runs.do(batch, "check source", "check duplicate")
         assert runs.site.peer.files() == [f"data/{kept}"]
     release_leases(runs.database, holder="another run")
-    with runs.batch("data/mine"):
+    batch = runs.batch("data/mine again")
+    with batch:
+        runs.do(batch, "check source", "check duplicate")
         assert runs.site.peer.files() == []
 
 
@@ -126,9 +88,8 @@ def test_what_could_not_be_made_read_only_is_on_record(runs: Runs, monkeypatch: 
     batch = runs.batch("data/a.fits")
     with batch:
         runs.do(batch, *STEPS)
-    events = events_of(runs.database, batch.entries[0].file.request_id)
-    said = "data/a.fits can be written still: the notebook server has no Python kernel"
-    assert [event.detail for event in events if event.kind == "left_writable"] == [said]
+    [file] = files_of(runs.database, batch.entries[0].file.request_id)
+    assert (file.status, file.left_writable) == (Status.COMPLETED, "the notebook server has no Python kernel")
 
 
 def test_a_server_that_wants_to_be_asked_later_is_asked_no_sooner(runs: Runs, proxy: FaultyProxy) -> None:
@@ -145,3 +106,84 @@ def test_a_server_that_wants_to_be_asked_later_is_asked_no_sooner(runs: Runs, pr
         assert time.monotonic() - refused > 2
         through.do(batch, "set read-only", "publish")
     assert runs.site.peer.files() == ["data/a.fits"]
+
+
+ONE_AT_ONCE = ServerLimits(server="The notebook hub", transfers=1, bytes_per_second=0)
+
+
+def waits(runs: Runs, batch: Batch) -> list[tuple[str, str | None]]:
+    events = events_of(runs.database, batch.entries[0].file.request_id)
+    return [(event.kind, event.cause) for event in events if event.kind in {"waiting", "waited"}]
+
+
+def staged_at_once(two_runs: list[Runs], limits: ServerLimits, transferring: type[Transferring] = Transferring) -> None:
+    """Have two runs stage three files each, at once."""
+
+    def stage(number: int) -> None:
+        runs = two_runs[number]
+        batch = runs.batch(*(f"{number}/{name}" for name in "abc"), holder=f"run {number}", limits=limits)
+        with batch:
+            runs.do(batch, "check source", "check duplicate")
+            batch.each("transfer", lambda entry: transferring(entry, batch.writer, batch.limited), retry_in=None)
+            runs.do(batch, "set read-only", "publish")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(stage, range(2)))
+    assert len(two_runs[0].site.peer.files()) == 6
+
+
+def test_a_hub_gets_no_more_transfers_at_once_than_its_operator_allows(two_runs: list[Runs]) -> None:
+    under_way, most = [0], [0]
+    counting = threading.Lock()
+
+    class Counted(Transferring):
+        def _admitted(self, is_left: threading.Event) -> AbstractContextManager[None]:
+            return self._counted(super()._admitted(is_left))
+
+        @contextmanager
+        def _counted(self, slot: AbstractContextManager[None]) -> Iterator[None]:
+            with slot:
+                with counting:
+                    under_way[0] += 1
+                    most[0] = max(most[0], under_way[0])
+                yield
+                under_way[0] -= 1
+
+    staged_at_once(two_runs, ONE_AT_ONCE, Counted)
+    assert most == [1]
+
+
+def test_a_request_that_waits_for_its_turn_at_a_hub_says_so_until_who_was_killed_counts_no_more(runs: Runs) -> None:
+    batch = runs.batch("data/a.fits", "data/b.fits", limits=ONE_AT_ONCE)
+    slot = {"slots": 1, "request_id": "r", "holder": "killed"}
+    assert take_slot(runs.database, ONE_AT_ONCE.server, seconds=PATIENCE, **slot)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as pool, batch:
+        runs.do(batch, "check source", "check duplicate")
+        done = pool.submit(runs.do, batch, "transfer")
+        wait_until(lambda: waits(runs, batch) == [("waiting", "LimitReached")])
+        assert runs.site.peer.files() == []
+        renew_leases(runs.database, holder="killed", seconds=0)
+        done.result()
+        runs.do(batch, "set read-only", "publish")
+    assert waits(runs, batch) == [("waiting", "LimitReached"), ("waited", "Working")]
+    assert runs.site.peer.files() == ["data/a.fits", "data/b.fits"]
+
+
+def test_an_item_that_is_cancelled_waits_no_more(runs: Runs) -> None:
+    batch = runs.batch("data/a.fits", limits=ONE_AT_ONCE)
+    assert take_slot(runs.database, ONE_AT_ONCE.server, slots=1, request_id="r", holder="another", seconds=PATIENCE)
+    with ThreadPoolExecutor(1) as pool, batch:
+        runs.do(batch, "check source", "check duplicate")
+        done = pool.submit(runs.do, batch, "transfer")
+        wait_until(lambda: bool(waits(runs, batch)))
+        batch.entries[0].stopped.set()
+        with pytest.raises(BatchFailed):
+            done.result()
+    [file] = files_of(runs.database, batch.entries[0].file.request_id)
+    assert file.status is Status.CANCELLED
+
+
+def test_all_transfers_to_a_hub_are_together_no_faster_than_its_operator_allows(two_runs: list[Runs]) -> None:
+    began = time.monotonic()
+    staged_at_once(two_runs, ServerLimits(server="The hub", transfers=8, bytes_per_second=len(CONTENT)))
+    assert time.monotonic() - began >= 6  # each file is a second's worth

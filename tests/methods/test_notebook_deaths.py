@@ -39,12 +39,12 @@ def test_a_worker_that_is_killed_at_any_call_is_followed_by_one_that_ends_right(
     (site.source / "tree" / "data").write_bytes(CONTENT)
     item = replace(site.item(source, destination), on_conflict=OnConflict.REPLACE)
     whole = [destination] if source == "a.fits" else [f"{destination}/data"]
-    was_killed, number = True, 0
+    was_killed, number = True, 0  # what only reads leaves all as it was after the call before
     while was_killed:
         begin_anew(site, before)
         with staging(item, behind.connection) as worker:
             behind.proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
-            behind.proxy.break_calls_too("any", done_and_then(worker.kill), spared=number)
+            behind.proxy.break_calls_too("change", done_and_then(worker.kill), spared=number)
             worker.start()
             worker.join(PATIENCE)
             was_killed = worker.exitcode == -signal.SIGKILL
@@ -54,7 +54,7 @@ def test_a_worker_that_is_killed_at_any_call_is_followed_by_one_that_ends_right(
         assert peer.files() == whole
         assert {peer.read(path) for path in whole} == {CONTENT}
         number += 1
-    assert number > 20
+    assert number > 5
 
 
 @pytest.mark.parametrize("phase", ["new kernel", "kernel"])

@@ -17,7 +17,7 @@ from tests.peers.listener import Listener, body_bytes, head_of
 
 BLOCK = 16 << 10
 PHASES = {
-    "any": r".",
+    "change": r"(POST|PUT|PATCH|DELETE) ",
     "look": r"GET \S*/hub/api/users/[^/ ]+ ",
     "start": r"POST \S*/server ",
     "progress": r"GET \S*/progress ",

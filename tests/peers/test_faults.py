@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from stager.errors import (
+    Cancelled,
     DestinationReadOnly,
     HomeFull,
     NotebookNotRunning,
@@ -24,6 +25,7 @@ from stager.errors import (
     PeerStalled,
     StagingError,
 )
+from stager.peers.connections import checked_while_waiting
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, publish, seal, start, stop, upload
 from tests.patience import PATIENCE
@@ -167,6 +169,19 @@ def test_an_answer_without_end_is_not_waited_for(behind: Behind) -> None:
     behind.proxy.break_calls("look", dripping)
     with pytest.raises(PeerStalled):
         behind.hub.look("alice")
+
+
+def test_an_answer_is_waited_for_no_longer_than_it_is_wanted(behind: Behind) -> None:
+    def check() -> None:
+        if behind.proxy.faults_done > done_before:
+            raise Cancelled
+
+    done_before = behind.proxy.faults_done
+    behind.hub.calls.stall_seconds = 2 * PATIENCE
+    behind.proxy.break_calls("look", silent)
+    with pytest.raises(Cancelled), checked_while_waiting(check):
+        behind.hub.look("alice")
+    assert behind.hub.look("alice").is_ready
 
 
 @pytest.mark.parametrize("name", [name for name in BROKEN if name != "silent"])
