@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema
 from blocks.jupyterhub import JupyterHub
 from blocks.storage_area import StorageAreaBlock
 from stager.models import (
+    SERVER_NAME,
     USER_AREA,
     ChecksumText,
     Frozen,
@@ -128,12 +129,14 @@ class StagingForm(Form):
 
     def request(self) -> StagingRequest:
         """Return the staging request that was typed in."""
-        areas = {"source_area", "destination_area"}
         return StagingRequest(
-            **self.model_dump(exclude=areas),
+            **self.model_dump(include={*StagingRequest.model_fields} - {"source_area", "destination_area"}),
             source_area=_name_of(self.source_area, default="source"),
-            destination_area=_name_of(self.destination_area, default=USER_AREA),
+            destination_area=self._destination(),
         )
+
+    def _destination(self) -> str:
+        return _name_of(self.destination_area, default=USER_AREA)
 
 
 def _name_of(block: Block | None, *, default: str) -> str:
@@ -167,3 +170,13 @@ class JupyterCopyForm(StagingForm):
         title="To",
         description="JupyterHub of the notebook server; where none is selected, the one named jupyterhub",
     )
+    server: str = Field(
+        "",
+        title="Notebook server",
+        description="One of the user's own by its name, as its address has it; where empty, their default server",
+        pattern=rf"^({SERVER_NAME})?$",
+    )
+
+    def _destination(self) -> str:
+        hub = super()._destination()
+        return f"{hub}/{self.server}" if self.server else hub

@@ -32,7 +32,8 @@
     │   ├── PeerNotReachable (retryable)     PeerStalled (retryable)         PeerFault (retryable)
     │   ├── PeerBusy (retryable)     PeerRefused            PeerBodyLimit
     │   ├── NotebookStarting (retryable)     NotebookNotRunning (retryable)
-    │   ├── NotebookNotStarted       NotebookUserUnknown
+    │   ├── NotebookNotStarted       NotebookUserUnknown    NotebookServerUnknown
+    │   ├── NotebookTokenRefused (retryable)
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
@@ -774,6 +775,14 @@ class NotebookNotRunning(PeerError):
     template = "{peer} is not running: {reason}"
 
 
+class NotebookTokenRefused(PeerError):
+    """The notebook server does not take the token that its hub made for it; the next try has another."""
+
+    http_status = 403
+    retryable = True
+    template = "{peer} does not take our token: {reason}"
+
+
 class NotebookNotStarted(PeerError):
     """The hub could not start the notebook server."""
 
@@ -785,6 +794,14 @@ class NotebookUserUnknown(PeerError):
 
     http_status = 404
     template = "{peer} has no such user: {reason}"
+
+
+class NotebookServerUnknown(PeerError):
+    """The user has no notebook server of that name."""
+
+    mended_by = "you"
+    http_status = 404
+    template = "{peer} is none that the hub knows: {reason}"
 
 
 class StorageFault(PathError):

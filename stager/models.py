@@ -124,6 +124,16 @@ DELIVERED = (Status.COMPLETED, Status.SKIPPED)
 # The pattern of an area's name.
 AREA_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 AreaName = Annotated[str, Field(pattern=AREA_NAME)]
+# The pattern of a notebook server's name: one that is a single name in an address, and neither "." nor "..".
+SERVER_NAME = r"[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,99}"
+# A storage area; or a hub, and the user's notebook server there where it is not the default one: user/lab.
+DestinationName = Annotated[str, Field(pattern=rf"{AREA_NAME[:-1]}(/{SERVER_NAME})?$")]
+
+
+def area_and_server(destination: str) -> tuple[str, str]:
+    """Return the area, or the hub, that a destination is in, and the notebook server's name, which may be empty."""
+    area, _, server = destination.partition("/")
+    return area, server
 
 
 class StorageArea(Frozen):
@@ -142,7 +152,8 @@ class StorageArea(Frozen):
 
 def hub_named(destination_area: str) -> str:
     """Return the name of the hub that a destination area stands for, in a request to notebook servers."""
-    return SITES_HUB if destination_area == USER_AREA else destination_area
+    hub, _ = area_and_server(destination_area)
+    return SITES_HUB if hub == USER_AREA else hub
 
 
 def _checksum_text(value: str) -> str:
@@ -199,7 +210,8 @@ class StagingTerms(Frozen):
         USER_AREA,
         min_length=1,
         max_length=255,
-        description="Storage area of the destinations; for jupyter_copy, a hub's name, or user for the site's hub.",
+        description="Storage area of the destinations; for jupyter_copy, a hub's name, or user for the site's hub, "
+        "and after a slash the name of a server of the user's, if not the default one: user/lab.",
     )
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL,

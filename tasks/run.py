@@ -229,7 +229,8 @@ class Run:
         if resolver is None:
             return made()
         secret = partial(resolver.secret, self._database, holder=self._holder, flow_run_id=self._flow_run_id)
-        return made(connection=resolver.destination.connection, secret=secret)
+        to = resolver.destination
+        return made(connection=to.connection, limits=to.limits, secret=secret)
 
     def _close_requests(self, request_ids: list[str]) -> None:
         cancelled = {request_id for request_id in request_ids if self._stops.requests[request_id].is_set()}

@@ -14,4 +14,4 @@ from tasks.step import STEP, retry_delay
 def transfer(batch: Batch) -> None:
     """Transfer pending items to temporary names, with their checksums taken while the bytes pass."""
     with progress_shown(batch):
-        batch.each("transfer", lambda entry: Transferring(entry, batch.writer), retry_in=retry_delay())
+        batch.each("transfer", lambda entry: Transferring(entry, batch.writer, batch.limited), retry_in=retry_delay())

@@ -11,11 +11,12 @@ from pydantic import SecretStr
 
 from stager.callers.area_checks import check_destination, check_sources
 from stager.callers.caller import Caller
-from stager.errors import InvalidMethod
+from stager.errors import InvalidMethod, UnknownArea
 from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
 from stager.methods.all_methods import METHODS
-from stager.models import StagingRequest, StagingTerms
+from stager.models import StagingRequest, StagingTerms, area_and_server
+from stager.paths import Location
 from stager.records.database import AsyncDatabase, GroupCommit
 from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request
 from stager.records.tables import StagingRequestRow
@@ -70,7 +71,7 @@ class Intake:
         Parameters
         ----------
         source_area, destination_area
-            Storage areas that it is staged from and to; None for a download.
+            Where it is staged from and to; None for a download.
         sources
             Paths in the source area; none where they come later, and are asked about then (`LargeIntake`).
         more
@@ -84,6 +85,8 @@ class Intake:
             The method, an area, a source or the user is not the caller's.
         AreaNotWritable
             Nothing is staged to that area.
+        UnknownArea
+            A server is named, and the method copies to none.
         InvalidUserName, UserDoesNotExist, SystemAccount
             Nobody here has that name, or no user.
         """
@@ -94,7 +97,10 @@ class Intake:
         caller.check_method(method)
         await check_sources(caller, source_area, sources)
         if destination_area is not None:
-            await check_destination(caller, destination_area)
+            area, server = area_and_server(destination_area)
+            if server and METHODS[method].place is Location:
+                raise UnknownArea(destination_area)
+            await check_destination(caller, area)
         await self._check_user(username)
 
     async def check_terms(self, caller: Caller, terms: StagingTerms | StagingRequestRow) -> None:

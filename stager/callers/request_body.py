@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
 from stager.callers.caller import Caller
-from stager.models import USER_AREA, AreaName, StagingRequest, StagingTerms
+from stager.models import USER_AREA, AreaName, DestinationName, StagingRequest, StagingTerms
 
 WHOSE = "User to stage for; by default the caller; required where authentication is off."
 
@@ -18,7 +18,9 @@ class TermsBody(StagingTerms):
 
     # Checked here, in new requests: an older record, which may be retried, may name an area as none can be called now.
     source_area: AreaName = Field("source", description="Storage area of the sources.")
-    destination_area: AreaName = Field(USER_AREA, description="Storage area of the destinations.")
+    destination_area: DestinationName = Field(
+        USER_AREA, description=StagingTerms.model_fields["destination_area"].description
+    )
     username: str | None = Field(  # type: ignore[assignment] # it is filled in before anybody reads it
         None, min_length=1, max_length=255, description=WHOSE, examples=["alice"]
     )

@@ -3,11 +3,13 @@
 ``survey`` looks at a source, ``compare`` and ``fingerprint`` at a destination;
 ``transfer``, ``stage_symlink`` and ``stage_hard_link`` bring something beside
 its destination; ``seal``, ``flush`` and ``publish`` finish it, ``discard``
-takes it back; ``sweep`` removes what dead processes left.
+takes it back; ``sweep`` removes what dead processes left, ``remove_delivered``
+what was published.
 """
 
 from stager.engine.compare import Absent, compare, is_same_file, link_target
 from stager.engine.control import Control
+from stager.engine.delivered import remove_delivered
 from stager.engine.expected import Expected, require_size, verify
 from stager.engine.fingerprint import fingerprint, fingerprint_of_file
 from stager.engine.leftovers import sweep
@@ -38,6 +40,7 @@ __all__ = [
     "link_opened",
     "link_target",
     "publish",
+    "remove_delivered",
     "repair",
     "require_size",
     "seal",

@@ -141,10 +141,18 @@ def fingerprint_at(parent: int, name: bytes, display: str) -> str | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISDIR(status.st_mode):
+        return fingerprint_with(parent, name, status, display)
+    with Descriptor(os.open(name, READ_DIRECTORY, dir_fd=parent)) as directory:
+        return contents_of(directory, display).closed_with(os.fstat(directory.fd))
+
+
+def fingerprint_with(parent: int, name: bytes, status: os.stat_result, display: str) -> str:
+    """Return the `fingerprint` that a name in an open directory would have with this status of its own."""
+    if not stat.S_ISDIR(status.st_mode):
         target = os.fsdecode(os.readlink(name, dir_fd=parent)) if stat.S_ISLNK(status.st_mode) else ""
         return Contents().closed_with(status, target)
     with Descriptor(os.open(name, READ_DIRECTORY, dir_fd=parent)) as directory:
-        return contents_of(directory, display).closed_with(os.fstat(directory.fd))
+        return contents_of(directory, display).closed_with(status)
 
 
 def contents_of(directory: Descriptor, display: str) -> Contents:

@@ -111,6 +111,17 @@ def _open(staged: Staged) -> None:
     staged.parent = make_directories(staged.destination.parent, mode=staged.modes.folder, made=staged.made)
     found = staged.status(staged.destination.name)
     staged.previous = None if found is None else inode(found)
+    take_name(staged)
+
+
+def take_name(staged: Staged) -> None:
+    """Take a temporary name in a product's open folder, and lock it.
+
+    Raises
+    ------
+    DestinationBusy
+        Others took the lock of each that was tried.
+    """
     for _ in range(_NAMES):
         if _lock(staged):
             return

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from stager import engine
-from stager.methods.method import IsLiving, Item, OnWait, mounted
+from stager.methods.method import IsLiving, Item, LastCopy, OnWait, mounted
 from stager.paths import Location, Place
-from stager.vocabulary import OnConflict
+from stager.vocabulary import ManifestEntry, OnConflict
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -42,6 +42,19 @@ class PublishedByRename:
     def publish(self, item: Item, staged: engine.Staged, *, confirm: Callable[[], None]) -> engine.Published:
         """Rename to the final name by renameat2(2), never over something that the request does not replace."""
         return engine.publish(staged, replace=item.on_conflict is OnConflict.REPLACE, confirm=confirm)
+
+    def remove(
+        self,
+        item: Item,
+        last: LastCopy,
+        *,
+        known: Iterable[ManifestEntry],  # noqa: ARG002 - a walk tells
+        confirm: Callable[[], None],
+    ) -> bool:
+        """Remove by a rename, and then by descriptors, what has the fingerprint of our record."""
+        return engine.remove_delivered(
+            mounted(item.destination), fingerprint=last.destination_fingerprint, confirm=confirm
+        )
 
     def discard(self, staged: engine.Staged) -> None:
         """Remove the temporary name and what is under it."""

@@ -21,10 +21,11 @@ from stager.errors import (
     UnforeseenError,
 )
 from stager.methods.conflict import settle
-from stager.methods.method import IsLiving, Item, OnWait, Promise
+from stager.methods.method import IsLiving, Item, LastCopy, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_publication import give_final_name, put_back
+from stager.methods.notebook_removal import remove_delivered
 from stager.methods.notebook_servers import NotebookServers
 from stager.methods.notebook_staged import (
     LEFTOVER,
@@ -40,6 +41,9 @@ from stager.methods.product_files import product_files
 from stager.paths import Place
 from stager.peers.jupyter import Contents, HubConnection, check_path, seal
 from stager.vocabulary import ManifestEntry, OnConflict
+
+# How often a server is asked to set the modes, before what it has is left writable.
+SEAL_TRIES = 2
 
 
 class JupyterCopy:
@@ -137,7 +141,8 @@ class JupyterCopy:
                 if place.parent.names:
                     contents.make_directories(place.parent.path, on_made=staged.made.append)
                 algorithms = [wanted.algorithm] if wanted else []
-                bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
+                with self._servers.room(place).taken(contents, place, survey.size_bytes):
+                    bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
                 _require_unchanged(source, survey)
                 for file in staged.files.values():
                     require(source.display, wanted, file.checksums)
@@ -151,10 +156,12 @@ class JupyterCopy:
         """Set the modes by a kernel of the server's, where it gives one; else what is left writable is told."""
         with self._servers.contents(staged.place) as contents:
             modes = item.modes
-            staged.left_writable = seal(
-                contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
-            )
-            if staged.left_writable:
+            for _ in range(SEAL_TRIES):
+                staged.left_writable = seal(
+                    contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
+                )
+                if not staged.left_writable:
+                    return
                 contents.look(staged.temporary)  # where the server is down, this step is done again
 
     def flush(self, staged: Iterable[NotebookStaged]) -> None:
@@ -193,6 +200,17 @@ class JupyterCopy:
             fingerprint=staged.fingerprint,
             left_writable=staged.left_writable,
         )
+
+    def remove(
+        self, item: Item, last: LastCopy, *, known: Iterable[ManifestEntry], confirm: Callable[[], None]
+    ) -> bool:
+        """Remove what has the checksums of our record, by a rename first."""
+        place = _at_notebook(item.destination)
+        paths = [file.path for file in known]
+        with self._servers.contents(place) as contents:
+            return remove_delivered(
+                contents, place, fingerprint=last.destination_fingerprint, paths=paths, confirm=confirm
+            )
 
     def discard(self, staged: NotebookStaged) -> None:
         """Remove what was not published, if the server is still there; else the next run's sweep does."""

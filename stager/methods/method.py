@@ -234,5 +234,35 @@ class StagingMethod(Protocol):
         destination is ours no more.
         """
 
+    def remove(
+        self, item: Item, last: LastCopy, *, known: Iterable[ManifestEntry], confirm: Callable[[], None]
+    ) -> bool:
+        """Remove what was delivered, if nobody has changed it: at one moment it has its name, at the next nothing has.
+
+        It is the user who removes it, and who holds its lease. Repeatable: what one that was
+        killed has left goes with the next `sweep`.
+
+        Parameters
+        ----------
+        last
+            Our record of the delivery.
+        known
+            The manifest of a directory, in the walk's order.
+        confirm
+            Called right before nothing has the name, as in `publish`.
+
+        Returns
+        -------
+        bool
+            Whether something was there.
+
+        Raises
+        ------
+        DestinationDiffers
+            It is not what was delivered, or cannot be known for that; it was not touched.
+        DestinationError, StagingError
+            It could not be removed.
+        """
+
     def discard(self, staged: Staged) -> None:
         """Remove what was transferred and not published. Repeatable."""

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
-from stager.errors import NotebookNotRunning, NotebookStarting, PeerError, printable
+from stager.errors import NotebookNotRunning, NotebookStarting, NotebookTokenRefused, PeerError, printable
 from stager.methods.method import OnWait
 from stager.methods.notebook_path import NotebookPath
+from stager.methods.notebook_room import NotebookRoom
 from stager.peers.connections import checked_while_waiting
 from stager.peers.jupyter import Contents, Hub, HubConnection, Progress, ServerState, start, stop
 from stager.records.events import Wait
@@ -35,6 +36,7 @@ class NotebookServers:
         self._hub = hub
         self._connection = connection
         self._running: dict[Server, Contents] = {}
+        self._rooms: dict[Server, NotebookRoom] = {}
         self._looking = threading.Lock()
         self._held = ExitStack()
 
@@ -44,6 +46,8 @@ class NotebookServers:
 
     def reach(self, places: Iterable[NotebookPath], *, on_wait: OnWait, check: Callable[[], None]) -> None:
         """Have the servers of some places running; one that is down is started, if the site wants that.
+
+        A token that turns out not to count there, or no more, is replaced likewise.
 
         Raises
         ------
@@ -77,11 +81,15 @@ class NotebookServers:
             contents = self._running[server]
         try:
             yield contents
-        except NotebookNotRunning:
+        except (NotebookNotRunning, NotebookTokenRefused):
             with self._looking:
                 if self._running.get(server) is contents:
                     del self._running[server]
             raise
+
+    def room(self, place: NotebookPath) -> NotebookRoom:
+        """Return the room at a place's server, which all uploads of the batch share."""
+        return self._rooms.setdefault((place.username, place.server), NotebookRoom())
 
     def running(self, place: NotebookPath) -> Contents | None:
         """Return the files of a server that is running for all that is known here."""

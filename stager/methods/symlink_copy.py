@@ -12,7 +12,7 @@ from typing import ClassVar
 from stager import engine
 from stager.methods.by_rename import PublishedByRename
 from stager.methods.conflict import settle
-from stager.methods.method import Item, Promise, mounted
+from stager.methods.method import Item, LastCopy, Promise, mounted
 from stager.vocabulary import ManifestEntry
 
 
@@ -69,3 +69,17 @@ class SymlinkCopy(PublishedByRename):
     ) -> engine.Staged:
         """Link the source under a temporary name: on its own file system, and never if the user could write to it."""
         return engine.stage_hard_link(item.source, mounted(item.destination), modes=item.modes, link=self._link)
+
+    def remove(
+        self,
+        item: Item,
+        last: LastCopy,
+        *,
+        known: Iterable[ManifestEntry],  # noqa: ARG002 - it is one file
+        confirm: Callable[[], None],
+    ) -> bool:
+        """Remove a name of the source's very file; by the fingerprint alone where the source is no more."""
+        wanted = last.destination_fingerprint
+        return engine.remove_delivered(
+            mounted(item.destination), fingerprint=wanted, confirm=confirm, source=item.source
+        )

@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -38,6 +39,8 @@ class Watch:
         Gives the checksums of the very same source that are on record.
     confirm
         Called right before the destination gets its name.
+    admitted
+        Entered around a step that is done in this process, with what is set when the item is to be left.
     """
 
     stopped: threading.Event
@@ -45,6 +48,7 @@ class Watch:
     on_file: Callable[[ManifestEntry], None] = lambda _: None
     known: Callable[[], Iterable[ManifestEntry]] = tuple
     confirm: Callable[[], None] = lambda: None
+    admitted: Callable[[threading.Event], AbstractContextManager[None]] = lambda _: nullcontext()
 
 
 @dataclass

@@ -127,6 +127,7 @@ class StepDone(Frozen):
     is_small: bool = False
     delivered: Delivered | None = None
     swept: Count = 0
+    is_removed: bool = False
     shown: Shown | None = None
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from stager.engine import Control, Staged, Survey
 from stager.engine.source import opened
-from stager.errors import SourceChanged, StagingError
+from stager.errors import SourceChanged, StagingError, UnforeseenError
 from stager.methods import Item, StagingMethod
 from stager.vocabulary import ManifestEntry
 
@@ -101,6 +101,14 @@ class ItemsAtWork:
         del self._staged[item_id]
         return {"delivered": asdict(delivered)}
 
+    def remove(self, item_id: int, dialogue: StepDialogue) -> dict[str, Any]:
+        """Remove what was delivered, as it is on record."""
+        item = self._items[item_id]
+        if item.last_copy is None:
+            raise UnforeseenError(ValueError(f"{item.destination.display} was never delivered"))
+        known, confirm = dialogue.known(), dialogue.confirm
+        return {"is_removed": self._method.remove(item, item.last_copy, known=known, confirm=confirm)}
+
     def discard(self) -> None:
         """Remove what was not published, the last first: folders that were made for several items go with the last."""
         for item_id in reversed(list(self._staged)):
@@ -114,4 +122,5 @@ STEPS: dict[str, Callable[[ItemsAtWork, int, StepDialogue], dict[str, Any]]] = {
     "transfer": ItemsAtWork.transfer,
     "set read-only": ItemsAtWork.set_read_only,
     "publish": ItemsAtWork.publish,
+    "remove": ItemsAtWork.remove,
 }

@@ -145,7 +145,7 @@ class StagedFile(SQLModel, table=True):
 
 
 class DestinationLease(SQLModel, table=True):
-    """The one living writer of a destination."""
+    """The one living writer of a destination; or who has one of a server's transfers, or its rate, until when."""
 
     __tablename__ = "destination_lease"
     __table_args__ = (

@@ -25,6 +25,7 @@ from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.following import Following
 from stager.runs.heartbeat import STOP_POLL_SECONDS
+from stager.runs.limited_transfers import LimitedTransfers, ServerLimits
 from stager.runs.sender import Sender
 
 # How long a batch waits at most because the other side asks to; meanwhile it holds its leases.
@@ -54,10 +55,12 @@ class Batch:
         writer: LeaseHolder,
         acting: ActingUser,
         connection: object = None,
+        limits: ServerLimits | None = None,
         secret: Callable[[], SecretStr | None] = lambda: None,
     ) -> None:
         self.method, self.entries, self.writer, self.acting = method, entries, writer, acting
         self._connection, self._secret = connection, secret
+        self.limited = LimitedTransfers(writer, limits) if limits else None
         self._worker: Mover | Sender | None = None
         self._held = ExitStack()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from stager.checksums import ADLER32, Checksum
 from stager.errors import StagingError
@@ -12,6 +13,7 @@ from stager.mover.replies import StepDone
 from stager.records.items import ManifestWriter, manifest_of, manifest_writer
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
+from stager.runs.limited_transfers import LimitedTransfers
 from stager.vocabulary import ManifestEntry
 
 
@@ -105,17 +107,42 @@ class Comparing(Manifesting):
 
 
 class Transferring(Manifesting):
-    """The third step, with progress, the manifest, and the known checksums of the unchanged source."""
+    """The third step, with progress, the manifest, and the known checksums of the unchanged source.
+
+    Parameters
+    ----------
+    limited
+        Keeps it within what the other server's operator allows, if it goes to one.
+    """
+
+    def __init__(self, entry: Entry, writer: LeaseHolder, limited: LimitedTransfers | None = None) -> None:
+        super().__init__(entry, writer)
+        self._limited = limited
+        self._is_left: threading.Event = entry.stopped
 
     @property
     def watch(self) -> Watch:
         """The callbacks of the mover's step."""
         return Watch(
-            stopped=self.entry.stopped, on_progress=self._note, on_file=self.on_file, known=self._known_checksums
+            stopped=self.entry.stopped,
+            on_progress=self._note,
+            on_file=self.on_file,
+            known=self._known_checksums,
+            admitted=self._admitted,
         )
 
+    def _admitted(self, is_left: threading.Event) -> AbstractContextManager[None]:
+        if self._limited is None:
+            return nullcontext()
+        self._is_left = is_left
+        self.entry.bytes_done = 0
+        return self._limited.slot(self.entry.file.request_id, is_left)
+
     def _note(self, bytes_done: int, files_done: int) -> None:
+        new = bytes_done - self.entry.bytes_done
         self.entry.bytes_done, self.entry.files_done = bytes_done, files_done
+        if self._limited is not None:
+            self._limited.pace(new, self._is_left)
 
     def _known_checksums(self) -> Iterable[ManifestEntry]:
         last = self.entry.last_of_same_source

@@ -10,10 +10,11 @@ from blocks.hubs import resolve_hub
 from stager.area_paths import place_in, seen_by_users
 from stager.methods.all_methods import METHODS
 from stager.methods.notebook_path import NotebookPath, notebook_path
-from stager.models import StorageArea, hub_named
+from stager.models import StorageArea, area_and_server, hub_named
 from stager.paths import Location, Place
 from stager.peers.jupyter import HubConnection
 from stager.records.tables import StagingRequestRow
+from stager.runs.limited_transfers import ServerLimits
 
 
 class Destination(Protocol):
@@ -26,6 +27,10 @@ class Destination(Protocol):
     @property
     def connection(self) -> object:
         """What the method is connected to; None if it is nothing."""
+
+    @property
+    def limits(self) -> ServerLimits | None:
+        """What its operator allows of transfers to it; None if that does not matter."""
 
     def place(self, path: str) -> Place:
         """Return the place that a path of the request names.
@@ -50,6 +55,7 @@ class InStorageArea:
     area: StorageArea
     username: str
     connection: None = None
+    limits: None = None
 
     def place(self, path: str) -> Location:
         """Return the location in the area, or in the user's folder there."""
@@ -69,13 +75,21 @@ class AtNotebookServer:
 
     connection: HubConnection
     username: str
+    server: str = ""
     area: None = None
+
+    @property
+    def limits(self) -> ServerLimits:
+        """What the hub's operator allows."""
+        hub = self.connection
+        return ServerLimits(server=hub.title, transfers=hub.max_transfers, bytes_per_second=hub.max_bytes_per_second)
 
     def place(self, path: str) -> NotebookPath:
         """Return the path in the notebook server, below the folder that the operator gives data."""
         hub = self.connection
         name = hub.username_at_hub(self.username)
-        return notebook_path(path, folder=hub.folder_of(self.username), hub=hub.url, username=name)
+        folder = hub.folder_of(self.username)
+        return notebook_path(path, folder=folder, hub=hub.url, username=name, server=self.server)
 
     def seen_at(self, path: str) -> str:
         """Return the path by which the code in a notebook opens it."""
@@ -91,7 +105,8 @@ def destination_of(request: StagingRequestRow) -> Destination:
 
     Its destination area names a storage area, or for a method that copies to
     notebook servers, a hub: the area ``user`` is the user's own folder, or
-    their own server at the site's hub.
+    their own server at the site's hub. After a slash stands which of the user's
+    servers it is, where it is not the default one.
 
     Raises
     ------
@@ -105,4 +120,5 @@ def destination_of(request: StagingRequestRow) -> Destination:
     method = METHODS.get(request.method)
     if method is None or method.place is Location:
         return InStorageArea(resolve_destination(request.destination_area), request.username)
-    return AtNotebookServer(resolve_hub(hub_named(request.destination_area)), request.username)
+    _, server = area_and_server(request.destination_area)
+    return AtNotebookServer(resolve_hub(hub_named(request.destination_area)), request.username, server)

@@ -115,7 +115,8 @@ class Sender:
 
     def _done(self, step: str, item_id: int, dialogue: _DirectDialogue) -> StepDone | StagingError:
         try:
-            said = STEPS[step](self._items, item_id, dialogue)
+            with dialogue.admitted(dialogue):
+                said = STEPS[step](self._items, item_id, dialogue)
         except StagingError as error:
             return error
         except Exception as error:
@@ -148,6 +149,7 @@ class _DirectDialogue(threading.Event):
         self._left = left
         self.on_file = watch.on_file
         self.confirm = watch.confirm
+        self.admitted = watch.admitted
 
     def is_set(self) -> bool:
         """Return whether the item is to be left, or all are."""

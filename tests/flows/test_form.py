@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import ValidationError, validate
+from pydantic import ValidationError as ModelError
 
-from blocks.staging_form import ItemForm, LocalCopyForm, StagingForm
+from blocks.staging_form import ItemForm, JupyterCopyForm, LocalCopyForm, StagingForm
 from stager.methods.all_methods import METHODS
 from stager.models import StagingItem, StagingRequest
 
@@ -42,7 +43,8 @@ def test_whoever_opens_the_form_sees_the_fields_at_once_and_none_for_machines(me
     assert shown["required"] == ["request"]
     form = shown["definitions"][request["$ref"].rpartition("/")[2]]
     items = shown["definitions"]["ItemForm"]
-    assert form["properties"].keys() == StagingForm.model_fields.keys() - {"method"}
+    more = {"server"} if method == "jupyter_copy" else set()
+    assert form["properties"].keys() == StagingForm.model_fields.keys() - {"method"} | more
     for field in [*form["properties"].values(), *items["properties"].values()]:
         assert not {"anyOf", "oneOf"} & field.keys()
 
@@ -99,6 +101,19 @@ def test_prefect_takes_what_a_person_or_a_script_says(said: dict[str, Any]) -> N
 def test_prefect_refuses_what_is_missing_or_wrong(said: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         validate({"request": said}, schema(), raise_on_error=True)
+
+
+@pytest.mark.parametrize(("server", "destination"), [("", "user"), ("lab 2", "user/lab 2")])
+def test_a_notebook_server_that_is_named_is_part_of_the_destination(server: str, destination: str) -> None:
+    typed = JupyterCopyForm.model_validate(LEAST | {"server": server})
+    assert typed.request().destination_area == destination
+
+
+@pytest.mark.parametrize("server", ["..", "a/b", ".hidden", "a\n"])
+def test_a_notebook_server_is_not_called_as_something_else_in_an_address(server: str) -> None:
+    for said in (LEAST | {"server": server}, LEAST | {"server": f"x/{server}"}):
+        with pytest.raises(ModelError, match="server"):
+            JupyterCopyForm.model_validate(said)
 
 
 def test_what_is_typed_in_is_the_request_that_the_api_would_make_of_it() -> None:

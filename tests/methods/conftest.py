@@ -6,6 +6,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,12 +108,14 @@ def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
 def runs(database_url: str, notebook: Site, running_hub: RunningHub) -> Iterator[Runs]:  # noqa: F811
     migrate(database_url)
     database = Database(database_url, patience=20)
-    ids = {"uid": ALICE.uid, "gid": ALICE.gid, "groups": ALICE.groups}
-    acting = ActingUser(Identity(username="alice", acting_as="alice", owns_files=IS_ROOT, **ids))  # type: ignore[arg-type]
     connection = HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"]))
-    yield Runs(database, notebook, connection, acting)
-    acting.close()
-    database.close()
+    with closing(database), closing(acting_as_alice()) as acting:
+        yield Runs(database, notebook, connection, acting)
+
+
+def acting_as_alice() -> ActingUser:
+    ids = {"uid": ALICE.uid, "gid": ALICE.gid, "groups": ALICE.groups}
+    return ActingUser(Identity(username="alice", acting_as="alice", owns_files=IS_ROOT, **ids))  # type: ignore[arg-type]
 
 
 def mounted_site(method: str, areas: Areas, source: Path) -> Iterator[Site]:

@@ -19,15 +19,16 @@ from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.following import Comparing, Following, Publishing, Transferring
+from stager.runs.limited_transfers import ServerLimits
 from stager.runs.stop import Stop
 from tests.methods.staging_site import Site
 
-STEPS: dict[str, Callable[[Entry, LeaseHolder], Following]] = {
+STEPS: dict[str, Callable[[Entry, Batch], Following]] = {
     "check source": lambda entry, _: Following(entry),
-    "check duplicate": Comparing,
-    "transfer": Transferring,
+    "check duplicate": lambda entry, batch: Comparing(entry, batch.writer),
+    "transfer": lambda entry, batch: Transferring(entry, batch.writer, batch.limited),
     "set read-only": lambda entry, _: Following(entry),
-    "publish": Publishing,
+    "publish": lambda entry, batch: Publishing(entry, batch.writer),
 }
 
 
@@ -47,7 +48,13 @@ class Runs:
     acting: ActingUser
     whose: str = "alice"
 
-    def batch(self, *destinations: str, source: str = "a.fits", holder: str = "this run") -> Batch:
+    def batch(
+        self,
+        *destinations: str,
+        source: str = "a.fits",
+        holder: str = "this run",
+        limits: ServerLimits | None = None,
+    ) -> Batch:
         """Return a batch of new items, which all have the same source."""
         items = tuple(StagingItem(source=source, destination=one) for one in destinations)
         row = create_request(self.database, StagingRequest(method="jupyter_copy", username="alice", items=items))
@@ -60,13 +67,18 @@ class Runs:
             entries.append(Entry(file=file, item=item, place=item.destination.key, stopped=Stop()))
         writer = LeaseHolder(database=self.database, holder=holder, lease=600)
         return Batch(
-            method=JupyterCopy(), entries=entries, writer=writer, acting=self.acting, connection=self.connection
+            method=JupyterCopy(),
+            entries=entries,
+            writer=writer,
+            acting=self.acting,
+            connection=self.connection,
+            limits=limits,
         )
 
     @staticmethod
     def do(batch: Batch, *steps: str, retry_in: float | None = None) -> None:
         for step in steps:
-            batch.each(step, lambda entry, follow=STEPS[step]: follow(entry, batch.writer), retry_in=retry_in)  # type: ignore[misc]
+            batch.each(step, lambda entry, follow=STEPS[step]: follow(entry, batch), retry_in=retry_in)  # type: ignore[misc]
 
     def events(self, batch: Batch, kind: str) -> list[Event]:
         """Return what was told of the batch's request."""

@@ -7,20 +7,20 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stager.engine import Expected, Published, Survey
 from stager.errors import StagingError
-from stager.methods import Item, Promise
+from stager.methods import Item, LastCopy, Promise
 from stager.mover.answers import Watch
 from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.paths import Place, locate
 from stager.privileges import Ids
 from stager.runs.sender import Sender
-from stager.vocabulary import OnConflict
+from stager.vocabulary import ManifestEntry, OnConflict
 from tests.modes import MODES
 
 CONTENT = b"SIMPLE  =                    T" * 1000
@@ -86,6 +86,14 @@ class Peer:
             self.home.chmod(mode)
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """What was delivered, as it is on record, and its manifest."""
+
+    item: Item
+    files: list[ManifestEntry]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Site:
     """A user stages by a method from a source area to their place at a peer."""
@@ -129,6 +137,27 @@ class Site:
             delivered = self.do("publish", **watch).delivered
             assert delivered is not None
             return delivered.published()
+        finally:
+            self.worker.end()
+
+    def delivered(self, item: Item) -> Delivery:
+        """Stage an item that is not there yet, and return its record."""
+        files: list[ManifestEntry] = []
+        published = self.stage(item, on_file=files.append)
+        assert published is not None
+        receipt = LastCopy(
+            file_id=1,
+            source_fingerprint=self.survey(item).fingerprint,
+            destination_fingerprint=published.fingerprint,
+            checksum=None,
+        )
+        return Delivery(replace(item, last_copy=receipt), files)
+
+    def remove(self, delivery: Delivery, **watch: Any) -> bool:
+        """Remove what was delivered."""
+        self.begin(delivery.item)
+        try:
+            return self.do("remove", known=lambda: delivery.files, **watch).is_removed
         finally:
             self.worker.end()
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,14 +16,29 @@ from stager.errors import PeerBusy
 from stager.methods.notebook_staged import temporary_name
 from stager.models import Status
 from stager.peers.jupyter import HubConnection
+from stager.records.events import events_of
 from stager.records.items import files_of
-from stager.records.leases import acquire_leases, release_leases
+from stager.records.leases import acquire_leases, release_leases, renew_leases
+from stager.records.shared_limits import take_slot
+from stager.runs.batch import Batch, BatchFailed
 from stager.runs.following import Transferring
+from stager.runs.limited_transfers import ServerLimits
+from tests.methods.conftest import acting_as_alice
 from tests.methods.notebook_runs import STEPS, Runs
+from tests.methods.staging_site import CONTENT
 from tests.methods.test_jupyter_copy import place_of
+from tests.patience import PATIENCE
+from tests.peers.conftest import wait_until
 from tests.peers.faulty_proxy import FaultyProxy, answered
 
 pytestmark = pytest.mark.any_database
+
+
+@pytest.fixture
+def two_runs(runs: Runs) -> Iterator[list[Runs]]:
+    """Two that go on at once, each with a mover of its own."""
+    with closing(acting_as_alice()) as acting:
+        yield [runs, replace(runs, acting=acting)]
 
 
 def test_the_items_of_a_batch_arrive_and_are_on_record(runs: Runs) -> None:
@@ -86,3 +106,84 @@ def test_a_server_that_wants_to_be_asked_later_is_asked_no_sooner(runs: Runs, pr
         assert time.monotonic() - refused > 2
         through.do(batch, "set read-only", "publish")
     assert runs.site.peer.files() == ["data/a.fits"]
+
+
+ONE_AT_ONCE = ServerLimits(server="The notebook hub", transfers=1, bytes_per_second=0)
+
+
+def waits(runs: Runs, batch: Batch) -> list[tuple[str, str | None]]:
+    events = events_of(runs.database, batch.entries[0].file.request_id)
+    return [(event.kind, event.cause) for event in events if event.kind in {"waiting", "waited"}]
+
+
+def staged_at_once(two_runs: list[Runs], limits: ServerLimits, transferring: type[Transferring] = Transferring) -> None:
+    """Have two runs stage three files each, at once."""
+
+    def stage(number: int) -> None:
+        runs = two_runs[number]
+        batch = runs.batch(*(f"{number}/{name}" for name in "abc"), holder=f"run {number}", limits=limits)
+        with batch:
+            runs.do(batch, "check source", "check duplicate")
+            batch.each("transfer", lambda entry: transferring(entry, batch.writer, batch.limited), retry_in=None)
+            runs.do(batch, "set read-only", "publish")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(stage, range(2)))
+    assert len(two_runs[0].site.peer.files()) == 6
+
+
+def test_a_hub_gets_no_more_transfers_at_once_than_its_operator_allows(two_runs: list[Runs]) -> None:
+    under_way, most = [0], [0]
+    counting = threading.Lock()
+
+    class Counted(Transferring):
+        def _admitted(self, is_left: threading.Event) -> AbstractContextManager[None]:
+            return self._counted(super()._admitted(is_left))
+
+        @contextmanager
+        def _counted(self, slot: AbstractContextManager[None]) -> Iterator[None]:
+            with slot:
+                with counting:
+                    under_way[0] += 1
+                    most[0] = max(most[0], under_way[0])
+                yield
+                under_way[0] -= 1
+
+    staged_at_once(two_runs, ONE_AT_ONCE, Counted)
+    assert most == [1]
+
+
+def test_a_request_that_waits_for_its_turn_at_a_hub_says_so_until_who_was_killed_counts_no_more(runs: Runs) -> None:
+    batch = runs.batch("data/a.fits", "data/b.fits", limits=ONE_AT_ONCE)
+    slot = {"slots": 1, "request_id": "r", "holder": "killed"}
+    assert take_slot(runs.database, ONE_AT_ONCE.server, seconds=PATIENCE, **slot)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as pool, batch:
+        runs.do(batch, "check source", "check duplicate")
+        done = pool.submit(runs.do, batch, "transfer")
+        wait_until(lambda: waits(runs, batch) == [("waiting", "LimitReached")])
+        assert runs.site.peer.files() == []
+        renew_leases(runs.database, holder="killed", seconds=0)
+        done.result()
+        runs.do(batch, "set read-only", "publish")
+    assert waits(runs, batch) == [("waiting", "LimitReached"), ("waited", "Working")]
+    assert runs.site.peer.files() == ["data/a.fits", "data/b.fits"]
+
+
+def test_an_item_that_is_cancelled_waits_no_more(runs: Runs) -> None:
+    batch = runs.batch("data/a.fits", limits=ONE_AT_ONCE)
+    assert take_slot(runs.database, ONE_AT_ONCE.server, slots=1, request_id="r", holder="another", seconds=PATIENCE)
+    with ThreadPoolExecutor(1) as pool, batch:
+        runs.do(batch, "check source", "check duplicate")
+        done = pool.submit(runs.do, batch, "transfer")
+        wait_until(lambda: bool(waits(runs, batch)))
+        batch.entries[0].stopped.set()
+        with pytest.raises(BatchFailed):
+            done.result()
+    [file] = files_of(runs.database, batch.entries[0].file.request_id)
+    assert file.status is Status.CANCELLED
+
+
+def test_all_transfers_to_a_hub_are_together_no_faster_than_its_operator_allows(two_runs: list[Runs]) -> None:
+    began = time.monotonic()
+    staged_at_once(two_runs, ServerLimits(server="The hub", transfers=8, bytes_per_second=len(CONTENT)))
+    assert time.monotonic() - began >= 6  # each file is a second's worth

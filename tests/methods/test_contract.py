@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import zlib
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -27,7 +28,7 @@ from stager.errors import (
 )
 from stager.methods import LastCopy
 from stager.vocabulary import ManifestEntry, OnConflict
-from tests.methods.staging_site import BOB, CONTENT, IS_ROOT, Site
+from tests.methods.staging_site import BOB, CONTENT, IS_ROOT, Delivery, Site
 
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="needs root, to be several users")
 
@@ -188,6 +189,133 @@ def test_our_own_receipt_counts_only_with_the_checksum_that_is_requested(site: S
         return
     with pytest.raises(SourceMismatch):
         site.stage(item)
+
+
+DELIVERIES = [
+    *((method, "a.fits") for method in ("local_copy", "local_symlink", "symlink_copy", "jupyter_copy")),
+    *((method, "tree") for method in ("local_copy", "local_symlink", "jupyter_copy")),
+]
+each_delivery = pytest.mark.parametrize(("site", "what"), DELIVERIES, indirect=["site"])
+
+
+def make_tree(site: Site) -> None:
+    (site.source / "tree/deep/empty").mkdir(parents=True)
+    for path in ("tree/a", "tree/deep/not-listed.pyc", "tree/deep/a name #1 %20?"):
+        (site.source / path).write_bytes(CONTENT)
+    for made in (site.source / "tree").rglob("*"):
+        made.chmod(0o755)
+
+
+def delivered(site: Site, what: str, destination: str = "product") -> Delivery:
+    make_tree(site)
+    return site.delivered(site.item(what, destination))
+
+
+@each_delivery
+def test_what_was_delivered_is_removed_and_nothing_else_and_once_more_is_no_error(site: Site, what: str) -> None:
+    site.stage(site.item(destination="data/another"))
+    before = facts(site.source / "a.fits")
+    delivery = delivered(site, what, "data/product")
+    assert site.remove(delivery)
+    assert site.peer.shown() == ["data", "data/another"]
+    assert site.peer.read("data/another") == CONTENT
+    assert facts(site.source / "a.fits") == before
+    assert not site.remove(delivery)
+
+
+@each_delivery
+def test_what_was_delivered_is_removed_though_its_source_is_gone_but_for_a_hard_link(site: Site, what: str) -> None:
+    delivery = delivered(site, what)
+    shutil.rmtree(site.source / "tree")
+    (site.source / "a.fits").unlink()
+    if site.method == "symlink_copy":  # the file has lost a name, and is not known any more
+        with pytest.raises(DestinationDiffers):
+            site.remove(delivery)
+    else:
+        assert site.remove(delivery)
+        assert site.peer.shown() == []
+
+
+@each_delivery
+def test_something_else_that_has_the_name_of_what_was_delivered_is_not_removed(site: Site, what: str) -> None:
+    delivery = delivered(site, what)
+    assert site.remove(delivery)
+    other = site.peer.put("product")
+    with pytest.raises(DestinationDiffers, match="not what was delivered"):
+        site.remove(delivery)
+    assert site.peer.shown() == ["product"]
+    assert other.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("site", ["local_copy", "jupyter_copy"], indirect=True)
+@pytest.mark.parametrize("how", ["changed", "one more", "one less"])
+def test_a_directory_that_somebody_has_changed_is_not_removed(site: Site, how: str) -> None:
+    delivery = delivered(site, "tree")
+    deep = site.peer.home / "product/deep"
+    deep.chmod(0o700)
+    match how:
+        case "changed":
+            (deep / "not-listed.pyc").chmod(0o600)
+            (deep / "not-listed.pyc").write_bytes(bytes(reversed(CONTENT)))
+        case "one more":
+            (deep / "more").write_bytes(b"")
+        case _:
+            (deep / "not-listed.pyc").unlink()
+    before = site.peer.shown()
+    with pytest.raises(DestinationDiffers, match="not what was delivered"):
+        site.remove(delivery)
+    assert site.peer.shown() == before
+
+
+@each_delivery
+def test_whoever_was_overtaken_removes_nothing(site: Site, what: str) -> None:
+    def overtaken() -> None:
+        raise LeaseLost("product")
+
+    delivery = delivered(site, what)
+    before = site.peer.shown()
+    with pytest.raises(LeaseLost):
+        site.remove(delivery, confirm=overtaken)
+    assert site.peer.shown() == before
+    assert site.remove(delivery)
+
+
+@pytest.mark.parametrize("site", ["local_copy", "jupyter_copy"], indirect=True)
+@pytest.mark.parametrize("what", ["a.fits", "tree"])
+def test_what_somebody_changes_in_the_last_moment_is_not_removed(site: Site, what: str) -> None:
+    delivery = delivered(site, what)
+    before = site.peer.shown()
+    file = site.peer.home / ("product" if what == "a.fits" else "product/a")
+
+    def change() -> None:
+        file.chmod(0o600)
+        file.write_bytes(b"precious")
+
+    with pytest.raises(DestinationDiffers, match="not what was delivered"):
+        site.remove(delivery, confirm=change)
+    assert site.peer.shown() == before
+    assert file.read_bytes() == b"precious"
+
+
+@needs_root
+def test_what_lies_where_its_user_may_not_write_any_more_is_not_removed(site: Site) -> None:
+    delivery = site.delivered(site.item(destination="a.fits"))
+    with site.peer.refusing():
+        with pytest.raises(DestinationNotWritable):
+            site.remove(delivery)
+        assert site.peer.shown() == ["a.fits"]
+    assert site.remove(delivery)
+
+
+@needs_root
+@pytest.mark.parametrize("mounted", ["local_copy"], indirect=True)
+def test_what_another_account_has_put_into_a_delivery_is_not_removed(mounted: Site) -> None:
+    delivery = delivered(mounted, "tree")
+    mounted.peer.put("product/theirs", uid=BOB.uid)
+    before = mounted.peer.shown()
+    with pytest.raises(DestinationError):
+        mounted.remove(delivery)
+    assert mounted.peer.shown() == before
 
 
 @pytest.mark.parametrize("path", ["../outside.fits", "/etc/passwd", "sub/../../outside.fits"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from stager.engine import Published
 from stager.errors import (
     DestinationDiffers,
     DestinationTampered,
+    HomeFull,
     InvalidPath,
     LeaseLost,
     NameNotTaken,
@@ -38,7 +40,7 @@ from stager.vocabulary import ManifestEntry, OnConflict
 from tests.methods.conftest import Areas
 from tests.methods.staging_site import CONTENT, Site
 from tests.patience import PATIENCE
-from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in
+from tests.peers.faulty_proxy import FaultyProxy, cut_on_the_way_back, cut_on_the_way_in, reset
 from tests.peers.running_hub import RunningHub
 
 TREE = {
@@ -329,6 +331,30 @@ def test_a_call_that_broke_is_mended_by_doing_the_step_again(
 
 
 @pytest.mark.usefixtures("tree")
+def test_a_removal_that_broke_leaves_nothing_under_the_final_name_and_a_sweep_ends_it(
+    behind: Site, proxy: FaultyProxy
+) -> None:
+    delivery = behind.delivered(behind.item("tree", "product"))
+    proxy.break_calls("removal", reset)
+    with pytest.raises(PeerFault):
+        behind.remove(delivery)
+    assert not behind.peer.exists("product")
+    assert behind.peer.shown() != []
+    assert behind.worker.sweep("jupyter_copy", [delivery.item.destination.parent]) == [1]
+    assert behind.peer.shown() == []
+    assert not behind.remove(delivery)
+
+
+def test_what_a_server_tells_no_checksum_of_is_not_removed(notebook: Site) -> None:
+    delivery = notebook.delivered(notebook.item(destination="product"))
+    assert delivery.item.last_copy is not None
+    unknown = replace(delivery.item.last_copy, destination_fingerprint="")
+    with pytest.raises(DestinationDiffers, match="stays"):
+        notebook.remove(replace(delivery, item=replace(delivery.item, last_copy=unknown)))
+    assert notebook.peer.shown() == ["product"]
+
+
+@pytest.mark.usefixtures("tree")
 def test_a_server_that_is_stopped_in_the_middle_is_started_again(notebook: Site, running_hub: RunningHub) -> None:
     notebook.begin(notebook.item("tree", "product"))
     for step in ("check source", "check duplicate"):
@@ -364,6 +390,39 @@ def test_two_spellings_of_a_place_are_one_and_what_lies_in_it_begins_with_its_ke
     assert key("a/b").startswith(f"{key('a')}/")
     assert len({key("a"), key("a", server="lab"), key("a", username="bob"), key("a", username="alice/a")}) == 4
     assert key("a") == "jupyter:hub.example.org/x/alice//a"
+
+
+def test_what_has_no_room_in_the_home_is_refused_before_its_first_byte(notebook: Site) -> None:
+    free = shutil.disk_usage(notebook.peer.home).free
+    with (notebook.source / "a.fits").open("r+b") as source:
+        source.truncate(free + (1 << 40))
+    notebook.begin(notebook.item(destination="deep/product"))
+    for step in ("check source", "check duplicate"):
+        notebook.do(step)
+    with pytest.raises(HomeFull, match=r"are to come, and there is room for .* remove something there first") as caught:
+        notebook.do("transfer")
+    assert (caught.value.mended_by, caught.value.retryable) == ("you", False)
+    assert notebook.peer.shown() == []
+
+
+def test_uploads_share_the_room_that_there_is(notebook: Site) -> None:
+    share = shutil.disk_usage(notebook.peer.home).free * 2 // 3
+    items = {number: notebook.item(f"{number}.fits", f"product {number}") for number in range(3)}
+    for number in items:
+        with (notebook.source / f"{number}.fits").open("wb") as source:
+            source.truncate(share if number else len(CONTENT))
+        (notebook.source / f"{number}.fits").chmod(0o644)
+    notebook.worker.begin(notebook.method, items)
+    one_is_refused, outcomes = threading.Event(), {}
+    stopped = {number: one_is_refused if number else threading.Event() for number in items}
+    for item_id, outcome in notebook.worker.do(
+        "transfer", {number: Watch(stopped=stopped[number]) for number in items}
+    ):
+        outcomes[item_id] = type(outcome).__name__
+        if isinstance(outcome, HomeFull):
+            one_is_refused.set()
+    assert outcomes.pop(0) == "StepDone"
+    assert sorted(outcomes.values()) == ["Cancelled", "HomeFull"]
 
 
 def test_the_hubs_secret_is_not_with_the_mover(notebook: Site, areas: Areas, running_hub: RunningHub) -> None:

@@ -12,6 +12,7 @@ from stager.methods.notebook_path import NotebookPath, notebook_path
 from stager.methods.notebook_servers import NotebookServers
 from stager.peers.http import Calls
 from stager.peers.jupyter import Hub, HubConnection
+from tests.peers.conftest import make_server
 from tests.peers.running_hub import RunningHub
 
 
@@ -57,6 +58,7 @@ def test_a_named_server_that_was_started_is_stopped_again_where_the_site_wants_i
     running_hub: RunningHub, calls: Calls, token: SecretStr
 ) -> None:
     hub = Hub(running_hub.url, token, calls)
+    make_server(hub, "carol", "lab")
     servers = NotebookServers(HubConnection(url=running_hub.url, token=token, stops_servers=True), hub)
     reach(servers, place(running_hub, "carol", "lab"))
     with servers.contents(place(running_hub, "carol", "lab")) as contents:

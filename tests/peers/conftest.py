@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, ServerState, start
+from stager.peers.jupyter.names import user_in_address
 from tests.open_folder import open_folder
 from tests.patience import PATIENCE
 from tests.peers.running_hub import RunningHub, is_installed
@@ -68,6 +69,12 @@ def token(hub: Hub, server: ServerState) -> Iterator[SecretStr]:
     """A token for alice's server alone."""
     with hub.token_for(server) as token:
         yield token
+
+
+def make_server(hub: Hub, username: str, name: str) -> None:
+    """Have a user make a notebook server of that name, which is not started."""
+    made = hub.ask("PUT", f"users/{user_in_address(username)}/servers/{user_in_address(name)}", {})
+    assert made.status in {httpx.codes.CREATED, httpx.codes.CONFLICT}
 
 
 @pytest.fixture

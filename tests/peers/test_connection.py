@@ -179,13 +179,29 @@ def test_users_have_the_names_that_the_operator_says(usernames: dict[str, str], 
 
 def test_nobody_gets_into_the_notebook_of_another_by_the_name_of_their_account() -> None:
     said = HubConnection(url="http://hub.invalid", usernames={"alice": "a.smith"})
-    with pytest.raises(ConfigurationError, match=r"a\.smith is the name of alice there"):
-        said.username_at_hub("a.smith")
+    for account in ("a.smith", "A.Smith"):
+        with pytest.raises(ConfigurationError, match=rf"{account} is the name of alice there"):
+            said.username_at_hub(account)
 
 
-def test_the_hubs_spelling_of_a_name_is_the_one_that_counts(running_hub: RunningHub) -> None:
+def test_a_name_that_the_hub_spells_otherwise_is_mapped_by_the_operator(running_hub: RunningHub) -> None:
     with connection(running_hub).opened() as hub, pytest.raises(NotebookUserUnknown, match="Alice"):
         hub.look("Alice")
+    mapped = connection(running_hub, usernames={"Alice": "alice"})
+    with mapped.opened() as hub:
+        assert hub.look(mapped.username_at_hub("Alice")).username == "alice"
+
+
+def test_a_hub_is_told_a_name_as_it_spells_that_itself(odd: OddServer) -> None:
+    server = {"url": "/user/a.smith/", "ready": True}
+    odd.answers = {
+        "GET /hub/api/users/A.Smith ": says({"name": "a.smith", "servers": {"": server}}),
+        "POST /hub/api/users/a.smith/tokens ": says({"token": "for-one-server", "id": "a1"}),
+        "DELETE /hub/api/users/a.smith/tokens/a1 ": says({}),
+    }
+    with HubConnection(url=odd.url, token=SecretStr("secret")).opened() as hub, hub.token_for(hub.look("A.Smith")):
+        pass
+    assert len(odd.heads) == len(odd.answers)
 
 
 @pytest.mark.parametrize(("folder", "folder_there"), [("", ""), ("/home/{username}/", "home/alice"), ("data", "data")])

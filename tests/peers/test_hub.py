@@ -17,6 +17,7 @@ from stager.errors import (
     DestinationTampered,
     NotebookNotRunning,
     NotebookNotStarted,
+    NotebookServerUnknown,
     NotebookStarting,
     NotebookUserUnknown,
     PeerFault,
@@ -26,7 +27,7 @@ from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, Progress, ServerState, publish, start, stop, upload
 from stager.peers.jupyter.server import server_state
 from tests.patience import PATIENCE
-from tests.peers.conftest import opened, wait_until
+from tests.peers.conftest import make_server, opened, wait_until
 from tests.peers.running_hub import AWKWARD, RunningHub
 
 
@@ -60,6 +61,8 @@ def test_a_named_server_of_a_user_with_an_awkward_name_tells_of_its_start_and_is
         if progress.message == "Waiting for a machine":
             running_hub.release(username)
 
+    make_server(hub, username, name)
+    assert hub.look(username, name) == ServerState(username=username, name=name)
     state = start(hub, username, name, within_seconds=PATIENCE, on_progress=on_progress)
     assert (state.is_ready, "Waiting for a machine" in told) == (True, True)
     assert not hub.look(username).is_ready  # the default server is another one
@@ -69,6 +72,13 @@ def test_a_named_server_of_a_user_with_an_awkward_name_tells_of_its_start_and_is
         assert contents.look("made") is not None
     stop(hub, username, name, within_seconds=PATIENCE)
     assert not hub.look(username, name).is_ready
+
+
+@pytest.mark.parametrize("name", ["typed-wrong", "..", "a/b"])
+def test_a_server_that_nobody_made_is_named_and_not_made(hub: Hub, name: str) -> None:
+    with pytest.raises(NotebookServerUnknown, match=r"bob is none that the hub knows: make it there first"):
+        start(hub, "bob", name, within_seconds=PATIENCE, on_progress=ignore)
+    assert name not in hub.ask("GET", "users/bob?include_stopped_servers").object()["servers"]
 
 
 def test_a_start_that_takes_too_long_is_not_waited_for(hub: Hub) -> None:

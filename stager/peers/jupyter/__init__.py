@@ -19,6 +19,7 @@ from stager.peers.jupyter.hub import Hub
 from stager.peers.jupyter.kernel import remove_by_kernel, seal
 from stager.peers.jupyter.names import check_path
 from stager.peers.jupyter.progress import Progress
+from stager.peers.jupyter.room import room_in
 from stager.peers.jupyter.server import ServerState
 from stager.peers.jupyter.starting import start, stop
 from stager.peers.jupyter.upload import Uploaded, check, publish, upload
@@ -36,6 +37,7 @@ __all__ = [
     "check_path",
     "publish",
     "remove_by_kernel",
+    "room_in",
     "seal",
     "start",
     "stop",

@@ -84,6 +84,21 @@ class HubConnection(BaseModel):
         "Receipts have paths and code for notebooks with it.",
     )
 
+    max_transfers: int = Field(
+        16,
+        ge=1,
+        le=256,
+        title="Transfers at once",
+        description="How many files and directories are brought to its notebook servers at a time, by all flow runs "
+        "together; of one user no more than half as many. Others wait.",
+    )
+    max_bytes_per_second: int = Field(
+        0,
+        ge=0,
+        title="Bytes per second",
+        description="How fast all transfers to its notebook servers are together; 0 for as fast as they can.",
+    )
+
     @field_validator("url", "url_for_runs")
     @classmethod
     def _check_address(cls, url: str) -> str:
@@ -162,7 +177,7 @@ class HubConnection(BaseModel):
             return named[account]
         name = self.usernames.get(EVERYBODY_ELSE, _USERNAME).replace(_USERNAME, account)
         for user, taken in named.items():
-            if taken == name:
+            if taken.lower() == name.lower():  # a hub whose database knows no case takes them for one
                 reason = f"{name} is the name of {user} there, and {account} has none"
                 raise ConfigurationError(self.title, reason)
         return name

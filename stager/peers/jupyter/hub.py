@@ -9,7 +9,14 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from stager.errors import ConfigurationError, NotebookUserUnknown, PeerError, PeerFault, PeerRefused
+from stager.errors import (
+    ConfigurationError,
+    NotebookServerUnknown,
+    NotebookUserUnknown,
+    PeerError,
+    PeerFault,
+    PeerRefused,
+)
 from stager.peers.answers import checked
 from stager.peers.http import Answer, Calls
 from stager.peers.jupyter.names import user_in_address
@@ -54,15 +61,21 @@ class Hub:
         ------
         NotebookUserUnknown
             It knows no such user, or does not show us that one.
+        NotebookServerUnknown
+            The user has made no server of that name; a start would make one.
         PeerError
             It does not answer, or not as it should.
         """
-        answer = self.ask("GET", f"users/{user_in_address(username)}")
+        query = "?include_stopped_servers" if name else ""
+        answer = self.ask("GET", f"users/{user_in_address(username)}{query}")
         if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
             raise NotebookUserUnknown(self.title, username)
         user = checked(answer).object()
         if not isinstance(user.get("servers"), dict):
             raise PeerRefused(self.title, f"it shows no servers: our token needs the scopes {SCOPES}")
+        if name and name not in user["servers"]:
+            state = ServerState(username=username, name=name)
+            raise NotebookServerUnknown(state.title, "make it there first, or name another one")
         try:
             return server_state(user, name, self.url, self.public_url)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, httpx.InvalidURL) as error:

@@ -67,9 +67,9 @@ def seal(contents: Contents, path: str, *, file_mode: int = 0o444, directory_mod
         Permission bits.
     """
     try:
-        _evaluate(contents, f"_staging_seal({path!r}, {file_mode}, {directory_mode})")
+        value_of(contents, f"_staging_seal({path!r}, {file_mode}, {directory_mode})")
         entry = contents.look(path)
-    except _NotDone as reason:
+    except NotDone as reason:
         return str(reason)
     except PeerError as error:
         return error.message
@@ -81,20 +81,21 @@ def seal(contents: Contents, path: str, *, file_mode: int = 0o444, directory_mod
 def remove_by_kernel(contents: Contents, path: str) -> str | None:
     """Remove a file, or a directory with all that is in it, also what is read-only or not shown; return why not."""
     try:
-        _evaluate(contents, f"_staging_remove({path!r})")
-    except _NotDone as reason:
+        value_of(contents, f"_staging_remove({path!r})")
+    except NotDone as reason:
         return str(reason)
     except PeerError as error:
         return error.message
     return None
 
 
-def _evaluate(contents: Contents, expression: str) -> None:
+def value_of(contents: Contents, expression: str) -> str:
+    """Return the value of an expression in a kernel, as Python writes it; raise `NotDone` where there is none."""
     with _kernel(contents) as kernel_id:
-        _run(contents, kernel_id, expression)
+        return _run(contents, kernel_id, expression)
 
 
-class _NotDone(Exception):
+class NotDone(Exception):
     """Why it was not done, in words."""
 
 
@@ -103,7 +104,7 @@ def _kernel(contents: Contents) -> Iterator[str]:
     kernel_id = _ask(contents, "POST", "kernels", {"name": _python_of(contents), "path": ""}).get("id")
     if not isinstance(kernel_id, str) or not _KERNEL_ID.fullmatch(kernel_id):
         reason = "the notebook server names its kernel in a way that is not known"
-        raise _NotDone(reason)
+        raise NotDone(reason)
     try:
         yield kernel_id
     finally:
@@ -121,7 +122,7 @@ def _python_of(contents: Contents) -> str:
             if named[name]["spec"]["language"].lower() == "python":
                 return str(name)
     reason = "the notebook server has no Python kernel"
-    raise _NotDone(reason)
+    raise NotDone(reason)
 
 
 def _ask(contents: Contents, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -130,8 +131,8 @@ def _ask(contents: Contents, verb: str, path: str, body: dict[str, Any] | None =
     return {} if answer.status == httpx.codes.NO_CONTENT else answer.object()
 
 
-def _run(contents: Contents, kernel_id: str, expression: str) -> None:
-    """Evaluate an expression in a kernel."""
+def _run(contents: Contents, kernel_id: str, expression: str) -> str:
+    """Evaluate an expression in a kernel, and return its value as text."""
     url = httpx.URL(f"{contents.url}api/kernels/{kernel_id}/channels")
     is_secure = url.scheme == "https"
     try:
@@ -145,13 +146,14 @@ def _run(contents: Contents, kernel_id: str, expression: str) -> None:
             reply = _reply(websocket, _execute_request(expression))
     except (WebSocketException, InvalidURI, OSError) as error:  # TimeoutError too
         reason = f"its kernel does not answer: {str(error) or type(error).__name__}"
-        raise _NotDone(reason) from error
+        raise NotDone(reason) from error
     result = _object(_object(reply.get("user_expressions")).get("done"))
     if reply.get("status") != "ok" or result.get("status") != "ok":
         said = result.get("evalue") or reply.get("evalue")
         what = said[:MAX_WORDS] if isinstance(said, str) else "no reason is given"
         reason = f"its kernel could not do it: {what}"
-        raise _NotDone(reason)
+        raise NotDone(reason)
+    return str(_object(result.get("data")).get("text/plain"))
 
 
 def _object(said: object) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def server_state(
 
     Notes
     -----
-    A server that is down is not in the description. ``url`` is a path, and
-    ``full_url`` is there where the hub knows its own address only.
+    A default server that is down is not in the description, and a named one is if that was asked for. ``url`` is a
+    path, and ``full_url`` is there where the hub knows its own address only.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def server_state(
     """
     username = str(user["name"])
     server = user["servers"].get(name)
-    if server is None:
+    if server is None or server.get("stopped"):
         return ServerState(username=username, name=name)
     return ServerState(
         username=username,
