@@ -5,6 +5,7 @@ Each connection carries one call. Whatever is not chosen goes through unchanged.
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import struct
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from tests.peers.listener import Listener, body_bytes, head_of
 
 BLOCK = 16 << 10
+# Of so many calls each is broken, however many there are.
+ALWAYS = math.inf
 PHASES = {
     "any": r".",
     "look": r"GET \S*/hub/api/users/[^/ ]+ ",
@@ -54,7 +57,7 @@ class _Order:
     pattern: re.Pattern[bytes]
     fault: Fault
     spared: int
-    left: int
+    left: float
 
     def is_for(self, head: bytes) -> bool:
         """Tell whether this call is to be broken, and count it."""
@@ -185,22 +188,22 @@ class FaultyProxy(Listener):
         self.faults_done = 0
         self.calls_seen = 0
 
-    def break_calls(self, phase: str, fault: Fault, *, spared: int = 0, times: int = 1) -> None:
+    def break_calls(self, phase: str, fault: Fault, *, spared: int = 0, times: float = 1) -> None:
         """Break so many calls of a phase from now on, after some that are spared, and no others."""
         with self._lock:
             self._orders = []
         self.break_calls_too(phase, fault, spared=spared, times=times)
 
-    def break_calls_too(self, phase: str, fault: Fault, *, spared: int = 0, times: int = 1) -> None:
+    def break_calls_too(self, phase: str, fault: Fault, *, spared: int = 0, times: float = 1) -> None:
         """Break such calls beside those that were to be broken before."""
         with self._lock:
             self._orders.append(_Order(re.compile(PHASES[phase].encode()), fault, spared, times))
 
     @property
-    def faults_left(self) -> int:
-        """How many calls are to be broken still."""
+    def faults_left(self) -> float:
+        """How many calls are to be broken still, besides those that always are."""
         with self._lock:
-            return sum(order.left for order in self._orders)
+            return sum(order.left for order in self._orders if order.left < ALWAYS)
 
     def _serve(self, connection: socket.socket) -> None:
         with connection as client, suppress(OSError), socket.create_connection(self._target) as server:
