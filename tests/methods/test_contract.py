@@ -281,20 +281,21 @@ def test_whoever_was_overtaken_removes_nothing(site: Site, what: str) -> None:
 
 
 @pytest.mark.parametrize("site", ["local_copy", "jupyter_copy"], indirect=True)
-@pytest.mark.parametrize("what", ["a.fits", "tree"])
-def test_what_somebody_changes_in_the_last_moment_is_not_removed(site: Site, what: str) -> None:
+@pytest.mark.parametrize(("what", "changed"), [("a.fits", ""), ("tree", "a"), ("tree", "deep/one more")])
+def test_what_somebody_changes_in_the_last_moment_is_not_removed(site: Site, what: str, changed: str) -> None:
     delivery = delivered(site, what)
-    before = site.peer.shown()
-    file = site.peer.home / ("product" if what == "a.fits" else "product/a")
+    file = site.peer.home / "product" / changed
 
     def change() -> None:
-        file.chmod(0o600)
+        for path in (file.parent, file):
+            if path.exists():
+                path.chmod(0o700)
         file.write_bytes(b"precious")
 
     with pytest.raises(DestinationDiffers, match="not what was delivered"):
         site.remove(delivery, confirm=change)
-    assert site.peer.shown() == before
     assert file.read_bytes() == b"precious"
+    assert [path for path in site.peer.shown() if not path.startswith("product")] == []
 
 
 @needs_root
