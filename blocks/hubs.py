@@ -14,13 +14,11 @@ from pydantic import SecretStr, ValidationError
 
 from blocks.jupyterhub import JupyterHub
 from stager.errors import ConfigurationError, PrefectUnavailable
+from stager.models import SITES_HUB
 from stager.settings import Settings
 
-# The one that is meant where none is named.
-HUB = "jupyterhub"
 
-
-def resolve_hub(name: str = HUB) -> JupyterHub:
+def resolve_hub(name: str = SITES_HUB) -> JupyterHub:
     """Return the hub of that name, as the operator has it in Prefect's pages.
 
     Raises
@@ -63,9 +61,9 @@ async def seed_hub(settings: Settings) -> JupyterHub | None:
     seed = json.dumps(said)
     data = await _data()
     if data.get("seeded_from") == seed:
-        return _hub(HUB, data)
-    hub = _hub(HUB, {**data, **said, "seeded_from": seed})
-    await hub.asave(HUB, overwrite=True)
+        return _hub(SITES_HUB, data)
+    hub = _hub(SITES_HUB, {**data, **said, "seeded_from": seed})
+    await hub.asave(SITES_HUB, overwrite=True)
     return hub
 
 
@@ -87,7 +85,7 @@ async def _data() -> dict[str, Any]:
     """Return what Prefect has of the settings' hub, with its secrets; nothing where it has none."""
     async with get_client() as prefect:
         try:
-            document = await prefect.read_block_document_by_name(HUB, JupyterHub.get_block_type_slug())
+            document = await prefect.read_block_document_by_name(SITES_HUB, JupyterHub.get_block_type_slug())
         except ObjectNotFound:
             return {}
     return dict(document.data)

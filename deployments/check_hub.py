@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from blocks.hubs import HUB, resolve_hub
+from blocks.hubs import resolve_hub
 from stager.errors import StagingError
+from stager.models import SITES_HUB
 from stager.peers.jupyter import HubConnection, check_hub
 
 
@@ -19,7 +20,7 @@ def finding(name: str, hub: HubConnection) -> str:
 
 def main() -> None:
     """Check the hub that is named, and fail where something is wrong."""
-    name = sys.argv[1] if len(sys.argv) > 1 else HUB
+    name = sys.argv[1] if len(sys.argv) > 1 else SITES_HUB
     try:
         version = check_hub(resolve_hub(name))
     except StagingError as error:

@@ -19,11 +19,12 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
 
 from blocks.areas import seed_areas
-from blocks.hubs import HUB, seed_hub
+from blocks.hubs import seed_hub
 from deployments import POD_POOL, WORK_POOL
 from deployments.check_hub import finding
 from deployments.job_template import base_job_template, read_pods
 from stager.errors import ConfigurationError
+from stager.models import SITES_HUB
 from stager.settings import Settings, get_settings
 from workers import WarmWorker
 from workers.password_check import check_password
@@ -49,7 +50,7 @@ async def _prepare_hub(settings: Settings) -> None:
         print(error.message)
         return
     if hub is not None:
-        print(await run_sync(finding, HUB, hub))
+        print(await run_sync(finding, SITES_HUB, hub))
 
 
 async def _prepare_pool(client: PrefectClient, name: str, kind: str, *, template: dict[str, Any]) -> None:

@@ -33,6 +33,8 @@ from stager.vocabulary import OnConflict
 MAX_PATH_BYTES = 4096
 # The destination area that means the user's own place: their folder there, or their notebook server.
 USER_AREA = "user"
+# The hub that is meant where none is named: the block that the settings are written to.
+SITES_HUB = "jupyterhub"
 MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
 # What off_t holds; a file cannot be larger.
 MAX_SIZE_BYTES = 2**63 - 1
@@ -146,6 +148,12 @@ class StorageArea(Frozen):
         description="Whose rights it is read with: the user's, or the service's where users cannot enter it.",
     )
     is_destination: bool = Field(default=False, description="Whether data may be staged to it, not only from it.")
+
+
+def hub_named(destination_area: str) -> str:
+    """Return the name of the hub that a destination area stands for, in a request to notebook servers."""
+    hub, _ = area_and_server(destination_area)
+    return SITES_HUB if hub == USER_AREA else hub
 
 
 def _checksum_text(value: str) -> str:

@@ -16,7 +16,6 @@ from stager.methods import IsLiving, StagingMethod
 from stager.methods.all_methods import METHODS
 from stager.models import Status
 from stager.paths import Place
-from stager.peers.jupyter import HubConnection
 from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.requests import list_requests
@@ -47,7 +46,7 @@ def sweep_folders(days: int) -> int:
             resolver.enter(users.setdefault(request.username, ActingUser(resolver.identity)))
             key = request.username, request.method, request.destination_area
             folders[key] |= _folders(database, request, resolver)
-            connections[key] = _that_starts_nothing(resolver.destination.connection)
+            connections[key] = resolver.destination.connection
         except StagingError as error:  # a user or an area that is no more, a storage that is away
             get_run_logger().warning("Could not sweep the folders of request %s: %s", request.id, error.message)
     writer = LeaseHolder(database=database, holder=f"sweep/{uuid.uuid4().hex[:8]}", lease=get_settings().lease)
@@ -56,13 +55,6 @@ def sweep_folders(days: int) -> int:
         _swept(users[user], METHODS[method], places, connection=connections[user, method, area], is_living=is_living)
         for (user, method, area), places in folders.items()
     )
-
-
-def _that_starts_nothing(connection: object) -> object:
-    """Return a connection by which no notebook server is started, nobody being there who wants it."""
-    if isinstance(connection, HubConnection):
-        return connection.model_copy(update={"starts_servers": False})
-    return connection
 
 
 def _swept(

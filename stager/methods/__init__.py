@@ -5,7 +5,7 @@ Here are those between mounted folders, which is all that a mover has a use for;
 
 from stager.methods.local_copy import LocalCopy
 from stager.methods.local_symlink import LocalSymlink
-from stager.methods.method import IsLiving, Item, LastCopy, Promise, ReadOnlyBy, StagingMethod, mounted
+from stager.methods.method import IsLiving, Item, LastCopy, OnWait, Promise, ReadOnlyBy, StagingMethod, mounted
 from stager.methods.symlink_copy import SymlinkCopy
 
 MOUNTED_METHODS: dict[str, StagingMethod] = {
@@ -17,6 +17,7 @@ __all__ = [
     "IsLiving",
     "Item",
     "LastCopy",
+    "OnWait",
     "Promise",
     "ReadOnlyBy",
     "StagingMethod",

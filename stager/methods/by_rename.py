@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from stager import engine
-from stager.methods.method import IsLiving, Item, LastCopy, mounted
+from stager.methods.method import IsLiving, Item, LastCopy, OnWait, mounted
 from stager.paths import Location, Place
 from stager.vocabulary import ManifestEntry, OnConflict
 
@@ -23,6 +23,9 @@ class PublishedByRename:
     def connected(self, connection: None, secret: SecretStr | None) -> AbstractContextManager[Self]:  # noqa: ARG002 - a mount needs none
         """Give the method as it is."""
         return nullcontext(self)
+
+    def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
+        """Do nothing: they are mounted."""
 
     def sweep(self, parent: Place, *, is_living: IsLiving) -> int:  # noqa: ARG002 - locks tell
         """Remove temporary names whose lock nobody holds."""

@@ -21,7 +21,7 @@ from stager.errors import (
     UnforeseenError,
 )
 from stager.methods.conflict import settle
-from stager.methods.method import IsLiving, Item, LastCopy, Promise
+from stager.methods.method import IsLiving, Item, LastCopy, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_publication import give_final_name, put_back
@@ -42,6 +42,9 @@ from stager.paths import Place
 from stager.peers.jupyter import Contents, HubConnection, check_path, seal
 from stager.vocabulary import ManifestEntry, OnConflict
 
+# How often a server is asked to set the modes, before what it has is left writable.
+SEAL_TRIES = 2
+
 
 class JupyterCopy:
     """The user gets a copy where their notebooks are."""
@@ -61,7 +64,7 @@ class JupyterCopy:
 
     @contextmanager
     def connected(self, connection: HubConnection | None, secret: SecretStr | None) -> Iterator[Self]:
-        """Give the method with the hub's servers; each is started when it is first needed."""
+        """Give the method with the hub's servers."""
         if connection is None:
             raise ConfigurationError("jupyter_copy", "no notebook hub is set up")
         with connection.opened(secret) as hub:
@@ -70,6 +73,10 @@ class JupyterCopy:
                 yield type(self)(servers)
             finally:
                 servers.close()
+
+    def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
+        """Start the notebook servers that are down, where the site wants that."""
+        self._servers.reach(map(_at_notebook, places), on_wait=on_wait, check=check)
 
     def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
         """Remove temporary names for destinations that no living run has a lease on."""
@@ -149,11 +156,13 @@ class JupyterCopy:
         """Set the modes by a kernel of the server's, where it gives one; else what is left writable is told."""
         with self._servers.contents(staged.place) as contents:
             modes = item.modes
-            staged.left_writable = seal(
-                contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
-            )
-            if staged.left_writable:
-                contents.look(staged.temporary)  # a server that is down is started, and asked again
+            for _ in range(SEAL_TRIES):
+                staged.left_writable = seal(
+                    contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
+                )
+                if not staged.left_writable:
+                    return
+                contents.look(staged.temporary)  # where the server is down, this step is done again
 
     def flush(self, staged: Iterable[NotebookStaged]) -> None:
         """Do nothing: the server has written it."""

@@ -21,6 +21,8 @@ from stager.vocabulary import ManifestEntry, OnConflict
 if TYPE_CHECKING:
     from pydantic import SecretStr  # which a mover has no use for
 
+    from stager.records.events import Wait
+
 
 @dataclass(frozen=True, kw_only=True)
 class LastCopy:
@@ -66,6 +68,9 @@ Staged = Any
 # Tells by the first `KEY_DIGITS` of a destination's key whether another living run writes there.
 IsLiving = Callable[[str], bool]
 KEY_DIGITS = 16
+
+# Tells what is waited for, or that nothing is any more.
+OnWait = Callable[["Wait | None"], None]
 
 ReadOnlyBy = Literal["mode", "retention", "kernel", "nothing"]
 
@@ -131,6 +136,20 @@ class StagingMethod(Protocol):
             How an operator has set up the other server, of the method's own type; None for a mounted folder.
         secret
             The user's own for that server, where they gave one: then it alone is used there.
+        """
+
+    def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
+        """Have the servers of some places ready for the steps from the second on, which may take minutes.
+
+        Parameters
+        ----------
+        check
+            Called again and again meanwhile; what it raises ends the waiting.
+
+        Raises
+        ------
+        StagingError
+            One of them is not ready, and why.
         """
 
     def sweep(self, parent: Place, *, is_living: IsLiving) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import httpcore
@@ -12,6 +14,19 @@ import httpx
 
 # For how many times the longest silence an answer may take, from the last byte sent to its own last.
 ANSWER_STALLS = 4
+# How often it is checked whether an answer is still wanted, in seconds.
+CHECK_SECONDS = 0.5
+_CHECK: ContextVar[Callable[[], None]] = ContextVar("check", default=lambda: None)
+
+
+@contextmanager
+def checked_while_waiting(check: Callable[[], None]) -> Iterator[None]:
+    """Call something again and again while this thread waits for an answer; what it raises ends the waiting."""
+    token = _CHECK.set(check)
+    try:
+        yield
+    finally:
+        _CHECK.reset(token)
 
 
 class AnswerWithoutEndError(Exception):
@@ -46,15 +61,17 @@ class Connection(httpcore.NetworkStream):
             return self._stream.read(max_bytes)
         if self.answers_until is None:
             self.answers_until = time.monotonic() + ANSWER_STALLS * timeout
-        left = self.answers_until - time.monotonic()
-        if left <= 0:
-            raise AnswerWithoutEndError
-        try:
-            return self._stream.read(max_bytes, min(timeout, left))
-        except httpcore.ReadTimeout as error:
-            if left < timeout:
-                raise AnswerWithoutEndError from error
-            raise
+        silent_until = time.monotonic() + timeout
+        while True:
+            _CHECK.get()()
+            moment = time.monotonic()
+            if moment >= self.answers_until:
+                raise AnswerWithoutEndError
+            if moment >= silent_until:
+                raise httpcore.ReadTimeout
+            with suppress(httpcore.ReadTimeout):
+                left = min(silent_until, self.answers_until) - moment
+                return self._stream.read(max_bytes, min(left, CHECK_SECONDS))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send something, after which another answer is waited for."""

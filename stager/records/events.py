@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, or_, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import StagingError, readable
+from stager.errors import StagingError
 from stager.records.database import Database, now
-from stager.records.tables import EVENT, Event, StagedFile
+from stager.records.tables import EVENT, Event
 
 _INSERT = insert(EVENT)
 
@@ -79,6 +79,10 @@ class Wait(NamedTuple):
     detail: str
 
 
+# What follows a wait.
+GOES_ON = Wait("Working", "its run waits no more")
+
+
 def wait_for(error: StagingError) -> Wait:
     """Return an error as the reason of a wait."""
     return Wait(type(error).__name__, error.message)
@@ -90,7 +94,8 @@ def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seco
     Parameters
     ----------
     kind
-        ``retrying``: an error is behind them; ``waiting``: for what another request holds; ``waited``: no more.
+        ``retrying``: an error is behind them; ``waiting``: for what another request holds; ``starting``: for a server
+        that is started for them; ``waited``: no more.
     seconds
         When they go on, from now; None when nobody knows.
     """
@@ -103,10 +108,13 @@ def note_waits(database: Database, waits: Mapping[str, Wait], *, kind: str, seco
     database.write(work)
 
 
-def note_left_writable(database: Database, file: StagedFile, reason: str) -> None:
-    """Record that an item was delivered and could not be made read-only."""
-    detail = f"{readable(file.relative_path)} can be written still: {reason}"
-    database.write(lambda session: note_event(session, file.request_id, kind="left_writable", detail=detail))
+def cause_began(database: Database, event: Event) -> datetime:
+    """Return since when a request's events, up to this one, are of the same kind and cause."""
+    which = (col(Event.request_id) == event.request_id, col(Event.id) < event.id)
+    is_another = or_(col(Event.kind) != event.kind, col(Event.cause) != event.cause, col(Event.cause).is_(None))
+    another = select(func.coalesce(func.max(col(Event.id)), 0)).where(*which, is_another).scalar_subquery()
+    first = select(func.min(col(Event.at))).where(*which, col(Event.id) > another)
+    return database.read(lambda session: session.scalars(first).one()) or event.at
 
 
 def last_events(database: Database, request_ids: Sequence[str]) -> dict[str, Event]:

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from stager.errors import Cancelled, StagingError
 from stager.methods import StagingMethod
 from stager.mover.mover import Mover
-from stager.records.events import note_waits, wait_for
+from stager.paths import Location
+from stager.records.events import GOES_ON, Wait, note_waits, wait_for
 from stager.records.items import note_progress, save_files
 from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
@@ -73,13 +74,20 @@ class Batch:
             self._held = stack.pop_all()
 
     def _begin(self, stack: ExitStack) -> None:
-        """Get who works on the items, tell them, and have their folders swept."""
+        """Get who works on the items and tell them; have mounted folders swept, others are when they are reached."""
         method = stack.enter_context(self.method.connected(self._connection, self._secret()))
-        self._worker = worker = self.acting.worker(method, is_living=self.writer.is_written_by_another)
+        is_living = self.writer.is_written_by_another
+        self._worker = worker = self.acting.worker(method, is_living=is_living, on_wait=self._note_wait)
         stack.callback(self._end)
-        # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.
-        worker.sweep(method.name, list({entry.item.destination.parent for entry in self.entries}))
+        if method.place is Location:
+            # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.
+            worker.sweep(method.name, list({entry.item.destination.parent for entry in self.entries}))
         worker.begin(method.name, {entry.file.id: entry.item for entry in self.entries})
+
+    def _note_wait(self, wait: Wait | None) -> None:
+        """Record what the items wait for, or that they go on."""
+        waits = {entry.file.request_id: wait or GOES_ON for entry in self.pending()}
+        note_waits(self.writer.database, waits, kind="starting" if wait else "waited")
 
     def _end(self) -> None:
         """Have discarded what was not published."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stager.errors import DestinationBusy, StagingError, readable
 from stager.records.database import Database
-from stager.records.events import Wait, note_waits, wait_for
+from stager.records.events import GOES_ON, note_waits, wait_for
 from stager.records.items import files_by_id
 from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, is_leased, release_leases
 from stager.runs.entry import Entry
@@ -20,7 +20,6 @@ from stager.runs.entry import Entry
 # long as that lives.
 BUSY_DESTINATION_SECONDS = 60.0
 BUSY_POLL_SECONDS = 0.5
-WAITED = Wait("Working", "its run does not wait for another request any more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ class LeaseHolder:
             if waiting:
                 time.sleep(BUSY_POLL_SECONDS)
         if told:
-            note_waits(self.database, dict.fromkeys(told, WAITED), kind="waited")
+            note_waits(self.database, dict.fromkeys(told, GOES_ON), kind="waited")
         return entries
 
     def _tell(self, busy: Sequence[tuple[Entry, BusyDestination]]) -> set[str]:

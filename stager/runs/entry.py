@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from stager.checksums import Checksum
 from stager.engine import Published, Survey
-from stager.errors import Cancelled, StagingError, UnforeseenError
+from stager.errors import Cancelled, StagingError, UnforeseenError, printable
 from stager.methods import Item, LastCopy
 from stager.models import Status
 from stager.records.items import FileChange, Progress
@@ -78,7 +78,8 @@ class Entry:
             change["checksum"] = self.published.checksum
             change["checksum_algorithm"] = self.published.checksum_algorithm
             change["destination_fingerprint"] = self.published.fingerprint
-            change["left_writable"] = self.published.left_writable
+            reason = self.published.left_writable
+            change["left_writable"] = reason and printable(reason)
             change["bytes_done"], change["files_done"] = self.bytes_done, self.files_done
         return change
 

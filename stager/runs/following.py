@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from stager.checksums import ADLER32, Checksum
-from stager.errors import StagingError, readable
+from stager.errors import StagingError
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
-from stager.records.events import note_left_writable
 from stager.records.items import ManifestWriter, manifest_of, manifest_writer
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
@@ -52,14 +51,6 @@ class Publishing(Following):
     def watch(self) -> Watch:
         """The callbacks of the mover's step."""
         return Watch(stopped=self.entry.stopped, confirm=lambda: self._writer.confirm(self.entry))
-
-    def settled(self, outcome: StepDone | StagingError) -> StagingError | None:
-        """Take over what was published, and record if it could not be made read-only."""
-        error = super().settled(outcome)
-        published = self.entry.published
-        if published is not None and published.left_writable:
-            note_left_writable(self._writer.database, self.entry.file, readable(published.left_writable))
-        return error
 
 
 class Manifesting(Following):

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stager.errors import Cancelled
-from stager.records.events import Wait, note_waits
+from stager.records.events import GOES_ON, Wait, note_waits
 from stager.records.shared_limits import give_slot_back, take_slot, use_rate
-from stager.runs.destinations import WAITED, LeaseHolder
+from stager.runs.destinations import LeaseHolder
 from stager.runs.heartbeat import STOP_POLL_SECONDS
 
 # For how long a request that has waited is not said to wait again, in seconds: its items may wait one after the other.
@@ -89,7 +89,7 @@ class LimitedTransfers:
         if request_id in self._waiting:
             self._waiting.discard(request_id)
             self._silent_until = time.monotonic() + NOTE_AGAIN_SECONDS
-            note_waits(self._writer.database, {request_id: WAITED}, kind="waited")
+            note_waits(self._writer.database, {request_id: GOES_ON}, kind="waited")
 
     def pace(self, size_bytes: int, is_left: threading.Event) -> None:
         """Return once so many bytes, which were sent, are within the server's rate, or the item is left."""

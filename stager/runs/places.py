@@ -10,7 +10,7 @@ from blocks.hubs import resolve_hub
 from stager.area_paths import place_in, seen_by_users
 from stager.methods.all_methods import METHODS
 from stager.methods.notebook_path import NotebookPath, notebook_path
-from stager.models import USER_AREA, StorageArea, area_and_server
+from stager.models import StorageArea, area_and_server, hub_named
 from stager.paths import Location, Place
 from stager.peers.jupyter import HubConnection
 from stager.records.tables import StagingRequestRow
@@ -120,5 +120,5 @@ def destination_of(request: StagingRequestRow) -> Destination:
     method = METHODS.get(request.method)
     if method is None or method.place is Location:
         return InStorageArea(resolve_destination(request.destination_area), request.username)
-    hub, server = area_and_server(request.destination_area)
-    return AtNotebookServer(resolve_hub() if hub == USER_AREA else resolve_hub(hub), request.username, server)
+    _, server = area_and_server(request.destination_area)
+    return AtNotebookServer(resolve_hub(hub_named(request.destination_area)), request.username, server)

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from stager.engine import Control
-from stager.errors import StagingError, UnforeseenError
-from stager.methods import IsLiving, Item, StagingMethod
+from stager.errors import Cancelled, StagingError, UnforeseenError
+from stager.methods import IsLiving, Item, OnWait, StagingMethod
 from stager.mover.answers import Watch
 from stager.mover.borrowing import borrowed
 from stager.mover.mover import Mover
@@ -25,6 +25,8 @@ from stager.paths import Descriptor, Place
 from stager.vocabulary import ManifestEntry
 
 logger = logging.getLogger(__name__)
+# The steps that are done with the source alone.
+AT_THE_SOURCE = {"look", "check source"}
 
 
 class Sender:
@@ -40,22 +42,35 @@ class Sender:
         The user's folders, open.
     is_living
         Whether another living run writes to a destination, by its key.
+    on_wait
+        Called with what the items wait for, and with None when that is over.
     """
 
     def __init__(
-        self, method: StagingMethod, mover: Mover, roots: Mapping[Path, Descriptor], *, is_living: IsLiving
+        self,
+        method: StagingMethod,
+        mover: Mover,
+        roots: Mapping[Path, Descriptor],
+        *,
+        is_living: IsLiving,
+        on_wait: OnWait = lambda _: None,
     ) -> None:
         self._method = method
         self._mover = mover
         self._roots = roots
         self._is_living = is_living
+        self._on_wait = on_wait
         self._items = ItemsAtWork(method, {})
+        self._places: dict[int, Place] = {}
+        self._unswept: set[Place] = set()
 
     def begin(self, _: str, items: Mapping[int, Item]) -> None:
         """Take items for its method, by ids of the caller's; they replace those taken before."""
         self._items.discard()
         self._mover.lend_from({item_id: item.source for item_id, item in items.items() if item.read_as == "user"})
         self._items = ItemsAtWork(self._method, {item_id: self._readable(item_id, items[item_id]) for item_id in items})
+        self._places = {item_id: item.destination for item_id, item in items.items()}
+        self._unswept = {place.parent for place in self._places.values()}
 
     def _readable(self, item_id: int, item: Item) -> Item:
         return replace(item, source=borrowed(item, mover=self._mover, item_id=item_id, roots=self._roots))
@@ -65,6 +80,12 @@ class Sender:
         if step == "flush":
             self._method.flush(())
             yield from ((item_id, StepDone(says="done", id=item_id)) for item_id in watches)
+            return
+        try:
+            if step not in AT_THE_SOURCE:
+                self._reach(watches)
+        except StagingError as error:
+            yield from ((item_id, error) for item_id in watches)
             return
         left = threading.Event()
         with ThreadPoolExecutor(self._method.promise.width) as pool:
@@ -79,6 +100,18 @@ class Sender:
             finally:
                 left.set()
                 pool.shutdown(cancel_futures=True)
+
+    def _reach(self, watches: Mapping[int, Watch]) -> None:
+        """Have the items' servers ready; sweep their folders once that is so for the first time."""
+
+        def check() -> None:
+            if all(watch.stopped.is_set() for watch in watches.values()):
+                raise Cancelled
+
+        self._method.reach([self._places[item_id] for item_id in watches], on_wait=self._on_wait, check=check)
+        folders, self._unswept = self._unswept, set()
+        # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.
+        self.sweep("", list(folders))
 
     def _done(self, step: str, item_id: int, dialogue: _DirectDialogue) -> StepDone | StagingError:
         try:

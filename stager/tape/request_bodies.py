@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from stager.api.large.distinct_destinations import DistinctDestinations
 from stager.callers.caller import Caller
 from stager.errors import MalformedCall, MixedStage
-from stager.models import MAX_LIFETIME_SECONDS, PathText, StagingItem, StagingRequest
+from stager.models import MAX_LIFETIME_SECONDS, USER_AREA, AreaName, PathText, StagingItem, StagingRequest
 from stager.records.requests import ClientWish
 from stager.settings import Settings
 from stager.tape.paths import AnyText, sanitised, source_of
@@ -43,7 +43,10 @@ class SiteMetadata(TapeRequestBody):
     """Metadata that a client addresses to this site."""
 
     method: str | None = Field(None, min_length=1, max_length=64, description="Staging method.")
-    destination: PathText | None = Field(None, description="Path in the user's area; by default that of the source.")
+    destination_area: AreaName | None = Field(
+        None, description="Storage area, or for jupyter_copy a hub; by default user: the user's own."
+    )
+    destination: PathText | None = Field(None, description="Path in that area; by default that of the source.")
     username: str | None = Field(
         None, min_length=1, max_length=255, description="User to stage for; by default the caller."
     )
@@ -99,7 +102,7 @@ def staging_of(body: StageBody, caller: Caller, settings: Settings) -> tuple[Sta
     MalformedCall
         What is said to this site is not as it must be.
     MixedStage
-        The files are for several users or by several methods.
+        The files are for several users, by several methods or to several areas.
     SharedDestination, NestedDestination
         Two files have the same destination, or one's lies inside the other's.
     NotAllowed
@@ -115,6 +118,7 @@ def staging_of(body: StageBody, caller: Caller, settings: Settings) -> tuple[Sta
     request = StagingRequest(
         method=_only((about.method or settings.tape_method for about in said.values()), "methods") or "",
         username=caller.user(username),
+        destination_area=_only((about.destination_area or USER_AREA for about in said.values()), "areas") or "",
         items=items,
         lifetime=max(wish["lifetime"] or 0 for wish in wishes) or None,
     )

@@ -24,7 +24,7 @@ from stager.downloads import CurrentDownloads
 from stager.errors import RequestNotFound, TooManyItems
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import MILLISECONDS, REQUEST_ID
-from stager.http.headers import described
+from stager.http.headers import JupyterToken, described
 from stager.http.problems import documented
 from stager.http.responses import EscapedJSON
 from stager.records.database import database_time
@@ -119,13 +119,20 @@ async def show_well_known(settings: CurrentSettings) -> WellKnown:
         **documented(400, 401, 403, 413, 422, 429, 503),
     },
 )
-async def stage(settings: CurrentSettings, intake: OpenIntake, caller: CurrentCaller, body: StageBody) -> Response:
+async def stage(
+    *,
+    settings: CurrentSettings,
+    intake: OpenIntake,
+    caller: CurrentCaller,
+    body: StageBody,
+    x_jupyter_token: JupyterToken = None,
+) -> Response:
     """Record a stage request; a file that cannot be staged fails alone, and its state says why."""
     if len(body.files) > settings.max_items_in_body:
         raise TooManyItems(settings.max_items_in_body, "ask for them in several requests")
     wanted, wishes = staging_of(body, caller, settings)
     await intake.check_terms(caller, wanted)
-    row = await intake.record(caller, wanted, origin=ORIGIN, wishes=wishes)
+    row = await intake.record(caller, wanted, origin=ORIGIN, wishes=wishes, secret=x_jupyter_token)
     headers = {"Location": address(settings, f"/stage/{row.id}")}
     return EscapedJSON({"requestId": row.id}, status_code=HTTPStatus.CREATED, headers=headers)
 

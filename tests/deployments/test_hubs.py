@@ -19,9 +19,10 @@ from prefect.settings import PREFECT_HOME, get_current_settings, temporary_setti
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from prefect.testing.utilities import prefect_test_harness
 
-from blocks.hubs import HUB, resolve_hub, seed_hub
+from blocks.hubs import resolve_hub, seed_hub
 from blocks.jupyterhub import JupyterHub
 from stager.errors import ConfigurationError
+from stager.models import SITES_HUB
 from stager.settings import Settings
 from tests.patience import PATIENCE
 from tests.peers.odd_server import OddServer, says
@@ -152,7 +153,7 @@ def seeded(name: str) -> Iterator[None]:
     assert name
     yield
     with suppress(ValueError):
-        JupyterHub.delete(HUB)
+        JupyterHub.delete(SITES_HUB)
 
 
 def seed(**settings: object) -> JupyterHub | None:
@@ -165,7 +166,7 @@ def test_what_an_operator_filled_in_stays_when_the_settings_change(prefect_api: 
         certificates = tmp_path / "ca.pem"
         certificates.write_text(front.certificate)
     seed(jupyterhub_token=TOKEN)
-    edit(prefect_api, HUB, usernames={"alice": "a.smith"}, url="https://other.invalid/")
+    edit(prefect_api, SITES_HUB, usernames={"alice": "a.smith"}, url="https://other.invalid/")
     seed(jupyterhub_token=TOKEN)
     hub = resolve_hub()
     assert (hub.url, hub.usernames) == ("https://other.invalid/", {"alice": "a.smith"})
@@ -174,7 +175,7 @@ def test_what_an_operator_filled_in_stays_when_the_settings_change(prefect_api: 
     assert (hub.url, hub.url_for_runs) == ("https://hub.invalid/", "http://proxy/")
     assert (hub.token.get_secret_value(), hub.usernames) == (ANOTHER, {"alice": "a.smith"})
     assert hub.certificates == certificates.read_text()
-    shown = str(saved(prefect_api, HUB))
+    shown = str(saved(prefect_api, SITES_HUB))
     assert (TOKEN in shown, ANOTHER in shown) == (False, False)
 
 

@@ -6,6 +6,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from stager.identity import Identity
 from stager.methods import MOUNTED_METHODS
 from stager.methods.jupyter_copy import JupyterCopy
 from stager.methods.notebook_path import NotebookPath, notebook_path
@@ -20,7 +22,11 @@ from stager.mover.mover import Mover
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home
 from stager.peers.jupyter import HubConnection
+from stager.records.database import Database
+from stager.records.migrate import migrate
+from stager.runs.become_user import ActingUser
 from stager.runs.sender import Sender
+from tests.methods.notebook_runs import Runs
 from tests.methods.staging_site import ALICE, CONTENT, IS_ROOT, Peer, Site
 from tests.open_folder import open_folder
 from tests.peers.conftest import running_hub  # noqa: F401 - the same, for these tests
@@ -98,6 +104,20 @@ def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
         yield proxy
 
 
+@pytest.fixture
+def runs(database_url: str, notebook: Site, running_hub: RunningHub) -> Iterator[Runs]:  # noqa: F811
+    migrate(database_url)
+    database = Database(database_url, patience=20)
+    connection = HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"]))
+    with closing(database), closing(acting_as_alice()) as acting:
+        yield Runs(database, notebook, connection, acting)
+
+
+def acting_as_alice() -> ActingUser:
+    ids = {"uid": ALICE.uid, "gid": ALICE.gid, "groups": ALICE.groups}
+    return ActingUser(Identity(username="alice", acting_as="alice", owns_files=IS_ROOT, **ids))  # type: ignore[arg-type]
+
+
 def mounted_site(method: str, areas: Areas, source: Path) -> Iterator[Site]:
     peer = Peer(home=areas.home, place=lambda path: locate(areas.home, path), owner=ALICE if IS_ROOT else None)
     yield Site(method=method, promise=MOUNTED_METHODS[method].promise, source=source, peer=peer, worker=areas.mover)
@@ -112,7 +132,7 @@ def mounted(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Itera
     yield from mounted_site(request.param, areas, source)
 
 
-@pytest.fixture(params=[*sorted(MOUNTED_METHODS), JupyterCopy.name])
+@pytest.fixture(params=[*sorted(MOUNTED_METHODS), pytest.param(JupyterCopy.name, marks=pytest.mark.hub)])
 def site(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
     """Alice stages, by each method."""
     if request.param == JupyterCopy.name:

@@ -4,93 +4,34 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from stager.errors import PeerBusy
-from stager.identity import Identity
-from stager.methods.jupyter_copy import JupyterCopy
 from stager.methods.notebook_staged import temporary_name
-from stager.models import StagingItem, StagingRequest, Status
+from stager.models import Status
 from stager.peers.jupyter import HubConnection
-from stager.records.database import Database
 from stager.records.events import events_of
-from stager.records.items import destination_key, files_of
+from stager.records.items import files_of
 from stager.records.leases import acquire_leases, release_leases, renew_leases
-from stager.records.migrate import migrate
-from stager.records.requests import create_request
 from stager.records.shared_limits import take_slot
 from stager.runs.batch import Batch, BatchFailed
-from stager.runs.become_user import ActingUser
-from stager.runs.destinations import LeaseHolder
-from stager.runs.entry import Entry
-from stager.runs.following import Comparing, Following, Publishing, Transferring
+from stager.runs.following import Transferring
 from stager.runs.limited_transfers import ServerLimits
-from stager.runs.stop import Stop
-from tests.methods.staging_site import ALICE, CONTENT, IS_ROOT, Site
+from tests.methods.conftest import acting_as_alice
+from tests.methods.notebook_runs import STEPS, Runs
+from tests.methods.staging_site import CONTENT
 from tests.methods.test_jupyter_copy import place_of
 from tests.patience import PATIENCE
 from tests.peers.conftest import wait_until
 from tests.peers.faulty_proxy import FaultyProxy, answered
-from tests.peers.running_hub import RunningHub
 
 pytestmark = pytest.mark.any_database
-STEPS: dict[str, Callable[[Entry, Batch], Following]] = {
-    "check source": lambda entry, _: Following(entry),
-    "check duplicate": lambda entry, batch: Comparing(entry, batch.writer),
-    "transfer": lambda entry, batch: Transferring(entry, batch.writer, batch.limited),
-    "set read-only": lambda entry, _: Following(entry),
-    "publish": lambda entry, batch: Publishing(entry, batch.writer),
-}
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Runs of Alice's to her notebook server, and their records."""
-
-    database: Database
-    site: Site
-    connection: HubConnection
-    acting: ActingUser
-
-    def batch(self, *destinations: str, holder: str = "this run", limits: ServerLimits | None = None) -> Batch:
-        """Return a batch of new items, which all have the same source."""
-        items = tuple(StagingItem(source="a.fits", destination=one) for one in destinations)
-        row = create_request(self.database, StagingRequest(method="jupyter_copy", username="alice", items=items))
-        entries = []
-        for file in files_of(self.database, row.id):
-            item = self.site.item(destination=file.relative_path)
-            file.destination_key = destination_key(item.destination)
-            entries.append(Entry(file=file, item=item, place=item.destination.key, stopped=Stop()))
-        writer = LeaseHolder(database=self.database, holder=holder, lease=600)
-        method, connection = JupyterCopy(), self.connection
-        return Batch(
-            method=method, entries=entries, writer=writer, acting=self.acting, connection=connection, limits=limits
-        )
-
-    def do(self, batch: Batch, *steps: str) -> None:
-        for step in steps:
-            batch.each(step, lambda entry, follow=STEPS[step]: follow(entry, batch), retry_in=None)  # type: ignore[misc]
-
-
-@pytest.fixture
-def runs(database_url: str, notebook: Site, running_hub: RunningHub) -> Iterator[Runs]:
-    migrate(database_url)
-    database = Database(database_url, patience=20)
-    connection = HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"]))
-    with closing(database), closing(acting_as_alice()) as acting:
-        yield Runs(database, notebook, connection, acting)
-
-
-def acting_as_alice() -> ActingUser:
-    ids = {"uid": ALICE.uid, "gid": ALICE.gid, "groups": ALICE.groups}
-    return ActingUser(Identity(username="alice", acting_as="alice", owns_files=IS_ROOT, **ids))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -131,10 +72,14 @@ def test_what_a_living_run_is_at_is_not_swept_by_another_and_what_a_dead_one_was
     kept = temporary_name(place_of(living))
     for name in (kept, temporary_name(place_of(dead))):
         runs.site.peer.put(f"data/{name}")
-    with runs.batch("data/mine"):
+    batch = runs.batch("data/mine")
+    with batch:
+        runs.do(batch, "check source", "check duplicate")
         assert runs.site.peer.files() == [f"data/{kept}"]
     release_leases(runs.database, holder="another run")
-    with runs.batch("data/mine"):
+    batch = runs.batch("data/mine again")
+    with batch:
+        runs.do(batch, "check source", "check duplicate")
         assert runs.site.peer.files() == []
 
 
@@ -143,9 +88,8 @@ def test_what_could_not_be_made_read_only_is_on_record(runs: Runs, monkeypatch: 
     batch = runs.batch("data/a.fits")
     with batch:
         runs.do(batch, *STEPS)
-    events = events_of(runs.database, batch.entries[0].file.request_id)
-    said = "data/a.fits can be written still: the notebook server has no Python kernel"
-    assert [event.detail for event in events if event.kind == "left_writable"] == [said]
+    [file] = files_of(runs.database, batch.entries[0].file.request_id)
+    assert (file.status, file.left_writable) == (Status.COMPLETED, "the notebook server has no Python kernel")
 
 
 def test_a_server_that_wants_to_be_asked_later_is_asked_no_sooner(runs: Runs, proxy: FaultyProxy) -> None:

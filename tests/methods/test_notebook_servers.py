@@ -31,12 +31,25 @@ def place(running_hub: RunningHub, username: str, server: str = "") -> NotebookP
     return notebook_path("a", hub=running_hub.url, username=username, server=server)
 
 
+def reach(servers: NotebookServers, wanted: NotebookPath) -> None:
+    servers.reach([wanted], on_wait=lambda _: None, check=lambda: None)
+
+
 def test_a_server_is_not_started_where_the_site_does_not_want_it(
     running_hub: RunningHub, calls: Calls, token: SecretStr
 ) -> None:
     connection = HubConnection(url=running_hub.url, token=token, starts_servers=False)
     servers = NotebookServers(connection, Hub(running_hub.url, token, calls))
-    with pytest.raises(NotebookNotRunning, match="start it"), servers.contents(place(running_hub, "dave")):
+    with pytest.raises(NotebookNotRunning, match="start it"):
+        reach(servers, place(running_hub, "dave"))
+    assert Hub(running_hub.url, token, calls).look("dave").url is None
+
+
+def test_a_server_is_not_started_by_whoever_only_looks_for_its_files(
+    running_hub: RunningHub, calls: Calls, token: SecretStr
+) -> None:
+    servers = NotebookServers(HubConnection(url=running_hub.url, token=token), Hub(running_hub.url, token, calls))
+    with pytest.raises(NotebookNotRunning), servers.contents(place(running_hub, "dave")):
         pass
     assert Hub(running_hub.url, token, calls).look("dave").url is None
 
@@ -47,6 +60,7 @@ def test_a_named_server_that_was_started_is_stopped_again_where_the_site_wants_i
     hub = Hub(running_hub.url, token, calls)
     make_server(hub, "carol", "lab")
     servers = NotebookServers(HubConnection(url=running_hub.url, token=token, stops_servers=True), hub)
+    reach(servers, place(running_hub, "carol", "lab"))
     with servers.contents(place(running_hub, "carol", "lab")) as contents:
         assert contents.look("nothing") is None
         assert hub.look("carol", "lab").is_ready
@@ -59,6 +73,7 @@ def test_a_users_own_token_is_enough(running_hub: RunningHub, calls: Calls, toke
     connection = HubConnection(url=running_hub.url)
     with connection.opened(SecretStr(made["token"])) as hub:
         servers = NotebookServers(connection, hub)
+        reach(servers, place(running_hub, "bob"))
         with servers.contents(place(running_hub, "bob")) as contents:
             assert contents.look("nothing") is None
         servers.close()

@@ -12,9 +12,11 @@ import pytest
 from pydantic import SecretStr
 
 from stager.errors import (
-    DestinationNotWritable,
+    Cancelled,
+    DestinationReadOnly,
     HomeFull,
     NotebookNotRunning,
+    NotebookTokenRefused,
     PeerBodyLimit,
     PeerBusy,
     PeerFault,
@@ -23,6 +25,7 @@ from stager.errors import (
     PeerStalled,
     StagingError,
 )
+from stager.peers.connections import checked_while_waiting
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, publish, seal, start, stop, upload
 from tests.patience import PATIENCE
@@ -71,8 +74,8 @@ OF_CONTENTS: dict[str, tuple[Fault, type[StagingError], str]] = {
     "stopped": (answered("302 Found", b"", header="Location: /hub/user/alice\r\n"), NotebookNotRunning, "not running"),
     "424": (answered("424 Failed Dependency", PAGE), NotebookNotRunning, "not running"),
     "403 of the hub": (answered("403 Forbidden", PAGE), NotebookNotRunning, "not running"),
-    "403 of the server": (answered("403 Forbidden", b'{"message": "Forbidden"}', JSON), PeerRefused, "token"),
-    "no right": (answered("403 Forbidden", b'{"message": "Permission denied: a"}', JSON), DestinationNotWritable, "a"),
+    "403 of the server": (answered("403 Forbidden", b'{"message": "Forbidden"}', JSON), NotebookTokenRefused, "token"),
+    "no right": (answered("403 Forbidden", b'{"message": "Permission denied: a"}', JSON), DestinationReadOnly, "a"),
     "full": (answered("500 Internal Server Error", FULL, JSON), HomeFull, "No space left on device"),
     "507": (answered("507 Insufficient Storage", PAGE), HomeFull, "507"),
 }
@@ -166,6 +169,19 @@ def test_an_answer_without_end_is_not_waited_for(behind: Behind) -> None:
     behind.proxy.break_calls("look", dripping)
     with pytest.raises(PeerStalled):
         behind.hub.look("alice")
+
+
+def test_an_answer_is_waited_for_no_longer_than_it_is_wanted(behind: Behind) -> None:
+    def check() -> None:
+        if behind.proxy.faults_done > done_before:
+            raise Cancelled
+
+    done_before = behind.proxy.faults_done
+    behind.hub.calls.stall_seconds = 2 * PATIENCE
+    behind.proxy.break_calls("look", silent)
+    with pytest.raises(Cancelled), checked_while_waiting(check):
+        behind.hub.look("alice")
+    assert behind.hub.look("alice").is_ready
 
 
 @pytest.mark.parametrize("name", [name for name in BROKEN if name != "silent"])

@@ -31,7 +31,7 @@ MENDED_BY: dict[str, MendedBy] = {
     "Done": "nobody",
 }
 # Kinds of events that say what a request waits for, until the next event.
-WAITS = ("retrying", "waiting", "pod", "resubmitted")
+WAITS = ("retrying", "waiting", "starting", "pod", "resubmitted")
 # How long an announced retry may take to show in the records.
 RETRY_SHOWS_WITHIN = timedelta(seconds=5)
 
@@ -59,13 +59,17 @@ def reason(cause: str, message: str, *, since: datetime, until: datetime | None 
     return Reason(cause=cause, message=message, since=since, until=until, mended_by=mended_by)
 
 
-def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> Reason:
+def recorded_reason(
+    row: StagingRequestRow, event: Event | None, *, moment: datetime, since: datetime | None = None
+) -> Reason:
     """Return why a request has its status, by its record and its newest event that says why.
 
     Parameters
     ----------
     moment
         Now: an announced try that is over counts no more.
+    since
+        Since when its events have had the same cause, if that is known.
     """
     if row.status.is_final:
         return _ended(row, event)
@@ -75,10 +79,16 @@ def recorded_reason(row: StagingRequestRow, event: Event | None, *, moment: date
         and event.cause
         and (event.until is None or event.until + RETRY_SHOWS_WITHIN > moment)
     ):
-        return reason(event.cause, event.detail, since=event.at, until=event.until)
+        return _waiting(event, event.cause, moment=moment, since=since or event.at)
     if row.status is Status.SUBMITTED:
         return _not_begun(row)
     return _begun(row, event, moment=moment)
+
+
+def _waiting(event: Event, cause: str, *, moment: datetime, since: datetime) -> Reason:
+    is_long = event.kind == "starting" or since < event.at
+    said = f"{event.detail}, since {max(0.0, (moment - since).total_seconds()):.0f} s" if is_long else event.detail
+    return reason(cause, said, since=since, until=event.until)
 
 
 def _begun(row: StagingRequestRow, event: Event | None, *, moment: datetime) -> Reason:

@@ -31,6 +31,7 @@ class RecordedFamilies(Collector):
         yield _histogram("staging_request_bytes", "Bytes that a completed request delivered.", tally.bytes_done)
         yield _histogram("staging_request_files", "Files that a completed request delivered.", tally.files_done)
         yield from self._backlogs()
+        yield from self._starting()
         if self.reconciler_lag is not None:
             words = (
                 "How long ago the reconciler's check that is furthest behind succeeded, in this replica, in seconds."
@@ -38,8 +39,8 @@ class RecordedFamilies(Collector):
             yield GaugeMetricFamily("staging_reconciler_lag_seconds", words, value=self.reconciler_lag)
 
     def _endings(self) -> Metric:
-        words = "Requests that ended, by method, status and kind of error."
-        family = CounterMetricFamily("staging_requests", words, labels=["method", "status", "reason"])
+        words = "Requests that ended, by method, hub of the notebook servers, status and kind of error."
+        family = CounterMetricFamily("staging_requests", words, labels=["method", "hub", "status", "reason"])
         for labels, count in sorted(self.figures.tally.endings.items()):
             family.add_metric(labels, count)
         return family
@@ -57,9 +58,22 @@ class RecordedFamilies(Collector):
             yield count
             yield age
 
+    def _starting(self) -> Iterator[Metric]:
+        words = "Requests that wait for a notebook server to be started."
+        count = GaugeMetricFamily("staging_starting_requests", words, labels=["hub"])
+        words = "How long the first of them has waited, in seconds."
+        age = GaugeMetricFamily("staging_starting_oldest_seconds", words, labels=["hub"])
+        known = {one.hub: one for one in self.figures.starting}
+        for hub in sorted({hub for _, hub, *_ in self.figures.tally.endings if hub} | known.keys()):
+            one = known.get(hub)
+            count.add_metric([hub], one.count if one else 0)
+            age.add_metric([hub], one.oldest_seconds if one else 0)
+        yield count
+        yield age
+
 
 def _histogram(name: str, words: str, spreads: Mapping[tuple[str, ...], Histogram], *labels: str) -> Metric:
-    family = HistogramMetricFamily(name, words, labels=["method", *labels])
+    family = HistogramMetricFamily(name, words, labels=["method", "hub", *labels])
     for values, spread in sorted(spreads.items()):
         family.add_metric(values, spread.buckets(), spread.total)
     return family

@@ -9,14 +9,16 @@ from datetime import datetime, timedelta
 
 from stager.insight.metrics.tally import Tally
 from stager.methods.all_methods import METHODS
+from stager.methods.jupyter_copy import JupyterCopy
 from stager.records.database import Database, database_time
 from stager.records.downloads import DIRECT_DOWNLOAD
-from stager.records.insight import Backlog, backlogs, fold_endings
+from stager.records.insight import Backlog, Starting, backlogs, fold_endings, starting
 
 # How long after its time stamp an ending may still appear: a transaction commits
 # later than it reads the clock.
 SETTLED_AFTER = timedelta(minutes=1)
 METHOD_NAMES = (*sorted(METHODS), DIRECT_DOWNLOAD)
+TO_HUBS = (JupyterCopy.name,)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class RecordedFigures:
 
     tally: Tally
     backlogs: Sequence[Backlog]
+    starting: Sequence[Starting]
 
 
 class RecordedMetrics:
@@ -52,7 +55,8 @@ class RecordedMetrics:
             self._settled = self._folded(database, after=self._until, until=settles)
             self._until = settles
             tally = self._folded(database, after=settles, until=None)
-        return RecordedFigures(tally, backlogs(database))
+        return RecordedFigures(tally, backlogs(database), starting(database, to_hubs=TO_HUBS))
 
     def _folded(self, database: Database, *, after: datetime | None, until: datetime | None) -> Tally:
-        return fold_endings(database, self._settled.with_more, methods=METHOD_NAMES, after=after, until=until)
+        fold, methods = self._settled.with_more, METHOD_NAMES
+        return fold_endings(database, fold, methods=methods, to_hubs=TO_HUBS, after=after, until=until)

@@ -45,9 +45,9 @@ class Histogram:
 
 @dataclass
 class Tally:
-    """The endings of requests in figures."""
+    """The endings of requests in figures, by method, hub, status and kind of error."""
 
-    endings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    endings: Counter[tuple[str, ...]] = field(default_factory=Counter)
     seconds: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_seconds))
     bytes_done: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_bytes))
     files_done: defaultdict[tuple[str, ...], Histogram] = field(default_factory=lambda: defaultdict(_files))
@@ -61,11 +61,12 @@ class Tally:
 
     def add(self, ending: Ending) -> None:
         """Count one ended request; its bytes and files count if it succeeded."""
-        self.endings[ending.method, ending.status, ending.reason] += 1
-        self.seconds[ending.method, ending.status].add(ending.seconds)
+        by = ending.method, ending.hub
+        self.endings[*by, ending.status, ending.reason] += 1
+        self.seconds[*by, ending.status].add(ending.seconds)
         if ending.status is Status.COMPLETED:
-            self.bytes_done[ending.method,].add(ending.bytes_done)
-            self.files_done[ending.method,].add(ending.files_done)
+            self.bytes_done[by].add(ending.bytes_done)
+            self.files_done[by].add(ending.files_done)
 
 
 def _seconds() -> Histogram:

@@ -16,7 +16,7 @@ from stager.insight.explain.estimate import Estimate, estimate
 from stager.insight.explain.queue import why_not_begun
 from stager.insight.explain.recorded_reason import WAITS, Reason, recorded_reason
 from stager.models import Status
-from stager.records.events import last_events
+from stager.records.events import cause_began, last_events
 from stager.records.insight import remainder_of, samples
 
 router = APIRouter(prefix="/requests", tags=["requests"])
@@ -57,7 +57,8 @@ async def explain(
     if row.status is Status.SUBMITTED and not (event is not None and event.kind in WAITS):
         found = await why_not_begun(row, records=records, prefect=prefect, most_runs=settings.max_runs)
     else:
-        found = recorded_reason(row, event, moment=moment)
+        since = await records.ask(cause_began, event) if event else None
+        found = recorded_reason(row, event, moment=moment, since=since)
     return Explanation(
         **found.model_dump(),
         request_id=row.id,

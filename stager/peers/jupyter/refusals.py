@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from stager.errors import DestinationNotWritable, HomeFull, NotebookNotRunning, PeerRefused, StagingError
+from stager.errors import DestinationReadOnly, HomeFull, NotebookNotRunning, NotebookTokenRefused, StagingError
 from stager.peers.answers import refusal, words_of
 from stager.peers.http import Answer
 
@@ -22,7 +22,7 @@ def refusal_about(path: str, answer: Answer) -> StagingError:
     ):
         return HomeFull(path, words)
     if answer.status == httpx.codes.FORBIDDEN and "permission denied" in words.lower():
-        return DestinationNotWritable(path, words)
+        return DestinationReadOnly(path, words)
     if answer.status == httpx.codes.FORBIDDEN:  # "'_xsrf' argument missing" is what it says then
-        return PeerRefused(answer.peer, "our token does not count there, or no more")
+        return NotebookTokenRefused(answer.peer, "its hub made it, and it does not count there, or no more")
     return refusal(answer)

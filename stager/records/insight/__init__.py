@@ -10,7 +10,7 @@ from stager.records.insight.live import (
     settled_position,
     started_requests,
 )
-from stager.records.insight.metrics import Backlog, Ending, backlogs, fold_endings
+from stager.records.insight.metrics import Backlog, Ending, Starting, backlogs, fold_endings, starting
 
 __all__ = [
     "Backlog",
@@ -19,6 +19,7 @@ __all__ = [
     "Remainder",
     "RequestProgress",
     "Sample",
+    "Starting",
     "backlogs",
     "fold_endings",
     "missed_events",
@@ -28,4 +29,5 @@ __all__ = [
     "settled_events",
     "settled_position",
     "started_requests",
+    "starting",
 ]

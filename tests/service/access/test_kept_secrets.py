@@ -106,15 +106,22 @@ DOORS: dict[str, tuple[str, dict[str, Any]]] = {
             "headers": {**HEADER, "Content-Type": "text/csv"},
         },
     ),
+    "tape": (
+        "/api/v1/stage",
+        {
+            "json": {"files": [{"path": "/a.fits", "targetedMetadata": {"ska-staging": TERMS}}]},
+            "headers": HEADER,
+        },
+    ),
 }
 
 
 def asked(door: ServedDoor, way: str, **more: str) -> str:
     path, call = DOORS[way]
     answer = door.client.post(path, **{**call, "headers": call.get("headers", {}) | more})
-    assert answer.status_code == 202, answer.text
+    assert answer.status_code == (201 if way == "tape" else 202), answer.text
     assert SECRET not in answer.text
-    return str(answer.json()["request_id"])
+    return str(answer.json()["requestId" if way == "tape" else "request_id"])
 
 
 def kept(door: ServedDoor, request_id: str) -> str:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager.errors import DestinationBusy, RunLost, SourceChanged, StagingError, StorageFault
+from stager.errors import DestinationBusy, PeerNotReachable, RunLost, SourceChanged, StagingError, StorageFault
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records.events import note_waits, wait_for
+from stager.records.events import GOES_ON, Wait, events_of, note_waits, wait_for
 from stager.records.items import Progress, files_of, note_progress
 from stager.records.requests import cancel_request, create_request, get_request, renew_requests, start_requests
 from stager.records.runs import note_trouble, resubmit_requests
+from stager.records.tables import Event
 from stager.records.tape import release_files
 
 if TYPE_CHECKING:
@@ -162,6 +163,40 @@ def test_a_retry_says_after_which_error_and_when(
     assert seen["message"] == error.message
     left = datetime.fromisoformat(seen["until"]) - datetime.now(UTC)
     assert timedelta(minutes=55) < left <= timedelta(hours=1)
+
+
+def test_a_start_is_told_with_its_hubs_last_word_and_since_when_it_goes_on(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    title = "The notebook server of alice is starting"
+    for said in (title, f"{title}: Waiting for a machine (40 %)"):
+        note_waits(lone_door.database, {request_id: Wait("NotebookStarting", said)}, kind="starting")
+    seen = explain(lone_door, request_id)
+
+    assert told(seen) == ("NotebookStarting", "nobody")
+    assert re.fullmatch(rf"{title}: Waiting for a machine \(40 %\), since \d+ s", seen["message"])
+    assert datetime.fromisoformat(seen["since"]) == first_event(lone_door, request_id, "starting").at
+    note_waits(lone_door.database, {request_id: GOES_ON}, kind="waited")
+    assert told(explain(lone_door, request_id)) == ("Working", "nobody")
+
+
+def test_what_fails_again_and_again_is_told_since_the_first_time(lone_door: ServedDoor) -> None:
+    request_id = lone_door.ask().json()["request_id"]
+    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    away = wait_for(PeerNotReachable("The notebook hub https://hub.example.org", "nobody listens there"))
+    for wait in (wait_for(StorageFault("a", "stale")), away, away):
+        note_waits(lone_door.database, {request_id: wait}, kind="retrying", seconds=3600)
+    seen = explain(lone_door, request_id)
+
+    assert told(seen) == ("PeerNotReachable", "operator")
+    assert re.fullmatch(rf"{re.escape(away.detail)}, since \d+ s", seen["message"])
+    first = first_event(lone_door, request_id, "retrying", cause="PeerNotReachable")
+    assert datetime.fromisoformat(seen["since"]) == first.at
+
+
+def first_event(door: ServedDoor, request_id: str, kind: str, **about: str) -> Event:
+    events = [event for event in events_of(door.database, request_id) if event.kind == kind]
+    return next(event for event in events if all(getattr(event, name) == value for name, value in about.items()))
 
 
 def test_a_try_that_is_over_counts_no_more(lone_door: ServedDoor) -> None:

@@ -15,10 +15,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stager.errors import SourceNotFound
+from stager.errors import ConfigurationError, NotebookNotStarted, SourceNotFound
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
-from stager.records.requests import create_request, fail_request
+from stager.records.events import GOES_ON, Wait, note_waits
+from stager.records.items import files_of, save_files
+from stager.records.requests import create_request, fail_request, start_requests
 from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
@@ -45,7 +47,12 @@ def end_some(database: Database) -> None:
 def figures(door: ServedDoor) -> dict[tuple[str, tuple[str, ...]], float]:
     text = door.client.get("/metrics").raise_for_status().text
     families = text_string_to_metric_families(text)
-    return {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
+    # To Prometheus, a label with an empty value is as one that is not there.
+    return {
+        (s.name, tuple(value for value in s.labels.values() if value)): s.value
+        for family in families
+        for s in family.samples
+    }
 
 
 def test_the_figures_are_the_records_and_the_same_at_every_door(
@@ -75,6 +82,42 @@ def test_the_figures_are_the_records_and_the_same_at_every_door(
     assert found["staging_queue_requests", ("local_copy",)] == 1
     assert found["staging_queue_oldest_seconds", ("local_copy",)] > 0
     assert ("staging_reconciler_lag_seconds", ()) in found
+
+
+def to_hub(database: Database, area: str, destination: str, *, is_known: bool = True) -> str:
+    """Write down a request to notebook servers; its run knows its hub, or nobody does."""
+    item = StagingItem(source="a", destination=destination)
+    asked = StagingRequest(method="jupyter_copy", username="alice", items=(item,), destination_area=area)
+    row = create_request(database, asked)
+    start_requests(database, [row.id], flow_run_id="run", acting_as="alice")
+    if is_known:
+        [file] = files_of(database, row.id)
+        save_files(database, [{"id": file.id, "link": f"https://hub.example.org/user/alice/lab/tree/{destination}"}])
+    return row.id
+
+
+def test_notebook_servers_are_told_apart_by_the_hubs_that_an_operator_has_named(
+    serve: Serve, database_url: str, tmp_path: Path
+) -> None:
+    starting = Wait("NotebookStarting", "The notebook server of alice is starting")
+    with serve(tmp_path, database_url=database_url, prefect_api=NO_PREFECT) as door:
+        database = door.database
+        fail_request(database, to_hub(database, "user", "a"), NotebookNotStarted("The notebook server of alice", "no"))
+        fail_request(database, to_hub(database, "made-up", "b", is_known=False), ConfigurationError("it", "unknown"))
+        fail_request(database, id_ := to_hub(database, "second", "c"), SourceNotFound("a"))
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql(DELIVERED % id_)
+        waits, goes_on = to_hub(database, "second", "d"), to_hub(database, "user", "e")
+        note_waits(database, {waits: starting, goes_on: starting}, kind="starting")
+        note_waits(database, {goes_on: GOES_ON}, kind="waited")
+        found = figures(door)
+
+    assert found["staging_requests_total", ("jupyterhub", "jupyter_copy", "NotebookNotStarted", "failed")] == 1
+    assert found["staging_requests_total", ("jupyter_copy", "ConfigurationError", "failed")] == 1
+    assert found["staging_request_bytes_sum", ("second", "jupyter_copy")] == 5_000_000
+    assert [found["staging_starting_requests", (hub,)] for hub in ("jupyterhub", "second")] == [0, 1]
+    assert found["staging_starting_oldest_seconds", ("second",)] > 0
+    assert not any("made-up" in labels for _, labels in found)
 
 
 def test_no_user_and_no_path_is_in_the_figures(lone_door: ServedDoor) -> None:

@@ -42,8 +42,12 @@ def stage(door: ServedDoor, *files: dict[str, Any]) -> httpx.Response:
     return door.client.post("/api/v1/stage", json={"files": files})
 
 
+def staged_by(door: ServedDoor, *files: dict[str, Any]) -> str:
+    return str(stage(door, *files).json()["requestId"])
+
+
 def staged(door: ServedDoor, *paths: str) -> str:
-    return str(stage(door, *map(file, paths)).json()["requestId"])
+    return staged_by(door, *map(file, paths))
 
 
 def look(door: ServedDoor, request_id: str, **query: int) -> dict[str, Any]:
@@ -98,6 +102,33 @@ def test_metadata_for_this_site_carry_method_and_destination(lone_door: ServedDo
     found = lone_door.request(answer.json()["requestId"])
 
     assert (found["method"], found["items"][0]["destination"]) == ("local_symlink", "mine/a.fits")
+
+
+def test_metadata_for_this_site_lead_into_notebooks_and_a_token_in_them_is_dropped(
+    serve: Callable[..., AbstractContextManager[ServedDoor]], open_path: Path
+) -> None:
+    about = {"method": "jupyter_copy", "jupyter_token": "open-sesame-6f1c"}
+    where = {"database_url": f"sqlite:///{open_path}/records.db", "prefect_api": NO_PREFECT}
+    with serve(open_path, **where, JUPYTERHUB_URL="https://hub.example.org") as door:
+        own = door.request(staged_by(door, file("/night/a.fits", **about)))
+        other = door.request(staged_by(door, file("/b.fits", **about, destination="b", destination_area="second-hub")))
+        refused = [
+            stage(door, file("/a.fits", **about), file("/b.fits", **about, destination_area="second-hub")),
+            stage(door, file("/a.fits", **about, destination_area="Second Hub!")),
+        ]
+        kept = [row.targeted_metadata or "" for row in files_of(door.database, own["request_id"])]
+
+    told = [(row["method"], row["destination_area"], row["items"][0]["destination"]) for row in (own, other)]
+    assert told == [("jupyter_copy", "user", "night/a.fits"), ("jupyter_copy", "second-hub", "b")]
+    assert [answer.status_code for answer in refused] == [400, 400]
+    assert "several areas are named" in refused[0].json()["detail"]
+    assert "destination_area" in refused[1].json()["detail"]
+    assert kept == ['{"path": "/night/a.fits", "method": "jupyter_copy", "username": "alice"}']
+
+
+def test_a_method_that_the_site_does_not_offer_is_refused_by_its_name(lone_door: ServedDoor) -> None:
+    answer = stage(lone_door, file("/a.fits", method="jupyter_copy"))  # no hub is named there
+    assert (answer.status_code, answer.json()["detail"]) == (400, "Invalid staging method: jupyter_copy")
 
 
 def test_what_is_meant_for_others_or_unknown_is_not_looked_at(lone_door: ServedDoor) -> None:
