@@ -4,6 +4,7 @@
 
 STATE := .run
 PYTHON ?=
+HUB ?=
 # What gives the tests of the chart a cluster, where KUBECONFIG names none.
 CLUSTER ?=
 VENV := $(STATE)/venv
@@ -15,9 +16,10 @@ TOGETHER = $(MAKE) --no-print-directory --jobs --output-sync
 help: ## Say what each target does
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-up: ## Run the service on this machine until Ctrl-C
+up: ## Run the service on this machine until Ctrl-C; with HUB=1, beside a JupyterHub
 	@deployments/local/environment "$(LOCAL)" requirements/local.txt "$(PYTHON)"
-	@exec $(LOCAL)/bin/python -m deployments.local
+	@$(if $(HUB),deployments/local/hub/install "$(STATE)" "$(PYTHON)")
+	@$(if $(HUB),STAGER_HUB=true) exec $(LOCAL)/bin/python -m deployments.local
 
 test: ## Run lint, build the manual, and run every test
 	@deployments/local/test_packages
@@ -26,7 +28,7 @@ test: ## Run lint, build the manual, and run every test
 
 tests: docs
 	@deployments/local/environment "$(STATE)/venv-clients" requirements/clients.txt "$(PYTHON)"
-	@deployments/local/environment "$(STATE)/venv-hub" requirements/hub.txt "$(PYTHON)"
+	@! command -v npm >/dev/null || deployments/local/hub/install "$(STATE)" "$(PYTHON)"
 	+@$(CLUSTER) $(TOGETHER) cluster-tests other-tests
 
 cluster-tests:

@@ -33,6 +33,7 @@
     │   ├── PeerBusy (retryable)     PeerRefused            PeerBodyLimit
     │   ├── NotebookStarting (retryable)     NotebookNotRunning (retryable)
     │   ├── NotebookNotStarted       NotebookUserUnknown    NotebookServerUnknown
+    │   ├── NotebookTokenRefused (retryable)
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
@@ -772,6 +773,14 @@ class NotebookNotRunning(PeerError):
     http_status = 503
     retryable = True
     template = "{peer} is not running: {reason}"
+
+
+class NotebookTokenRefused(PeerError):
+    """The notebook server does not take the token that its hub made for it; the next try has another."""
+
+    http_status = 403
+    retryable = True
+    template = "{peer} does not take our token: {reason}"
 
 
 class NotebookNotStarted(PeerError):

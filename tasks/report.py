@@ -1,4 +1,4 @@
-"""The report of a finished run in Prefect's pages: a table of the items, and links to the records."""
+"""The report of a finished run in Prefect's pages: a table of the items, and links to records and into JupyterLab."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from humanize import naturalsize
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from stager.errors import printable, readable
-from stager.models import Status
+from stager.models import DELIVERED, Status
 from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.tables import StagedFile, StagingRequestRow
@@ -37,20 +37,25 @@ def in_words(requests: Sequence[StagingRequestRow]) -> str:
 
 
 def report(database: Database, requests: Sequence[StagingRequestRow]) -> None:
-    """Create an artifact with a table of the items, failures first, and one with links to the records."""
+    """Create an artifact with a table of the items, failures first, and one with links to records and JupyterLab."""
     with shown_if_possible():
-        create_markdown_artifact(
-            "\n".join(f"- {request.status}: [record {request.id}]({_address(request)})" for request in requests),
-            description=f"The records of what this run did for {as_text(requests[0].username)}",
-        )
         files = [file for request in requests for file in files_of(database, request.id, limit=MAX_ROWS)]
         files.sort(key=lambda file: file.status not in (Status.FAILED, Status.CANCELLED))
+        links = [f"- {request.status}: [record {request.id}]({_address(request)})" for request in requests]
+        links += [_link(file) for file in files[:MAX_ROWS] if file.link and file.status in DELIVERED]
+        create_markdown_artifact(
+            "\n".join(links), description=f"The records of what this run did for {as_text(requests[0].username)}"
+        )
         rows = [_row(file) for file in files[:MAX_ROWS]]
         create_table_artifact(rows, description=f"**{as_text(in_words(requests))}**")
 
 
 def _address(request: StagingRequestRow) -> str:
     return f"{get_settings().public_url}/requests/{request.id}"
+
+
+def _link(file: StagedFile) -> str:
+    return f"- in JupyterLab: [{as_text(readable(file.seen_at or file.relative_path))}]({file.link})"
 
 
 def _row(file: StagedFile) -> dict[str, Any]:

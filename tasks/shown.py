@@ -11,9 +11,12 @@ from stager.errors import printable
 
 logger = logging.getLogger(__name__)
 
-# Characters that may mean something in Markdown or HTML. Those within the words of most paths, and a colon before a
-# blank, mean nothing there: the tables of Prefect's newer pages, which are no Markdown, would show their backslashes.
-_MARK = re.compile(r"(?<![^\W_])[.+=_-]|[.+=_-](?![^\W_])|(?<=www)\.|:(?=\S)|[\\`*{}\[\]<>()#!|~&@$^]", re.IGNORECASE)
+# Characters that may mean something in Markdown or HTML. Those within the words of most paths, the home that one begins
+# with, and a colon before a blank, mean nothing there: the tables of Prefect's newer pages, which are no Markdown,
+# would show their backslashes.
+_MARK = re.compile(
+    r"(?<![^\W_])[.+=_-]|[.+=_-](?![^\W_])|(?<=www)\.|:(?=\S)|(?!\A~/)[\\`*{}\[\]<>()#!|~&@$^]", re.IGNORECASE
+)
 
 
 @contextmanager

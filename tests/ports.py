@@ -12,16 +12,26 @@ FIRST, COUNT = 10_000, 20_000
 NO_PREFECT = "http://127.0.0.1:9/api"
 
 
-def free_port() -> int:
+def free_port(*, successors: int = 0) -> int:
     """Return a TCP port of the loopback that nobody listens on, and nobody takes before a server of ours has begun.
 
     Processes that run tests side by side ask at the same time, so each draws its own.
+
+    Parameters
+    ----------
+    successors
+        How many of the ports after it have to be free as well.
     """
     while True:
         port = FIRST + randbelow(COUNT)
-        with socket.socket() as listener:
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if all(map(_is_free, range(port, port + 1 + successors))):
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -167,10 +167,10 @@ def test_a_package_has_one_version_in_all_requirements_and_no_index_is_named() -
     assert re.findall(r"://|--.*index.*", "".join(files)) == []
 
 
-@pytest.mark.parametrize("folder", ["service/access/oidc", "stack/clients"])
+@pytest.mark.parametrize("folder", ["tests/service/access/oidc", "tests/stack/clients", "deployments/local/hub"])
 def test_packages_of_node_are_locked_and_no_registry_is_named(folder: str) -> None:
-    lock = json.loads((CHECKOUT / "tests" / folder / "package-lock.json").read_text())
-    wanted = json.loads((CHECKOUT / "tests" / folder / "package.json").read_text())["dependencies"]
+    lock = json.loads((CHECKOUT / folder / "package-lock.json").read_text())
+    wanted = json.loads((CHECKOUT / folder / "package.json").read_text())["dependencies"]
     locked = {name.removeprefix("node_modules/"): package for name, package in lock["packages"].items() if name}
     assert {name: locked[name]["version"] for name in wanted} == wanted
     assert [name for name, package in locked.items() if "resolved" in package or "integrity" not in package] == []

@@ -12,6 +12,7 @@ from typing import NoReturn
 from deployments.local.banner import banner
 from deployments.local.cannot_start import CannotStart
 from deployments.local.checks import prepare
+from deployments.local.hub import hub_environment
 from deployments.local.password import prefect_password
 from deployments.local.products import FOLDER, MEASUREMENT_SET, make_products
 from deployments.local.secret_key import secret_key
@@ -39,9 +40,10 @@ def main() -> int:
 def _run(settings: LocalSettings) -> None:
     for sentence in prepare(settings):
         print(sentence, flush=True)
-    password, keys = prefect_password(settings), secret_key(settings)
+    password = prefect_password(settings)
+    secrets = {"STAGER_SECRET_KEY": secret_key(settings), **hub_environment(settings)}
     migrate(settings.records_url)
-    with started(settings, password.auth_string, keys) as stack:
+    with started(settings, password.auth_string, secrets) as stack:
         print(f"Starting Prefect, a worker and the HTTP service; their logs are in {settings.logs}", flush=True)
         product = _product(settings.storage)
         stack.wait_until_ready()

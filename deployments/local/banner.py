@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import shlex
 import textwrap
 from pathlib import Path
 from urllib.parse import quote
 
 from deployments.local.password import Password
-from deployments.local.settings import MANUAL, LocalSettings
+from deployments.local.settings import MANUAL, LocalSettings, own_username
 from stager.settings import AUTHENTICATION_IS_OFF
 
 WIDTH = 100
@@ -26,7 +24,7 @@ The staging service is ready.
     manual          {_manual(settings)}
     Prefect         {settings.prefect_url}
     its password    {_told(password)}
-    storage area    {settings.storage}
+{_hub(settings)}    storage area    {settings.storage}
     user areas      {settings.user_areas}
     records         {_without_password(settings.records_url)}
     logs            {settings.logs}
@@ -34,9 +32,22 @@ The staging service is ready.
 Stage a product, and wait for the result:
 
     {curl(settings, product=product)}
-{_warning(settings)}
+{_into_notebook(settings, product)}{_warning(settings)}
 Ctrl-C stops everything.
 """
+
+
+def _hub(settings: LocalSettings) -> str:
+    if not settings.hub:
+        return ""
+    return f"    JupyterHub      {settings.hub_url}    (log in as {own_username()}, with Prefect's password)\n"
+
+
+def _into_notebook(settings: LocalSettings, product: Path) -> str:
+    if not settings.hub:
+        return ""
+    line = curl(settings, product=product, method="jupyter_copy")
+    return f"\nOr into your notebook server, which is started if it is down:\n\n    {line}\n"
 
 
 def _manual(settings: LocalSettings) -> str:
@@ -54,20 +65,13 @@ def _warning(settings: LocalSettings) -> str:
     return "\n" + textwrap.fill(f"{AUTHENTICATION_IS_OFF} See docs/how-to/authentication.md.", WIDTH) + "\n"
 
 
-def curl(settings: LocalSettings, *, product: Path) -> str:
+def curl(settings: LocalSettings, *, product: Path, method: str = "local_copy") -> str:
     """Return the command line that stages a product for whoever runs the stack."""
-    query = f"method=local_copy&username={quote(_username())}"
+    query = f"method={method}&username={quote(own_username())}"
     data = {"local_path_on_storage": str(product.relative_to(settings.storage)), "relative_path": product.name}
     body = shlex.quote(json.dumps({"data": data}))
     url = shlex.quote(f"{settings.service_url}/stage_data?{query}")
     return f"curl -X POST {url} -H 'Content-Type: application/json' -d {body}"
-
-
-def _username() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container may run us as a number without an account
-        return "USERNAME"
 
 
 def _without_password(url: str) -> str:

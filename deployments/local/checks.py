@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from deployments.local.cannot_start import CannotStart
+from deployments.local.hub import is_installed
 from deployments.local.port_holder import port_holder
 from deployments.local.settings import LocalSettings
 from deployments.local.state import close_state, enterable, take_over
@@ -35,9 +36,19 @@ def prepare(settings: LocalSettings) -> list[str]:
         _check_folder(folder, variable)
     _check_port("127.0.0.1", settings.prefect_port, "PREFECT_SERVER_API_PORT")
     _check_port(settings.host, settings.port, "STAGER_PORT")
+    if settings.hub:
+        _check_hub(settings)
     done = [*close_state(settings), *take_over(settings)]
     settings.logs.mkdir(exist_ok=True)
     return done
+
+
+def _check_hub(settings: LocalSettings) -> None:
+    if not is_installed():
+        message = "JupyterHub is not installed in .run: `make up HUB=1` does that"
+        raise CannotStart(message)
+    for port in settings.hub_ports:
+        _check_port("127.0.0.1", port, "STAGER_HUB_PORT")
 
 
 def _check_folder(folder: Path, variable: str) -> None:

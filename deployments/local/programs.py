@@ -36,7 +36,9 @@ def programs(settings: LocalSettings) -> tuple[Program, ...]:
     prefect_server = (*BEHIND, *python, "deployments.prefect_server")
     prefect_is_up = (*python, "deployments.local.when_ready", health)
     worker = ("workers", "worker", "start", "--pool", WORK_POOL, "--type", "warm", "--name", "local")
+    hub = Program("hub", (*python, "deployments.local.hub"), 5, 20, health_url=f"{settings.hub_url}/hub/api/")
     return (
+        *((hub,) if settings.hub else ()),
         Program("prefect-server", prefect_server, 10, stop_seconds=10, health_url=health),
         Program("registration", (*prefect_is_up, "deployments.register"), 20, stop_seconds=5, runs_once=True),
         Program("worker", (*BEHIND, *prefect_is_up, *worker), 30, stop_seconds=30),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -61,6 +62,16 @@ class LocalSettings(BaseSettings):
     access_file: Path | None = Field(
         None, description="The access file, which says who may do what; without it, authentication is off."
     )
+    hub: bool = Field(
+        default=False,
+        description="Whether a JupyterHub is started beside the service: `make up HUB=1` sets it.",
+    )
+    hub_port: int = Field(
+        8001,
+        ge=1,
+        le=65533,
+        description="Port of that JupyterHub, which listens on the loopback only, as on the next two.",
+    )
 
     @property
     def folder(self) -> Path:
@@ -98,6 +109,11 @@ class LocalSettings(BaseSettings):
         return (self.target_storage_path or self.folder / "user_areas").absolute()
 
     @property
+    def notebooks(self) -> Path:
+        """The folder that holds a home for each user of the hub's notebook servers."""
+        return self.folder / "notebooks"
+
+    @property
     def records_url(self) -> str:
         """The URL of the records database."""
         return self.database_url or f"sqlite:///{self.state / 'records.db'}"
@@ -112,6 +128,24 @@ class LocalSettings(BaseSettings):
     def prefect_url(self) -> str:
         """The address of Prefect's pages; its API is below it at ``/api``."""
         return f"http://127.0.0.1:{self.prefect_port}"
+
+    @property
+    def hub_url(self) -> str:
+        """The address of the JupyterHub, if one is started."""
+        return f"http://127.0.0.1:{self.hub_port}"
+
+    @property
+    def hub_ports(self) -> tuple[int, int, int]:
+        """The ports of the JupyterHub: what browsers open, the hub behind that, and what sets up its proxy."""
+        return self.hub_port, self.hub_port + 1, self.hub_port + 2
+
+
+def own_username() -> str:
+    """Return the name of the account that runs the stack."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container may run us as a number without an account
+        return "USERNAME"
 
 
 def service_environment(settings: LocalSettings) -> dict[str, str]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -117,15 +117,21 @@ def _with_log(settings: LocalSettings, program: str, sentence: str) -> str:
 
 
 @contextmanager
-def started(settings: LocalSettings, auth_string: str, secret_key: str) -> Iterator[Stack]:
-    """Start all parts and yield the stack; at the end, stop all parts in reverse order."""
+def started(settings: LocalSettings, auth_string: str, own: Mapping[str, str]) -> Iterator[Stack]:
+    """Start all parts and yield the stack; at the end, stop all parts in reverse order.
+
+    Parameters
+    ----------
+    own
+        Variables of this installation's own, for every part.
+    """
     configuration = write_configuration(settings)
     command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", configuration]
     adopt_orphans()
     supervisor = subprocess.Popen(  # noqa: S603 - our own Python
         command,
         cwd=settings.state,
-        env={**stack_environment(settings, auth_string), "STAGER_SECRET_KEY": secret_key},
+        env={**stack_environment(settings, auth_string), **own},
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches us only, and we stop it in order
         preexec_fn=end_with_parent,  # noqa: PLW1509 - no thread runs yet

@@ -40,6 +40,8 @@ from stager.vocabulary import ManifestEntry, OnConflict
 
 # Characters of a server's reasons that are kept.
 REASON_CHARACTERS = 1000
+# How often a server is asked to set the modes, before what it has is left writable.
+SEAL_TRIES = 2
 
 
 class JupyterCopy:
@@ -156,9 +158,11 @@ class JupyterCopy:
         """Set the modes by a kernel of the server's, where it gives one; else what is left writable is told."""
         with self._servers.contents(staged.place) as contents:
             modes = item.modes
-            reason = seal(contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory)
-            staged.left_writable = reason and printable(reason)[:REASON_CHARACTERS]
-            if staged.left_writable:
+            for _ in range(SEAL_TRIES):
+                reason = seal(contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory)
+                staged.left_writable = reason and printable(reason)[:REASON_CHARACTERS]
+                if not staged.left_writable:
+                    return
                 contents.look(staged.temporary)  # where the server is down, this step is done again
 
     def flush(self, staged: Iterable[NotebookStaged]) -> None:

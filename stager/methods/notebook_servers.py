@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
-from stager.errors import NotebookNotRunning, NotebookStarting, PeerError, printable
+from stager.errors import NotebookNotRunning, NotebookStarting, NotebookTokenRefused, PeerError, printable
 from stager.methods.method import OnWait
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_room import NotebookRoom
@@ -47,6 +47,8 @@ class NotebookServers:
     def reach(self, places: Iterable[NotebookPath], *, on_wait: OnWait, check: Callable[[], None]) -> None:
         """Have the servers of some places running; one that is down is started, if the site wants that.
 
+        A token that turns out not to count there, or no more, is replaced likewise.
+
         Raises
         ------
         NotebookNotRunning
@@ -79,7 +81,7 @@ class NotebookServers:
             contents = self._running[server]
         try:
             yield contents
-        except NotebookNotRunning:
+        except (NotebookNotRunning, NotebookTokenRefused):
             with self._looking:
                 if self._running.get(server) is contents:
                     del self._running[server]

@@ -46,6 +46,8 @@ def refusal(answer: Answer) -> PeerError:
             return PeerBusy(answer.peer, words, retry_after=answer.retry_after)
         case 413:
             return PeerBodyLimit(answer.peer, words)
+        case 404 if not answer.is_json:  # a proxy that knows no way there, as it does when it has just started
+            return PeerFault(answer.peer, f"{words}: it is not what answers there")
         case status if httpx.codes.is_redirect(status):
             return PeerFault(answer.peer, f"{words}: it sends us elsewhere, which is not followed")
         case status if httpx.codes.is_server_error(status):

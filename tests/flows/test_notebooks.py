@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -17,9 +19,10 @@ from stager.peers.jupyter import HubConnection, stop
 from stager.records.events import events_of
 from stager.records.requests import cancel_request, create_request
 from stager.user_secrets import SecretKeys
-from tests.flows.conftest import STEPS, Site
+from tests.flows.conftest import RUN, STEPS, Site
 from tests.patience import PATIENCE
 from tests.peers.conftest import make_server, running_hub, shown  # noqa: F401 - the hub: the same, for these tests
+from tests.peers.faulty_proxy import FaultyProxy, done_and_then
 from tests.peers.running_hub import RunningHub
 
 CONTENT = b"SIMPLE  =                    T"
@@ -164,6 +167,30 @@ def test_a_users_own_token_is_enough_and_the_services_is_not_used(
     assert (notebook.home / notebook.folder / "a.fits").read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_run_that_is_killed_in_the_middle_of_a_call_is_taken_up_and_nothing_of_it_is_left(
+    notebook: Notebook,
+    running_hub: RunningHub,  # noqa: F811
+) -> None:
+    site, hub = notebook.site, httpx.URL(running_hub.url)
+    site.settings["STAGER_LEASE"] = "5"
+    with FaultyProxy(hub.host, int(hub.port or 80)).running() as proxy:
+        behind = JupyterHub(url=str(hub.copy_with(port=proxy.port)), token=SecretStr(running_hub.tokens["staging"]))
+        behind.save("behind-a-proxy", overwrite=True, _sync=True)  # type: ignore[call-arg]
+        item = ("a.fits", f"{notebook.folder}/a.fits")
+        request_id = site.request(item, method="jupyter_copy", to="behind-a-proxy")
+        flow_run_id = site.flow_run("jupyter_copy", request_id)
+        with site.executing(RUN, "jupyter_copy", flow_run_id) as killed:
+            proxy.break_calls("chunk", done_and_then(killed.kill), spared=1)  # after the folder's
+            killed.wait(PATIENCE)
+        assert killed.returncode == -signal.SIGKILL
+        assert len(shown(notebook.home / notebook.folder)) == 1
+        with site.executing(RUN, "jupyter_copy", flow_run_id) as again:
+            assert site.ended(again)[0].startswith("Completed")
+    assert [file.status for file in site.files(request_id)] == [Status.COMPLETED]
+    assert shown(notebook.home / notebook.folder) == ["a.fits"]
+
+
 def test_where_it_is_is_on_record_as_a_notebook_opens_it_and_as_a_browser_does(
     notebook: Notebook,
     running_hub: RunningHub,  # noqa: F811
@@ -173,3 +200,5 @@ def test_where_it_is_is_on_record_as_a_notebook_opens_it_and_as_a_browser_does(
     [file] = notebook.site.files(request_id)
     assert file.seen_at == f"~/{notebook.folder}/a.fits"
     assert file.link == f"{running_hub.url}user/alice/lab/tree/{notebook.folder}/a.fits"
+    [shown] = [artifact["data"] for artifact in notebook.site.artifacts(request_id) if artifact["type"] == "markdown"]
+    assert f"- in JupyterLab: [~/{notebook.folder}/a.fits]({file.link})" in shown

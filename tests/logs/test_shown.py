@@ -28,6 +28,7 @@ TRICKS = [
     r"\![x](y) \\![x](y)",
     "```",
     "***",
+    "~/a~ b~",
 ]
 
 
@@ -56,7 +57,13 @@ def test_no_address_of_others_is_where_a_page_would_look_for_one(address: str) -
 
 
 @pytest.mark.parametrize(
-    "words", ["night-1/J1939-6342_I.fits", "survey/field+2/a=b/uv.ms", "Source path does not exist: /storage/a.fits"]
+    "words",
+    [
+        "night-1/J1939-6342_I.fits",
+        "survey/field+2/a=b/uv.ms",
+        "~/a.fits",
+        "Source path does not exist: /storage/a.fits",
+    ],
 )
 def test_usual_words_are_shown_as_they_are_also_where_markdown_is_not_read(words: str) -> None:
     assert as_text(words) == words

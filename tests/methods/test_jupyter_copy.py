@@ -416,7 +416,7 @@ def test_a_removal_that_broke_leaves_nothing_under_the_final_name_and_a_sweep_en
     behind: Site, proxy: FaultyProxy
 ) -> None:
     delivery = behind.delivered(behind.item("tree", "product"))
-    proxy.break_calls("delete", reset)
+    proxy.break_calls("removal", reset)
     with pytest.raises(PeerFault):
         behind.remove(delivery)
     assert not behind.peer.exists("product")

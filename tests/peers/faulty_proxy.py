@@ -17,13 +17,19 @@ from tests.peers.listener import Listener, body_bytes, head_of
 
 BLOCK = 16 << 10
 PHASES = {
+    "any": r".",
     "look": r"GET \S*/hub/api/users/[^/ ]+ ",
     "start": r"POST \S*/server ",
     "progress": r"GET \S*/progress ",
+    "token": r"POST \S*/tokens ",
+    "look at files": r"GET \S*/api/contents/\S*\?content=0 ",
+    "list": r"GET \S*/api/contents/\S*\?content=1",
     "chunk": r"PUT \S*/api/contents/",
     "hash": r"GET \S*/api/contents/\S*hash=1",
     "rename": r"PATCH \S*/api/contents/",
-    "delete": r"DELETE \S*/api/contents/",
+    "removal": r"DELETE \S*/api/contents/",
+    "kernelspecs": r"GET \S*/api/kernelspecs ",
+    "new kernel": r"POST \S*/api/kernels ",
     "kernel": r"GET \S*/api/kernels/[^/ ]+/channels",
 }
 
@@ -41,14 +47,36 @@ class Call:
 Fault = Callable[[Call], None]
 
 
+@dataclass
+class _Order:
+    """Break so many calls that a pattern matches, after some that are spared."""
+
+    pattern: re.Pattern[bytes]
+    fault: Fault
+    spared: int
+    left: int
+
+    def is_for(self, head: bytes) -> bool:
+        """Tell whether this call is to be broken, and count it."""
+        if not self.left or not self.pattern.match(head):
+            return False
+        if self.spared:
+            self.spared -= 1
+            return False
+        self.left -= 1
+        return True
+
+
 def passed(call: Call) -> None:
     """Let a call through."""
     call.server.sendall(call.head)
-    if b"upgrade: websocket" in call.head.lower():
+    if _is_websocket(call.head):
         threading.Thread(target=_carry, args=(call.client, call.server, None), daemon=True).start()
     else:
         _carry(call.client, call.server, body_bytes(call.head))
     _carry(call.server, call.client, None)
+    with suppress(OSError):
+        call.client.shutdown(socket.SHUT_RDWR)  # closed alone, it would last until the other thread has read from it
 
 
 def cut_on_the_way_in(after: int) -> Fault:
@@ -69,6 +97,18 @@ def cut_on_the_way_back(after: int) -> Fault:
         _carry(call.client, call.server, body_bytes(call.head))
         answer = _received(call.server)
         call.client.sendall(answer[:after])
+
+    return fault
+
+
+def done_and_then(act: Callable[[], None]) -> Fault:
+    """Return a fault: the call is done, then something else, and there is no answer."""
+
+    def fault(call: Call) -> None:
+        call.server.sendall(call.head)
+        _carry(call.client, call.server, body_bytes(call.head))
+        call.server.recv(BLOCK) if _is_websocket(call.head) else _received(call.server)
+        act()
 
     return fault
 
@@ -141,17 +181,26 @@ class FaultyProxy(Listener):
         self._target = host, port
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)  # else the kernel takes megabytes
         self._lock = threading.Lock()
-        self._pattern: str | None = None
-        self._fault: Fault = passed
-        self._spared = 0
-        self._left = 0
+        self._orders: list[_Order] = []
         self.faults_done = 0
+        self.calls_seen = 0
 
     def break_calls(self, phase: str, fault: Fault, *, spared: int = 0, times: int = 1) -> None:
-        """Break so many calls of a phase from now on, after some that are spared."""
+        """Break so many calls of a phase from now on, after some that are spared, and no others."""
         with self._lock:
-            self._pattern, self._fault = PHASES[phase], fault
-            self._spared, self._left = spared, times
+            self._orders = []
+        self.break_calls_too(phase, fault, spared=spared, times=times)
+
+    def break_calls_too(self, phase: str, fault: Fault, *, spared: int = 0, times: int = 1) -> None:
+        """Break such calls beside those that were to be broken before."""
+        with self._lock:
+            self._orders.append(_Order(re.compile(PHASES[phase].encode()), fault, spared, times))
+
+    @property
+    def faults_left(self) -> int:
+        """How many calls are to be broken still."""
+        with self._lock:
+            return sum(order.left for order in self._orders)
 
     def _serve(self, connection: socket.socket) -> None:
         with connection as client, suppress(OSError), socket.create_connection(self._target) as server:
@@ -161,18 +210,20 @@ class FaultyProxy(Listener):
 
     def _fault_for(self, head: bytes) -> Fault:
         with self._lock:
-            if not self._left or not self._pattern or not re.match(self._pattern.encode(), head):
-                return passed
-            if self._spared:
-                self._spared -= 1
-                return passed
-            self._left -= 1
-            self.faults_done += 1
-            return self._fault
+            self.calls_seen += 1
+            for order in self._orders:
+                if order.is_for(head):
+                    self.faults_done += 1
+                    return order.fault
+            return passed
+
+
+def _is_websocket(head: bytes) -> bool:
+    return b"upgrade: websocket" in head.lower()
 
 
 def _for_one_call(head: bytes) -> bytes:
     """Return the head so that the server ends the connection after its answer."""
-    if b"upgrade: websocket" in head.lower():
+    if _is_websocket(head):
         return head
     return re.sub(rb"(?i)\r\nconnection: [^\r]*", b"", head)[:-2] + b"Connection: close\r\n\r\n"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -15,25 +15,21 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deployments.local import hub
 from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.tls import TRUSTED
 
-HERE = Path(__file__).parent
-# It runs the hub's programs as modules: their scripts know only the place where the environment was made.
-PYTHON = HERE.parents[1] / ".run" / "venv-hub" / "bin" / "python"
-PROXY = HERE / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
-# How an operator makes the service "staging" at a hub, word for word.
-PAGE = HERE.parents[1] / "docs" / "how-to" / "notebooks.md"
-(LINES,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
 # Other services, and what each may do.
 SCOPES = {
     "without-tokens": ["read:users", "servers", "access:servers"],
     "without-servers": ["read:users"],
     "that-starts-nothing": ["read:users", "read:servers", "tokens"],
 }
-# Two of three seconds of a server's start go into the grammar of a format that no schema of its events names.
-LEFT_OUT = "import sys; sys.modules['rfc3987_syntax'] = None"
+# What takes most of a server's start: the grammar of a format that no schema of its events names, and JupyterLab.
+LEFT_OUT = (
+    "import sys; sys.modules.update(dict.fromkeys(['rfc3987_syntax', 'jupyterlab', 'jupyter_lsp', 'notebook_shim']))"
+)
 AWKWARD = "held.o'brien@ska.int"
 USERS = [
     "alice",
@@ -62,15 +58,16 @@ class RunningHub:
         given = {
             "url": self.url,
             "hub_port": free_port(),
-            "proxy_api": f"http://127.0.0.1:{free_port()}",
-            "proxy": str(PROXY),
+            "proxy_port": free_port(),
+            "proxy": str(hub.PROXY),
             "password": secrets.token_hex(16),
             "tokens": {name: self.tokens[name] for name in SCOPES},
             "scopes": SCOPES,
-            "lines": LINES,
             "users": USERS,
+            "homes": str(folder / "homes"),
+            "configuration": str(hub.CONFIGURATION),
         }
-        (folder / "given.json").write_text(json.dumps(given))
+        (folder / "hub.json").write_text(json.dumps(given))
         (folder / "python").mkdir()
         (folder / "python" / "sitecustomize.py").write_text(LEFT_OUT)
         (folder / "released").mkdir()
@@ -80,17 +77,7 @@ class RunningHub:
         environment = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "LC_ALL"}}
         environment |= {"STAGER_TEST_HUB": str(self.folder), "HOME": str(self.folder)}
         environment |= {"PYTHONPATH": str(self.folder / "python"), "STAGING_TOKEN": self.tokens["staging"]}
-        command = [
-            "setpriv",
-            "--pdeathsig",
-            "TERM",
-            "--",
-            str(PYTHON),
-            "-m",
-            "jupyterhub",
-            "-f",
-            str(HERE / "hub_config.py"),
-        ]
+        command = ["setpriv", "--pdeathsig", "TERM", "--", *hub.command(Path(__file__).with_name("hub_config.py"))]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE
@@ -106,6 +93,20 @@ class RunningHub:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(PATIENCE)
+
+    def die(self) -> None:
+        """Kill the hub; its proxy and the notebook servers end with it here."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while self.pids():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def kill_proxy(self) -> None:
+        """Kill what stands before the hub and the notebook servers, which the hub starts again."""
+        os.kill(int((self.folder / "proxy.pid").read_text()), signal.SIGKILL)
 
     def home(self, username: str) -> Path:
         return self.folder / "homes" / username
@@ -127,4 +128,4 @@ class RunningHub:
 
 
 def is_installed() -> bool:
-    return bool(PYTHON.exists() and PROXY.exists() and shutil.which("node") and shutil.which("setpriv"))
+    return bool(hub.is_installed() and shutil.which("node") and shutil.which("setpriv"))

@@ -14,7 +14,7 @@ from stager.errors import (
     DestinationNotWritable,
     DestinationTampered,
     NameNotTaken,
-    PeerRefused,
+    NotebookTokenRefused,
 )
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, ServerState, check_path, publish, upload
@@ -130,7 +130,7 @@ def test_mode_bits_count(contents: Contents, folder: str, on_disk: Path, tmp_pat
 
 def test_a_token_that_does_not_count_is_refused_in_words(calls: Calls, server: ServerState, folder: str) -> None:
     stranger = Contents(calls, server, SecretStr("guessed"))
-    with pytest.raises(PeerRefused, match="our token does not count"):
+    with pytest.raises(NotebookTokenRefused, match="does not take our token"):
         stranger.look(folder)
-    with pytest.raises(PeerRefused, match="our token does not count"):
+    with pytest.raises(NotebookTokenRefused, match="does not take our token"):
         stranger.make_directories(folder)

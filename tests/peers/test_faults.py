@@ -13,9 +13,10 @@ from pydantic import SecretStr
 
 from stager.errors import (
     Cancelled,
-    DestinationNotWritable,
+    DestinationReadOnly,
     HomeFull,
     NotebookNotRunning,
+    NotebookTokenRefused,
     PeerBodyLimit,
     PeerBusy,
     PeerFault,
@@ -73,8 +74,8 @@ OF_CONTENTS: dict[str, tuple[Fault, type[StagingError], str]] = {
     "stopped": (answered("302 Found", b"", header="Location: /hub/user/alice\r\n"), NotebookNotRunning, "not running"),
     "424": (answered("424 Failed Dependency", PAGE), NotebookNotRunning, "not running"),
     "403 of the hub": (answered("403 Forbidden", PAGE), NotebookNotRunning, "not running"),
-    "403 of the server": (answered("403 Forbidden", b'{"message": "Forbidden"}', JSON), PeerRefused, "token"),
-    "no right": (answered("403 Forbidden", b'{"message": "Permission denied: a"}', JSON), DestinationNotWritable, "a"),
+    "403 of the server": (answered("403 Forbidden", b'{"message": "Forbidden"}', JSON), NotebookTokenRefused, "token"),
+    "no right": (answered("403 Forbidden", b'{"message": "Permission denied: a"}', JSON), DestinationReadOnly, "a"),
     "full": (answered("500 Internal Server Error", FULL, JSON), HomeFull, "No space left on device"),
     "507": (answered("507 Insufficient Storage", PAGE), HomeFull, "507"),
 }

@@ -119,11 +119,11 @@ def end(launcher: subprocess.Popen[bytes]) -> int:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Return the command lines of the processes that have the stack's folder in their environment."""
+    """Return the command lines of the processes that have the stack's folder, or one in it, in their environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if f"STAGER_STATE_DIR={folder}\0".encode() in (process / "environ").read_bytes():
+            if f"={folder}".encode() in (process / "environ").read_bytes():
                 found.append((process / "cmdline").read_text().replace("\0", " "))
     return found
 

@@ -57,6 +57,15 @@ def test_a_python_that_is_too_old_is_told_with_what_to_do(tmp_path: Path) -> Non
     assert not (tmp_path / "venv").exists()
 
 
+def test_a_machine_without_node_is_told_what_a_hub_needs(tmp_path: Path) -> None:
+    command = ["/bin/sh", "deployments/local/hub/install", str(tmp_path)]
+    nothing = {"PATH": str(tmp_path)}
+    ended = subprocess.run(command, cwd=CHECKOUT, env=nothing, capture_output=True, text=True, check=False)
+    sentence = "JupyterHub's proxy needs Node.js 20 or later, with npm: install them, or do without a hub (make up).\n"
+    assert (ended.returncode, ended.stderr) == (1, sentence)
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ended = launched(STAGER_STATE_DIR=str(tmp_path / "file"))

@@ -6,7 +6,14 @@ import re
 
 import httpx
 
-from stager.errors import DestinationNotWritable, HomeFull, NotebookNotRunning, PeerFault, PeerRefused, StagingError
+from stager.errors import (
+    DestinationReadOnly,
+    HomeFull,
+    NotebookNotRunning,
+    NotebookTokenRefused,
+    PeerFault,
+    StagingError,
+)
 from stager.peers.answers import message_of, refusal, words_of
 from stager.peers.http import Answer
 
@@ -32,9 +39,9 @@ def refusal_about(path: str, answer: Answer) -> StagingError:
     ):
         return HomeFull(path, words)
     if answer.status == httpx.codes.FORBIDDEN and "permission denied" in said.lower():
-        return DestinationNotWritable(path, words)
+        return DestinationReadOnly(path, words)
     if answer.status == httpx.codes.FORBIDDEN:  # "'_xsrf' argument missing" is what it says then
-        return PeerRefused(answer.peer, "our token does not count there, or no more")
+        return NotebookTokenRefused(answer.peer, "its hub made it, and it does not count there, or no more")
     return refusal(answer)
 
 

@@ -18,6 +18,7 @@ from stager.peers.jupyter.server import ServerState
 
 # How often a hub is asked whether something has come to an end, in seconds.
 POLL_SECONDS = 0.5
+_BEGUN = {httpx.codes.CREATED, httpx.codes.ACCEPTED}
 _FINAL = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND, httpx.codes.TOO_MANY_REQUESTS}
 
 
@@ -111,9 +112,11 @@ def _ask_to_start(hub: Hub, state: ServerState) -> PeerError | None:
         return error
     if answer.status in _FINAL:
         raise refusal(answer)
-    if answer.is_success or not answer.is_json:
-        return None if answer.is_success else refusal(answer)
-    return NotebookNotStarted(state.title, words_of(answer))
+    if answer.status in _BEGUN:
+        return None
+    if answer.is_success:  # no hub says so
+        return PeerFault(answer.peer, f"somebody in its stead answers a start with {words_of(answer)}")
+    return NotebookNotStarted(state.title, words_of(answer)) if answer.is_json else refusal(answer)
 
 
 def _progress_of(hub: Hub, state: ServerState, deadline: float) -> Iterator[Progress]:
