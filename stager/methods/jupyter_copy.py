@@ -19,7 +19,7 @@ from stager.errors import (
     printable,
 )
 from stager.methods.conflict import settle
-from stager.methods.method import IsLiving, Item, LastCopy, OnWait, Promise
+from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
 from stager.methods.notebook_leftovers import discard, sweep
 from stager.methods.notebook_path import NotebookPath
@@ -55,6 +55,7 @@ class JupyterCopy:
         needs_account=False,
         verified_by="the SHA-256 that the notebook server tells, and sizes",
         width=4,
+        takes_secret=True,
     )
 
     def __init__(self, servers: NotebookServers | None = None) -> None:
@@ -80,13 +81,13 @@ class JupyterCopy:
         """Start the notebook servers that are down, where the site wants that."""
         self._servers.reach(map(_at_notebook, places), on_wait=on_wait, check=check)
 
-    def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
+    def sweep(self, parent: Place, *, living: LivingAmong) -> int:
         """Remove what has temporary names, and put back what was not replaced, unless a living run has the lease."""
         folder = _at_notebook(parent)
         with self._servers.contents(folder) as contents:
             if folder.names and contents.look(folder.path) is None:
                 return 0
-            return sweep(contents, folder, is_living=is_living)
+            return sweep(contents, folder, living=living)
 
     def check_source(self, item: Item) -> engine.Survey:
         """Survey the source by a walk, and refuse each name that the server would refuse."""

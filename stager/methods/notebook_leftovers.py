@@ -6,10 +6,13 @@ import re
 import secrets
 
 from stager.errors import DestinationError, PeerRefused, StagingError
-from stager.methods.method import IsLiving
+from stager.methods.method import LivingAmong
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_staged import LEFTOVER, NotebookStaged, name_aside, remove
 from stager.peers.jupyter import Contents
+
+# Leftovers in a folder that one sweep looks at: their names are the user's to choose.
+MOST_SWEPT = 1000
 
 
 def put_back(contents: Contents, staged: NotebookStaged) -> None:
@@ -41,12 +44,13 @@ def discard(contents: Contents, staged: NotebookStaged) -> bool:
     return True
 
 
-def sweep(contents: Contents, folder: NotebookPath, *, is_living: IsLiving) -> int:
+def sweep(contents: Contents, folder: NotebookPath, *, living: LivingAmong) -> int:
     """Remove the temporary names in a folder, and undo half replacements, but for those of living runs."""
-    found = [LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path)]
-    dead = [one for one in found if one and not is_living(one["digits"])]
-    dead.sort(key=lambda one: not one["replaced"])  # whether it was, its temporary name tells
-    return sum(_swept(contents, folder, one) for one in dead)
+    found = list(filter(None, (LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path))))
+    found.sort(key=lambda one: not one["replaced"])  # first: whether it was, its temporary name tells
+    del found[MOST_SWEPT:]
+    alive = living({one["digits"] for one in found})
+    return sum(_swept(contents, folder, one) for one in found if one["digits"] not in alive)
 
 
 def _swept(contents: Contents, folder: NotebookPath, found: re.Match[str]) -> bool:

@@ -77,8 +77,8 @@ class Batch:
     def _begin(self, stack: ExitStack) -> None:
         """Get who works on the items and tell them; have mounted folders swept, others are when they are reached."""
         method = stack.enter_context(self.method.connected(self._connection, self._own_secret()))
-        is_living = self.writer.is_written_by_another
-        self._worker = worker = self.acting.worker(method, is_living=is_living, on_wait=self._note_wait)
+        living = self.writer.written_by_others
+        self._worker = worker = self.acting.worker(method, living=living, on_wait=self._note_wait)
         stack.callback(self._end)
         if method.place is Location:
             # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.

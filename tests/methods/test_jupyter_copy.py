@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,17 +26,20 @@ from stager.errors import (
     NameNotTaken,
     NotebookNotRunning,
     PeerFault,
+    PeerStalled,
     StagingError,
     UnsupportedFileType,
 )
 from stager.methods import Item, LastCopy
 from stager.methods.jupyter_copy import JupyterCopy
+from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_path import NotebookPath, notebook_path
 from stager.methods.notebook_staged import LEFTOVER, name_aside, temporary_name
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
 from stager.peers.http import Calls
 from stager.peers.jupyter import Hub, HubConnection, stop
+from stager.records.items import destination_key
 from stager.runs.sender import Sender
 from stager.vocabulary import ManifestEntry, OnConflict
 from tests.methods.conftest import Areas
@@ -290,9 +293,43 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_stay(
         notebook.peer.put(name)
     digits = LEFTOVER.fullmatch(kept[0])
     assert digits
-    sender = Sender(connected, areas.mover, {}, is_living=digits["digits"].__eq__)
+    sender = Sender(connected, areas.mover, {}, living={digits["digits"]}.intersection)
     assert sender.sweep("", [dead.parent, replace(dead, names=(*dead.names, "nowhere"))]) == [2, 0]
     assert notebook.peer.shown() == sorted(kept)
+
+
+def test_a_server_that_takes_its_time_is_not_waited_for_by_whoever_cleans_up(
+    notebook: Site, connected: JupyterCopy, areas: Areas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_of(notebook.item(destination="product"))
+    monkeypatch.setattr("stager.runs.sender.DISCARD_SECONDS", 0)
+    temporary = staged(notebook, notebook.item(destination="product"))
+    notebook.worker.end()
+    assert notebook.peer.shown() == [temporary.name]
+    sender = Sender(connected, areas.mover, {}, living=lambda _: ())
+    with monkeypatch.context() as hurried:
+        hurried.setattr("stager.runs.sender.SWEEP_SECONDS", 0)
+        [said] = sender.sweep("", [place.parent])
+    assert isinstance(said, PeerStalled)
+    assert notebook.peer.shown() == [temporary.name]
+    assert sender.sweep("", [place.parent]) == [1]
+
+
+def test_of_many_leftovers_some_are_swept_at_a_time_and_the_records_are_asked_once(
+    notebook: Site, connected: JupyterCopy, areas: Areas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stager.methods.jupyter_copy.MOST_SWEPT", 3)
+    place, asked = place_of(notebook.item(destination="product")), []
+
+    def living(beginnings: Collection[str]) -> Collection[str]:
+        asked.append(set(beginnings))
+        return ()
+
+    for _ in range(5):
+        notebook.peer.put(temporary_name(place))
+    sender = Sender(connected, areas.mover, {}, living=living)
+    assert [sender.sweep("", [place.parent]) for _ in range(2)] == [[3], [2]]
+    assert asked == [{destination_key(place)[:KEY_DIGITS]}] * 2
 
 
 def test_several_items_are_under_way_at_once(notebook: Site) -> None:
@@ -339,7 +376,7 @@ def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: A
     url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
     connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
     with JupyterCopy().connected(connection, None) as method:
-        yield replace(notebook, worker=Sender(method, areas.mover, {}, is_living=lambda _: False))
+        yield replace(notebook, worker=Sender(method, areas.mover, {}, living=lambda _: ()))
 
 
 @pytest.mark.usefixtures("tree")
