@@ -318,7 +318,7 @@ def test_a_server_that_takes_its_time_is_not_waited_for_by_whoever_cleans_up(
 def test_of_many_leftovers_some_are_swept_at_a_time_and_the_records_are_asked_once(
     notebook: Site, connected: JupyterCopy, areas: Areas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stager.methods.jupyter_copy.MOST_SWEPT", 3)
+    monkeypatch.setattr("stager.methods.notebook_leftovers.MOST_SWEPT", 3)
     place, asked = place_of(notebook.item(destination="product")), []
 
     def living(beginnings: Collection[str]) -> Collection[str]:
