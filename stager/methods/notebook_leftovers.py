@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
+from contextlib import suppress
 
 from stager.errors import DestinationError, PeerRefused, StagingError
 from stager.methods.method import LivingAmong
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_staged import LEFTOVER, NotebookStaged, name_aside, remove
+from stager.peers.connections import given_up_after
 from stager.peers.jupyter import Contents
 
+# How long it may take to discard what is remembered, in seconds: the server is its user's.
+DISCARD_SECONDS = 120.0
 # Leftovers in a folder that one sweep looks at: their names are the user's to choose.
 MOST_SWEPT = 1000
 
@@ -44,13 +49,41 @@ def discard(contents: Contents, staged: NotebookStaged) -> bool:
     return True
 
 
+class Leftovers:
+    """What could not be discarded, because its server was away."""
+
+    def __init__(self) -> None:
+        self._left: list[NotebookStaged] = []
+
+    def discard(self, contents: Contents, staged: NotebookStaged) -> None:
+        """Discard it, or remember it: the next may need its room."""
+        if not discard(contents, staged):
+            self._left.append(staged)
+
+    def discard_again(self, running: Callable[[NotebookPath], Contents | None]) -> None:
+        """Discard what is remembered, as far as its server is there again.
+
+        Parameters
+        ----------
+        running
+            Gives the files of a server that runs.
+        """
+        with given_up_after(DISCARD_SECONDS, "The notebook server"):
+            for staged in list(self._left):
+                contents = running(staged.place)
+                if contents is None or not discard(contents, staged):
+                    return
+                with suppress(ValueError):  # another item's thread did the same
+                    self._left.remove(staged)
+
+
 def sweep(contents: Contents, folder: NotebookPath, *, living: LivingAmong) -> int:
     """Remove the temporary names in a folder, and undo half replacements, but for those of living runs."""
-    found = list(filter(None, (LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path))))[:MOST_SWEPT]
+    found = list(filter(None, (LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path))))
+    found.sort(key=lambda one: not one["replaced"])  # first: whether it was, its temporary name tells
+    del found[MOST_SWEPT:]
     alive = living({one["digits"] for one in found})
-    dead = [one for one in found if one["digits"] not in alive]
-    dead.sort(key=lambda one: not one["replaced"])  # whether it was, its temporary name tells
-    return sum(_swept(contents, folder, one) for one in dead)
+    return sum(_swept(contents, folder, one) for one in found if one["digits"] not in alive)
 
 
 def _swept(contents: Contents, folder: NotebookPath, found: re.Match[str]) -> bool:
