@@ -119,15 +119,17 @@ class Sender:
             self.sweep("", list(folders))
 
     def _done(self, step: str, item_id: int, dialogue: _DirectDialogue) -> StepDone | StagingError:
+        if dialogue.is_set():
+            return Cancelled()
         try:
             with dialogue.admitted(dialogue):
                 said = STEPS[step](self._items, item_id, dialogue)
+            return StepDone.model_validate({"says": "done", "id": item_id, **said})
         except StagingError as error:
             return error
         except Exception as error:
             logger.exception("Unforeseen error in the step %s", step)
             return UnforeseenError(error)
-        return StepDone.model_validate({"says": "done", "id": item_id, **said})
 
     def sweep(self, _: str, folders: Sequence[Place]) -> list[int | StagingError]:
         """Return how many leftovers of dead runs were removed in each folder, or the error."""
