@@ -28,20 +28,20 @@ from stager.methods.notebook_removal import remove_delivered
 from stager.methods.notebook_servers import NotebookServers
 from stager.methods.notebook_staged import (
     NotebookStaged,
-    bring,
     name_aside,
     require_untouched,
     temporary_name,
 )
+from stager.methods.notebook_transfer import bring
 from stager.methods.product_files import product_files
 from stager.paths import Place
 from stager.peers.jupyter import Contents, HubConnection, check_path, seal
 from stager.vocabulary import ManifestEntry, OnConflict
 
-# Characters of a server's reasons that are kept.
-REASON_CHARACTERS = 1000
 # How often a server is asked to set the modes, before what it has is left writable.
 SEAL_TRIES = 2
+# Characters of a server's reasons that are kept.
+REASON_CHARACTERS = 1000
 
 
 class JupyterCopy:
@@ -53,7 +53,7 @@ class JupyterCopy:
         publishes_atomically=True,
         read_only_by="kernel",
         needs_account=False,
-        verified_by="the SHA-256 that the notebook server tells, and sizes",
+        verified_by="the SHA-256 that the notebook server or a kernel of it tells, and sizes",
         width=4,
         takes_secret=True,
     )

@@ -98,7 +98,9 @@ class NotebookServers:
         return self._running.get((place.username, place.server))
 
     def _contents(self, state: ServerState) -> Contents:
-        return Contents(self._hub.calls, state, self._held.enter_context(self._hub.token_for(state)))
+        contents = Contents(self._hub.calls, state, self._held.enter_context(self._hub.token_for(state)))
+        self._held.callback(contents.close)
+        return contents
 
     def _ready(self, place: NotebookPath) -> ServerState:
         state = self._hub.look(place.username, place.server)

@@ -6,23 +6,25 @@ import hashlib
 import posixpath
 import re
 import secrets
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal
 
-from stager.checksums import ADLER32, Checksum, ChecksumAlgorithm
-from stager.engine import Control
-from stager.engine.source import Source
+from stager.checksums import ADLER32
 from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused
 from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_comparison import fingerprint_of
 from stager.methods.notebook_path import TEMPORARY, NotebookPath
-from stager.methods.product_files import product_files
-from stager.methods.repeated_upload import repeated
-from stager.peers.jupyter import Contents, Entry, Uploaded, check, remove_by_kernel, upload
+from stager.peers.jupyter import (
+    Contents,
+    Entry,
+    NotDoneByKernel,
+    Uploaded,
+    check,
+    is_as_told,
+    look_with_checksum,
+    remove_by_kernel,
+)
 from stager.records.items import destination_key
-from stager.vocabulary import ManifestEntry
 
 # A temporary name, or that of something which was to be replaced by what has, or had, the temporary name in it.
 LEFTOVER = re.compile(f"(?P<temporary>{TEMPORARY.pattern}[0-9a-f]{{16}})(-(?P<replaced>.+))?", re.DOTALL)
@@ -108,47 +110,17 @@ class NotebookStaged:
         return f"{top}/{inner}" if inner else top
 
 
-def bring(
-    contents: Contents,
-    source: Source,
-    staged: NotebookStaged,
-    *,
-    algorithms: Sequence[ChecksumAlgorithm],
-    on_file: Callable[[ManifestEntry], None],
-    control: Control,
-) -> None:
-    """Bring a source under its temporary name, file by file, each verified."""
-    for each in product_files(source):
-        path = staged.path(each.path)
-        if each.is_directory:
-            contents.make_directory(path)
-            staged.folders.append(each.path)
-            control.advance(0)
-            continue
-        send = partial(
-            upload,
-            contents,
-            each.content.fd,
-            path,
-            source_name=f"{source.display}/{each.path}" if each.path else source.display,
-            algorithms=algorithms,
-        )
-        uploaded = repeated(send, on_bytes=control.advance) if each.path else send(on_bytes=control.advance)
-        staged.files[each.path] = uploaded
-        control.advance(0, 1)
-        adler32: Checksum = uploaded.checksums[ADLER32]
-        name = each.path or source.name.decode("utf-8", "surrogateescape")
-        on_file(ManifestEntry(path=name, size_bytes=uploaded.size_bytes, checksum=adler32.value))
-
-
 def require_untouched(contents: Contents, staged: NotebookStaged, *, at: str) -> None:
     """Raise `DestinationTampered` unless all that was brought is there as it arrived, and nothing else.
 
-    A directory costs one call for each folder; the server does not list some names
-    (``*.pyc``), and of these, one for each.
+    Where a kernel told of all files, it is asked once; else a directory costs one call for
+    each folder, and of what the server does not list (``*.pyc``), one for each.
     """
     if not staged.folders:
         check(staged.files[""], _there(contents.look(at), at), at)
+        return
+    as_told = _is_as_kernel_told(contents, staged, at=at)
+    if as_told:
         return
     inner: dict[str, set[str]] = {folder: set() for folder in staged.folders}
     for path in (*staged.files, *staged.folders[1:]):
@@ -160,10 +132,27 @@ def require_untouched(contents: Contents, staged: NotebookStaged, *, at: str) ->
         if more := listed.keys() - paths:
             raise DestinationTampered(staged.path(min(more), at=at), "somebody put it there")
         for path in paths:
-            whole = staged.path(path, at=at)
-            entry = _there(listed.get(path) or contents.look(whole), whole)
-            if path in staged.files:
-                check(staged.files[path], entry, whole)
+            _require_same(contents, staged.files.get(path), listed.get(path), staged.path(path, at=at))
+    if as_told is False:
+        raise DestinationTampered(at, "something in it is not as it arrived")
+
+
+def _is_as_kernel_told(contents: Contents, staged: NotebookStaged, *, at: str) -> bool | None:
+    """Return whether a kernel says that a directory is as it told before; None where it cannot tell."""
+    files = [(path, file.size_bytes, file.modified_ns) for path, file in staged.files.items()]
+    told = [(path, size, modified) for path, size, modified in files if modified is not None]
+    try:
+        return is_as_told(contents, at, staged.folders[1:], told) if len(told) == len(files) else None
+    except NotDoneByKernel:
+        return None
+
+
+def _require_same(contents: Contents, sent: Uploaded | None, entry: Entry | None, path: str) -> None:
+    entry = _there(entry or contents.look(path), path)
+    if sent is not None and sent.is_verified and sent.last_modified is None:  # only a kernel told when it was written
+        entry = _there(look_with_checksum(contents, path, size_bytes=sent.size_bytes), path)
+    if sent is not None:
+        check(sent, entry, path)
 
 
 def _there(entry: Entry | None, path: str) -> Entry:

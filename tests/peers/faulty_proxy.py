@@ -25,6 +25,7 @@ PHASES = {
     "look at files": r"GET \S*/api/contents/\S*\?content=0 ",
     "list": r"GET \S*/api/contents/\S*\?content=1",
     "chunk": r"PUT \S*/api/contents/",
+    "piece": r"(?is)PUT \S*/api/contents/.*content-length: *\d{3,}",
     "hash": r"GET \S*/api/contents/\S*hash=1",
     "rename": r"PATCH \S*/api/contents/",
     "removal": r"DELETE \S*/api/contents/",

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from stager.errors import Cancelled, PeerFault, PeerStalled
+from stager.errors import Cancelled, HomeFull, PeerFault, PeerStalled
 from stager.peers.connections import checked_while_waiting, given_up_after
 from stager.peers.http import Calls
-from stager.peers.jupyter import Contents, ServerState, Uploaded, publish, seal
+from stager.peers.jupyter import Contents, ServerState, Uploaded, lay_out, publish, seal
 from stager.peers.jupyter.listing import listed
 from stager.peers.jupyter.progress import Progress, events
 from tests.patience import PATIENCE
@@ -257,6 +257,25 @@ def test_a_kernels_reply_that_is_none_is_told(odd: OddServer, contents: Contents
 def test_what_a_kernel_says_beside_its_reply_is_passed_over(odd: OddServer, contents: Contents, before: str) -> None:
     odd.answers = {"GET /api/kernels/": is_kernel(DONE, before), **KERNELS}
     assert seal(contents, "a") is None
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"text/plain": 1}, {"text/plain": "'a b c'"}, {"text/plain": f"'{'0' * 64} 1 {'9' * 99}'"}]
+)
+def test_what_a_kernel_tells_of_files_that_is_none_is_a_fault(
+    odd: OddServer, contents: Contents, data: dict[str, object]
+) -> None:
+    reply = {"status": "ok", "user_expressions": {"done": {"status": "ok", "data": data}}}
+    odd.answers = {"GET /api/kernels/": is_kernel(reply), **KERNELS}
+    with pytest.raises(PeerFault, match="tells of files in a way that is not known"):
+        lay_out(contents, "bundle", "top", [("a", 1)])
+
+
+def test_a_home_that_is_full_is_told_by_a_kernel_too(odd: OddServer, contents: Contents) -> None:
+    reply = {"status": "error", "evalue": "[Errno 122] Disk quota exceeded"}
+    odd.answers = {"GET /api/kernels/": is_kernel(reply), **KERNELS}
+    with pytest.raises(HomeFull, match="quota exceeded"):
+        lay_out(contents, "bundle", "top", [("a", 1)])
 
 
 @pytest.mark.parametrize("kernel_id", ["a\x01b", "..", "a/b", "", "é", None, 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from stager.errors import (
 )
 from stager.peers.http import Answer, Calls, whole
 from stager.peers.jupyter.entry import Entry, entry_of
+from stager.peers.jupyter.kernel import Kernel
 from stager.peers.jupyter.listing import listed
 from stager.peers.jupyter.names import check_path, in_address
 from stager.peers.jupyter.refusals import refusal_about
@@ -27,6 +29,8 @@ HASH_RATE = 20 << 20
 # How much a server may show of a directory that is removed, and how deep.
 MAX_REMOVED = 200_000
 MAX_DEPTH = 100
+# Calls of one server that are under way at once.
+CALLS_AT_ONCE = 4
 
 
 class Contents:
@@ -44,6 +48,8 @@ class Contents:
     piece_bytes
         How much of a file is sent at once; `upload` makes it less where a
         server, or what stands before it, does not take so much.
+    kernel
+        For what the contents API cannot do; `close` ends it.
 
     Notes
     -----
@@ -62,6 +68,12 @@ class Contents:
         self.headers: dict[str, str] = {}
         self._token = token
         self._authorize()
+        self.kernel = Kernel(calls=calls, url=self.url, title=self.title, headers=self.headers)
+        self._call = threading.BoundedSemaphore(CALLS_AT_ONCE)
+
+    def close(self) -> None:
+        """End the kernel, if there is one."""
+        self.kernel.close()
 
     def look(self, path: str) -> Entry | None:
         """Return what is at a path, None where nothing is."""
@@ -76,7 +88,7 @@ class Contents:
         """Return what the server shows of a directory; ``""`` is its uppermost."""
         url = f"{self._address(path)}?content=1&type=directory"
         self._authorize()
-        with self.calls.stream("GET", url, peer=self.title, headers=self.headers) as answer:
+        with self._call, self.calls.stream("GET", url, peer=self.title, headers=self.headers) as answer:
             if not answer.is_success:
                 raise refusal_about(path, whole(answer, self.title))
             return [entry_of(each, self.title) for each in listed(answer.iter_raw(), self.title)]
@@ -128,8 +140,9 @@ class Contents:
         """Send a part of a file, as JSON that is made on the way, and return what is at its path then."""
         sent = {"Content-Type": "application/json", "Content-Length": str(body_bytes)}
         url = self._address(path)
-        self._authorize()
-        answer = self.calls.ask("PUT", url, peer=self.title, headers=self.headers | sent, content=body)
+        with self._call:
+            self._authorize()
+            answer = self.calls.ask("PUT", url, peer=self.title, headers=self.headers | sent, content=body)
         return entry_of(self._checked(answer, path).object(), self.title)
 
     def rename(self, path: str, to: str) -> Entry:
@@ -201,15 +214,11 @@ class Contents:
         stall_seconds: float | None = None,
     ) -> Answer:
         url = self._address(path) + (f"?{query}" if query else "")
-        self._authorize()
-        return self.calls.ask(
-            verb,
-            url,
-            peer=self.title,
-            headers=self.headers,
-            body=body,
-            stall_seconds=stall_seconds,
-        )
+        with self._call:
+            self._authorize()
+            return self.calls.ask(
+                verb, url, peer=self.title, headers=self.headers, body=body, stall_seconds=stall_seconds
+            )
 
     def _authorize(self) -> None:
         """Have the token in the headers that counts by now."""
