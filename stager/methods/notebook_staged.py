@@ -6,12 +6,11 @@ import hashlib
 import posixpath
 import re
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 from stager.checksums import ADLER32
-from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused, StagingError
+from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused
 from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_comparison import fingerprint_of
 from stager.methods.notebook_path import TEMPORARY, NotebookPath
@@ -27,7 +26,8 @@ from stager.peers.jupyter import (
 )
 from stager.records.items import destination_key
 
-LEFTOVER = re.compile(f"{TEMPORARY.pattern}[0-9a-f]{{16}}")
+# A temporary name, or that of something which was to be replaced by what has, or had, the temporary name in it.
+LEFTOVER = re.compile(f"(?P<temporary>{TEMPORARY.pattern}[0-9a-f]{{16}})(-(?P<replaced>.+))?", re.DOTALL)
 
 
 def temporary_name(place: NotebookPath) -> str:
@@ -35,9 +35,9 @@ def temporary_name(place: NotebookPath) -> str:
     return f"stager-{destination_key(place)[:KEY_DIGITS]}-{secrets.token_hex(8)}"
 
 
-def name_aside(place: NotebookPath) -> str:
-    """Return the name that what is replaced has for a moment: the same for every try, so that it is found again."""
-    return f"stager-{destination_key(place)[:KEY_DIGITS]}-replaced"
+def name_aside(temporary: str, name: str) -> str:
+    """Return the name that something has while it is replaced by what has a temporary name; it tells both."""
+    return f"{temporary}-{name}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -58,6 +58,10 @@ class NotebookStaged:
         Those in the product, its own among them.
     left_writable
         Why it could not be made read-only.
+    is_put_aside
+        Whether what was at the destination may have another name.
+    is_published
+        Whether it has its final name.
     """
 
     place: NotebookPath
@@ -67,6 +71,13 @@ class NotebookStaged:
     files: dict[str, Uploaded] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     left_writable: str | None = None
+    is_put_aside: bool = False
+    is_published: bool = False
+
+    @property
+    def aside(self) -> str:
+        """The path of what is replaced, for a moment."""
+        return name_aside(self.temporary, self.place.names[-1])
 
     @property
     def kind(self) -> Literal["file", "directory"]:
@@ -79,6 +90,13 @@ class NotebookStaged:
         if not all(file.is_verified for file in self.files.values()):
             return ""
         return fingerprint_of((path, file.sha256, file.size_bytes) for path, file in self.files.items())
+
+    @property
+    def left_unverified(self) -> str | None:
+        """Why of some files only the sizes are known to be right."""
+        if all(file.is_verified for file in self.files.values()):
+            return None
+        return "the notebook server tells no checksum"
 
     @property
     def manifest_checksum(self) -> str:
@@ -141,15 +159,6 @@ def _there(entry: Entry | None, path: str) -> Entry:
     if entry is None:
         raise DestinationTampered(path, "it is gone")
     return entry
-
-
-def discard(contents: Contents, staged: NotebookStaged) -> None:
-    """Remove what was not published, and folders that were made for it and are empty."""
-    with suppress(StagingError):
-        remove(contents, staged.temporary)
-        for folder in reversed(staged.made):
-            if not contents.remove_directory(folder):
-                break
 
 
 def remove(contents: Contents, path: str) -> None:

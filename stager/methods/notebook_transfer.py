@@ -14,6 +14,7 @@ from stager.methods.notebook_bundle import MAX_BUNDLED_BYTES, Bundle
 from stager.methods.notebook_staged import NotebookStaged, temporary_name
 from stager.methods.notebook_uploads import Arrived, OnBytes, Uploads
 from stager.methods.product_files import ProductFile, product_files
+from stager.methods.repeated_upload import repeated
 from stager.paths import Descriptor
 from stager.peers.jupyter import Contents, Uploaded, is_seen_by_kernel, look_by_kernel, look_with_checksum, upload
 from stager.vocabulary import ManifestEntry
@@ -95,7 +96,9 @@ class _Bringing:
 
         def sent(on_bytes: OnBytes) -> Arrived:
             with content:
-                return {each.path: send(content.fd, on_bytes=on_bytes)}
+                if not each.path:
+                    return {each.path: send(content.fd, on_bytes=on_bytes)}
+                return {each.path: repeated(partial(send, content.fd), on_bytes=on_bytes)}
 
         self.uploads.begin(sent)
 

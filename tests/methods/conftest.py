@@ -84,7 +84,7 @@ def notebook(running_hub: RunningHub, connected: JupyterCopy, areas: Areas, sour
     name = f"contract-{uuid.uuid4().hex}"
     home = running_hub.home("alice") / name
     home.mkdir(parents=True)
-    worker = Sender(connected, areas.mover, {}, is_living=lambda _: False)
+    worker = Sender(connected, areas.mover, {}, living=lambda _: ())
 
     def place(path: str) -> NotebookPath:
         below = notebook_path(path, hub=running_hub.url, username="alice")

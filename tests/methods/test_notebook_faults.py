@@ -123,7 +123,7 @@ def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: A
     proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
     with Calls() as calls:
         servers = NotebookServers(connection, Hub(connection.url, connection.token, calls))
-        worker = Sender(JupyterCopy(servers), areas.mover, {}, is_living=lambda _: False)
+        worker = Sender(JupyterCopy(servers), areas.mover, {}, living=lambda _: ())
         yield Behind(site=replace(notebook, worker=worker), proxy=proxy, connection=connection, calls=calls)
         servers.close()
 

@@ -54,7 +54,7 @@ def connection(running_hub: RunningHub, proxy: FaultyProxy) -> HubConnection:
 def behind(notebook: Site, connection: HubConnection, areas: Areas) -> Iterator[Site]:
     """Alice stages through that proxy."""
     with JupyterCopy().connected(connection, None) as method:
-        yield replace(notebook, worker=Sender(method, areas.mover, {}, is_living=lambda _: False))
+        yield replace(notebook, worker=Sender(method, areas.mover, {}, living=lambda _: ()))
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def test_all_items_of_a_batch_share_a_kernel_which_ends_with_it(
     with opened(connection) as asked:
         before = kernels_of(asked)
         with JupyterCopy().connected(connection, None) as method:
-            site = replace(notebook, worker=Sender(method, areas.mover, {}, is_living=lambda _: False))
+            site = replace(notebook, worker=Sender(method, areas.mover, {}, living=lambda _: ()))
             for name in ("first", "second"):
                 site.stage(site.item(tree.name, name))
                 site.stage(site.item(destination=f"{name}.fits"))
