@@ -11,7 +11,7 @@ from stager.engine.control import Control
 from stager.engine.expected import Expected, require_size, verify
 from stager.engine.fingerprint import fingerprint, fingerprint_of_file
 from stager.engine.leftovers import sweep
-from stager.engine.publish import Published, flush, publish
+from stager.engine.publish import Publication, Published, Refuse, flush, publish
 from stager.engine.seal import repair, seal
 from stager.engine.stage_link import Link, link_opened, stage_hard_link, stage_symlink
 from stager.engine.staged import Modes, Staged, discard
@@ -26,7 +26,9 @@ __all__ = [
     "Expected",
     "Link",
     "Modes",
+    "Publication",
     "Published",
+    "Refuse",
     "Staged",
     "Survey",
     "compare",

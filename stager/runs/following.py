@@ -40,16 +40,11 @@ class Following:
 
 
 class Publishing(Following):
-    """The last step, which confirms the lease right before the destination gets its name."""
+    """The last step, after which it is recorded if something could not be made read-only."""
 
     def __init__(self, entry: Entry, writer: LeaseHolder) -> None:
         super().__init__(entry)
         self._writer = writer
-
-    @property
-    def watch(self) -> Watch:
-        """The callbacks of the mover's step."""
-        return Watch(stopped=self.entry.stopped, confirm=lambda: self._writer.confirm(self.entry))
 
     def settled(self, outcome: StepDone | StagingError) -> StagingError | None:
         """Take over what was published, and record if it could not be made read-only."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
-from stager.engine import Control
+from stager.engine import Control, Refuse
 from stager.errors import StagingError, UnforeseenError
 from stager.methods import IsLiving, Item, StagingMethod
 from stager.mover.answers import Watch
@@ -60,7 +61,9 @@ class Sender:
     def _readable(self, item_id: int, item: Item) -> Item:
         return replace(item, source=borrowed(item, mover=self._mover, item_id=item_id, roots=self._roots))
 
-    def do(self, step: str, watches: Mapping[int, Watch]) -> Iterator[tuple[int, StepDone | StagingError]]:
+    def do(
+        self, step: str, watches: Mapping[int, Watch], *, refuse: Refuse = lambda _: {}
+    ) -> Iterator[tuple[int, StepDone | StagingError]]:
         """Do a step for some items, as many at once as the method says, and yield the result of each, in any order."""
         if step == "flush":
             self._method.flush(())
@@ -70,7 +73,9 @@ class Sender:
         with ThreadPoolExecutor(self._method.promise.width) as pool:
             try:
                 going = {
-                    pool.submit(self._done, step, item_id, _DirectDialogue(watch, left)): item_id
+                    pool.submit(
+                        self._done, partial(self._step, step, item_id, _DirectDialogue(watch, left), refuse)
+                    ): item_id
                     for item_id, watch in watches.items()
                 }
                 while going:
@@ -80,14 +85,22 @@ class Sender:
                 left.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _done(self, step: str, item_id: int, dialogue: _DirectDialogue) -> StepDone | StagingError:
+    def _done(self, work: Callable[[], StepDone | StagingError]) -> StepDone | StagingError:
         try:
-            said = STEPS[step](self._items, item_id, dialogue)
+            return work()
         except StagingError as error:
             return error
         except Exception as error:
-            logger.exception("Unforeseen error in the step %s", step)
+            logger.exception("Unforeseen error in a step")
             return UnforeseenError(error)
+
+    def _step(self, step: str, item_id: int, dialogue: _DirectDialogue, refuse: Refuse) -> StepDone | StagingError:
+        if step != "publish":
+            said = STEPS[step](self._items, item_id, dialogue)
+        elif isinstance(outcome := self._items.publish([item_id], refuse)[item_id], StagingError):
+            return outcome
+        else:
+            said = {"delivered": asdict(outcome)}
         return StepDone.model_validate({"says": "done", "id": item_id, **said})
 
     def sweep(self, _: str, folders: Sequence[Place]) -> list[int | StagingError]:
@@ -114,7 +127,6 @@ class _DirectDialogue(threading.Event):
         self._watch = watch
         self._left = left
         self.on_file = watch.on_file
-        self.confirm = watch.confirm
 
     def is_set(self) -> bool:
         """Return whether the item is to be left, or all are."""

@@ -21,6 +21,7 @@ from stager.errors import (
     UnsupportedFileType,
 )
 from stager.paths import locate
+from tests.engine.conftest import publish
 from tests.modes import MODES
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def test_what_changed_hands_during_the_copy_is_not_replaced(areas: Areas) -> Non
     staged = sealed(areas, "a", "a")
     (areas.destination / "other").replace(areas.destination / "a")
     with pytest.raises(DestinationDiffers):
-        engine.publish(staged, replace=True, confirm=lambda: None)
+        publish(staged, replace=True)
     engine.discard(staged)
     assert (areas.destination / "a").read_bytes() == b"somebody's"
     assert areas.leftovers() == ["a"]
@@ -101,11 +102,8 @@ def test_what_changed_hands_during_the_copy_is_not_replaced(areas: Areas) -> Non
 def test_a_lost_lease_stops_it_at_the_last_moment(areas: Areas) -> None:
     (areas.source / "a").write_bytes(b"x")
 
-    def lost() -> None:
-        raise LeaseLost("a")
-
     with pytest.raises(LeaseLost):
-        areas.stage("a", "deep/a", confirm=lost)
+        areas.stage("a", "deep/a", refuse=lambda numbers: {number: LeaseLost("a") for number in numbers})
     assert areas.leftovers() == []
 
 
@@ -116,7 +114,7 @@ def test_a_temporary_name_that_is_of_something_else_is_not_published(areas: Area
     temporary.rename(areas.destination / "stolen")
     temporary.write_bytes(b"forged")
     with pytest.raises(DestinationTampered):
-        engine.publish(staged, replace=False, confirm=lambda: None)
+        publish(staged)
     engine.discard(staged)
     assert not (areas.destination / "a").exists()
     assert (areas.destination / "stolen").read_bytes() == b"x"
@@ -129,7 +127,7 @@ def test_a_folder_that_was_moved_away_gets_nothing(areas: Areas) -> None:
     (areas.destination / "f").rename(areas.destination / "moved")
     (areas.destination / "f").mkdir()
     with pytest.raises(DestinationTampered):
-        engine.publish(staged, replace=False, confirm=lambda: None)
+        publish(staged)
     engine.discard(staged)
     assert areas.leftovers() == ["f", "moved"]
 
@@ -137,7 +135,7 @@ def test_a_folder_that_was_moved_away_gets_nothing(areas: Areas) -> None:
 def test_discarding_twice_and_after_publishing_does_nothing(areas: Areas) -> None:
     (areas.source / "a").write_bytes(b"x")
     staged = sealed(areas, "a", "a")
-    engine.publish(staged, replace=False, confirm=lambda: None)
+    publish(staged)
     engine.discard(staged)
     engine.discard(staged)
     assert areas.leftovers() == ["a"]
@@ -159,7 +157,7 @@ def test_a_symbolic_link_is_delivered_as_it_was_asked_for(areas: Areas) -> None:
     staged = engine.stage_symlink(b"/seen/by/users", areas.to("deep/link"), modes=MODES)
     engine.seal(staged)
     engine.flush([staged])
-    assert engine.publish(staged, replace=False, confirm=lambda: None).kind == "symlink"
+    assert publish(staged).kind == "symlink"
     assert (areas.destination / "deep/link").readlink() == Path("/seen/by/users")
 
 
@@ -170,7 +168,7 @@ def test_a_hard_link_leaves_the_shared_file_as_it_is(areas: Areas) -> None:
     os.chown(areas.source / "a", 65534, 65534)
     staged = engine.stage_hard_link(areas.at("a"), areas.to("a"), modes=MODES, link=engine.link_opened)
     engine.seal(staged)
-    engine.publish(staged, replace=False, confirm=lambda: None)
+    publish(staged)
     assert (areas.destination / "a").samefile(areas.source / "a")
     assert mode(areas.source / "a") == 0o444
     assert areas.leftovers() == ["a"]

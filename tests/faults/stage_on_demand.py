@@ -42,7 +42,9 @@ def stage(
     try:
         engine.seal(staged)
         engine.flush([staged])
-        engine.publish(staged, replace=replace, confirm=lambda: None)
+        published = engine.publish({1: engine.Publication(staged=staged, replace=replace)}, refuse=lambda _: {})
+        if isinstance(error := published[1], StagingError):
+            raise error
     finally:
         engine.discard(staged)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
+from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -54,17 +55,19 @@ def test_the_user_cannot_write_to_what_is_staged(site: Site) -> None:
 
 def test_nothing_has_the_final_name_before_it_is_published(site: Site) -> None:
     seen: list[bool] = []
-    site.stage(site.item(), confirm=lambda: seen.append(site.peer.exists("data/a.fits")))
+
+    def look(_: Collection[int]) -> dict[int, StagingError]:
+        seen.append(site.peer.exists("data/a.fits"))
+        return {}
+
+    site.stage(site.item(), refuse=look)
     assert seen == [False]
     assert site.peer.files() == ["data/a.fits"]
 
 
 def test_a_writer_that_was_overtaken_publishes_nothing(site: Site) -> None:
-    def overtaken() -> None:
-        raise LeaseLost("a.fits")
-
     with pytest.raises(LeaseLost):
-        site.stage(site.item(), confirm=overtaken)
+        site.stage(site.item(), refuse=lambda items: {item_id: LeaseLost("a.fits") for item_id in items})
     assert site.peer.files() == []
 
 
