@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,8 @@ from stager.errors import (
     LeaseLost,
     OverlappingPaths,
     SourceNotFound,
+    StagingError,
+    StorageFault,
     UnsupportedFileType,
 )
 from stager.paths import locate
@@ -104,6 +109,56 @@ def test_a_lost_lease_stops_it_at_the_last_moment(areas: Areas) -> None:
 
     with pytest.raises(LeaseLost):
         areas.stage("a", "deep/a", refuse=lambda numbers: {number: LeaseLost("a") for number in numbers})
+    assert areas.leftovers() == []
+
+
+def several(areas: Areas, *destinations: str) -> dict[int, engine.Publication]:
+    (areas.source / "a").write_bytes(b"x")
+    return {
+        number: engine.Publication(staged=sealed(areas, "a", destination), replace=False)
+        for number, destination in enumerate(destinations, start=1)
+    }
+
+
+def discard(products: dict[int, engine.Publication]) -> None:
+    for product in reversed(products.values()):
+        engine.discard(product.staged)
+
+
+def test_of_several_products_each_that_cannot_be_published_is_taken_back_alone(areas: Areas) -> None:
+    products = several(areas, "a", "b", "deep/c", "d", "e")
+    (areas.destination / os.fsdecode(products[2].staged.name)).unlink()
+    (areas.destination / "d").write_bytes(b"somebody's")
+    seen: list[set[int]] = []
+
+    def refuse(numbers: Collection[int]) -> dict[int, StagingError]:
+        seen.append({*numbers})
+        return {3: LeaseLost("deep/c")}
+
+    outcomes = engine.publish(products, refuse=refuse)
+    discard(products)
+    assert seen == [{1, 3, 4, 5}]
+    errors = {number: type(one) for number, one in outcomes.items() if isinstance(one, StagingError)}
+    assert errors == {2: DestinationTampered, 3: LeaseLost, 4: DestinationDiffers}
+    assert outcomes.keys() == {1, 2, 3, 4, 5}
+    assert areas.leftovers() == ["a", "d", "e"]
+    assert (areas.destination / "d").read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("folders", [("", "", ""), ("new/", "", "other/")])
+def test_of_several_products_none_stays_whose_names_are_not_durable(
+    areas: Areas, folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    products = several(areas, *(f"{folder}{number}" for number, folder in enumerate(folders)))
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(sys.modules["stager.engine.publish"], "syncfs", fails)
+    monkeypatch.setattr(os, "fsync", fails)
+    outcomes = engine.publish(products, refuse=lambda _: {})
+    discard(products)
+    assert {type(one) for one in outcomes.values()} == {StorageFault}
     assert areas.leftovers() == []
 
 
