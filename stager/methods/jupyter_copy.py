@@ -21,7 +21,7 @@ from stager.errors import (
 from stager.methods.conflict import settle
 from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
-from stager.methods.notebook_leftovers import discard, sweep
+from stager.methods.notebook_leftovers import Leftovers, discard, sweep
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_publication import give_final_name
 from stager.methods.notebook_removal import remove_delivered
@@ -35,7 +35,7 @@ from stager.methods.notebook_staged import (
 from stager.methods.notebook_transfer import bring
 from stager.methods.product_files import product_files
 from stager.paths import Place
-from stager.peers.jupyter import Contents, HubConnection, check_path, seal
+from stager.peers.jupyter import HubConnection, check_path, seal
 from stager.vocabulary import ManifestEntry, OnConflict
 
 # How often a server is asked to set the modes, before what it has is left writable.
@@ -60,8 +60,7 @@ class JupyterCopy:
 
     def __init__(self, servers: NotebookServers | None = None) -> None:
         self._connected = servers
-        # What could not be discarded, because its server was away.
-        self._left: list[NotebookStaged] = []
+        self.leftovers = Leftovers()
 
     @contextmanager
     def connected(self, connection: HubConnection | None, secret: SecretStr | None) -> Iterator[Self]:
@@ -74,7 +73,7 @@ class JupyterCopy:
             try:
                 yield method
             finally:
-                method.discard_left()
+                method.leftovers.discard_again(servers.running)
                 servers.close()
 
     def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
@@ -137,7 +136,7 @@ class JupyterCopy:
         """Upload beside the destination, each file verified by the checksum that the server tells."""
         place, wanted = _at_notebook(item.destination), item.expected.checksum
         with self._servers.contents(place) as contents, opened(item.source) as source:
-            self.discard_left()
+            self.leftovers.discard_again(self._servers.running)
             previous = contents.look(place.path) if item.on_conflict is OnConflict.REPLACE else None
             staged = NotebookStaged(place=place, temporary=place.beside(temporary_name(place)), previous=previous)
             try:
@@ -151,7 +150,7 @@ class JupyterCopy:
                     require(source.display, wanted, file.checksums)
                 control.finish()
             except BaseException:
-                self._discard(contents, staged)
+                self.leftovers.discard(contents, staged)
                 raise
             return staged
 
@@ -189,7 +188,7 @@ class JupyterCopy:
                 confirm()
                 give_final_name(contents, staged)
             staged.is_published = True
-            self._discard(contents, staged)
+            self.leftovers.discard(contents, staged)
         file = staged.files.get("")
         return engine.Published(
             kind=staged.kind,
@@ -217,20 +216,6 @@ class JupyterCopy:
         """Remove what was not published, if the server is still there; else the next run's sweep does."""
         if contents := self._servers.running(staged.place):
             discard(contents, staged)
-
-    def discard_left(self) -> None:
-        """Discard what could not be when its server was away, if the server is there again."""
-        for staged in list(self._left):
-            contents = self._servers.running(staged.place)
-            if contents is None or not discard(contents, staged):
-                return
-            with suppress(ValueError):  # another item's thread did the same
-                self._left.remove(staged)
-
-    def _discard(self, contents: Contents, staged: NotebookStaged) -> None:
-        """Discard it, or remember it: the next may need its room."""
-        if not discard(contents, staged):
-            self._left.append(staged)
 
     @property
     def _servers(self) -> NotebookServers:

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from stager.errors import DestinationNotWritable, HomeFull, PeerFault, PeerRefused
+from stager.errors import DestinationReadOnly, HomeFull, NotebookTokenRefused, PeerFault
 from stager.peers.http import Answer
 from stager.peers.jupyter.refusals import refusal_about
 
@@ -58,8 +58,8 @@ NAMES = ["a.fits", "quota/disk full", "permission denied", 'it\'s "no space"', f
         (500, SAVING.format(path="{path}", errno=122, words="Disk quota exceeded"), HomeFull),
         (500, "Unexpected error while saving file: {path} database or disk is full", HomeFull),
         (500, SAVING.format(path="{path}", errno=5, words="Input/output error"), PeerFault),
-        (403, "Permission denied: {path}", DestinationNotWritable),
-        (403, "Forbidden: {path}", PeerRefused),
+        (403, "Permission denied: {path}", DestinationReadOnly),
+        (403, "Forbidden: {path}", NotebookTokenRefused),
     ],
 )
 def test_what_a_refusal_means_does_not_depend_on_the_name_that_it_is_about(

@@ -12,10 +12,12 @@ import pytest
 from pydantic import SecretStr
 
 from stager.errors import Cancelled, HomeFull, NotebookStarting, PeerFault, PeerStalled
+from stager.peers.connections import checked_while_waiting, given_up_after
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, ServerState, Uploaded, lay_out, publish, seal, start
 from stager.peers.jupyter.listing import listed
 from stager.peers.jupyter.progress import Progress, events
+from tests.patience import PATIENCE
 from tests.peers.odd_server import OddCall, OddServer, Say, hangs_up, is_kernel, says
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -139,6 +141,24 @@ def test_an_answer_without_end_is_given_up(odd: OddServer, impatient: Calls, say
     odd.answers = {"GET": say}
     with pytest.raises(PeerStalled):
         impatient.ask("GET", odd.url, peer="The server", headers={})
+
+
+def test_who_waits_for_all_answers_together_gives_up_by_their_time_and_hears_that_none_is_wanted(
+    odd: OddServer, calls: Calls
+) -> None:
+    def say(call: OddCall) -> None:
+        call.ended.wait()
+
+    odd.answers = {"GET": say}
+
+    def cancel() -> None:
+        if odd.heads:
+            raise Cancelled
+
+    with pytest.raises(Cancelled), checked_while_waiting(cancel), given_up_after(PATIENCE, "The server"):
+        calls.ask("GET", odd.url, peer="The server", headers={})
+    with pytest.raises(PeerStalled, match=r"was not done within 0\.5 s"), given_up_after(0.5, "The server"):
+        calls.ask("GET", odd.url, peer="The server", headers={}, stall_seconds=PATIENCE)
 
 
 def test_progress_without_end_is_followed_for_as_long_as_it_may_take(odd: OddServer, calls: Calls) -> None:
