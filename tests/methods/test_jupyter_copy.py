@@ -199,12 +199,8 @@ def test_a_replacement_that_fails_leaves_what_was_there_and_one_that_does_not_le
 ) -> None:
     notebook.peer.put("product/old")
     item = replace(notebook.item(what, "product"), on_conflict=OnConflict.REPLACE)
-
-    def overtaken() -> None:
-        raise LeaseLost("product")
-
     with pytest.raises(LeaseLost):
-        notebook.stage(item, confirm=overtaken)
+        notebook.stage(item, refuse=lambda items: {item_id: LeaseLost("product") for item_id in items})
     assert notebook.peer.shown() == ["product", "product/old"]
     assert notebook.stage(item) is not None
     assert not notebook.peer.exists("product/old")
