@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import ClassVar, Self
 
@@ -15,6 +15,7 @@ from stager.engine.survey import survey_opened
 from stager.errors import (
     ConfigurationError,
     SourceChanged,
+    StagingError,
     UnforeseenError,
     printable,
 )
@@ -169,23 +170,29 @@ class JupyterCopy:
         """Do nothing: the server has written it."""
 
     def publish(
-        self,
-        item: Item,  # noqa: ARG002 - what it may replace is known by then
-        staged: NotebookStaged,
-        *,
-        confirm: Callable[[], None],
-    ) -> engine.Published:
-        """Rename to the final name, which never overwrites: what is replaced gets a name aside before.
+        self, products: Mapping[int, tuple[Item, NotebookStaged]], *, refuse: engine.Refuse
+    ) -> dict[int, engine.Published | StagingError]:
+        """Rename to the final names, which never overwrites: what is replaced gets a name aside before.
 
         For the moment between the two renames, nothing is at the destination.
         """
+        outcomes: dict[int, engine.Published | StagingError] = {}
+        for number, (_, staged) in products.items():
+            try:
+                outcomes[number] = self._publish(number, staged, refuse)
+            except StagingError as error:
+                outcomes[number] = error
+        return outcomes
+
+    def _publish(self, number: int, staged: NotebookStaged, refuse: engine.Refuse) -> engine.Published:
         place = staged.place
         with self._servers.contents(place) as contents:
             if contents.look(staged.temporary) is None and contents.look(place.path) is not None:
                 require_untouched(contents, staged, at=place.path)  # it was renamed, and the answer lost
             else:
                 require_untouched(contents, staged, at=staged.temporary)
-                confirm()
+                if error := refuse([number]).get(number):
+                    raise error
                 give_final_name(contents, staged)
             staged.is_published = True
             self.leftovers.discard(contents, staged)

@@ -14,8 +14,9 @@ from stager.methods.notebook_staged import LEFTOVER, NotebookStaged, name_aside,
 from stager.peers.connections import given_up_after
 from stager.peers.jupyter import Contents
 
-# How long it may take to discard what is remembered, in seconds: the server is its user's.
-DISCARD_SECONDS = 120.0
+# How long what is left of one item may take to be removed, and that of all, in seconds: the server is its user's.
+DISCARD_SECONDS = 60.0
+DISCARD_ALL_SECONDS = 120.0
 # Leftovers in a folder that one sweep looks at: their names are the user's to choose.
 MOST_SWEPT = 1000
 
@@ -35,18 +36,22 @@ def discard(contents: Contents, staged: NotebookStaged) -> bool:
         Whether nothing is left to do; else it may be done again.
     """
     try:
-        if staged.is_published:
-            if staged.is_put_aside:
-                remove(contents, staged.aside)
-            return True
+        with given_up_after(DISCARD_SECONDS, contents.title):
+            _discard(contents, staged)
+    except StagingError as error:
+        return not error.retryable
+    return True
+
+
+def _discard(contents: Contents, staged: NotebookStaged) -> None:
+    if not staged.is_published:
         put_back(contents, staged)
         remove(contents, staged.temporary)
         for folder in reversed(staged.made):
             if not contents.remove_directory(folder):
                 break
-    except StagingError as error:
-        return not error.retryable
-    return True
+    elif staged.is_put_aside:
+        remove(contents, staged.aside)
 
 
 class Leftovers:
@@ -68,7 +73,7 @@ class Leftovers:
         running
             Gives the files of a server that runs.
         """
-        with given_up_after(DISCARD_SECONDS, "The notebook server"):
+        with given_up_after(DISCARD_ALL_SECONDS, "The notebook server"):
             for staged in list(self._left):
                 contents = running(staged.place)
                 if contents is None or not discard(contents, staged):

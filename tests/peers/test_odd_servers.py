@@ -11,11 +11,13 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from stager.errors import Cancelled, HomeFull, PeerFault, PeerStalled
+from stager.errors import Cancelled, HomeFull, NotebookStarting, PeerFault, PeerStalled
+from stager.peers.connections import checked_while_waiting, given_up_after
 from stager.peers.http import Calls
-from stager.peers.jupyter import Contents, ServerState, Uploaded, lay_out, publish, seal
+from stager.peers.jupyter import Contents, Hub, ServerState, Uploaded, lay_out, publish, seal, start
 from stager.peers.jupyter.listing import listed
 from stager.peers.jupyter.progress import Progress, events
+from tests.patience import PATIENCE
 from tests.peers.odd_server import OddCall, OddServer, Say, hangs_up, is_kernel, says
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -103,6 +105,23 @@ def test_a_listing_is_read_as_it_comes(piece_bytes: int) -> None:
     assert next(pieces, None) is None
 
 
+def test_no_cookie_is_kept(odd: OddServer, contents: Contents) -> None:
+    odd.answers = {"GET": says(FILE, header="Set-Cookie: _xsrf=a; Path=/\r\n")}
+    for _ in range(2):
+        contents.look("a")
+    assert not any(b"cookie" in head.lower() for head in odd.heads)
+
+
+def test_a_hub_that_checks_a_server_for_ever_is_not_waited_for_and_who_can_end_it_is_told(
+    odd: OddServer, calls: Calls
+) -> None:
+    server = {"ready": False, "pending": "check", "url": "/user/a/"}
+    odd.answers = {"GET": says({"name": "a", "servers": {"": server}})}
+    with pytest.raises(NotebookStarting, match=r"its hub is at: check; .* whoever runs the hub"):
+        start(Hub(odd.url, SecretStr("token"), calls), "a", within_seconds=0.1, on_progress=lambda _: None)
+    assert not any(head.startswith(b"POST") for head in odd.heads)
+
+
 def early_hints(call: OddCall) -> None:
     call.send_without_end(b"HTTP/1.1 103 Early Hints\r\n\r\n", pause=0.01)
 
@@ -122,6 +141,24 @@ def test_an_answer_without_end_is_given_up(odd: OddServer, impatient: Calls, say
     odd.answers = {"GET": say}
     with pytest.raises(PeerStalled):
         impatient.ask("GET", odd.url, peer="The server", headers={})
+
+
+def test_who_waits_for_all_answers_together_gives_up_by_their_time_and_hears_that_none_is_wanted(
+    odd: OddServer, calls: Calls
+) -> None:
+    def say(call: OddCall) -> None:
+        call.ended.wait()
+
+    odd.answers = {"GET": say}
+
+    def cancel() -> None:
+        if odd.heads:
+            raise Cancelled
+
+    with pytest.raises(Cancelled), checked_while_waiting(cancel), given_up_after(PATIENCE, "The server"):
+        calls.ask("GET", odd.url, peer="The server", headers={})
+    with pytest.raises(PeerStalled, match=r"was not done within 0\.5 s"), given_up_after(0.5, "The server"):
+        calls.ask("GET", odd.url, peer="The server", headers={}, stall_seconds=PATIENCE)
 
 
 def test_progress_without_end_is_followed_for_as_long_as_it_may_take(odd: OddServer, calls: Calls) -> None:

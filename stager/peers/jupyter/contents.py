@@ -88,7 +88,7 @@ class Contents:
         """Return what the server shows of a directory; ``""`` is its uppermost."""
         url = f"{self._address(path)}?content=1&type=directory"
         self._authorize()
-        with self.calls.stream("GET", url, peer=self.title, headers=self.headers) as answer:
+        with self._call, self.calls.stream("GET", url, peer=self.title, headers=self.headers) as answer:
             if not answer.is_success:
                 raise refusal_about(path, whole(answer, self.title))
             return [entry_of(each, self.title) for each in listed(answer.iter_raw(), self.title)]
