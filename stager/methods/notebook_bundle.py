@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from stager.checksums import ChecksumAlgorithm
 from stager.errors import SourceChanged, StagingError
 from stager.methods.product_files import ProductFile
+from stager.methods.repeated_upload import repeated
 from stager.paths import Descriptor
 from stager.peers.jupyter import Contents, OpenSource, Uploaded, lay_out, sent_as, upload, verified
 
@@ -73,7 +75,8 @@ class Bundle:
         """
         with self._content:
             try:
-                upload(contents, self._content.fd, self._path, source_name="small files", on_bytes=on_bytes)
+                send = partial(upload, contents, self._content.fd, self._path, source_name="small files")
+                repeated(send, on_bytes=on_bytes)
                 sizes = [(path, file.size_bytes) for path, file in self._files.items()]
                 told = lay_out(contents, self._path, self._top, sizes)
             finally:
