@@ -14,7 +14,6 @@ from stager.records.items.files import (
     note_progress,
     save_files,
 )
-from stager.records.items.left_undone import LeftUndone, left_undone
 from stager.records.items.manifests import (
     ManifestWriter,
     item_with_manifest,
@@ -22,6 +21,7 @@ from stager.records.items.manifests import (
     manifest_part,
     manifest_writer,
 )
+from stager.records.items.undone import LeftUndone, left_undone
 
 __all__ = [
     "FileChange",
