@@ -19,6 +19,7 @@ import httpx
 from pydantic import SecretStr
 
 from stager.engine import Control, Expected, Modes
+from stager.errors import StagingError
 from stager.methods import Item
 from stager.methods.jupyter_copy import JupyterCopy
 from stager.methods.notebook_path import notebook_path
@@ -50,7 +51,9 @@ def ours(source: Path, destination: str) -> None:
         method.check_duplicate(item, survey, on_file=lambda _: None, control=control)
         staged = method.transfer(item, survey, known=None, on_file=lambda _: None, control=control)
         method.set_read_only(item, staged)
-        published = method.publish(item, staged, confirm=lambda: None)
+        published = method.publish({1: (item, staged)}, refuse=lambda _: {})[1]
+    if isinstance(published, StagingError):
+        raise published
     if published.left_writable:
         raise RuntimeError(published.left_writable)
 

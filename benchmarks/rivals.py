@@ -30,7 +30,7 @@ def ours(
     staged = engine.transfer(there, here, survey=survey, modes=mine, control=control, known=known, on_file=on_file)
     engine.seal(staged)
     engine.flush([staged])
-    engine.publish(staged, replace=False, confirm=lambda: None)
+    engine.publish({1: engine.Publication(staged=staged, replace=False)}, refuse=lambda _: {})
 
 
 def copying(source: Path) -> dict[str, Copy]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 
 from stager.runs.batch import Batch
-from stager.runs.following import Following, Publishing
+from stager.runs.following import Following
 from tasks.step import STEP, retry_delay
 
 
@@ -15,4 +15,4 @@ def set_read_only(batch: Batch) -> None:
     retry_in = retry_delay()
     batch.each("set read-only", Following, retry_in=retry_in)
     batch.flush()
-    batch.each("publish", lambda entry: Publishing(entry, batch.writer), retry_in=retry_in)
+    batch.each("publish", Following, retry_in=retry_in)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from stager.checksums import ADLER32, SHA256, ChecksumAlgorithm
 from stager.engine.fingerprint import fingerprint_at
 from stager.engine.kernel import syncfs
-from stager.engine.mapping import writing
+from stager.engine.mapping import refused, writing
 from stager.engine.removal import refuse_irremovable
 from stager.engine.rename import exchange, move
 from stager.engine.source import READ, inode
 from stager.engine.staged import Staged, close, remove_any
-from stager.errors import DestinationDiffers, DestinationTampered
+from stager.errors import DestinationDiffers, DestinationTampered, StagingError
 from stager.paths import Descriptor, Symlinks, open_location
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,58 +65,127 @@ def flush(staged: Iterable[Staged]) -> None:
                 syncfs(first.parent.fd)
 
 
-def publish(staged: Staged, *, replace: bool, confirm: Callable[[], None]) -> Published:
-    """Give what was sealed its final name, in one step and durably.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """What was sealed and is to get its final name; whether it may replace what was there as its transfer began."""
 
-    Until it is durable any error, also one that a signal raises, takes it
-    back: the destination is as before, and `discard` does the rest.
+    staged: Staged
+    replace: bool
+
+
+# Returns why some products, by their numbers, must not be published.
+Refuse = Callable[[Collection[int]], Mapping[int, StagingError]]
+
+
+def publish(products: Mapping[int, Publication], *, refuse: Refuse) -> dict[int, Published | StagingError]:
+    """Give products their final names, each in one step and all durably.
+
+    Until they are durable any error, also one that a signal raises, takes its
+    product back: the destination is as before, and `discard` does the rest.
 
     Parameters
     ----------
-    replace
-        Exchange it at once with what was at the destination when the
-        transfer began; the old is removed afterwards.
-    confirm
-        Called right before the rename. What it raises (`LeaseLost`) stops it.
+    products
+        By numbers of the caller's.
+    refuse
+        Called right before the renames with the numbers of those that are ready.
 
-    Raises
-    ------
-    DestinationDiffers
-        Something is there, or something else than there was.
-    DestinationTampered
-        The temporary name, or the way to the destination, is not what it was.
-    DestinationNotWritable
-        What is to be replaced holds somebody else's things, or the file
-        system cannot exchange directories at once.
-    NoSpace, StorageFault
-        As the file system says.
+    Returns
+    -------
+    dict
+        By the products' numbers what was published, or why it was not:
+
+        DestinationDiffers
+            Something is there, or something else than there was.
+        DestinationTampered
+            The temporary name, or the way to the destination, is not what it was.
+        DestinationNotWritable
+            What is to be replaced holds somebody else's things, or the file
+            system cannot exchange directories at once.
+        NoSpace, StorageFault
+            As the file system says.
 
     Notes
     -----
     renameat2(2) with RENAME_NOREPLACE, or RENAME_EXCHANGE. Where a file system
     has neither (NFS), see `stager.engine.rename`.
     """
-    display = staged.destination.display
+    publishing = _Publishing(products)
     try:
-        with writing(display):
-            _refuse_tampered(staged)
-            confirm()
-            _rename(staged, replace=replace)
-            _refuse_moved(staged)
-            _sync_names(staged)
-            published = _published(staged)
+        publishing.each(_refuse_tampered)
+        publishing.fail(refuse(publishing.pending.keys()))
+        publishing.each(_rename)
+        publishing.each(_refuse_moved)
+        publishing.sync_names()
+        published = publishing.each(_published)
     except BaseException:
-        with suppress(OSError):
-            withdraw(staged)
+        publishing.withdraw_all()
         raise
-    staged.made.clear()
-    _remove_replaced(staged)
-    close(staged)
-    return published
+    for product in publishing.pending.values():
+        product.staged.made.clear()
+        _remove_replaced(product.staged)
+        close(product.staged)
+    return {**published, **publishing.errors}
 
 
-def _refuse_tampered(staged: Staged) -> None:
+class _Publishing:
+    """Products on their way through the steps of a publication: what fails goes no further, and is taken back."""
+
+    def __init__(self, products: Mapping[int, Publication]) -> None:
+        self.pending = dict(products)
+        self.errors: dict[int, StagingError] = {}
+
+    def each(self, do: Callable[[Publication], T]) -> dict[int, T]:
+        """Do something with each that has not failed, and return the results."""
+        done: dict[int, T] = {}
+        errors: dict[int, StagingError] = {}
+        for number, product in self.pending.items():
+            try:
+                with writing(product.staged.destination.display):
+                    done[number] = do(product)
+            except StagingError as error:
+                errors[number] = error
+        self.fail(errors)
+        return {number: one for number, one in done.items() if number in self.pending}
+
+    def fail(self, errors: Mapping[int, StagingError]) -> None:
+        """Take back those that have failed."""
+        for number, error in errors.items():
+            self.errors[number] = error
+            _withdraw_quietly(self.pending.pop(number))
+
+    def withdraw_all(self) -> None:
+        """Take all back."""
+        for product in self.pending.values():
+            _withdraw_quietly(product)
+
+    def sync_names(self) -> None:
+        """Make the names durable: those in one folder by fsync(2), others by one syncfs(2) for each file system."""
+        systems: dict[int, list[int]] = defaultdict(list)
+        folders = self.each(lambda product: os.fstat(product.staged.parent.fd))
+        for number, folder in folders.items():
+            systems[folder.st_dev].append(number)
+        for numbers in systems.values():
+            staged = [self.pending[number].staged for number in numbers]
+            try:
+                if len({inode(folders[number]) for number in numbers}) > 1 or any(one.made for one in staged):
+                    syncfs(staged[0].parent.fd)
+                else:
+                    os.fsync(staged[0].parent.fd)
+            except OSError as error:
+                self.fail(
+                    {number: refused(error, self.pending[number].staged.destination.display) for number in numbers}
+                )
+
+
+def _withdraw_quietly(product: Publication) -> None:
+    with suppress(OSError):
+        withdraw(product.staged)
+
+
+def _refuse_tampered(product: Publication) -> None:
     """Check that the temporary name is unchanged since it was sealed."""
+    staged = product.staged
     found, sealed = staged.status(staged.name), staged.sealed
     if found is None or sealed is None or _facts(found, staged) != _facts(sealed, staged):
         raise DestinationTampered(staged.destination.display, "the temporary name is of something else")
@@ -126,9 +197,10 @@ def _facts(status: os.stat_result, staged: Staged) -> tuple[object, ...]:
     return inode(status), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode, status.st_uid
 
 
-def _rename(staged: Staged, *, replace: bool) -> None:
+def _rename(product: Publication) -> None:
+    staged = product.staged
     name, parent = staged.destination.name, staged.parent.fd
-    found = staged.status(name) if replace else None
+    found = staged.status(name) if product.replace else None
     if found is None:
         move(parent, staged.name, name)
         return
@@ -141,8 +213,9 @@ def _rename(staged: Staged, *, replace: bool) -> None:
         raise DestinationDiffers(staged.destination.display, "it changed while the source was copied")
 
 
-def _refuse_moved(staged: Staged) -> None:
+def _refuse_moved(product: Publication) -> None:
     """Check that the final name is our inode's, and that the path still leads to it."""
+    staged = product.staged
     display = staged.destination.display
     found = staged.status(staged.destination.name)
     if found is None or inode(found) != staged.inode:
@@ -152,14 +225,8 @@ def _refuse_moved(staged: Staged) -> None:
             raise DestinationTampered(display, "its folder was exchanged")
 
 
-def _sync_names(staged: Staged) -> None:
-    if staged.made:  # the folders' own names, too
-        syncfs(staged.parent.fd)
-    else:
-        os.fsync(staged.parent.fd)
-
-
-def _published(staged: Staged) -> Published:
+def _published(product: Publication) -> Published:
+    staged = product.staged
     name, parent = staged.destination.name, staged.parent.fd
     if staged.contents:
         fingerprint = staged.contents.closed_with(os.stat(name, dir_fd=parent, follow_symlinks=False))

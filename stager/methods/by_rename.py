@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from stager import engine
+from stager.errors import StagingError
 from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, mounted
 from stager.paths import Location, Place
 from stager.vocabulary import ManifestEntry, OnConflict
@@ -39,9 +40,17 @@ class PublishedByRename:
         """Flush a file by fsync(2), many by one syncfs(2) for each file system."""
         engine.flush(staged)
 
-    def publish(self, item: Item, staged: engine.Staged, *, confirm: Callable[[], None]) -> engine.Published:
-        """Rename to the final name by renameat2(2), never over something that the request does not replace."""
-        return engine.publish(staged, replace=item.on_conflict is OnConflict.REPLACE, confirm=confirm)
+    def publish(
+        self, products: Mapping[int, tuple[Item, engine.Staged]], *, refuse: engine.Refuse
+    ) -> dict[int, engine.Published | StagingError]:
+        """Rename to the final names by renameat2(2), never over something that a request does not replace."""
+        return engine.publish(
+            {
+                number: engine.Publication(staged=staged, replace=item.on_conflict is OnConflict.REPLACE)
+                for number, (item, staged) in products.items()
+            },
+            refuse=refuse,
+        )
 
     def remove(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import ClassVar, Self
 
@@ -15,13 +15,14 @@ from stager.engine.survey import survey_opened
 from stager.errors import (
     ConfigurationError,
     SourceChanged,
+    StagingError,
     UnforeseenError,
     printable,
 )
 from stager.methods.conflict import settle
 from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
-from stager.methods.notebook_leftovers import discard, sweep
+from stager.methods.notebook_leftovers import Leftovers, discard, sweep
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_publication import give_final_name
 from stager.methods.notebook_removal import remove_delivered
@@ -35,7 +36,7 @@ from stager.methods.notebook_staged import (
 from stager.methods.notebook_transfer import bring
 from stager.methods.product_files import product_files
 from stager.paths import Place
-from stager.peers.jupyter import Contents, HubConnection, check_path, seal
+from stager.peers.jupyter import HubConnection, check_path, seal
 from stager.vocabulary import ManifestEntry, OnConflict
 
 # How often a server is asked to set the modes, before what it has is left writable.
@@ -60,8 +61,7 @@ class JupyterCopy:
 
     def __init__(self, servers: NotebookServers | None = None) -> None:
         self._connected = servers
-        # What could not be discarded, because its server was away.
-        self._left: list[NotebookStaged] = []
+        self.leftovers = Leftovers()
 
     @contextmanager
     def connected(self, connection: HubConnection | None, secret: SecretStr | None) -> Iterator[Self]:
@@ -74,7 +74,7 @@ class JupyterCopy:
             try:
                 yield method
             finally:
-                method.discard_left()
+                method.leftovers.discard_again(servers.running)
                 servers.close()
 
     def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
@@ -137,7 +137,7 @@ class JupyterCopy:
         """Upload beside the destination, each file verified by the checksum that the server tells."""
         place, wanted = _at_notebook(item.destination), item.expected.checksum
         with self._servers.contents(place) as contents, opened(item.source) as source:
-            self.discard_left()
+            self.leftovers.discard_again(self._servers.running)
             previous = contents.look(place.path) if item.on_conflict is OnConflict.REPLACE else None
             staged = NotebookStaged(place=place, temporary=place.beside(temporary_name(place)), previous=previous)
             try:
@@ -151,7 +151,7 @@ class JupyterCopy:
                     require(source.display, wanted, file.checksums)
                 control.finish()
             except BaseException:
-                self._discard(contents, staged)
+                self.leftovers.discard(contents, staged)
                 raise
             return staged
 
@@ -170,26 +170,32 @@ class JupyterCopy:
         """Do nothing: the server has written it."""
 
     def publish(
-        self,
-        item: Item,  # noqa: ARG002 - what it may replace is known by then
-        staged: NotebookStaged,
-        *,
-        confirm: Callable[[], None],
-    ) -> engine.Published:
-        """Rename to the final name, which never overwrites: what is replaced gets a name aside before.
+        self, products: Mapping[int, tuple[Item, NotebookStaged]], *, refuse: engine.Refuse
+    ) -> dict[int, engine.Published | StagingError]:
+        """Rename to the final names, which never overwrites: what is replaced gets a name aside before.
 
         For the moment between the two renames, nothing is at the destination.
         """
+        outcomes: dict[int, engine.Published | StagingError] = {}
+        for number, (_, staged) in products.items():
+            try:
+                outcomes[number] = self._publish(number, staged, refuse)
+            except StagingError as error:
+                outcomes[number] = error
+        return outcomes
+
+    def _publish(self, number: int, staged: NotebookStaged, refuse: engine.Refuse) -> engine.Published:
         place = staged.place
         with self._servers.contents(place) as contents:
             if contents.look(staged.temporary) is None and contents.look(place.path) is not None:
                 require_untouched(contents, staged, at=place.path)  # it was renamed, and the answer lost
             else:
                 require_untouched(contents, staged, at=staged.temporary)
-                confirm()
+                if error := refuse([number]).get(number):
+                    raise error
                 give_final_name(contents, staged)
             staged.is_published = True
-            self._discard(contents, staged)
+            self.leftovers.discard(contents, staged)
         file = staged.files.get("")
         return engine.Published(
             kind=staged.kind,
@@ -217,20 +223,6 @@ class JupyterCopy:
         """Remove what was not published, if the server is still there; else the next run's sweep does."""
         if contents := self._servers.running(staged.place):
             discard(contents, staged)
-
-    def discard_left(self) -> None:
-        """Discard what could not be when its server was away, if the server is there again."""
-        for staged in list(self._left):
-            contents = self._servers.running(staged.place)
-            if contents is None or not discard(contents, staged):
-                return
-            with suppress(ValueError):  # another item's thread did the same
-                self._left.remove(staged)
-
-    def _discard(self, contents: Contents, staged: NotebookStaged) -> None:
-        """Discard it, or remember it: the next may need its room."""
-        if not discard(contents, staged):
-            self._left.append(staged)
 
     @property
     def _servers(self) -> NotebookServers:

@@ -6,15 +6,15 @@ for it and where it is written down are others' business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from stager.checksums import Checksum
-from stager.engine import Control, Expected, Modes, Published, Survey
-from stager.errors import UnforeseenError
+from stager.engine import Control, Expected, Modes, Published, Refuse, Survey
+from stager.errors import StagingError, UnforeseenError
 from stager.paths import Location, Place
 from stager.vocabulary import ManifestEntry, OnConflict
 
@@ -230,11 +230,12 @@ class StagingMethod(Protocol):
     def flush(self, staged: Iterable[Staged]) -> None:
         """Make what was transferred durable: afterwards, a power cut loses nothing of it."""
 
-    def publish(self, item: Item, staged: Staged, *, confirm: Callable[[], None]) -> Published:
-        """Rename what was transferred to its final name, in one step.
+    def publish(
+        self, products: Mapping[int, tuple[Item, Staged]], *, refuse: Refuse
+    ) -> dict[int, Published | StagingError]:
+        """Give what was transferred its final name, each in one step; return what was published, or why it was not.
 
-        ``confirm`` is called right before the rename and may raise: the
-        destination is ours no more.
+        ``refuse`` is called right before that, and tells whose destination is ours no more.
         """
 
     def remove(

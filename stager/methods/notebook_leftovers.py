@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
+from contextlib import suppress
 
 from stager.errors import DestinationError, PeerRefused, StagingError
 from stager.methods.method import LivingAmong
@@ -12,10 +14,11 @@ from stager.methods.notebook_staged import LEFTOVER, NotebookStaged, name_aside,
 from stager.peers.connections import given_up_after
 from stager.peers.jupyter import Contents
 
+# How long what is left of one item may take to be removed, and that of all, in seconds: the server is its user's.
+DISCARD_SECONDS = 60.0
+DISCARD_ALL_SECONDS = 120.0
 # Leftovers in a folder that one sweep looks at: their names are the user's to choose.
 MOST_SWEPT = 1000
-# How long what is left of one item may take to be removed, in seconds: the server is its user's.
-DISCARD_SECONDS = 60.0
 
 
 def put_back(contents: Contents, staged: NotebookStaged) -> None:
@@ -51,10 +54,38 @@ def _discard(contents: Contents, staged: NotebookStaged) -> None:
         remove(contents, staged.aside)
 
 
+class Leftovers:
+    """What could not be discarded, because its server was away."""
+
+    def __init__(self) -> None:
+        self._left: list[NotebookStaged] = []
+
+    def discard(self, contents: Contents, staged: NotebookStaged) -> None:
+        """Discard it, or remember it: the next may need its room."""
+        if not discard(contents, staged):
+            self._left.append(staged)
+
+    def discard_again(self, running: Callable[[NotebookPath], Contents | None]) -> None:
+        """Discard what is remembered, as far as its server is there again.
+
+        Parameters
+        ----------
+        running
+            Gives the files of a server that runs.
+        """
+        with given_up_after(DISCARD_ALL_SECONDS, "The notebook server"):
+            for staged in list(self._left):
+                contents = running(staged.place)
+                if contents is None or not discard(contents, staged):
+                    return
+                with suppress(ValueError):  # another item's thread did the same
+                    self._left.remove(staged)
+
+
 def sweep(contents: Contents, folder: NotebookPath, *, living: LivingAmong) -> int:
     """Remove the temporary names in a folder, and undo half replacements, but for those of living runs."""
     found = list(filter(None, (LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path))))
-    found.sort(key=lambda one: not one["replaced"])  # whether it was, its temporary name tells
+    found.sort(key=lambda one: not one["replaced"])  # first: whether it was, its temporary name tells
     del found[MOST_SWEPT:]
     alive = living({one["digits"] for one in found})
     return sum(_swept(contents, folder, one) for one in found if one["digits"] not in alive)

@@ -50,10 +50,13 @@ def remove_delivered(
         _require(contents, place, inner, fingerprint=fingerprint, found=found)
         confirm()
         contents.rename(place.path, aside)
-        if _found(contents, aside, inner) != found:
+        try:
+            if _found(contents, aside, inner) != found:
+                raise NotebookDiffers("", "was written meanwhile")  # noqa: TRY301
+        except BaseException:
             with suppress(StagingError):
                 contents.rename(aside, place.path)
-            raise NotebookDiffers("", "was written meanwhile")  # noqa: TRY301
+            raise
     except NotebookDiffers as difference:
         raise DestinationDiffers(place.display, f"it is not what was delivered, and stays: {difference}") from None
     remove(contents, aside)

@@ -47,8 +47,6 @@ class NotebookServers:
     def reach(self, places: Iterable[NotebookPath], *, on_wait: OnWait, check: Callable[[], None]) -> None:
         """Have the servers of some places running; one that is down is started, if the site wants that.
 
-        A token that turns out not to count there, or no more, is replaced likewise.
-
         Raises
         ------
         NotebookNotRunning

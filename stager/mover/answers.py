@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stager.engine import Link
+from stager.engine import Link, Refuse
 from stager.errors import StagingError
 from stager.methods import Item
 from stager.mover.channel import Channel
@@ -37,8 +37,6 @@ class Watch:
         Called with each file of the product, in the walk's order.
     known
         Gives the checksums of the very same source that are on record.
-    confirm
-        Called right before the destination gets its name.
     admitted
         Entered around a step that is done in this process, with what is set when the item is to be left.
     """
@@ -47,7 +45,6 @@ class Watch:
     on_progress: Callable[[int, int], None] = lambda _bytes, _files: None
     on_file: Callable[[ManifestEntry], None] = lambda _: None
     known: Callable[[], Iterable[ManifestEntry]] = tuple
-    confirm: Callable[[], None] = lambda: None
     admitted: Callable[[threading.Event], AbstractContextManager[None]] = lambda _: nullcontext()
 
 
@@ -89,8 +86,17 @@ class Answers:
             }
         )
 
-    def answer(self, asks: Question, one: Watched) -> None:
-        """Answer a question; an error in doing so becomes that of the item."""
+    def answer(self, asks: Question, waiting: Mapping[int, Watched], refuse: Refuse) -> None:
+        """Answer a question; an error in doing so becomes that of the item.
+
+        Parameters
+        ----------
+        waiting
+            The items that are under way.
+        refuse
+            Tells why some of them must not be published.
+        """
+        one = waiting[asks.id]
         answer: Any = None
         number, opened = None, Descriptor(-1)
         try:
@@ -99,7 +105,7 @@ class Answers:
             if asks.says == "open":
                 opened, answer = self._lending.opened(asks.id, asks.folder, asks.name)
             else:
-                answer = self._answer_to(asks, one)
+                answer = self._refused(asks, waiting, refuse) if asks.says == "refuse" else self._answer_to(asks, one)
         except StagingError as error:
             one.error = error
         except OSError as error:
@@ -112,8 +118,6 @@ class Answers:
         match asks.says:
             case "known":
                 return self._more_known(one)
-            case "confirm":
-                return one.watch.confirm()
             case "link":
                 return self._link(asks)
             case "status":
@@ -122,6 +126,18 @@ class Answers:
                 return self._lending.link_text(asks.id, asks.folder, asks.name)
             case _:
                 return self._lending.returned(asks.id, asks.folder)
+
+    @staticmethod
+    def _refused(asks: Question, waiting: Mapping[int, Watched], refuse: Refuse) -> list[int]:
+        """Return those of the items that must not be published; each has its error then."""
+        items = {item_id: waiting[item_id] for item_id in asks.items if item_id in waiting}
+        try:
+            errors = refuse(items.keys())
+        except StagingError as raised:
+            errors = dict.fromkeys(items, raised)
+        for item_id, error in errors.items():
+            items[item_id].error = items[item_id].error or error
+        return [item_id for item_id in asks.items if item_id not in items or items[item_id].error]
 
     @staticmethod
     def _more_known(one: Watched) -> list[ManifestEntry]:

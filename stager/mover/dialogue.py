@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import starmap
 from typing import Any
 
 from stager.engine import Control
-from stager.errors import Cancelled
+from stager.errors import Cancelled, StagingError
 from stager.mover.channel import Channel, ConnectionLost
 from stager.vocabulary import ManifestEntry
 
@@ -60,9 +60,15 @@ class Dialogue(threading.Event):
             files, self._files = self._files, []
             self._channel.post({"says": "files", "id": self._id, "files": files})
 
+    def refuse(self, item_ids: Collection[int]) -> dict[int, StagingError]:
+        """Return a `Cancelled` for each item that must not be published: the service knows why."""
+        refused = self._ask("refuse", items=list(item_ids))
+        return {item_id: Cancelled() for item_id in refused}
+
     def confirm(self) -> None:
-        """Check that the destination is still ours to publish; else raise `Cancelled`: the service knows why."""
-        self._ask("confirm")
+        """Check that the destination is still ours; else raise `Cancelled`: the service knows why."""
+        if self.refuse([self._id]):
+            raise Cancelled
 
     def known(self) -> Iterator[ManifestEntry]:
         """Yield the checksums that an earlier delivery of the very same source has on record."""
@@ -94,8 +100,8 @@ class Dialogue(threading.Event):
         """Give a folder back."""
         self._ask("return", folder=folder)
 
-    def _ask(self, what: str, *descriptors: int, name: str = "", folder: int = 0) -> Any:  # noqa: ANN401 - whatever is answered
-        asks = {"says": what, "id": self._id, "name": name, "folder": folder, "descriptors": len(descriptors)}
+    def _ask(self, what: str, *descriptors: int, **more: Any) -> Any:  # noqa: ANN401 - whatever is answered
+        asks = {"says": what, "id": self._id, "descriptors": len(descriptors), **more}
         self._channel.send(asks, descriptors)
         while (message := self._channel.receive(None)) is not None:
             if "stop" in message:

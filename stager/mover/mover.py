@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from stager.engine import Refuse
 from stager.errors import MoverLost, StagingError
 from stager.methods import Item, mounted
 from stager.mover.answers import Answers, Watch, Watched
@@ -77,12 +78,19 @@ class Mover:
         said = {str(item_id): told(item) for item_id, item in items.items()}
         list(self._carried_out({"do": "begin", "method": method, "items": said}, {}))
 
-    def do(self, step: str, watches: Mapping[int, Watch]) -> Iterator[tuple[int, StepDone | StagingError]]:
+    def do(
+        self, step: str, watches: Mapping[int, Watch], *, refuse: Refuse = lambda _: {}
+    ) -> Iterator[tuple[int, StepDone | StagingError]]:
         """Do a step for some items, and yield the result of each, in any order.
 
         It is done only once all results were taken. If the mover is lost, that is the error of all items that are left.
+
+        Parameters
+        ----------
+        refuse
+            Called right before destinations get their names; tells why some must not.
         """
-        return self._carried_out({"do": step, "items": list(watches)}, watches)
+        return self._carried_out({"do": step, "items": list(watches)}, watches, refuse)
 
     def sweep(self, method: str, folders: Sequence[Place]) -> list[int | StagingError]:
         """Return how many leftovers of dead runs were removed in each folder, or the error."""
@@ -140,14 +148,14 @@ class Mover:
         self._kill()
 
     def _carried_out(
-        self, order: Message, watches: Mapping[int, Watch]
+        self, order: Message, watches: Mapping[int, Watch], refuse: Refuse = lambda _: {}
     ) -> Iterator[tuple[int, StepDone | StagingError]]:
         waiting = {item_id: Watched(watch) for item_id, watch in watches.items()}
         self._is_busy = True
         try:
             self.channel.send(order)
             while not isinstance(reply := self._reply(waiting), OrderDone):
-                yield from self._taken(reply, waiting)
+                yield from self._taken(reply, waiting, refuse)
         except ConnectionLost as gone:
             self._kill()
             self._lost_by = self._lost_by or str(gone) or "has ended"
@@ -182,7 +190,9 @@ class Mover:
             one.is_told = True
             self.channel.send({"stop": item_id})
 
-    def _taken(self, reply: Reply, waiting: dict[int, Watched]) -> Iterator[tuple[int, StepDone | StagingError]]:
+    def _taken(
+        self, reply: Reply, waiting: dict[int, Watched], refuse: Refuse
+    ) -> Iterator[tuple[int, StepDone | StagingError]]:
         """Handle a reply about an item; yield the item once the step is done."""
         if isinstance(reply, Heartbeat | OrderDone):
             return
@@ -196,7 +206,7 @@ class Mover:
                 logger.error("Unforeseen error of the mover of %s: %s", self.name, reply.trace)
             yield reply.id, one.error or reply.error()
         elif isinstance(reply, Question):
-            self.answers.answer(reply, one)
+            self.answers.answer(reply, waiting, refuse)
         else:
             self._note(reply, one)
 

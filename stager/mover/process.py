@@ -12,7 +12,8 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,8 @@ class OrderExecutor:
             case "sweep":
                 for number, said in enumerate(order["places"]):
                     self._tell(number, partial(self._sweep, order["method"], said))
-            case "flush":
-                self._flush(order["items"])
+            case "flush" | "publish" as step:
+                self._together(order["items"], self._flush if step == "flush" else self._publish)
             case "lend from":
                 self._lending.begin({int(one): source_of(said, self._roots) for one, said in order["sources"].items()})
             case "lend":
@@ -141,15 +142,32 @@ class OrderExecutor:
     def _sweep(self, method: str, said: list[str]) -> dict[str, Any]:
         return {"swept": self._methods[method].sweep(place(said, self._roots), living=_all)}
 
-    def _flush(self, item_ids: list[int]) -> None:
-        """Flush all items at once, and report it for each: an error is that of all."""
-        error: StagingError | None = None
+    def _together(self, item_ids: list[int], work: Callable[[list[int]], Mapping[int, dict[str, Any]]]) -> None:
+        """Do something for all items at once, and report what came of each: an error that is raised is that of all."""
         try:
-            self._current().flush(item_ids)
-        except StagingError as raised:
-            error = raised
-        for item_id in item_ids:
-            self._channel.post(_failure(item_id, error) if error else {"says": "done", "id": item_id})
+            replies = work(item_ids)
+        except ConnectionLost:
+            raise
+        except StagingError as error:
+            replies = {item_id: _failure(item_id, error) for item_id in item_ids}
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is theirs alone
+            trace = traceback.format_exc()
+            replies = {item_id: _failure(item_id, UnforeseenError(error), trace) for item_id in item_ids}
+        for reply in replies.values():
+            self._channel.post(reply)
+
+    def _flush(self, item_ids: list[int]) -> dict[int, dict[str, Any]]:
+        self._current().flush(item_ids)
+        return {item_id: {"says": "done", "id": item_id} for item_id in item_ids}
+
+    def _publish(self, item_ids: list[int]) -> dict[int, dict[str, Any]]:
+        dialogue = Dialogue(self._channel, item_ids[0], self._stopped)
+        return {
+            item_id: _failure(item_id, outcome)
+            if isinstance(outcome, StagingError)
+            else {"says": "done", "id": item_id, "delivered": asdict(outcome)}
+            for item_id, outcome in self._current().publish(item_ids, dialogue.refuse).items()
+        }
 
     def _lend(self, item_id: int, what: str, folder: int, name: str) -> None:
         """Look at, open or take back what is in an item's source, and tell what came of it."""

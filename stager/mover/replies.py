@@ -47,14 +47,15 @@ class Files(Frozen):
 class Question(Frozen):
     """The mover needs something before it can go on.
 
-    That the lease be confirmed, checksums that are known, a hard link, or
-    what is in a folder that is lent.
+    Whether some items must not be published, checksums that are known, a hard
+    link, or what is in a folder that is lent.
     """
 
-    says: Literal["confirm", "known", "link", "status", "link text", "open", "return"]
+    says: Literal["refuse", "known", "link", "status", "link text", "open", "return"]
     id: int
     name: str = ""
     folder: int = 0
+    items: tuple[int, ...] = ()
     descriptors: Annotated[int, Field(ge=0, le=2)] = 0
 
 

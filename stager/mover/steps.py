@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from stager.engine import Control, Staged, Survey
+from stager.engine import Control, Published, Refuse, Staged, Survey
 from stager.engine.source import opened
 from stager.errors import SourceChanged, StagingError, UnforeseenError
 from stager.methods import Item, StagingMethod
@@ -29,7 +29,7 @@ class StepDialogue(Protocol):
         """Yield the checksums that an earlier delivery of the very same source has on record."""
 
     def confirm(self) -> None:
-        """Check that the destination is still ours to publish, and raise if it is not."""
+        """Check that the destination is still ours, and raise if it is not."""
 
 
 class ItemsAtWork:
@@ -95,11 +95,14 @@ class ItemsAtWork:
         """Make what is staged durable, all at once."""
         self._method.flush(self._staged[item_id] for item_id in item_ids)
 
-    def publish(self, item_id: int, dialogue: StepDialogue) -> dict[str, Any]:
-        """Give the product its name."""
-        delivered = self._method.publish(self._items[item_id], self._staged[item_id], confirm=dialogue.confirm)
-        del self._staged[item_id]
-        return {"delivered": asdict(delivered)}
+    def publish(self, item_ids: Sequence[int], refuse: Refuse) -> dict[int, Published | StagingError]:
+        """Give the products of some items their names."""
+        products = {item_id: (self._items[item_id], self._staged[item_id]) for item_id in item_ids}
+        outcomes = self._method.publish(products, refuse=refuse)
+        for item_id, outcome in outcomes.items():
+            if not isinstance(outcome, StagingError):
+                del self._staged[item_id]
+        return outcomes
 
     def remove(self, item_id: int, dialogue: StepDialogue) -> dict[str, Any]:
         """Remove what was delivered, as it is on record."""
@@ -121,6 +124,5 @@ STEPS: dict[str, Callable[[ItemsAtWork, int, StepDialogue], dict[str, Any]]] = {
     "check duplicate": ItemsAtWork.check_duplicate,
     "transfer": ItemsAtWork.transfer,
     "set read-only": ItemsAtWork.set_read_only,
-    "publish": ItemsAtWork.publish,
     "remove": ItemsAtWork.remove,
 }

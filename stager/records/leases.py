@@ -16,7 +16,6 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import LeaseLost
 from stager.records.database import Database, chunks, now
 from stager.records.database.columns import is_mysql
 from stager.records.events import note_event
@@ -105,32 +104,44 @@ def renew_leases(database: Database, *, holder: str, seconds: float) -> int:
     return database.write(work)
 
 
-def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds: float) -> None:
-    """Check that a lease is still the holder's, right before its destination is published.
+def confirm_leases(database: Database, files: Sequence[StagedFile], *, holder: str, seconds: float) -> list[StagedFile]:
+    """Check that leases still are the holder's, right before the destinations are published; return those that are not.
 
-    It is extended where less than half of its time is left: then, nothing
-    that happens between the look and the rename takes long enough to end it.
+    They are extended where less than half of the time is left: then, nothing
+    that happens between the look and the rename takes long enough to end one.
 
     Raises
     ------
-    LeaseLost
-        It is not the holder's any more.
     DatabaseUnavailable
         The database stayed away.
     """
+    lease = DestinationLease
 
-    def lives_on(session: Session) -> bool:
-        lease = session.get(DestinationLease, file.destination_key)
-        return lease is not None and lease.holder == holder and _left(session, lease) > seconds / 2
+    def long_enough(session: Session) -> set[str]:
+        enough = now(session) + timedelta(seconds=seconds / 2)
+        keys = [file.destination_key for file in files]
+        is_ours = (col(lease.holder) == holder, col(lease.expires_at) > enough)
+        return {
+            key
+            for some in chunks(keys)
+            for key in session.scalars(
+                select(col(lease.destination_key)).where(col(lease.destination_key).in_(some), *is_ours)
+            )
+        }
 
-    def extend(session: Session) -> None:
-        lease = lease_in(session, file.destination_key)
-        if lease is None or lease.holder != holder:
-            raise LeaseLost(file.relative_path)
-        lease.expires_at = now(session) + timedelta(seconds=seconds)
+    def extended(session: Session) -> set[str]:
+        until = now(session) + timedelta(seconds=seconds)
+        ours = [one for some in chunks(short) for one in _locked(session, some).values() if one.holder == holder]
+        for one in ours:
+            one.expires_at = until
+        return {one.destination_key for one in ours}
 
-    if not database.read(lives_on):
-        database.write(extend)
+    confirmed = database.read(long_enough)
+    if short := sorted(
+        (file for file in files if file.destination_key not in confirmed), key=lambda file: file.destination_key
+    ):
+        confirmed |= database.write(extended)
+    return [file for file in files if file.destination_key not in confirmed]
 
 
 def leased_among(database: Database, beginnings: Collection[str], *, but_by: str) -> set[str]:
@@ -168,10 +179,6 @@ def has_other_writer(session: Session, request_id: str, *, holder: str) -> bool:
         col(lease.request_id) == request_id, col(lease.holder) != holder, col(lease.expires_at) > now(session)
     )
     return session.scalars(statement.limit(1)).first() is not None
-
-
-def _left(session: Session, lease: DestinationLease) -> float:
-    return (lease.expires_at - now(session)).total_seconds()
 
 
 class _Terms(NamedTuple):

@@ -8,7 +8,7 @@ whose error says that a retry may help.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -172,10 +172,17 @@ class Batch:
                 todo[entry.file.id] = entry, follow(entry)
         if not todo or self._worker is None:
             return
-        for item_id, outcome in self._worker.do(step, {one: follows.watch for one, (_, follows) in todo.items()}):
+        watches = {one: follows.watch for one, (_, follows) in todo.items()}
+        for item_id, outcome in self._worker.do(step, watches, refuse=self._refuse):
             entry, follows = todo[item_id]
             error = follows.settled(outcome)
             yield entry, entry.stopped.error if isinstance(error, Cancelled) else error
+
+    def _refuse(self, item_ids: Collection[int]) -> dict[int, StagingError]:
+        """Return why some items must not be published: they are to be left, or another has taken their places over."""
+        asked = [entry for entry in self.entries if entry.file.id in item_ids]
+        left = {entry.file.id: entry.stopped.error for entry in asked if entry.stopped.is_set()}
+        return {**self.writer.lost(asked), **left}
 
     def flush(self) -> None:
         """Make everything that was transferred durable, before any of it is published.

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from stager.errors import DestinationBusy, StagingError, readable
+from stager.errors import DestinationBusy, LeaseLost, StagingError, readable
 from stager.records.database import Database
 from stager.records.events import GOES_ON, note_waits, wait_for
 from stager.records.items import files_by_id
-from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, leased_among, release_leases
+from stager.records.leases import BusyDestination, acquire_leases, confirm_leases, leased_among, release_leases
 from stager.runs.entry import Entry
 
 # How long a run waits for a destination that another request writes, and how
@@ -51,9 +51,11 @@ class LeaseHolder:
         finally:
             release_leases(self.database, holder=self.holder)
 
-    def confirm(self, entry: Entry) -> None:
-        """Raise `LeaseLost` unless the destination still is ours to publish."""
-        confirm_lease(self.database, entry.file, holder=self.holder, seconds=self.lease)
+    def lost(self, entries: Sequence[Entry]) -> dict[int, StagingError]:
+        """Return, by the items' ids, a `LeaseLost` for each destination that is not ours to publish any more."""
+        files = [entry.file for entry in entries]
+        lost = confirm_leases(self.database, files, holder=self.holder, seconds=self.lease)
+        return {file.id: LeaseLost(file.relative_path) for file in lost}
 
     def written_by_others(self, beginnings: Collection[str]) -> set[str]:
         """Return those beginnings of destinations' keys that another living writer has."""

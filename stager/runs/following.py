@@ -40,19 +40,6 @@ class Following:
         return None
 
 
-class Publishing(Following):
-    """The last step, which confirms the lease right before the destination gets its name."""
-
-    def __init__(self, entry: Entry, writer: LeaseHolder) -> None:
-        super().__init__(entry)
-        self._writer = writer
-
-    @property
-    def watch(self) -> Watch:
-        """The callbacks of the mover's step."""
-        return Watch(stopped=self.entry.stopped, confirm=lambda: self._writer.confirm(self.entry))
-
-
 class Manifesting(Following):
     """A step that reads an item's files: it records a directory's manifest, and keeps a file's checksum."""
 

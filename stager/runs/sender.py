@@ -10,10 +10,10 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from stager.engine import Control
+from stager.engine import Control, Refuse
 from stager.errors import Cancelled, StagingError, UnforeseenError
 from stager.methods import Item, LivingAmong, OnWait, StagingMethod
 from stager.mover.answers import Watch
@@ -79,7 +79,9 @@ class Sender:
     def _readable(self, item_id: int, item: Item) -> Item:
         return replace(item, source=borrowed(item, mover=self._mover, item_id=item_id, roots=self._roots))
 
-    def do(self, step: str, watches: Mapping[int, Watch]) -> Iterator[tuple[int, StepDone | StagingError]]:
+    def do(
+        self, step: str, watches: Mapping[int, Watch], *, refuse: Refuse = lambda _: {}
+    ) -> Iterator[tuple[int, StepDone | StagingError]]:
         """Do a step for some items, as many at once as the method says, and yield the result of each, in any order."""
         if step == "flush":
             self._method.flush(())
@@ -95,7 +97,7 @@ class Sender:
         with ThreadPoolExecutor(self._method.promise.width) as pool:
             try:
                 going = {
-                    pool.submit(self._done, step, item_id, _DirectDialogue(watch, left)): item_id
+                    pool.submit(self._done, step, item_id, _DirectDialogue(item_id, watch, left, refuse)): item_id
                     for item_id, watch in watches.items()
                 }
                 while going:
@@ -123,13 +125,21 @@ class Sender:
             return Cancelled()
         try:
             with dialogue.admitted(dialogue):
-                said = STEPS[step](self._items, item_id, dialogue)
-            return StepDone.model_validate({"says": "done", "id": item_id, **said})
+                return self._step(step, item_id, dialogue)
         except StagingError as error:
             return error
         except Exception as error:
-            logger.exception("Unforeseen error in the step %s", step)
+            logger.exception("Unforeseen error in a step")
             return UnforeseenError(error)
+
+    def _step(self, step: str, item_id: int, dialogue: _DirectDialogue) -> StepDone | StagingError:
+        if step != "publish":
+            said = STEPS[step](self._items, item_id, dialogue)
+        elif isinstance(outcome := self._items.publish([item_id], dialogue.refuse)[item_id], StagingError):
+            return outcome
+        else:
+            said = {"delivered": asdict(outcome)}
+        return StepDone.model_validate({"says": "done", "id": item_id, **said})
 
     def sweep(self, _: str, folders: Sequence[Place]) -> list[int | StagingError]:
         """Return how many leftovers of dead runs were removed in each folder, or the error."""
@@ -155,13 +165,14 @@ class Sender:
 class _DirectDialogue(threading.Event):
     """What a step tells and asks, in the thread that does it; as an event, it is set when the item is to be left."""
 
-    def __init__(self, watch: Watch, left: threading.Event) -> None:
+    def __init__(self, item_id: int, watch: Watch, left: threading.Event, refuse: Refuse) -> None:
         super().__init__()
+        self._id = item_id
         self._watch = watch
         self._left = left
         self.on_file = watch.on_file
-        self.confirm = watch.confirm
         self.admitted = watch.admitted
+        self.refuse = refuse
 
     def is_set(self) -> bool:
         """Return whether the item is to be left, or all are."""
@@ -170,6 +181,11 @@ class _DirectDialogue(threading.Event):
     def control(self) -> Control:
         """Return a control that reports the item's progress, and cancels it."""
         return Control(self._watch.on_progress, self)
+
+    def confirm(self) -> None:
+        """Raise why the destination is ours no more, if it is not."""
+        if error := self.refuse([self._id]).get(self._id):
+            raise error
 
     def known(self) -> Iterator[ManifestEntry]:
         """Yield the checksums that are on record."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stager import engine
+from stager.errors import StagingError
 from stager.paths import Location, locate
 from stager.vocabulary import ManifestEntry
 from tests.modes import MODES
@@ -20,6 +21,19 @@ from tests.modes import MODES
 
 def nothing(*_: object) -> None:
     """Do nothing."""
+
+
+def none(_: Collection[int]) -> dict[int, StagingError]:
+    """Refuse nothing."""
+    return {}
+
+
+def publish(staged: engine.Staged, *, replace: bool = False, refuse: engine.Refuse = none) -> engine.Published:
+    """Publish one product, or raise why it was not."""
+    outcome = engine.publish({1: engine.Publication(staged=staged, replace=replace)}, refuse=refuse)[1]
+    if isinstance(outcome, StagingError):
+        raise outcome
+    return outcome
 
 
 def quiet() -> engine.Control:
@@ -55,11 +69,11 @@ class Areas:
         destination: str,
         *,
         replace: bool = False,
-        confirm: Callable[[], None] = nothing,
+        refuse: engine.Refuse = none,
         **options: Any,
     ) -> engine.Published:
         staged = self.bring(source, destination, **options)
-        return finish(staged, replace=replace, confirm=confirm)
+        return finish(staged, replace=replace, refuse=refuse)
 
     def leftovers(self) -> list[str]:
         return sorted(
@@ -74,11 +88,11 @@ class Areas:
         return {int(link.name) for link in Path("/proc/self/fd").iterdir() if _target(link).startswith(("/", "pipe:"))}
 
 
-def finish(staged: engine.Staged, *, replace: bool = False, confirm: Callable[[], None] = nothing) -> engine.Published:
+def finish(staged: engine.Staged, *, replace: bool = False, refuse: engine.Refuse = none) -> engine.Published:
     try:
         engine.seal(staged)
         engine.flush([staged])
-        return engine.publish(staged, replace=replace, confirm=confirm)
+        return publish(staged, replace=replace, refuse=refuse)
     finally:
         engine.discard(staged)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +21,12 @@ from stager.errors import (
     LeaseLost,
     OverlappingPaths,
     SourceNotFound,
+    StagingError,
+    StorageFault,
     UnsupportedFileType,
 )
 from stager.paths import locate
+from tests.engine.conftest import publish
 from tests.modes import MODES
 
 if TYPE_CHECKING:
@@ -92,7 +98,7 @@ def test_what_changed_hands_during_the_copy_is_not_replaced(areas: Areas) -> Non
     staged = sealed(areas, "a", "a")
     (areas.destination / "other").replace(areas.destination / "a")
     with pytest.raises(DestinationDiffers):
-        engine.publish(staged, replace=True, confirm=lambda: None)
+        publish(staged, replace=True)
     engine.discard(staged)
     assert (areas.destination / "a").read_bytes() == b"somebody's"
     assert areas.leftovers() == ["a"]
@@ -101,11 +107,58 @@ def test_what_changed_hands_during_the_copy_is_not_replaced(areas: Areas) -> Non
 def test_a_lost_lease_stops_it_at_the_last_moment(areas: Areas) -> None:
     (areas.source / "a").write_bytes(b"x")
 
-    def lost() -> None:
-        raise LeaseLost("a")
-
     with pytest.raises(LeaseLost):
-        areas.stage("a", "deep/a", confirm=lost)
+        areas.stage("a", "deep/a", refuse=lambda numbers: {number: LeaseLost("a") for number in numbers})
+    assert areas.leftovers() == []
+
+
+def several(areas: Areas, *destinations: str) -> dict[int, engine.Publication]:
+    (areas.source / "a").write_bytes(b"x")
+    return {
+        number: engine.Publication(staged=sealed(areas, "a", destination), replace=False)
+        for number, destination in enumerate(destinations, start=1)
+    }
+
+
+def discard(products: dict[int, engine.Publication]) -> None:
+    for product in reversed(products.values()):
+        engine.discard(product.staged)
+
+
+def test_of_several_products_each_that_cannot_be_published_is_taken_back_alone(areas: Areas) -> None:
+    products = several(areas, "a", "b", "deep/c", "d", "e")
+    (areas.destination / os.fsdecode(products[2].staged.name)).unlink()
+    (areas.destination / "d").write_bytes(b"somebody's")
+    seen: list[set[int]] = []
+
+    def refuse(numbers: Collection[int]) -> dict[int, StagingError]:
+        seen.append({*numbers})
+        return {3: LeaseLost("deep/c")}
+
+    outcomes = engine.publish(products, refuse=refuse)
+    discard(products)
+    assert seen == [{1, 3, 4, 5}]
+    errors = {number: type(one) for number, one in outcomes.items() if isinstance(one, StagingError)}
+    assert errors == {2: DestinationTampered, 3: LeaseLost, 4: DestinationDiffers}
+    assert outcomes.keys() == {1, 2, 3, 4, 5}
+    assert areas.leftovers() == ["a", "d", "e"]
+    assert (areas.destination / "d").read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("folders", [("", "", ""), ("new/", "", "other/")])
+def test_of_several_products_none_stays_whose_names_are_not_durable(
+    areas: Areas, folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    products = several(areas, *(f"{folder}{number}" for number, folder in enumerate(folders)))
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(sys.modules["stager.engine.publish"], "syncfs", fails)
+    monkeypatch.setattr(os, "fsync", fails)
+    outcomes = engine.publish(products, refuse=lambda _: {})
+    discard(products)
+    assert {type(one) for one in outcomes.values()} == {StorageFault}
     assert areas.leftovers() == []
 
 
@@ -116,7 +169,7 @@ def test_a_temporary_name_that_is_of_something_else_is_not_published(areas: Area
     temporary.rename(areas.destination / "stolen")
     temporary.write_bytes(b"forged")
     with pytest.raises(DestinationTampered):
-        engine.publish(staged, replace=False, confirm=lambda: None)
+        publish(staged)
     engine.discard(staged)
     assert not (areas.destination / "a").exists()
     assert (areas.destination / "stolen").read_bytes() == b"x"
@@ -129,7 +182,7 @@ def test_a_folder_that_was_moved_away_gets_nothing(areas: Areas) -> None:
     (areas.destination / "f").rename(areas.destination / "moved")
     (areas.destination / "f").mkdir()
     with pytest.raises(DestinationTampered):
-        engine.publish(staged, replace=False, confirm=lambda: None)
+        publish(staged)
     engine.discard(staged)
     assert areas.leftovers() == ["f", "moved"]
 
@@ -137,7 +190,7 @@ def test_a_folder_that_was_moved_away_gets_nothing(areas: Areas) -> None:
 def test_discarding_twice_and_after_publishing_does_nothing(areas: Areas) -> None:
     (areas.source / "a").write_bytes(b"x")
     staged = sealed(areas, "a", "a")
-    engine.publish(staged, replace=False, confirm=lambda: None)
+    publish(staged)
     engine.discard(staged)
     engine.discard(staged)
     assert areas.leftovers() == ["a"]
@@ -159,7 +212,7 @@ def test_a_symbolic_link_is_delivered_as_it_was_asked_for(areas: Areas) -> None:
     staged = engine.stage_symlink(b"/seen/by/users", areas.to("deep/link"), modes=MODES)
     engine.seal(staged)
     engine.flush([staged])
-    assert engine.publish(staged, replace=False, confirm=lambda: None).kind == "symlink"
+    assert publish(staged).kind == "symlink"
     assert (areas.destination / "deep/link").readlink() == Path("/seen/by/users")
 
 
@@ -170,7 +223,7 @@ def test_a_hard_link_leaves_the_shared_file_as_it_is(areas: Areas) -> None:
     os.chown(areas.source / "a", 65534, 65534)
     staged = engine.stage_hard_link(areas.at("a"), areas.to("a"), modes=MODES, link=engine.link_opened)
     engine.seal(staged)
-    engine.publish(staged, replace=False, confirm=lambda: None)
+    publish(staged)
     assert (areas.destination / "a").samefile(areas.source / "a")
     assert mode(areas.source / "a") == 0o444
     assert areas.leftovers() == ["a"]

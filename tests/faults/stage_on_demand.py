@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +28,43 @@ def stage(
     source: str,
     destination: str,
     *,
+    more: Mapping[str, str] | None = None,
     replace: bool = False,
     helped_from: int = 2000,
 ) -> None:
-    """Bring one product to its place, as often as it takes: like a run and its retry."""
-    came_from, goes_to = locate(Path(source_area), source), locate(Path(destination_area), destination)
-    survey = engine.survey(came_from)
-    engine.sweep(goes_to.parent)
-    if engine.compare(came_from, goes_to, survey=survey, checksum=None) is None:
-        engine.repair(goes_to, MODES)
-        return
-    control = engine.Control(lambda _bytes, _files: None, threading.Event())
-    staged = engine.transfer(came_from, goes_to, survey=survey, modes=MODES, control=control, helped_from=helped_from)
+    """Bring a product, or a batch of more, to its place, as often as it takes: like a run and its retry."""
+    items = {
+        locate(Path(source_area), came_from): locate(Path(destination_area), goes_to)
+        for came_from, goes_to in {source: destination, **(more or {})}.items()
+    }
+    surveys = {came_from: engine.survey(came_from) for came_from in items}
+    for folder in {goes_to.parent: None for goes_to in items.values()}:
+        engine.sweep(folder)
+    products: list[engine.Publication] = []
     try:
-        engine.seal(staged)
-        engine.flush([staged])
-        engine.publish(staged, replace=replace, confirm=lambda: None)
+        for came_from, goes_to in items.items():
+            if engine.compare(came_from, goes_to, survey=surveys[came_from], checksum=None) is None:
+                engine.repair(goes_to, MODES)
+                continue
+            staged = engine.transfer(
+                came_from,
+                goes_to,
+                survey=surveys[came_from],
+                modes=MODES,
+                control=engine.Control(lambda _bytes, _files: None, threading.Event()),
+                helped_from=helped_from,
+            )
+            products.append(engine.Publication(staged=staged, replace=replace))
+        for product in products:
+            engine.seal(product.staged)
+        engine.flush(product.staged for product in products)
+        outcomes = engine.publish(dict(enumerate(products)), refuse=lambda _: {})
     finally:
-        engine.discard(staged)
+        for product in reversed(products):
+            engine.discard(product.staged)
+    for outcome in outcomes.values():
+        if isinstance(outcome, StagingError):
+            raise outcome
 
 
 def report(order: dict[str, Any]) -> dict[str, Any]:

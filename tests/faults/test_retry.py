@@ -7,10 +7,10 @@ import re
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,13 @@ def make_tree(area: Path) -> None:
     (area / "product/link").symlink_to("inner/b")
 
 
+def make_several(area: Path) -> None:
+    make_file(area)
+    (area / "second/inner").mkdir(parents=True)
+    (area / "second/inner/a").write_bytes(b"inner")
+    (area / "third").write_bytes(b"third")
+
+
 def put_older(area: Path) -> None:
     (area / "p").write_bytes(b"older")
 
@@ -63,6 +70,7 @@ class Case:
     make: Callable[[Path], None]
     destination: str
     before: Callable[[Path], None] | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
     helped_from: int = 2000
 
 
@@ -71,6 +79,7 @@ CASES = {
     "tree in a new folder": Case(make_tree, "deep/p"),
     "replaced file": Case(make_file, "p", put_older),
     "replaced tree": Case(make_tree, "p", put_older_tree),
+    "batch of items": Case(make_several, "deep/p", more={"second": "deep/er/q", "third": "deep/r"}),
 }
 
 
@@ -89,6 +98,7 @@ class Staging:
             "destination_area": str(self.destination),
             "source": "product",
             "destination": case.destination,
+            "more": {**case.more},
             "replace": case.before is not None,
             "helped_from": case.helped_from,
         }

@@ -29,11 +29,11 @@ STALLING = """
 import os, signal
 from stager.mover.answers import Answers
 answer = Answers.answer
-def stall_and_answer(self, asks, one):
-    if asks.says == "confirm":
+def stall_and_answer(self, asks, waiting, refuse):
+    if asks.says == "refuse":
         Answers.answer = answer
         os.kill(os.getpid(), signal.SIGSTOP)
-    answer(self, asks, one)
+    answer(self, asks, waiting, refuse)
 Answers.answer = stall_and_answer
 """
 A_MINUTE = 60.0

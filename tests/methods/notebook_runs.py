@@ -18,7 +18,7 @@ from stager.runs.batch import Batch
 from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
-from stager.runs.following import Comparing, Following, Publishing, Transferring
+from stager.runs.following import Comparing, Following, Transferring
 from stager.runs.limited_transfers import ServerLimits
 from stager.runs.stop import Stop
 from tests.methods.staging_site import Site
@@ -28,7 +28,7 @@ STEPS: dict[str, Callable[[Entry, Batch], Following]] = {
     "check duplicate": lambda entry, batch: Comparing(entry, batch.writer),
     "transfer": lambda entry, batch: Transferring(entry, batch.writer, batch.limited),
     "set read-only": lambda entry, _: Following(entry),
-    "publish": lambda entry, batch: Publishing(entry, batch.writer),
+    "publish": lambda entry, _: Following(entry),
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stager.engine import Expected, Published, Survey
+from stager.engine import Expected, Published, Refuse, Survey
 from stager.errors import StagingError
 from stager.methods import Item, LastCopy, Promise
 from stager.mover.answers import Watch
@@ -118,14 +118,14 @@ class Site:
     def begin(self, item: Item) -> None:
         self.worker.begin(self.method, {1: item})
 
-    def do(self, step: str, **watch: Any) -> StepDone:
+    def do(self, step: str, refuse: Refuse = lambda _: {}, **watch: Any) -> StepDone:
         """Have a step of the item done that was begun; raise the error that came of it."""
-        [(_, outcome)] = self.worker.do(step, {1: Watch(stopped=threading.Event(), **watch)})
+        [(_, outcome)] = self.worker.do(step, {1: Watch(stopped=threading.Event(), **watch)}, refuse=refuse)
         if isinstance(outcome, StagingError):
             raise outcome
         return outcome
 
-    def stage(self, item: Item, **watch: Any) -> Published | None:
+    def stage(self, item: Item, refuse: Refuse = lambda _: {}, **watch: Any) -> Published | None:
         """Do all four steps, as a flow does them; return None for a duplicate."""
         self.begin(item)
         try:
@@ -134,7 +134,7 @@ class Site:
                 return None
             for step in ("transfer", "set read-only", "flush"):
                 self.do(step, **watch)
-            delivered = self.do("publish", **watch).delivered
+            delivered = self.do("publish", refuse, **watch).delivered
             assert delivered is not None
             return delivered.published()
         finally:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import zlib
+from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -55,17 +56,19 @@ def test_the_user_cannot_write_to_what_is_staged(site: Site) -> None:
 
 def test_nothing_has_the_final_name_before_it_is_published(site: Site) -> None:
     seen: list[bool] = []
-    site.stage(site.item(), confirm=lambda: seen.append(site.peer.exists("data/a.fits")))
+
+    def look(_: Collection[int]) -> dict[int, StagingError]:
+        seen.append(site.peer.exists("data/a.fits"))
+        return {}
+
+    site.stage(site.item(), refuse=look)
     assert seen == [False]
     assert site.peer.files() == ["data/a.fits"]
 
 
 def test_a_writer_that_was_overtaken_publishes_nothing(site: Site) -> None:
-    def overtaken() -> None:
-        raise LeaseLost("a.fits")
-
     with pytest.raises(LeaseLost):
-        site.stage(site.item(), confirm=overtaken)
+        site.stage(site.item(), refuse=lambda items: {item_id: LeaseLost("a.fits") for item_id in items})
     assert site.peer.files() == []
 
 
@@ -192,10 +195,14 @@ def test_our_own_receipt_counts_only_with_the_checksum_that_is_requested(site: S
 
 
 DELIVERIES = [
-    *((method, "a.fits") for method in ("local_copy", "local_symlink", "symlink_copy", "jupyter_copy")),
-    *((method, "tree") for method in ("local_copy", "local_symlink", "jupyter_copy")),
+    *((method, "a.fits") for method in ("local_copy", "local_symlink", "symlink_copy")),
+    *((method, "tree") for method in ("local_copy", "local_symlink")),
+    *(pytest.param("jupyter_copy", what, marks=pytest.mark.hub) for what in ("a.fits", "tree")),
 ]
 each_delivery = pytest.mark.parametrize(("site", "what"), DELIVERIES, indirect=["site"])
+each_that_copies = pytest.mark.parametrize(
+    "site", ["local_copy", pytest.param("jupyter_copy", marks=pytest.mark.hub)], indirect=True
+)
 
 
 def make_tree(site: Site) -> None:
@@ -247,7 +254,7 @@ def test_something_else_that_has_the_name_of_what_was_delivered_is_not_removed(s
     assert other.read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("site", ["local_copy", "jupyter_copy"], indirect=True)
+@each_that_copies
 @pytest.mark.parametrize("how", ["changed", "one more", "one less"])
 def test_a_directory_that_somebody_has_changed_is_not_removed(site: Site, how: str) -> None:
     delivery = delivered(site, "tree")
@@ -269,32 +276,31 @@ def test_a_directory_that_somebody_has_changed_is_not_removed(site: Site, how: s
 
 @each_delivery
 def test_whoever_was_overtaken_removes_nothing(site: Site, what: str) -> None:
-    def overtaken() -> None:
-        raise LeaseLost("product")
-
     delivery = delivered(site, what)
     before = site.peer.shown()
     with pytest.raises(LeaseLost):
-        site.remove(delivery, confirm=overtaken)
+        site.remove(delivery, refuse=lambda items: {item_id: LeaseLost("product") for item_id in items})
     assert site.peer.shown() == before
     assert site.remove(delivery)
 
 
-@pytest.mark.parametrize("site", ["local_copy", "jupyter_copy"], indirect=True)
-@pytest.mark.parametrize("what", ["a.fits", "tree"])
-def test_what_somebody_changes_in_the_last_moment_is_not_removed(site: Site, what: str) -> None:
+@each_that_copies
+@pytest.mark.parametrize(("what", "changed"), [("a.fits", ""), ("tree", "a"), ("tree", "deep/one more")])
+def test_what_somebody_changes_in_the_last_moment_is_not_removed(site: Site, what: str, changed: str) -> None:
     delivery = delivered(site, what)
-    before = site.peer.shown()
-    file = site.peer.home / ("product" if what == "a.fits" else "product/a")
+    file = site.peer.home / "product" / changed
 
-    def change() -> None:
-        file.chmod(0o600)
+    def change(_: Collection[int]) -> dict[int, StagingError]:
+        for path in (file.parent, file):
+            if path.exists():
+                path.chmod(0o700)
         file.write_bytes(b"precious")
+        return {}
 
     with pytest.raises(DestinationDiffers, match="not what was delivered"):
-        site.remove(delivery, confirm=change)
-    assert site.peer.shown() == before
+        site.remove(delivery, refuse=change)
     assert file.read_bytes() == b"precious"
+    assert [path for path in site.peer.shown() if not path.startswith("product")] == []
 
 
 @needs_root

@@ -1,4 +1,4 @@
-"""What the contract does not ask: trees, names, meddling, crashes and broken calls at a real notebook server."""
+"""What the contract does not ask: trees, names, meddling and crashes at a real notebook server."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -39,14 +38,15 @@ from stager.methods.notebook_staged import LEFTOVER, name_aside, temporary_name
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
 from stager.peers.http import Calls
-from stager.peers.jupyter import CALLS_AT_ONCE, Hub, HubConnection, stop
+from stager.peers.jupyter import CALLS_AT_ONCE, Hub, stop
 from stager.records.items import destination_key
 from stager.runs.sender import Sender
 from stager.vocabulary import ManifestEntry, OnConflict
+from tests.methods.behind_proxy import BehindProxy
 from tests.methods.conftest import Areas
 from tests.methods.staging_site import CONTENT, Site
 from tests.patience import PATIENCE
-from tests.peers.faulty_proxy import FaultyProxy, answered, cut_on_the_way_back, cut_on_the_way_in, passed, reset
+from tests.peers.faulty_proxy import answered, passed, reset
 from tests.peers.running_hub import RunningHub
 
 TREE = {
@@ -199,12 +199,8 @@ def test_a_replacement_that_fails_leaves_what_was_there_and_one_that_does_not_le
 ) -> None:
     notebook.peer.put("product/old")
     item = replace(notebook.item(what, "product"), on_conflict=OnConflict.REPLACE)
-
-    def overtaken() -> None:
-        raise LeaseLost("product")
-
     with pytest.raises(LeaseLost):
-        notebook.stage(item, confirm=overtaken)
+        notebook.stage(item, refuse=lambda items: {item_id: LeaseLost("product") for item_id in items})
     assert notebook.peer.shown() == ["product", "product/old"]
     assert notebook.stage(item) is not None
     assert not notebook.peer.exists("product/old")
@@ -257,26 +253,25 @@ def test_a_run_that_died_in_the_middle_of_a_replacement_is_undone(
 
 @pytest.mark.usefixtures("tree")
 @pytest.mark.parametrize("what", ["a.fits", "tree"])
-def test_what_was_there_comes_back_although_a_replacement_and_its_undoing_broke(
-    behind: Site, proxy: FaultyProxy, what: str
-) -> None:
-    behind.peer.put("product", b"old")
-    item = replace(behind.item(what, "product"), on_conflict=OnConflict.REPLACE)
+def test_what_was_there_comes_back_although_a_replacement_and_its_undoing_broke(behind: BehindProxy, what: str) -> None:
+    site = behind.site
+    site.peer.put("product", b"old")
+    item = replace(site.item(what, "product"), on_conflict=OnConflict.REPLACE)
     for is_repeated in (False, True):
-        behind.begin(item)
+        site.begin(item)
         for step in ("check source", "check duplicate", "transfer", "set read-only"):
-            behind.do(step)
-        proxy.break_calls("rename", reset, spared=1, times=2)
+            site.do(step)
+        behind.proxy.break_calls_too("rename", reset, spared=1, times=2)
         with pytest.raises(PeerFault):
-            behind.do("publish")
-        assert not behind.peer.exists("product")
+            site.do("publish")
+        assert not site.peer.exists("product")
         if is_repeated:
-            behind.do("publish")
-        behind.worker.end()
-        assert {path.partition("/")[0] for path in behind.peer.shown()} == {"product"}
+            site.do("publish")
+        site.worker.end()
+        assert {path.partition("/")[0] for path in site.peer.shown()} == {"product"}
         if not is_repeated:
-            assert behind.peer.read("product") == b"old"
-    arrived = behind.peer.home / ("product" if what == "a.fits" else "product/deep/er/data")
+            assert site.peer.read("product") == b"old"
+    arrived = site.peer.home / ("product" if what == "a.fits" else "product/deep/er/data")
     assert arrived.read_bytes() == CONTENT
 
 
@@ -371,97 +366,53 @@ def test_an_item_that_is_left_leaves_nothing(notebook: Site) -> None:
     assert notebook.peer.shown() == []
 
 
-@pytest.fixture
-def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[Site]:
-    """The same, through a proxy that breaks what it is told to."""
-    url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
-    connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
-    with JupyterCopy().connected(connection, None) as method:
-        yield replace(notebook, worker=Sender(method, areas.mover, {}, living=lambda _: ()))
-
-
-@pytest.mark.usefixtures("tree")
-@pytest.mark.parametrize("what", ["a.fits", "tree"])
-@pytest.mark.parametrize(
-    ("phase", "fault"),
-    [
-        ("chunk", cut_on_the_way_in(100)),
-        ("chunk", cut_on_the_way_back(0)),
-        ("hash", cut_on_the_way_back(10)),
-        ("rename", cut_on_the_way_in(0)),
-        ("rename", cut_on_the_way_back(0)),
-    ],
-)
-def test_a_call_that_broke_is_mended_by_doing_the_step_again(
-    behind: Site, proxy: FaultyProxy, what: str, phase: str, fault: Callable[..., None]
-) -> None:
-    behind.begin(behind.item(what, "deep/product"))
-    proxy.break_calls(phase, fault)
-    for step in ("check source", "check duplicate", "transfer", "set read-only", "publish"):
-        try:
-            behind.do(step)
-        except PeerFault:
-            assert not behind.peer.exists("deep/product")
-            behind.do(step)
-    assert proxy.faults_done == 1
-    behind.worker.end()
-    assert behind.peer.shown()[:2] == ["deep", "deep/product"]
-    if what == "tree":
-        product = behind.peer.home / "deep/product"
-        assert {str(path.relative_to(product)) for path in product.rglob("*") if path.is_file()} == set(TREE)
-    else:
-        assert behind.peer.read("deep/product") == CONTENT
-    assert [path for path in behind.peer.shown() if "stager-" in path] == []
-
-
-def test_of_what_the_server_tells_no_checksum_only_the_size_is_promised(behind: Site, proxy: FaultyProxy) -> None:
+def test_of_what_the_server_tells_no_checksum_only_the_size_is_promised(behind: BehindProxy) -> None:
     told = {"name": "a", "path": "a", "type": "file", "size": len(CONTENT), "writable": True, "hash": None}
-    proxy.break_calls("hash", answered("200 OK", json.dumps(told).encode(), "application/json"))
-    published = behind.stage(behind.item(destination="product"))
-    assert proxy.faults_done == 1
+    behind.proxy.break_calls_too("hash", answered("200 OK", json.dumps(told).encode(), "application/json"))
+    published = behind.site.stage(behind.site.item(destination="product"))
     assert published is not None
     assert published.left_unverified == "the notebook server tells no checksum"
-    assert behind.peer.read("product") == CONTENT
+    assert behind.site.peer.read("product") == CONTENT
     assert published.fingerprint == ""  # so that the next staging compares
 
 
-def test_of_an_item_that_is_left_before_its_turn_nothing_is_sent(behind: Site, proxy: FaultyProxy) -> None:
-    behind.begin(behind.item())
-    behind.do("check source")
+def test_of_an_item_that_is_left_before_its_turn_nothing_is_sent(behind: BehindProxy) -> None:
+    behind.site.begin(behind.site.item())
+    behind.site.do("check source")
     stopped = threading.Event()
     stopped.set()
-    proxy.break_calls("chunk", passed)
-    [(_, outcome)] = behind.worker.do("transfer", {1: Watch(stopped=stopped)})
+    behind.proxy.break_calls("chunk", passed)
+    [(_, outcome)] = behind.site.worker.do("transfer", {1: Watch(stopped=stopped)})
     assert isinstance(outcome, Cancelled)
-    assert proxy.faults_done == 0
+    assert behind.proxy.faults_done == 0
 
 
 @pytest.mark.usefixtures("tree")
-def test_of_a_tree_only_the_file_is_sent_again_whose_call_broke(behind: Site, proxy: FaultyProxy) -> None:
+def test_of_a_tree_only_the_file_is_sent_again_whose_call_broke(behind: BehindProxy) -> None:
     told: list[ManifestEntry] = []
     done: list[int] = []
-    proxy.break_calls("chunk", reset, spared=2, times=2)
-    behind.stage(behind.item("tree", "product"), on_file=told.append, on_progress=lambda size, _: done.append(size))
-    assert proxy.faults_done == 2
+    site, proxy = behind.site, behind.proxy
+    proxy.break_calls_too("chunk", reset, spared=2, times=2)
+    site.stage(site.item("tree", "product"), on_file=told.append, on_progress=lambda size, _: done.append(size))
+    assert "chunk" not in proxy.phases_left
     assert [one.path for one in told] == sorted(TREE)
     assert done[-1] == sum(map(len, TREE.values()))
-    product = behind.peer.home / "product"
+    product = site.peer.home / "product"
     assert {str(path.relative_to(product)) for path in product.rglob("*") if path.is_file()} == set(TREE)
 
 
 @pytest.mark.usefixtures("tree")
-def test_a_removal_that_broke_leaves_nothing_under_the_final_name_and_a_sweep_ends_it(
-    behind: Site, proxy: FaultyProxy
-) -> None:
-    delivery = behind.delivered(behind.item("tree", "product"))
-    proxy.break_calls("removal", reset)
+def test_a_removal_that_broke_leaves_nothing_under_the_final_name_and_a_sweep_ends_it(behind: BehindProxy) -> None:
+    site = behind.site
+    delivery = site.delivered(site.item("tree", "product"))
+    behind.proxy.break_calls("removal", reset)
     with pytest.raises(PeerFault):
-        behind.remove(delivery)
-    assert not behind.peer.exists("product")
-    assert behind.peer.shown() != []
-    assert behind.worker.sweep("jupyter_copy", [delivery.item.destination.parent]) == [1]
-    assert behind.peer.shown() == []
-    assert not behind.remove(delivery)
+        site.remove(delivery)
+    assert not site.peer.exists("product")
+    assert site.peer.shown() != []
+    assert site.worker.sweep("jupyter_copy", [delivery.item.destination.parent]) == [1]
+    assert site.peer.shown() == []
+    assert not site.remove(delivery)
 
 
 def test_what_a_server_tells_no_checksum_of_is_not_removed(notebook: Site) -> None:

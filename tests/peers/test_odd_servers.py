@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from stager.errors import Cancelled, HomeFull, PeerFault, PeerStalled
+from stager.errors import Cancelled, HomeFull, NotebookStarting, PeerFault, PeerStalled
 from stager.peers.connections import checked_while_waiting, given_up_after
 from stager.peers.http import Calls
-from stager.peers.jupyter import Contents, ServerState, Uploaded, lay_out, publish, seal
+from stager.peers.jupyter import Contents, Hub, ServerState, Uploaded, lay_out, publish, seal, start
 from stager.peers.jupyter.listing import listed
 from stager.peers.jupyter.progress import Progress, events
 from tests.patience import PATIENCE
@@ -103,6 +103,23 @@ def test_a_listing_is_read_as_it_comes(piece_bytes: int) -> None:
     pieces = iter([said[at : at + piece_bytes] for at in range(0, len(said), piece_bytes)])
     assert list(listed(pieces, "The server")) == inside
     assert next(pieces, None) is None
+
+
+def test_no_cookie_is_kept(odd: OddServer, contents: Contents) -> None:
+    odd.answers = {"GET": says(FILE, header="Set-Cookie: _xsrf=a; Path=/\r\n")}
+    for _ in range(2):
+        contents.look("a")
+    assert not any(b"cookie" in head.lower() for head in odd.heads)
+
+
+def test_a_hub_that_checks_a_server_for_ever_is_not_waited_for_and_who_can_end_it_is_told(
+    odd: OddServer, calls: Calls
+) -> None:
+    server = {"ready": False, "pending": "check", "url": "/user/a/"}
+    odd.answers = {"GET": says({"name": "a", "servers": {"": server}})}
+    with pytest.raises(NotebookStarting, match=r"its hub is at: check; .* whoever runs the hub"):
+        start(Hub(odd.url, SecretStr("token"), calls), "a", within_seconds=0.1, on_progress=lambda _: None)
+    assert not any(head.startswith(b"POST") for head in odd.heads)
 
 
 def early_hints(call: OddCall) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from stager.errors import LeaseLost
 from stager.models import StagingItem, StagingRequest
 from stager.paths import locate, user_folder
 from stager.records.database import Database
@@ -23,7 +22,7 @@ from stager.records.items import destination_key, files_of, key_of, save_files
 from stager.records.leases import (
     BusyDestination,
     acquire_leases,
-    confirm_lease,
+    confirm_leases,
     lease_in,
     leased_among,
     release_leases,
@@ -68,10 +67,8 @@ def test_what_is_free_is_taken_and_what_another_writer_holds_is_told(database: D
     [busy] = acquire_leases(database, files, holder="two", seconds=60)
     assert (busy.file, busy.holder, busy.request_id) == (files[1], "one", held.request_id)
     assert str(busy.expires_at.tzinfo) == "UTC"
-    confirm_lease(database, files[0], holder="two", seconds=60)
-    confirm_lease(database, files[2], holder="two", seconds=60)
-    with pytest.raises(LeaseLost):
-        confirm_lease(database, files[1], holder="two", seconds=60)
+    assert confirm_leases(database, files, holder="two", seconds=60) == [files[1]]
+    assert confirm_leases(database, files, holder="two", seconds=600) == [files[1]]  # less than half is left
 
 
 def test_a_lease_that_has_ended_is_taken_over_and_its_writer_cannot_publish(database: Database) -> None:
@@ -79,8 +76,7 @@ def test_a_lease_that_has_ended_is_taken_over_and_its_writer_cannot_publish(data
     acquire_leases(database, [first], holder="one", seconds=0)
     assert acquire_leases(database, [second], holder="two", seconds=60) == []
     assert writer_of(database, second) == "two"
-    with pytest.raises(LeaseLost):
-        confirm_lease(database, first, holder="one", seconds=60)
+    assert confirm_leases(database, [first], holder="one", seconds=60) == [first]
     assert renew_leases(database, holder="one", seconds=60) == 0
     assert "taken over from one" in events_of(database, second.request_id)[-1].detail
 
@@ -102,7 +98,7 @@ def test_by_the_first_digits_of_its_key_a_destination_is_known_to_have_another_l
 def test_a_late_writer_that_nobody_has_overtaken_goes_on(database: Database) -> None:
     [file] = submit(database, "a")
     acquire_leases(database, [file], holder="one", seconds=0)
-    confirm_lease(database, file, holder="one", seconds=60)
+    assert confirm_leases(database, [file], holder="one", seconds=60) == []
     assert len(acquire_leases(database, [file], holder="two", seconds=60)) == 1
 
 
@@ -195,7 +191,7 @@ WRITER = """
 import os, sys, time
 from stager.records.database import Database
 from stager.records.items import files_of
-from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, release_leases
+from stager.records.leases import BusyDestination, acquire_leases, confirm_leases, release_leases
 url, request_id, mark = sys.argv[1:]
 database, holder, done = Database(url, patience=60), f"process {os.getpid()}", 0
 [file] = files_of(database, request_id)
@@ -203,7 +199,7 @@ while done < 5:
     if acquire_leases(database, [file], holder=holder, seconds=60):
         time.sleep(0.001)
         continue
-    confirm_lease(database, file, holder=holder, seconds=60)
+    assert confirm_leases(database, [file], holder=holder, seconds=60) == []
     os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
     os.unlink(mark)
     release_leases(database, holder=holder)
@@ -242,12 +238,11 @@ def test_what_lies_inside_anothers_place_or_around_it_is_waited_for(
     [first], _ = take(database, held, holder="one")
     (_, file), [busy] = take(database, "free", wanted, holder="two")
     assert (busy.file, busy.holder, busy.request_id, busy.place) == (file, "one", first.request_id, other)
-    with pytest.raises(LeaseLost):
-        confirm_lease(database, file, holder="two", seconds=60)
+    assert confirm_leases(database, [file], holder="two", seconds=60) == [file]
     release_leases(database, holder="one")
     [third], busy_then = take(database, wanted, holder="three")
     assert busy_then == []
-    confirm_lease(database, third, holder="three", seconds=60)
+    assert confirm_leases(database, [third], holder="three", seconds=60) == []
 
 
 @pytest.mark.parametrize(("held", "wanted"), [("run1", "run1/a"), ("run1/a", "run1")])
@@ -292,8 +287,7 @@ def test_a_lease_that_has_ended_is_taken_over_by_what_lies_inside_or_around(
     assert busy == []
     assert "taken over from one" in events_of(database, second.request_id)[-1].detail
     assert renew_leases(database, holder="one", seconds=60) == 1
-    with pytest.raises(LeaseLost):
-        confirm_lease(database, first, holder="one", seconds=60)
+    assert confirm_leases(database, [first], holder="one", seconds=60) == [first]
 
 
 def test_of_places_inside_each_other_one_is_written_at_a_time(database: Database) -> None:
@@ -310,7 +304,7 @@ def test_of_places_inside_each_other_one_is_written_at_a_time(database: Database
             while acquire_leases(database, [files[number]], holder=f"writer {number}", seconds=600, places=named):
                 time.sleep(0.01)
             written.add(place)
-            confirm_lease(database, files[number], holder=f"writer {number}", seconds=600)
+            assert confirm_leases(database, [files[number]], holder=f"writer {number}", seconds=600) == []
             seen.append(
                 {one for one in set(written) if f"{one}/".startswith(f"{place}/") or place.startswith(f"{one}/")}
             )

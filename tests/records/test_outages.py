@@ -22,7 +22,7 @@ from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
 from stager.records.events import events_of, note_event
 from stager.records.items import files_of, manifest_of, manifest_writer, save_files
-from stager.records.leases import acquire_leases, confirm_lease, release_leases
+from stager.records.leases import acquire_leases, confirm_leases, release_leases
 from stager.records.migrate import migrate
 from stager.records.requests import (
     close_requests,
@@ -52,7 +52,7 @@ def stage(database: Database, name: str) -> str:
     with manifest_writer(database, file, holder=name) as write:
         for entry in ENTRIES:
             write(entry)
-    confirm_lease(database, file, holder=name, seconds=1300)  # less than half is left: it is extended
+    assert confirm_leases(database, [file], holder=name, seconds=1300) == []  # less than half is left: it is extended
     assert save_files(database, [{"id": file.id, "status": Status.COMPLETED}], holder=name) == []
     release_leases(database, holder=name)
     assert close_requests(database, [row.id], holder=name)[0].status is Status.COMPLETED

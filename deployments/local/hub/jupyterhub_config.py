@@ -28,11 +28,5 @@ c.ConfigurableHTTPProxy.command = [*ENDS_WITH_US, "node", GIVEN["proxy"]]
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = f"{GIVEN['homes']}/{{username}}"
 c.Spawner.cmd = [*ENDS_WITH_US, *BOUND_BY_MODES, sys.executable, "-m", "jupyterhub.singleuser"]
-c.Spawner.args = [
-    "--allow-root",
-    # JupyterLab asks no other host.
-    "--LabApp.news_url=None",
-    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    "--LanguageServerManager.autodetect=False",  # it would run npm at each start
-]
+c.Spawner.args = ["--allow-root", "--LanguageServerManager.autodetect=False"]  # that would run npm at each start
 c.Spawner.env_keep = ["PATH", "LANG", "LC_ALL"]

@@ -8,7 +8,7 @@ from stager.checksums import ADLER32
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
 from stager.records.items.files import FileChange, files_by_id, files_of, first_files, last_copies, save_files
-from stager.records.leases import acquire_leases, confirm_lease, release_leases, renew_leases
+from stager.records.leases import acquire_leases, confirm_leases, release_leases, renew_leases
 from stager.records.requests.creation import create_request
 from stager.records.requests.lifecycle import close_requests, start_requests
 from stager.records.requests.lookup import get_requests
@@ -52,7 +52,7 @@ def _stage(database: Database, *, arrives: bool) -> None:
     requests_to_stop(database, ids, flow_run_id=run)
     files_to_stop(database, [file.id])
     renew_leases(database, holder=run, seconds=lease)
-    confirm_lease(database, file, holder=run, seconds=lease)
+    confirm_leases(database, [file], holder=run, seconds=lease)
     save_files(database, [_ending(file, arrives=arrives)], holder=run)
     release_leases(database, holder=run)
     files_of(database, ids[0], after=file.position, limit=1)
