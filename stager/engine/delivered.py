@@ -16,8 +16,6 @@ from stager.engine.staged import Modes, Staged, close, remove_any, take_name
 from stager.errors import DestinationDiffers, SourceError
 from stager.paths import Location, Symlinks, open_location
 
-_NOT_OURS = "it is not what was delivered, and stays"
-
 
 def remove_delivered(
     destination: Location, *, fingerprint: str, confirm: Callable[[], None], source: Location | None = None
@@ -65,30 +63,34 @@ def remove_delivered(
 
 
 def _removed(staged: Staged, fingerprint: str, confirm: Callable[[], None], source: Location | None) -> bool:
-    parent, name, display = staged.parent.fd, staged.destination.name, staged.destination.display
+    parent, name = staged.parent.fd, staged.destination.name
     found = staged.status(name)
     if found is None:
         return False
-    is_link = source is not None and _is_same_file(source, staged.destination)
-    if not is_link and fingerprint_with(parent, name, found, display) != fingerprint:
-        raise DestinationDiffers(display, _NOT_OURS)
+    wanted = None if source is not None and _is_same_file(source, staged.destination) else fingerprint
+    _refuse_changed(staged, name, found, wanted)
     if source is None:
         refuse_irremovable(parent, name)
     take_name(staged)
     confirm()
     move(parent, name, staged.name)
-    moved = staged.status(staged.name)
-    if (
-        moved is None
-        or _facts(moved) != _facts(found)
-        or not (is_link or fingerprint_with(parent, staged.name, found, display) == fingerprint)
-    ):
+    try:
+        _refuse_changed(staged, staged.name, found, wanted)
+        os.fsync(parent)
+    except BaseException:
         with suppress(OSError):
             move(parent, staged.name, name)
-        raise DestinationDiffers(display, _NOT_OURS)
-    os.fsync(parent)
+        raise
     remove_any(staged, staged.name)
     return True
+
+
+def _refuse_changed(staged: Staged, name: bytes, found: os.stat_result, wanted: str | None) -> None:
+    """Raise `DestinationDiffers` unless a name's status and, where that is wanted, its fingerprint are as they were."""
+    now, display = staged.status(name), staged.destination.display
+    is_same = now is not None and _facts(now) == _facts(found)
+    if not is_same or wanted not in (None, fingerprint_with(staged.parent.fd, name, found, display)):
+        raise DestinationDiffers(display, "it is not what was delivered, and stays")
 
 
 def _facts(status: os.stat_result) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from stager.engine.source import Source
 from stager.errors import SourceMismatch
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.product_files import ProductFile, product_files
-from stager.peers.jupyter import Contents, Entry
+from stager.peers.jupyter import Contents, Entry, look_with_checksum
 from stager.vocabulary import ManifestEntry
 
 
@@ -112,7 +112,7 @@ def _same_kind(contents: Contents, path: str, each: ProductFile) -> Entry:
     size = each.status.st_size
     if entry.size_bytes != size:
         raise NotebookDiffers(each.path, f"has {entry.size_bytes} bytes, the source has {size}")
-    entry = contents.look_with_checksum(path, size_bytes=size)
+    entry = look_with_checksum(contents, path, size_bytes=size)
     if entry is None or entry.sha256 is None:
         raise NotebookDiffers(each.path, "has no checksum that the notebook server tells")
     return entry

@@ -9,7 +9,7 @@ from stager.errors import DestinationDiffers, StagingError
 from stager.methods.notebook_comparison import NotebookDiffers, fingerprint_of
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_staged import remove, temporary_name
-from stager.peers.jupyter import Contents, Entry
+from stager.peers.jupyter import Contents, Entry, look_with_checksum
 
 # How many folders a directory may have beyond as many as it has files: a server could show them without end.
 _MORE_FOLDERS = 1000
@@ -50,10 +50,13 @@ def remove_delivered(
         _require(contents, place, inner, fingerprint=fingerprint, found=found)
         confirm()
         contents.rename(place.path, aside)
-        if _found(contents, aside, inner) != found:
+        try:
+            if _found(contents, aside, inner) != found:
+                raise NotebookDiffers("", "was written meanwhile")  # noqa: TRY301
+        except BaseException:
             with suppress(StagingError):
                 contents.rename(aside, place.path)
-            raise NotebookDiffers("", "was written meanwhile")  # noqa: TRY301
+            raise
     except NotebookDiffers as difference:
         raise DestinationDiffers(place.display, f"it is not what was delivered, and stays: {difference}") from None
     remove(contents, aside)
@@ -71,7 +74,7 @@ def _require(
     def told() -> Iterator[tuple[str, str, int]]:
         for path in inner:
             size = found[path][0] or 0
-            entry = contents.look_with_checksum(_in(place.path, path), size_bytes=size)
+            entry = look_with_checksum(contents, _in(place.path, path), size_bytes=size)
             if entry is None or entry.sha256 is None:
                 raise NotebookDiffers(path, "has no checksum that the notebook server tells")
             yield path, entry.sha256, size

@@ -47,8 +47,6 @@ class NotebookServers:
     def reach(self, places: Iterable[NotebookPath], *, on_wait: OnWait, check: Callable[[], None]) -> None:
         """Have the servers of some places running; one that is down is started, if the site wants that.
 
-        A token that turns out not to count there, or no more, is replaced likewise.
-
         Raises
         ------
         NotebookNotRunning
@@ -66,6 +64,8 @@ class NotebookServers:
     @contextmanager
     def contents(self, place: NotebookPath) -> Iterator[Contents]:
         """Give the files of a place's server, if that runs; it is not started for them.
+
+        A token that turns out not to count there, or no more, is replaced by the next call.
 
         Raises
         ------
@@ -96,7 +96,9 @@ class NotebookServers:
         return self._running.get((place.username, place.server))
 
     def _contents(self, state: ServerState) -> Contents:
-        return Contents(self._hub.calls, state, self._held.enter_context(self._hub.token_for(state)))
+        contents = Contents(self._hub.calls, state, self._held.enter_context(self._hub.token_for(state)))
+        self._held.callback(contents.close)
+        return contents
 
     def _ready(self, place: NotebookPath) -> ServerState:
         state = self._hub.look(place.username, place.server)

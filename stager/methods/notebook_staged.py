@@ -6,24 +6,28 @@ import hashlib
 import posixpath
 import re
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stager.checksums import ADLER32, Checksum, ChecksumAlgorithm
-from stager.engine import Control
-from stager.engine.source import Source
-from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused, StagingError
+from stager.checksums import ADLER32
+from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused
 from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_comparison import fingerprint_of
 from stager.methods.notebook_path import TEMPORARY, NotebookPath
-from stager.methods.product_files import product_files
-from stager.peers.jupyter import Contents, Entry, Uploaded, check, remove_by_kernel, upload
+from stager.peers.jupyter import (
+    Contents,
+    Entry,
+    NotDoneByKernel,
+    Uploaded,
+    check,
+    is_as_told,
+    look_with_checksum,
+    remove_by_kernel,
+)
 from stager.records.items import destination_key
-from stager.vocabulary import ManifestEntry
 
-LEFTOVER = re.compile(f"{TEMPORARY.pattern}[0-9a-f]{{16}}")
+# A temporary name, or that of something which was to be replaced by what has, or had, the temporary name in it.
+LEFTOVER = re.compile(f"(?P<temporary>{TEMPORARY.pattern}[0-9a-f]{{16}})(-(?P<replaced>.+))?", re.DOTALL)
 
 
 def temporary_name(place: NotebookPath) -> str:
@@ -31,9 +35,9 @@ def temporary_name(place: NotebookPath) -> str:
     return f"stager-{destination_key(place)[:KEY_DIGITS]}-{secrets.token_hex(8)}"
 
 
-def name_aside(place: NotebookPath) -> str:
-    """Return the name that what is replaced has for a moment: the same for every try, so that it is found again."""
-    return f"stager-{destination_key(place)[:KEY_DIGITS]}-replaced"
+def name_aside(temporary: str, name: str) -> str:
+    """Return the name that something has while it is replaced by what has a temporary name; it tells both."""
+    return f"{temporary}-{name}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -54,6 +58,10 @@ class NotebookStaged:
         Those in the product, its own among them.
     left_writable
         Why it could not be made read-only.
+    is_put_aside
+        Whether what was at the destination may have another name.
+    is_published
+        Whether it has its final name.
     """
 
     place: NotebookPath
@@ -63,6 +71,13 @@ class NotebookStaged:
     files: dict[str, Uploaded] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     left_writable: str | None = None
+    is_put_aside: bool = False
+    is_published: bool = False
+
+    @property
+    def aside(self) -> str:
+        """The path of what is replaced, for a moment."""
+        return name_aside(self.temporary, self.place.names[-1])
 
     @property
     def kind(self) -> Literal["file", "directory"]:
@@ -77,6 +92,13 @@ class NotebookStaged:
         return fingerprint_of((path, file.sha256, file.size_bytes) for path, file in self.files.items())
 
     @property
+    def left_unverified(self) -> str | None:
+        """Why of some files only the sizes are known to be right."""
+        if all(file.is_verified for file in self.files.values()):
+            return None
+        return "the notebook server tells no checksum"
+
+    @property
     def manifest_checksum(self) -> str:
         """The SHA-256 over the manifest's lines, as a mounted copy has it."""
         lines = (f"{file.checksums[ADLER32].value} {file.size_bytes} {path}\n" for path, file in self.files.items())
@@ -88,45 +110,17 @@ class NotebookStaged:
         return f"{top}/{inner}" if inner else top
 
 
-def bring(
-    contents: Contents,
-    source: Source,
-    staged: NotebookStaged,
-    *,
-    algorithms: Sequence[ChecksumAlgorithm],
-    on_file: Callable[[ManifestEntry], None],
-    control: Control,
-) -> None:
-    """Bring a source under its temporary name, file by file, each verified."""
-    for each in product_files(source):
-        path = staged.path(each.path)
-        if each.is_directory:
-            contents.make_directory(path)
-            staged.folders.append(each.path)
-            control.advance(0)
-            continue
-        uploaded = staged.files[each.path] = upload(
-            contents,
-            each.content.fd,
-            path,
-            source_name=f"{source.display}/{each.path}" if each.path else source.display,
-            on_bytes=control.advance,
-            algorithms=algorithms,
-        )
-        control.advance(0, 1)
-        adler32: Checksum = uploaded.checksums[ADLER32]
-        name = each.path or source.name.decode("utf-8", "surrogateescape")
-        on_file(ManifestEntry(path=name, size_bytes=uploaded.size_bytes, checksum=adler32.value))
-
-
 def require_untouched(contents: Contents, staged: NotebookStaged, *, at: str) -> None:
     """Raise `DestinationTampered` unless all that was brought is there as it arrived, and nothing else.
 
-    A directory costs one call for each folder; the server does not list some names
-    (``*.pyc``), and of these, one for each.
+    Where a kernel told of all files, it is asked once; else a directory costs one call for
+    each folder, and of what the server does not list (``*.pyc``), one for each.
     """
     if not staged.folders:
         check(staged.files[""], _there(contents.look(at), at), at)
+        return
+    as_told = _is_as_kernel_told(contents, staged, at=at)
+    if as_told:
         return
     inner: dict[str, set[str]] = {folder: set() for folder in staged.folders}
     for path in (*staged.files, *staged.folders[1:]):
@@ -138,25 +132,33 @@ def require_untouched(contents: Contents, staged: NotebookStaged, *, at: str) ->
         if more := listed.keys() - paths:
             raise DestinationTampered(staged.path(min(more), at=at), "somebody put it there")
         for path in paths:
-            whole = staged.path(path, at=at)
-            entry = _there(listed.get(path) or contents.look(whole), whole)
-            if path in staged.files:
-                check(staged.files[path], entry, whole)
+            _require_same(contents, staged.files.get(path), listed.get(path), staged.path(path, at=at))
+    if as_told is False:
+        raise DestinationTampered(at, "something in it is not as it arrived")
+
+
+def _is_as_kernel_told(contents: Contents, staged: NotebookStaged, *, at: str) -> bool | None:
+    """Return whether a kernel says that a directory is as it told before; None where it cannot tell."""
+    files = [(path, file.size_bytes, file.modified_ns) for path, file in staged.files.items()]
+    told = [(path, size, modified) for path, size, modified in files if modified is not None]
+    try:
+        return is_as_told(contents, at, staged.folders[1:], told) if len(told) == len(files) else None
+    except NotDoneByKernel:
+        return None
+
+
+def _require_same(contents: Contents, sent: Uploaded | None, entry: Entry | None, path: str) -> None:
+    entry = _there(entry or contents.look(path), path)
+    if sent is not None and sent.is_verified and sent.last_modified is None:  # only a kernel told when it was written
+        entry = _there(look_with_checksum(contents, path, size_bytes=sent.size_bytes), path)
+    if sent is not None:
+        check(sent, entry, path)
 
 
 def _there(entry: Entry | None, path: str) -> Entry:
     if entry is None:
         raise DestinationTampered(path, "it is gone")
     return entry
-
-
-def discard(contents: Contents, staged: NotebookStaged) -> None:
-    """Remove what was not published, and folders that were made for it and are empty."""
-    with suppress(StagingError):
-        remove(contents, staged.temporary)
-        for folder in reversed(staged.made):
-            if not contents.remove_directory(folder):
-                break
 
 
 def remove(contents: Contents, path: str) -> None:

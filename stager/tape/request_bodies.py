@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from stager.api.large.distinct_destinations import DistinctDestinations
 from stager.callers.caller import Caller
 from stager.errors import MalformedCall, MixedStage
-from stager.models import MAX_LIFETIME_SECONDS, USER_AREA, AreaName, PathText, StagingItem, StagingRequest
+from stager.models import MAX_LIFETIME_SECONDS, USER_AREA, DestinationName, PathText, StagingItem, StagingRequest
 from stager.records.requests import ClientWish
 from stager.settings import Settings
 from stager.tape.paths import AnyText, sanitised, source_of
@@ -43,8 +43,8 @@ class SiteMetadata(TapeRequestBody):
     """Metadata that a client addresses to this site."""
 
     method: str | None = Field(None, min_length=1, max_length=64, description="Staging method.")
-    destination_area: AreaName | None = Field(
-        None, description="Storage area, or for jupyter_copy a hub; by default user: the user's own."
+    destination_area: DestinationName | None = Field(
+        None, description="As in a request; by default user: the user's own."
     )
     destination: PathText | None = Field(None, description="Path in that area; by default that of the source.")
     username: str | None = Field(

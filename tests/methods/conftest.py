@@ -18,14 +18,17 @@ from stager.identity import Identity
 from stager.methods import MOUNTED_METHODS
 from stager.methods.jupyter_copy import JupyterCopy
 from stager.methods.notebook_path import NotebookPath, notebook_path
+from stager.methods.notebook_servers import NotebookServers
 from stager.mover.mover import Mover
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home
-from stager.peers.jupyter import HubConnection
+from stager.peers.http import Calls
+from stager.peers.jupyter import Hub, HubConnection
 from stager.records.database import Database
 from stager.records.migrate import migrate
 from stager.runs.become_user import ActingUser
 from stager.runs.sender import Sender
+from tests.methods.behind_proxy import FOREVER, NO_KERNEL, BehindProxy
 from tests.methods.notebook_runs import Runs
 from tests.methods.staging_site import ALICE, CONTENT, IS_ROOT, Peer, Site
 from tests.open_folder import open_folder
@@ -84,7 +87,7 @@ def notebook(running_hub: RunningHub, connected: JupyterCopy, areas: Areas, sour
     name = f"contract-{uuid.uuid4().hex}"
     home = running_hub.home("alice") / name
     home.mkdir(parents=True)
-    worker = Sender(connected, areas.mover, {}, is_living=lambda _: False)
+    worker = Sender(connected, areas.mover, {}, living=lambda _: ())
 
     def place(path: str) -> NotebookPath:
         below = notebook_path(path, hub=running_hub.url, username="alice")
@@ -102,6 +105,19 @@ def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
     url = httpx.URL(running_hub.url)
     with FaultyProxy(url.host, int(url.port or 80)).running() as proxy:
         yield proxy
+
+
+@pytest.fixture
+def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[BehindProxy]:  # noqa: F811
+    """A run's own connection, through a proxy, to a notebook server that has no kernels."""
+    url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
+    connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
+    proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
+    with Calls() as calls:
+        servers = NotebookServers(connection, Hub(connection.url, connection.token, calls))
+        worker = Sender(JupyterCopy(servers), areas.mover, {}, living=lambda _: ())
+        yield BehindProxy(site=replace(notebook, worker=worker), proxy=proxy, connection=connection, calls=calls)
+        servers.close()
 
 
 @pytest.fixture

@@ -192,10 +192,14 @@ def test_our_own_receipt_counts_only_with_the_checksum_that_is_requested(site: S
 
 
 DELIVERIES = [
-    *((method, "a.fits") for method in ("local_copy", "local_symlink", "symlink_copy", "jupyter_copy")),
-    *((method, "tree") for method in ("local_copy", "local_symlink", "jupyter_copy")),
+    *((method, "a.fits") for method in ("local_copy", "local_symlink", "symlink_copy")),
+    *((method, "tree") for method in ("local_copy", "local_symlink")),
+    *(pytest.param("jupyter_copy", what, marks=pytest.mark.hub) for what in ("a.fits", "tree")),
 ]
 each_delivery = pytest.mark.parametrize(("site", "what"), DELIVERIES, indirect=["site"])
+each_that_copies = pytest.mark.parametrize(
+    "site", ["local_copy", pytest.param("jupyter_copy", marks=pytest.mark.hub)], indirect=True
+)
 
 
 def make_tree(site: Site) -> None:
@@ -247,7 +251,7 @@ def test_something_else_that_has_the_name_of_what_was_delivered_is_not_removed(s
     assert other.read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("site", ["local_copy", "jupyter_copy"], indirect=True)
+@each_that_copies
 @pytest.mark.parametrize("how", ["changed", "one more", "one less"])
 def test_a_directory_that_somebody_has_changed_is_not_removed(site: Site, how: str) -> None:
     delivery = delivered(site, "tree")
@@ -280,21 +284,22 @@ def test_whoever_was_overtaken_removes_nothing(site: Site, what: str) -> None:
     assert site.remove(delivery)
 
 
-@pytest.mark.parametrize("site", ["local_copy", "jupyter_copy"], indirect=True)
-@pytest.mark.parametrize("what", ["a.fits", "tree"])
-def test_what_somebody_changes_in_the_last_moment_is_not_removed(site: Site, what: str) -> None:
+@each_that_copies
+@pytest.mark.parametrize(("what", "changed"), [("a.fits", ""), ("tree", "a"), ("tree", "deep/one more")])
+def test_what_somebody_changes_in_the_last_moment_is_not_removed(site: Site, what: str, changed: str) -> None:
     delivery = delivered(site, what)
-    before = site.peer.shown()
-    file = site.peer.home / ("product" if what == "a.fits" else "product/a")
+    file = site.peer.home / "product" / changed
 
     def change() -> None:
-        file.chmod(0o600)
+        for path in (file.parent, file):
+            if path.exists():
+                path.chmod(0o700)
         file.write_bytes(b"precious")
 
     with pytest.raises(DestinationDiffers, match="not what was delivered"):
         site.remove(delivery, confirm=change)
-    assert site.peer.shown() == before
     assert file.read_bytes() == b"precious"
+    assert [path for path in site.peer.shown() if not path.startswith("product")] == []
 
 
 @needs_root

@@ -1,45 +1,27 @@
-"""Whatever breaks on the way to a notebook server, or ends the worker: nothing half looks whole, the end is right."""
+"""Whatever breaks on the way to a notebook server: nothing half looks whole, and the end is right."""
 
 from __future__ import annotations
 
-import shutil
-import signal
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-
-import httpx
 import pytest
-from pydantic import SecretStr
 
 from stager.errors import (
     DestinationReadOnly,
     HomeFull,
     NotebookTokenRefused,
     PeerBusy,
-    PeerError,
     PeerFault,
     PeerStalled,
     StagingError,
 )
-from stager.methods import Item
-from stager.methods.jupyter_copy import JupyterCopy
-from stager.methods.notebook_servers import NotebookServers
-from stager.peers.http import Calls
-from stager.peers.jupyter import Hub, HubConnection
-from stager.runs.sender import Sender
-from stager.vocabulary import OnConflict
-from tests.methods.conftest import Areas
-from tests.methods.killed_worker import STEPS_DONE, staging
-from tests.methods.staging_site import CONTENT, Site
-from tests.patience import PATIENCE
+from stager.peers.jupyter import Hub
+from tests.methods.behind_proxy import BehindProxy
+from tests.methods.staging_site import CONTENT
 from tests.peers.faulty_proxy import (
     Call,
     Fault,
-    FaultyProxy,
     answered,
     cut_on_the_way_back,
-    done_and_then,
+    cut_on_the_way_in,
     passed,
     reset,
     silent,
@@ -50,12 +32,10 @@ PAGE = b"<html><h1>Sorry</h1></html>"
 JSON = "application/json"
 FULL = b'{"message": "Unexpected error while saving file: a [Errno 28] No space left on device"}'
 STALL_SECONDS = 0.5
-# A server that has none: a kernel takes longer to start than all the rest.
-NO_KERNEL = answered("200 OK", b'{"kernelspecs": {}}', JSON)
-FOREVER = 10**9
 
 PASSING: dict[str, tuple[Fault, type[StagingError]]] = {
     "reset": (reset, PeerFault),
+    "cut on the way in": (cut_on_the_way_in(100), PeerFault),
     "answer lost": (cut_on_the_way_back(0), PeerFault),
     "answer cut": (cut_on_the_way_back(300), PeerFault),
     "truncated JSON": (answered("200 OK", b'{"name": "a', JSON), PeerFault),
@@ -68,86 +48,34 @@ PASSING: dict[str, tuple[Fault, type[StagingError]]] = {
 BROKEN_PHASES = ["look", "start", "token", "look at files", "list", "chunk", "hash", "rename", "removal"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Behind:
-    """A site whose calls go through a proxy, which can break them."""
-
-    site: Site
-    proxy: FaultyProxy
-    connection: HubConnection
-    calls: Calls
-
-    def stage(self, item: Item) -> list[StagingError]:
-        """Stage as a run does: first sweep, and do what fails again while its error says that this may help.
-
-        Returns
-        -------
-        list[StagingError]
-            Those errors.
-        """
-        self.site.begin(item)
-        errors = self._done_at_last(lambda: self.sweep(item))
-        for step in STEPS_DONE:
-            errors += self._done_at_last(lambda step=step: self.site.do(step))  # type: ignore[misc]
-        self.site.worker.end()
-        return errors
-
-    def sweep(self, item: Item) -> None:
-        """Remove what dead runs left."""
-        [swept] = self.site.worker.sweep("", [item.destination.parent])
-        if isinstance(swept, StagingError):
-            raise swept
-
-    @staticmethod
-    def _done_at_last(do: Callable[[], object]) -> list[StagingError]:
-        errors: list[StagingError] = []
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                do()
-            except StagingError as error:
-                if not error.retryable:
-                    raise
-                errors.append(error)
-                time.sleep(0.05)
-            else:
-                break
-        return errors
+# Where nothing but the answer's status tells them apart, they are one for a directory.
+OF_A_DIRECTORY = ["reset", "cut on the way in", "answer lost", "answer cut", "503"]
 
 
-@pytest.fixture
-def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[Behind]:
-    """A run's own connection, through a proxy, to a notebook server that has no kernels."""
-    url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
-    connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
-    proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
-    with Calls() as calls:
-        servers = NotebookServers(connection, Hub(connection.url, connection.token, calls))
-        worker = Sender(JupyterCopy(servers), areas.mover, {}, is_living=lambda _: False)
-        yield Behind(site=replace(notebook, worker=worker), proxy=proxy, connection=connection, calls=calls)
-        servers.close()
-
-
-def put_leftover(site: Site, folder: str) -> None:
-    """Put there what a dead run has left."""
-    site.peer.put(f"{folder}/stager-0123456789abcdef-0123456789abcdef")
-
-
-@pytest.mark.parametrize("name", PASSING)
-def test_a_staging_whose_every_phase_breaks_once_ends_right(behind: Behind, name: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "name"), [*(("a.fits", name) for name in PASSING), *(("tree", name) for name in OF_A_DIRECTORY)]
+)
+def test_a_staging_whose_every_phase_breaks_once_ends_right(behind: BehindProxy, what: str, name: str) -> None:
     fault, kind = PASSING[name]
-    put_leftover(behind.site, "deep")
+    peer, tree = behind.site.peer, behind.site.source / "tree"
+    (tree / "deep").mkdir(parents=True)
+    for file in ("data", "deep/data"):
+        (tree / file).write_bytes(CONTENT)
+    for folder in (tree, tree / "deep"):
+        folder.chmod(0o755)
+    peer.put("new/stager-0123456789abcdef-0123456789abcdef")  # of a run that died
     for phase in BROKEN_PHASES:
         behind.proxy.break_calls_too(phase, fault)
     if name == "silent":
         behind.calls.stall_seconds = STALL_SECONDS
-    item = behind.site.item(destination="deep/product")
+    item = behind.site.item(what, "new/product")
     errors = behind.stage(item)
-    assert behind.proxy.faults_left == FOREVER - 1
+    assert behind.proxy.phases_left == {"kernelspecs"}
     assert {type(error) for error in errors} == {kind}
-    assert behind.site.peer.read("deep/product") == CONTENT
     behind.sweep(item)  # of the next run: a removal that somebody in the server's stead calls done is not done
-    assert behind.site.peer.shown() == ["deep", "deep/product"]
+    files = ["new/product"] if what == "a.fits" else ["new/product/data", "new/product/deep/data"]
+    assert peer.files() == files
+    assert {peer.read(file) for file in files} == {CONTENT}
 
 
 # What no retry mends: who answers so, the error, and who can mend it.
@@ -160,7 +88,7 @@ LASTING: dict[str, tuple[Fault, type[StagingError], str]] = {
 
 @pytest.mark.parametrize("phase", ["chunk", "rename"])
 @pytest.mark.parametrize("name", LASTING)
-def test_what_no_retry_mends_is_told_at_once_and_leaves_nothing(behind: Behind, name: str, phase: str) -> None:
+def test_what_no_retry_mends_is_told_at_once_and_leaves_nothing(behind: BehindProxy, name: str, phase: str) -> None:
     fault, kind, mended_by = LASTING[name]
     behind.proxy.break_calls_too(phase, fault)
     item = behind.site.item(destination="deep/product")
@@ -173,70 +101,15 @@ def test_what_no_retry_mends_is_told_at_once_and_leaves_nothing(behind: Behind, 
     assert behind.site.peer.shown() == ["deep", "deep/product"]
 
 
-KINDS = {
-    "a file into a new folder": ("a.fits", "deep/product", ()),
-    "a directory that replaces another": ("tree", "product", ("product/old",)),
-}
-
-
-def begin_anew(site: Site, before: tuple[str, ...]) -> None:
-    """Have nothing there but what was before."""
-    for there in site.peer.home.iterdir():
-        shutil.rmtree(there)
-    for path in before:
-        site.peer.put(path, b"old")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_worker_that_is_killed_at_any_call_is_followed_by_one_that_ends_right(behind: Behind, kind: str) -> None:
-    source, destination, before = KINDS[kind]
-    site, peer = behind.site, behind.site.peer
-    (site.source / "tree").mkdir(mode=0o755)
-    (site.source / "tree" / "data").write_bytes(CONTENT)
-    item = replace(site.item(source, destination), on_conflict=OnConflict.REPLACE)
-    whole = [destination] if source == "a.fits" else [f"{destination}/data"]
-    was_killed, number = True, 0
-    while was_killed:
-        begin_anew(site, before)
-        with staging(item, behind.connection) as worker:
-            behind.proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
-            behind.proxy.break_calls_too("any", done_and_then(worker.kill), spared=number)
-            worker.start()
-            worker.join(PATIENCE)
-            was_killed = worker.exitcode == -signal.SIGKILL
-        behind.proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
-        assert [path for path in peer.files() if "stager-" not in path] in ([], list(before), whole)
-        assert behind.stage(item) == []
-        assert peer.files() == whole
-        assert {peer.read(path) for path in whole} == {CONTENT}
-        number += 1
-    assert number > 20
-
-
-@pytest.mark.parametrize("phase", ["new kernel", "kernel"])
-def test_a_worker_that_is_killed_while_a_kernel_works_for_it_is_followed_by_one_that_ends_right(
-    behind: Behind, phase: str
-) -> None:
-    item = behind.site.item(destination="product")
-    with staging(item, behind.connection) as worker:
-        behind.proxy.break_calls(phase, done_and_then(worker.kill))
-        worker.start()
-        worker.join(PATIENCE)
-        assert worker.exitcode == -signal.SIGKILL
-    assert behind.stage(item) == []
-    assert behind.site.peer.shown() == ["product"]
-    assert not behind.site.peer.may_write("product")
-
-
 @pytest.mark.parametrize("phase", ["kernelspecs", "new kernel", "kernel"])
-def test_a_kernel_whose_call_breaks_once_is_asked_again(behind: Behind, phase: str) -> None:
+def test_a_kernel_whose_call_breaks_once_is_asked_again(behind: BehindProxy, phase: str) -> None:
     behind.proxy.break_calls(phase, reset)
     assert behind.stage(behind.site.item(destination="product")) == []
-    assert behind.proxy.faults_left == 0
+    assert behind.proxy.phases_left == set()
     assert not behind.site.peer.may_write("product")
 
 
-def test_a_token_that_ends_is_replaced_by_another(behind: Behind, running_hub: RunningHub) -> None:
+def test_a_token_that_ends_is_replaced_by_another(behind: BehindProxy, running_hub: RunningHub) -> None:
     hub = Hub(running_hub.url, behind.connection.token, behind.calls)
 
     def end_newest(call: Call) -> None:
@@ -248,35 +121,6 @@ def test_a_token_that_ends_is_replaced_by_another(behind: Behind, running_hub: R
     behind.proxy.break_calls_too("look at files", end_newest)
     behind.proxy.break_calls_too("chunk", answered("403 Forbidden", b'{"message": "Forbidden"}', JSON))
     errors = behind.stage(behind.site.item(destination="deep/product"))
-    assert [type(error) for error in errors] == [NotebookTokenRefused] * 2
-    assert behind.site.peer.shown() == ["deep", "deep/product"]
-
-
-@pytest.mark.parametrize("phase", ["chunk", "rename"])
-def test_a_hub_whose_proxy_dies_goes_on_once_that_is_started_again(
-    behind: Behind, running_hub: RunningHub, phase: str
-) -> None:
-    def fault(call: Call) -> None:
-        running_hub.kill_proxy()
-        passed(call)
-
-    behind.proxy.break_calls_too(phase, fault)
-    assert behind.stage(behind.site.item(destination="deep/product"))
-    assert behind.site.peer.read("deep/product") == CONTENT
-    assert behind.site.peer.shown() == ["deep", "deep/product"]
-
-
-def test_a_hub_that_dies_with_all_its_servers_is_waited_for_and_goes_on_once_it_is_started_again(
-    behind: Behind, running_hub: RunningHub
-) -> None:
-    item = behind.site.item(destination="deep/product")
-    behind.site.begin(item)
-    behind.proxy.break_calls_too("chunk", lambda _: running_hub.die())
-    for _ in range(2):
-        with pytest.raises(PeerError) as raised:
-            behind.site.do("transfer")
-        assert raised.value.retryable
-    running_hub.start()
-    behind.stage(item)
-    assert behind.site.peer.read("deep/product") == CONTENT
+    assert behind.proxy.phases_left == {"kernelspecs"}
+    assert {type(error) for error in errors} == {NotebookTokenRefused}
     assert behind.site.peer.shown() == ["deep", "deep/product"]

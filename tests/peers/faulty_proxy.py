@@ -17,7 +17,7 @@ from tests.peers.listener import Listener, body_bytes, head_of
 
 BLOCK = 16 << 10
 PHASES = {
-    "any": r".",
+    "change": r"(POST|PUT|PATCH|DELETE) ",
     "look": r"GET \S*/hub/api/users/[^/ ]+ ",
     "start": r"POST \S*/server ",
     "progress": r"GET \S*/progress ",
@@ -25,6 +25,7 @@ PHASES = {
     "look at files": r"GET \S*/api/contents/\S*\?content=0 ",
     "list": r"GET \S*/api/contents/\S*\?content=1",
     "chunk": r"PUT \S*/api/contents/",
+    "piece": r"(?is)PUT \S*/api/contents/.*content-length: *\d{3,}",
     "hash": r"GET \S*/api/contents/\S*hash=1",
     "rename": r"PATCH \S*/api/contents/",
     "removal": r"DELETE \S*/api/contents/",
@@ -49,16 +50,16 @@ Fault = Callable[[Call], None]
 
 @dataclass
 class _Order:
-    """Break so many calls that a pattern matches, after some that are spared."""
+    """Break so many calls of a phase, after some that are spared."""
 
-    pattern: re.Pattern[bytes]
+    phase: str
     fault: Fault
     spared: int
     left: int
 
     def is_for(self, head: bytes) -> bool:
         """Tell whether this call is to be broken, and count it."""
-        if not self.left or not self.pattern.match(head):
+        if not self.left or not re.match(PHASES[self.phase].encode(), head):
             return False
         if self.spared:
             self.spared -= 1
@@ -183,7 +184,6 @@ class FaultyProxy(Listener):
         self._lock = threading.Lock()
         self._orders: list[_Order] = []
         self.faults_done = 0
-        self.calls_seen = 0
 
     def break_calls(self, phase: str, fault: Fault, *, spared: int = 0, times: int = 1) -> None:
         """Break so many calls of a phase from now on, after some that are spared, and no others."""
@@ -194,13 +194,13 @@ class FaultyProxy(Listener):
     def break_calls_too(self, phase: str, fault: Fault, *, spared: int = 0, times: int = 1) -> None:
         """Break such calls beside those that were to be broken before."""
         with self._lock:
-            self._orders.append(_Order(re.compile(PHASES[phase].encode()), fault, spared, times))
+            self._orders.append(_Order(phase, fault, spared, times))
 
     @property
-    def faults_left(self) -> int:
-        """How many calls are to be broken still."""
+    def phases_left(self) -> set[str]:
+        """Phases of which calls are to be broken still."""
         with self._lock:
-            return sum(order.left for order in self._orders)
+            return {order.phase for order in self._orders if order.left}
 
     def _serve(self, connection: socket.socket) -> None:
         with connection as client, suppress(OSError), socket.create_connection(self._target) as server:
@@ -210,7 +210,6 @@ class FaultyProxy(Listener):
 
     def _fault_for(self, head: bytes) -> Fault:
         with self._lock:
-            self.calls_seen += 1
             for order in self._orders:
                 if order.is_for(head):
                     self.faults_done += 1

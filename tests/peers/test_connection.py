@@ -94,6 +94,12 @@ def test_a_hub_is_trusted_by_the_certificates_that_are_given(
     assert check_hub(connection(running_hub, **said))
 
 
+def test_a_certificate_of_another_name_is_told(running_hub: RunningHub, tls_front: TlsFront) -> None:
+    said = {"url": f"https://localhost:{tls_front.port}/prefix/", "certificates": tls_front.certificate}
+    with pytest.raises(PeerNotReachable, match="its certificate is not trusted: Hostname mismatch"):
+        check_hub(connection(running_hub, **said))
+
+
 VERSION = r"GET /hub/api/ "
 
 

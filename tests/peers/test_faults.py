@@ -184,9 +184,9 @@ def test_an_answer_is_waited_for_no_longer_than_it_is_wanted(behind: Behind) -> 
     assert behind.hub.look("alice").is_ready
 
 
-@pytest.mark.parametrize("name", [name for name in BROKEN if name != "silent"])
-def test_a_start_is_judged_by_the_servers_state_where_its_answer_is_lost(behind: Behind, name: str) -> None:
-    behind.proxy.break_calls("start", BROKEN[name][0])
+@pytest.mark.parametrize("name", [name for name in BROKEN | ANSWERS if name not in {"silent", "429"}])
+def test_a_start_is_judged_by_the_servers_state_where_its_answer_is_lost_or_anothers(behind: Behind, name: str) -> None:
+    behind.proxy.break_calls("start", (BROKEN | ANSWERS)[name][0])
     assert start(behind.hub, "alice", within_seconds=PATIENCE, on_progress=lambda _: None).is_ready
     assert behind.proxy.faults_done
 
@@ -197,9 +197,12 @@ def test_a_start_ends_ready_where_its_progress_cannot_be_followed(behind: Behind
     stop(behind.hub, "dave", within_seconds=PATIENCE)
 
 
-def test_a_start_that_never_came_to_the_hub_is_no_start(behind: Behind) -> None:
-    behind.proxy.break_calls("start", reset)
-    with pytest.raises(PeerFault, match="the connection broke"):
+@pytest.mark.parametrize(
+    ("name", "words"), [("reset", "the connection broke"), ("a page", "in its stead"), ("502", "502 Bad Gateway")]
+)
+def test_a_start_that_never_came_to_the_hub_is_no_start(behind: Behind, name: str, words: str) -> None:
+    behind.proxy.break_calls("start", (BROKEN | ANSWERS)[name][0])
+    with pytest.raises(PeerFault, match=words):
         start(behind.hub, "nobody-started-me", within_seconds=PATIENCE, on_progress=lambda _: None)
     assert not behind.hub.look("nobody-started-me").pending
 

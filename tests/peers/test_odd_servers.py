@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import ssl
 import tracemalloc
 from collections.abc import Iterator
@@ -10,10 +11,13 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from stager.errors import Cancelled, PeerFault, PeerStalled
+from stager.errors import Cancelled, HomeFull, NotebookStarting, PeerFault, PeerStalled
+from stager.peers.connections import checked_while_waiting, given_up_after
 from stager.peers.http import Calls
-from stager.peers.jupyter import Contents, ServerState, Uploaded, publish, seal
+from stager.peers.jupyter import Contents, Hub, ServerState, Uploaded, lay_out, publish, seal, start
+from stager.peers.jupyter.listing import listed
 from stager.peers.jupyter.progress import Progress, events
+from tests.patience import PATIENCE
 from tests.peers.odd_server import OddCall, OddServer, Say, hangs_up, is_kernel, says
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -71,6 +75,53 @@ def test_a_listing_may_be_long_and_nothing_else(odd: OddServer, contents: Conten
         contents.look("a")
 
 
+@pytest.mark.parametrize("entry", [b"{}", b"[]", b"1", b'"a"', b'{"name":"","type":"","writable":0}', b"{"])
+def test_a_listing_costs_no_more_memory_than_what_it_tells(odd: OddServer, contents: Contents, entry: bytes) -> None:
+    begun, end = json.dumps(FOLDER | {"content": 0}).encode().split(b"0}")[0], b"]}"
+    odd.answers = {"GET": says(begun + b"[" + b",".join([entry] * ((16 << 20) // len(entry))) + end)}
+    tracemalloc.start()
+    try:
+        with pytest.raises(PeerFault):
+            contents.list("a")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 48 << 20
+
+
+@pytest.mark.parametrize("said", [b"{}", b'{"content": {}}', b'{"content": [', b'{"content": [\xff', DEEP.encode()])
+def test_a_listing_that_is_none_is_told(odd: OddServer, contents: Contents, said: bytes) -> None:
+    odd.answers = {"GET": says(said)}
+    with pytest.raises(PeerFault, match="its listing of a directory cannot be read"):
+        contents.list("a")
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1000])
+def test_a_listing_is_read_as_it_comes(piece_bytes: int) -> None:
+    inside = [FILE | {"name": name, "content": None} for name in ('"content": [', "é\\", "😀", "]}")]
+    said = json.dumps(FOLDER | {"content": inside, "format": "json"}, ensure_ascii=False, indent=1).encode()
+    pieces = iter([said[at : at + piece_bytes] for at in range(0, len(said), piece_bytes)])
+    assert list(listed(pieces, "The server")) == inside
+    assert next(pieces, None) is None
+
+
+def test_no_cookie_is_kept(odd: OddServer, contents: Contents) -> None:
+    odd.answers = {"GET": says(FILE, header="Set-Cookie: _xsrf=a; Path=/\r\n")}
+    for _ in range(2):
+        contents.look("a")
+    assert not any(b"cookie" in head.lower() for head in odd.heads)
+
+
+def test_a_hub_that_checks_a_server_for_ever_is_not_waited_for_and_who_can_end_it_is_told(
+    odd: OddServer, calls: Calls
+) -> None:
+    server = {"ready": False, "pending": "check", "url": "/user/a/"}
+    odd.answers = {"GET": says({"name": "a", "servers": {"": server}})}
+    with pytest.raises(NotebookStarting, match=r"its hub is at: check; .* whoever runs the hub"):
+        start(Hub(odd.url, SecretStr("token"), calls), "a", within_seconds=0.1, on_progress=lambda _: None)
+    assert not any(head.startswith(b"POST") for head in odd.heads)
+
+
 def early_hints(call: OddCall) -> None:
     call.send_without_end(b"HTTP/1.1 103 Early Hints\r\n\r\n", pause=0.01)
 
@@ -90,6 +141,24 @@ def test_an_answer_without_end_is_given_up(odd: OddServer, impatient: Calls, say
     odd.answers = {"GET": say}
     with pytest.raises(PeerStalled):
         impatient.ask("GET", odd.url, peer="The server", headers={})
+
+
+def test_who_waits_for_all_answers_together_gives_up_by_their_time_and_hears_that_none_is_wanted(
+    odd: OddServer, calls: Calls
+) -> None:
+    def say(call: OddCall) -> None:
+        call.ended.wait()
+
+    odd.answers = {"GET": say}
+
+    def cancel() -> None:
+        if odd.heads:
+            raise Cancelled
+
+    with pytest.raises(Cancelled), checked_while_waiting(cancel), given_up_after(PATIENCE, "The server"):
+        calls.ask("GET", odd.url, peer="The server", headers={})
+    with pytest.raises(PeerStalled, match=r"was not done within 0\.5 s"), given_up_after(0.5, "The server"):
+        calls.ask("GET", odd.url, peer="The server", headers={}, stall_seconds=PATIENCE)
 
 
 def test_progress_without_end_is_followed_for_as_long_as_it_may_take(odd: OddServer, calls: Calls) -> None:
@@ -137,7 +206,7 @@ def test_more_files_than_there_may_be_are_not_removed(
     odd.answers = {"GET": says(FOLDER | {"content": [FILE] * 9}), "DELETE": GONE}
     with pytest.raises(PeerFault, match="more in a directory than is removed at once"):
         contents.delete("a")
-    assert len([head for head in odd.heads if head.startswith(b"DELETE")]) == 3
+    assert not any(head.startswith(b"DELETE") for head in odd.heads)
 
 
 def test_a_removal_is_stopped_by_whoever_wants_it(odd: OddServer, contents: Contents) -> None:
@@ -205,6 +274,25 @@ def test_a_kernels_reply_that_is_none_is_told(odd: OddServer, contents: Contents
 def test_what_a_kernel_says_beside_its_reply_is_passed_over(odd: OddServer, contents: Contents, before: str) -> None:
     odd.answers = {"GET /api/kernels/": is_kernel(DONE, before), **KERNELS}
     assert seal(contents, "a") is None
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"text/plain": 1}, {"text/plain": "'a b c'"}, {"text/plain": f"'{'0' * 64} 1 {'9' * 99}'"}]
+)
+def test_what_a_kernel_tells_of_files_that_is_none_is_a_fault(
+    odd: OddServer, contents: Contents, data: dict[str, object]
+) -> None:
+    reply = {"status": "ok", "user_expressions": {"done": {"status": "ok", "data": data}}}
+    odd.answers = {"GET /api/kernels/": is_kernel(reply), **KERNELS}
+    with pytest.raises(PeerFault, match="tells of files in a way that is not known"):
+        lay_out(contents, "bundle", "top", [("a", 1)])
+
+
+def test_a_home_that_is_full_is_told_by_a_kernel_too(odd: OddServer, contents: Contents) -> None:
+    reply = {"status": "error", "evalue": "[Errno 122] Disk quota exceeded"}
+    odd.answers = {"GET /api/kernels/": is_kernel(reply), **KERNELS}
+    with pytest.raises(HomeFull, match="quota exceeded"):
+        lay_out(contents, "bundle", "top", [("a", 1)])
 
 
 @pytest.mark.parametrize("kernel_id", ["a\x01b", "..", "a/b", "", "é", None, 1])

@@ -18,7 +18,7 @@ class TlsFront(Listener):
         super().__init__()
         key, certificate = folder / "key.pem", folder / "certificate.pem"
         made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+        names = ["-subj", "/CN=nobody", "-addext", "subjectAltName=IP:127.0.0.1"]
         command = [*made, *names, "-keyout", str(key), "-out", str(certificate)]
         subprocess.run(command, check=True, capture_output=True)
         self.certificate = certificate.read_text()

@@ -8,7 +8,7 @@ from typing import Any
 from stager.errors import PeerFault
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """A file or a directory, as a notebook server describes it.
 
@@ -18,6 +18,8 @@ class Entry:
         As the server writes it.
     sha256
         Where it was asked for, and the server knows it.
+    modified_ns
+        When it was written, where a kernel told that: nanoseconds since 1970.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Entry:
     is_writable: bool
     last_modified: str | None = None
     sha256: str | None = None
+    modified_ns: int | None = None
 
 
 def entry_of(model: Any, peer: str) -> Entry:  # noqa: ANN401 - JSON

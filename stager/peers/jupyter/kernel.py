@@ -1,13 +1,15 @@
-"""What the contents API cannot do, by a kernel of the notebook server: make files read-only, and remove such."""
+"""A kernel of a notebook server, for what the server's contents API cannot do."""
 
 from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -17,151 +19,198 @@ from websockets.sync.connection import Connection
 
 from stager.errors import PeerError
 from stager.peers.answers import MAX_WORDS, checked
-from stager.peers.jupyter.contents import Contents
+from stager.peers.http import Calls
 
-# A kernel is used for seconds, and proxies cut a websocket that is quiet.
+# How long a kernel may take to do what it is asked, and to start before that.
 KERNEL_SECONDS = 60.0
-MAX_MESSAGE_BYTES = 1 << 20
+MAX_MESSAGE_BYTES = 8 << 20
+# After so long without a word, it is looked whether there still is a kernel.
+LOOK_SECONDS = 5.0
+# How often a kernel is ended whose server fails to, once a second.
+END_TRIES = 10
 _VERSION = "5.3"
 _KERNEL_ID = re.compile(r"[\w-]+", re.ASCII)
-# Links are not followed, and what is in a directory is sealed before the directory is.
-_CODE = """
-def _staging_seal(top, file_mode, directory_mode):
-    import os
-    def seal(path, mode):
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            os.fchmod(opened, mode)
-        finally:
-            os.close(opened)
-    if not os.path.isdir(top):
-        return seal(top, file_mode)
-    for folder, _, files in os.walk(top, topdown=False):
-        for name in files:
-            seal(os.path.join(folder, name), file_mode)
-        seal(folder, directory_mode)
-
-def _staging_remove(top):
-    import os, shutil
-    if os.path.islink(top) or not os.path.isdir(top):
-        return os.unlink(top)
-    os.chmod(top, 0o700)
-    for folder, folders, _ in os.walk(top):
-        for name in folders:
-            if not os.path.islink(os.path.join(folder, name)):
-                os.chmod(os.path.join(folder, name), 0o700)
-    shutil.rmtree(top)
-"""
+# What a server says of a kernel that has ended: what that was asked is answered no more.
+_ENDS = frozenset({"restarting", "autorestarting", "dead"})
+_ENDED = "it ended"
 
 
-def seal(contents: Contents, path: str, *, file_mode: int = 0o444, directory_mode: int = 0o555) -> str | None:
-    """Make a file, or a directory with all that is in it, read-only, and return why not where that did not work.
+class NotDoneByKernel(Exception):
+    """Raised with the reason, in words, why a kernel did not do what it was asked."""
 
-    It is read-only once the server itself says that it cannot be written.
+
+class _KernelGone(Exception):
+    """There is no way to the kernel, or none any more."""
+
+
+class _KernelSilent(Exception):
+    """The kernel is there, and has not answered in time."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Kernel:
+    """A kernel that speaks Python: started when it is first asked, kept, and started anew once it is gone.
+
+    Threads may share it; it does one thing after the other.
 
     Parameters
     ----------
-    path
-        As the contents API has it: kernels begin in the same folder.
-    file_mode, directory_mode
-        Permission bits.
+    url
+        Its server's, with a slash at its end.
+    title
+        What the server is called in messages.
+    headers
+        With the token that counts there.
     """
-    try:
-        value_of(contents, f"_staging_seal({path!r}, {file_mode}, {directory_mode})")
-        entry = contents.look(path)
-    except NotDone as reason:
-        return str(reason)
-    except PeerError as error:
-        return error.message
-    if entry is None or entry.is_writable:
-        return "its mode was set, and the notebook server can still write it"
-    return None
+
+    calls: Calls
+    url: str
+    title: str
+    headers: Mapping[str, str]
+    _ids: list[str] = field(default_factory=list)
+    _websocket: Connection | None = None
+    _asking: threading.Lock = field(default_factory=threading.Lock)
+
+    def value_of(self, code: str, expression: str, *, within_seconds: float = KERNEL_SECONDS) -> str:
+        """Run code, and return what an expression is after that, as Python writes it, without quotes.
+
+        It may be done twice, where the kernel ends in the middle.
+
+        Raises
+        ------
+        NotDoneByKernel
+            There is no such kernel, or it did not do it.
+        """
+        asked = _execute_request(code, expression)
+        with self._asking:
+            try:
+                if self._websocket is not None:
+                    with suppress(_KernelGone):  # it died or was culled since, or somebody on the way hung up
+                        return _value(self._reply(self._websocket, asked, within_seconds))
+                    self._end()
+                return _value(self._reply(self._started(), asked, within_seconds))
+            except (_KernelGone, _KernelSilent) as error:
+                self._end()
+                reason = f"its kernel does not answer: {error}"
+                raise NotDoneByKernel(reason) from error
+            except PeerError as error:
+                self._end()
+                raise NotDoneByKernel(error.message) from error
+
+    def close(self) -> None:
+        """End it; the next question starts another."""
+        with self._asking:
+            self._end()
+            for _ in range(END_TRIES):
+                if not self._ids:
+                    break
+                time.sleep(1)
+                self._end()
+
+    def _started(self) -> Connection:
+        kernel_id = self._ask("POST", "kernels", {"name": self._python(), "path": ""}).get("id")
+        if not isinstance(kernel_id, str) or not _KERNEL_ID.fullmatch(kernel_id):
+            reason = "the notebook server names its kernel in a way that is not known"
+            raise NotDoneByKernel(reason)
+        self._ids.append(kernel_id)
+        url = httpx.URL(f"{self.url}api/kernels/{kernel_id}/channels")
+        is_secure = url.scheme == "https"
+        try:
+            self._websocket = connect(
+                str(url.copy_with(scheme="wss" if is_secure else "ws")),
+                additional_headers=self.headers,
+                ssl=self.calls.trust if is_secure else None,
+                max_size=MAX_MESSAGE_BYTES,
+                proxy=None,
+            )
+        except (WebSocketException, InvalidURI, OSError) as error:  # TimeoutError too
+            raise _KernelGone(str(error) or type(error).__name__) from error
+        return self._websocket
+
+    def _end(self) -> None:
+        websocket, self._websocket = self._websocket, None
+        if websocket is not None:
+            websocket.close()
+        self._ids = [kernel_id for kernel_id in self._ids if self._outlives_its_end(kernel_id)]
+
+    def _outlives_its_end(self, kernel_id: str) -> bool:
+        """End a kernel, and return whether its server failed to: so it does while it restarts one that died."""
+        url = f"{self.url}api/kernels/{kernel_id}"
+        try:
+            answer = self.calls.ask("DELETE", url, peer=self.title, headers=self.headers)
+        except PeerError:  # then it is culled
+            return False
+        return answer.status == httpx.codes.INTERNAL_SERVER_ERROR
+
+    def _python(self) -> str:
+        """Return the name of a kernel that speaks Python, the server's own choice before others."""
+        said = self._ask("GET", "kernelspecs")
+        specs = said.get("kernelspecs")
+        named = specs if isinstance(specs, dict) else {}
+        for name in sorted(named, key=lambda name: name != said.get("default")):
+            with suppress(KeyError, TypeError, AttributeError):
+                if named[name]["spec"]["language"].lower() == "python":
+                    return str(name)
+        reason = "the notebook server has no Python kernel"
+        raise NotDoneByKernel(reason)
+
+    def _ask(self, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        url = f"{self.url}api/{path}"
+        return checked(self.calls.ask(verb, url, peer=self.title, headers=self.headers, body=body)).object()
+
+    def _reply(self, websocket: Connection, request: dict[str, Any], within_seconds: float) -> dict[str, Any]:
+        """Return what the kernel answers to a request; what it says beside that is left aside."""
+        deadline = time.monotonic() + within_seconds
+        try:
+            websocket.send(json.dumps(request))
+            while (left := deadline - time.monotonic()) > 0:
+                reply = self._heard(websocket, request["header"]["msg_id"], min(left, LOOK_SECONDS))
+                if reply is not None:
+                    return reply
+        except (WebSocketException, OSError) as error:
+            raise _KernelGone(str(error) or type(error).__name__) from error
+        reason = f"for {within_seconds:g} s it says nothing of what it was asked"
+        raise _KernelSilent(reason)
+
+    def _heard(self, websocket: Connection, asked: str, seconds: float) -> dict[str, Any] | None:
+        """Return the next message's content if it is the answer to what was asked."""
+        try:
+            said = websocket.recv(timeout=seconds)
+        except TimeoutError:
+            if not self._is_there():  # of one that was culled, nothing is heard any more
+                raise _KernelGone(_ENDED) from None
+            return None
+        with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no message of this kind
+            message = json.loads(said)
+            kind, content = message["header"]["msg_type"], message["content"]
+            if kind == "execute_reply" and message["parent_header"]["msg_id"] == asked:
+                return dict(content)
+            if kind == "status" and content["execution_state"] in _ENDS:
+                raise _KernelGone(_ENDED)
+        return None
+
+    def _is_there(self) -> bool:
+        url = f"{self.url}api/kernels/{self._ids[-1]}"
+        return self.calls.ask("GET", url, peer=self.title, headers=self.headers).is_success
 
 
-def remove_by_kernel(contents: Contents, path: str) -> str | None:
-    """Remove a file, or a directory with all that is in it, also what is read-only or not shown; return why not."""
-    try:
-        value_of(contents, f"_staging_remove({path!r})")
-    except NotDone as reason:
-        return str(reason)
-    except PeerError as error:
-        return error.message
-    return None
-
-
-def value_of(contents: Contents, expression: str) -> str:
-    """Return the value of an expression in a kernel, as Python writes it; raise `NotDone` where there is none."""
-    with _kernel(contents) as kernel_id:
-        return _run(contents, kernel_id, expression)
-
-
-class NotDone(Exception):
-    """Why it was not done, in words."""
-
-
-@contextmanager
-def _kernel(contents: Contents) -> Iterator[str]:
-    kernel_id = _ask(contents, "POST", "kernels", {"name": _python_of(contents), "path": ""}).get("id")
-    if not isinstance(kernel_id, str) or not _KERNEL_ID.fullmatch(kernel_id):
-        reason = "the notebook server names its kernel in a way that is not known"
-        raise NotDone(reason)
-    try:
-        yield kernel_id
-    finally:
-        with suppress(PeerError):  # else the server culls it
-            _ask(contents, "DELETE", f"kernels/{kernel_id}")
-
-
-def _python_of(contents: Contents) -> str:
-    """Return the name of a kernel that speaks Python, the server's own choice before others."""
-    said = _ask(contents, "GET", "kernelspecs")
-    specs = said.get("kernelspecs")
-    named = specs if isinstance(specs, dict) else {}
-    for name in sorted(named, key=lambda name: name != said.get("default")):
-        with suppress(KeyError, TypeError, AttributeError):
-            if named[name]["spec"]["language"].lower() == "python":
-                return str(name)
-    reason = "the notebook server has no Python kernel"
-    raise NotDone(reason)
-
-
-def _ask(contents: Contents, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    url = f"{contents.url}api/{path}"
-    answer = checked(contents.calls.ask(verb, url, peer=contents.title, headers=contents.headers, body=body))
-    return {} if answer.status == httpx.codes.NO_CONTENT else answer.object()
-
-
-def _run(contents: Contents, kernel_id: str, expression: str) -> str:
-    """Evaluate an expression in a kernel, and return its value as text."""
-    url = httpx.URL(f"{contents.url}api/kernels/{kernel_id}/channels")
-    is_secure = url.scheme == "https"
-    try:
-        with connect(
-            str(url.copy_with(scheme="wss" if is_secure else "ws")),
-            additional_headers=contents.headers,
-            ssl=contents.calls.trust if is_secure else None,
-            max_size=MAX_MESSAGE_BYTES,
-            proxy=None,
-        ) as websocket:
-            reply = _reply(websocket, _execute_request(expression))
-    except (WebSocketException, InvalidURI, OSError) as error:  # TimeoutError too
-        reason = f"its kernel does not answer: {str(error) or type(error).__name__}"
-        raise NotDone(reason) from error
+def _value(reply: dict[str, Any]) -> str:
     result = _object(_object(reply.get("user_expressions")).get("done"))
     if reply.get("status") != "ok" or result.get("status") != "ok":
         said = result.get("evalue") or reply.get("evalue")
         what = said[:MAX_WORDS] if isinstance(said, str) else "no reason is given"
         reason = f"its kernel could not do it: {what}"
-        raise NotDone(reason)
-    return str(_object(result.get("data")).get("text/plain"))
+        raise NotDoneByKernel(reason)
+    value = _object(result.get("data")).get("text/plain")
+    return value.strip("'\"") if isinstance(value, str) else ""
 
 
 def _object(said: object) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _execute_request(expression: str) -> dict[str, Any]:
-    """Return a message that asks for the code to be run and for the expression's value.
+def _execute_request(code: str, expression: str) -> dict[str, Any]:
+    """Return a message that asks for code to be run and for an expression's value after that.
 
     Notes
     -----
@@ -176,7 +225,7 @@ def _execute_request(expression: str) -> dict[str, Any]:
         "version": _VERSION,
     }
     content = {
-        "code": _CODE,
+        "code": code,
         "silent": True,
         "store_history": False,
         "allow_stdin": False,
@@ -190,18 +239,3 @@ def _execute_request(expression: str) -> dict[str, Any]:
         "buffers": [],
         "channel": "shell",
     }
-
-
-def _reply(websocket: Connection, request: dict[str, Any]) -> dict[str, Any]:
-    """Return what the kernel answers to a request; what it says beside that is left aside."""
-    deadline = time.monotonic() + KERNEL_SECONDS
-    websocket.send(json.dumps(request))
-    while (left := deadline - time.monotonic()) > 0:
-        said = websocket.recv(timeout=left)
-        with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no message of this kind
-            message = json.loads(said)
-            is_reply = message["header"]["msg_type"] == "execute_reply"
-            if is_reply and message["parent_header"]["msg_id"] == request["header"]["msg_id"]:
-                return dict(message["content"])
-    reason = f"it says much for {KERNEL_SECONDS:g} s, and nothing of what it was asked"
-    raise TimeoutError(reason)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from stager.errors import PeerError
 from stager.peers.jupyter.contents import Contents
-from stager.peers.jupyter.kernel import NotDone, value_of
+from stager.peers.jupyter.kernel import NotDoneByKernel
 
-_TOLD = re.compile(r"'(\d{1,20}) (\d{1,20})'", re.ASCII)
+_TOLD = re.compile(r"(\d{1,20}) (\d{1,20})", re.ASCII)
 _TELLS = "(lambda os, at: '%d %d' % (os.stat(at).st_dev, os.statvfs(at).f_bavail * os.statvfs(at).f_frsize))"
 
 
@@ -19,7 +18,7 @@ def room_in(contents: Contents, folder: str) -> tuple[int, int] | None:
     system shows it to statvfs(3).
     """
     try:
-        told = _TOLD.fullmatch(value_of(contents, f"{_TELLS}(__import__('os'), {folder or '.'!r})"))
-    except (NotDone, PeerError):
+        told = _TOLD.fullmatch(contents.kernel.value_of("import os", f"{_TELLS}(os, {folder or '.'!r})"))
+    except NotDoneByKernel:
         return None
     return (int(told[1]), int(told[2])) if told else None

@@ -90,7 +90,8 @@ def stop(hub: Hub, username: str, name: str = "", *, within_seconds: float) -> N
 
 def _wait(state: ServerState, deadline: float, message: str = "") -> None:
     if time.monotonic() > deadline:
-        raise NotebookStarting(state.title, message or f"its hub is at: {state.pending or 'stop'}")
+        told = f"its hub is at: {state.pending or 'stop'}; where that does not end, whoever runs the hub can end it"
+        raise NotebookStarting(state.title, message or told)
     time.sleep(POLL_SECONDS)
 
 

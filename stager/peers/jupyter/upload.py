@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from stager.checksums import SHA256, Checksum, ChecksumAlgorithm, Sums
-from stager.errors import (
-    DestinationTampered,
-    PeerBodyLimit,
-    PeerFault,
-    PeerStalled,
-    SourceChanged,
-    StagingError,
-    source_error,
-)
-from stager.file_status import unchanged
+from stager.checksums import SHA256, Checksum, ChecksumAlgorithm
+from stager.errors import DestinationTampered, PeerBodyLimit, PeerFault, PeerStalled, StagingError
+from stager.peers.jupyter.by_kernel import look_with_checksum
 from stager.peers.jupyter.contents import Contents
 from stager.peers.jupyter.entry import Entry
+from stager.peers.jupyter.open_source import OpenSource
 
-# What is read, encoded and sent at a time: base64 of a multiple of three bytes can be put together.
-_BLOCK_BYTES = 3 << 18
 # What is sent at once where 4 MiB are too much: with base64's third more it is less than the 1 MiB that proxies
 # before a hub take (nginx's client_max_body_size).
 SMALL_PIECE_BYTES = 700 << 10
@@ -41,6 +31,8 @@ class Uploaded:
         Of what was sent, by their algorithms.
     last_modified
         When the server says that it was written.
+    modified_ns
+        When a kernel of it says so, in nanoseconds since 1970.
     """
 
     path: str
@@ -49,38 +41,7 @@ class Uploaded:
     is_verified: bool
     checksums: Mapping[ChecksumAlgorithm, Checksum] = field(default_factory=dict)
     last_modified: str | None = None
-
-
-@dataclass(kw_only=True)
-class _Source:
-    """An open file on its way, its checksums as far as it was read, and how many bytes have arrived."""
-
-    descriptor: int
-    name: str
-    size_bytes: int
-    on_bytes: Callable[[int], None]
-    sums: Sums
-    arrived: int = 0
-
-    def blocks(self, start: int, end: int) -> Iterator[bytes]:
-        """Yield a part of it."""
-        while start < end:
-            block = self._read(start, min(_BLOCK_BYTES, end - start))
-            self.sums.update(block)
-            yield block
-            start += len(block)
-
-    def _read(self, start: int, count: int) -> bytes:
-        block = b""
-        while len(block) < count:  # a storage may give less than was asked for
-            try:
-                read = os.pread(self.descriptor, count - len(block), start + len(block))
-            except OSError as error:
-                raise source_error(error, self.name) from error
-            if not read:
-                raise SourceChanged(self.name, "it became shorter")
-            block += read
-        return block
+    modified_ns: int | None = None
 
 
 def upload(
@@ -91,6 +52,7 @@ def upload(
     source_name: str,
     on_bytes: Callable[[int], None],
     algorithms: Sequence[ChecksumAlgorithm] = (),
+    look: Callable[..., Entry | None] = look_with_checksum,
 ) -> Uploaded:
     """Bring an open file to a path that nobody else uses, and verify it there.
 
@@ -101,16 +63,14 @@ def upload(
 
     Parameters
     ----------
-    descriptor
-        Open for reading; neither its position nor the file's own path is used.
+    descriptor, source_name, algorithms
+        As of an `OpenSource`.
     path
         Its temporary name, in a directory that exists.
-    source_name
-        What the file is called in messages.
     on_bytes
         Called with the length of each piece that has arrived; what it raises ends the upload.
-    algorithms
-        Of checksums that are taken besides the SHA-256 and the Adler-32.
+    look
+        Tells what is at the path then, with its SHA-256.
 
     Raises
     ------
@@ -124,31 +84,45 @@ def upload(
         Even small pieces are too much.
     StagingError
         As by `Contents`.
-
-    Notes
-    -----
-    ``chunk`` of Jupyter Server's ``LargeFileManager``: 1 begins the file, 2 and so
-    on are added to it, -1 is the last.
     """
-    status = os.fstat(descriptor)
-    source = _Source(
-        descriptor=descriptor,
-        name=source_name,
-        size_bytes=status.st_size,
-        on_bytes=on_bytes,
-        sums=Sums(SHA256, *algorithms),
-    )
+    source, arrived = OpenSource(descriptor, source_name, algorithms), 0
+
+    def count(piece_bytes: int) -> None:
+        nonlocal arrived
+        arrived += piece_bytes
+        on_bytes(piece_bytes)
+
     try:
-        uploaded = _send(contents, source, path, contents.piece_bytes)
+        _send(contents, source, path, piece_bytes=contents.piece_bytes, on_bytes=count)
     except (PeerBodyLimit, PeerFault):  # whoever takes no large body says so, or hangs up
-        if source.arrived or min(status.st_size, contents.piece_bytes) <= SMALL_PIECE_BYTES:
+        if arrived or min(source.size_bytes, contents.piece_bytes) <= SMALL_PIECE_BYTES:
             raise
-        source.sums = Sums(SHA256, *algorithms)
-        uploaded = _send(contents, source, path, SMALL_PIECE_BYTES)
+        source.begin()
+        _send(contents, source, path, piece_bytes=SMALL_PIECE_BYTES, on_bytes=on_bytes)
         contents.piece_bytes = SMALL_PIECE_BYTES
-    if not unchanged(status, os.fstat(descriptor)):
-        raise SourceChanged(source_name, "its size or times are not what they were")
-    return uploaded
+    source.require_unchanged()
+    sent = sent_as(path, source)
+    return verified(sent, look(contents, path, size_bytes=source.size_bytes))
+
+
+def sent_as(path: str, source: OpenSource) -> Uploaded:
+    """Return what a source that was sent whole is at its path, if it is there."""
+    sums = source.sums.checksums
+    size = source.size_bytes
+    return Uploaded(path=path, size_bytes=size, sha256=sums[SHA256].value, is_verified=False, checksums=sums)
+
+
+def verified(sent: Uploaded, entry: Entry | None) -> Uploaded:
+    """Return what was sent with what the server tells of it; raise `DestinationTampered` if it is something else."""
+    if entry is None:
+        raise DestinationTampered(sent.path, "it is gone")
+    check(sent, entry, sent.path)
+    return replace(
+        sent,
+        is_verified=entry.sha256 is not None,
+        last_modified=entry.last_modified,
+        modified_ns=entry.modified_ns,
+    )
 
 
 def publish(contents: Contents, uploaded: Uploaded, to: str) -> None:
@@ -172,7 +146,7 @@ def publish(contents: Contents, uploaded: Uploaded, to: str) -> None:
     try:
         entry = contents.rename(uploaded.path, to)
     except (PeerFault, PeerStalled):  # it may have been done all the same
-        found = contents.look_with_checksum(to, size_bytes=uploaded.size_bytes)
+        found = look_with_checksum(contents, to, size_bytes=uploaded.size_bytes)
         # By its checksum alone a file is known to be ours.
         if found is None or found.sha256 is None or contents.look(uploaded.path) is not None:
             raise
@@ -185,25 +159,26 @@ def publish(contents: Contents, uploaded: Uploaded, to: str) -> None:
         raise
 
 
-def _send(contents: Contents, source: _Source, path: str, piece_bytes: int) -> Uploaded:
+def _send(
+    contents: Contents, source: OpenSource, path: str, *, piece_bytes: int, on_bytes: Callable[[int], None]
+) -> None:
+    """Send a file in pieces.
+
+    Notes
+    -----
+    ``chunk`` of Jupyter Server's ``LargeFileManager``: 1 begins the file, 2 and so
+    on are added to it, -1 is the last.
+    """
     size = source.size_bytes
     starts = range(0, max(size, 1), piece_bytes)
     for number, start in enumerate(starts, start=1):
         end = min(start + piece_bytes, size)
         chunk = None if len(starts) == 1 else -1 if end == size else number
         _check_size(path, _put(contents, source, path, start=start, end=end, chunk=chunk), start=start, end=end)
-        source.arrived = end
-        source.on_bytes(end - start)
-    checksums = source.sums.checksums
-    sent = Uploaded(path=path, size_bytes=size, sha256=checksums[SHA256].value, is_verified=False, checksums=checksums)
-    entry = contents.look_with_checksum(path, size_bytes=size)
-    if entry is None:
-        raise DestinationTampered(path, "it is gone")
-    check(sent, entry, path)
-    return replace(sent, is_verified=entry.sha256 is not None, last_modified=entry.last_modified)
+        on_bytes(end - start)
 
 
-def _put(contents: Contents, source: _Source, path: str, *, start: int, end: int, chunk: int | None) -> int | None:
+def _put(contents: Contents, source: OpenSource, path: str, *, start: int, end: int, chunk: int | None) -> int | None:
     head = b'{"type":"file","format":"base64",' + (b"" if chunk is None else b'"chunk":%d,' % chunk) + b'"content":"'
     tail = b'"}'
 

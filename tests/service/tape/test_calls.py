@@ -111,7 +111,9 @@ def test_metadata_for_this_site_lead_into_notebooks_and_a_token_in_them_is_dropp
     where = {"database_url": f"sqlite:///{open_path}/records.db", "prefect_api": NO_PREFECT}
     with serve(open_path, **where, JUPYTERHUB_URL="https://hub.example.org") as door:
         own = door.request(staged_by(door, file("/night/a.fits", **about)))
-        other = door.request(staged_by(door, file("/b.fits", **about, destination="b", destination_area="second-hub")))
+        other = door.request(
+            staged_by(door, file("/b.fits", **about, destination="b", destination_area="second-hub/lab"))
+        )
         refused = [
             stage(door, file("/a.fits", **about), file("/b.fits", **about, destination_area="second-hub")),
             stage(door, file("/a.fits", **about, destination_area="Second Hub!")),
@@ -119,7 +121,7 @@ def test_metadata_for_this_site_lead_into_notebooks_and_a_token_in_them_is_dropp
         kept = [row.targeted_metadata or "" for row in files_of(door.database, own["request_id"])]
 
     told = [(row["method"], row["destination_area"], row["items"][0]["destination"]) for row in (own, other)]
-    assert told == [("jupyter_copy", "user", "night/a.fits"), ("jupyter_copy", "second-hub", "b")]
+    assert told == [("jupyter_copy", "user", "night/a.fits"), ("jupyter_copy", "second-hub/lab", "b")]
     assert [answer.status_code for answer in refused] == [400, 400]
     assert "several areas are named" in refused[0].json()["detail"]
     assert "destination_area" in refused[1].json()["detail"]
