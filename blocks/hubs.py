@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -41,8 +42,8 @@ def resolve_hub(name: str = SITES_HUB) -> JupyterHub:
 async def seed_hub(settings: Settings) -> JupyterHub | None:
     """Write what the settings say of a hub into its block where they have changed, and return what it says then.
 
-    What an operator filled in beside that stays; an edit of the same stays until
-    the environment itself says something else than it said at the last seeding.
+    What they say nothing of stays as an operator filled it in, and is emptied where they said something before; an
+    edit of the rest stays until the environment itself says something else than it said at the last seeding.
 
     Returns
     -------
@@ -55,30 +56,40 @@ async def seed_hub(settings: Settings) -> JupyterHub | None:
         The settings, or the block, say what cannot be.
     """
     await JupyterHub.aregister_type_and_schema()
-    if not settings.jupyterhub_url:
+    if settings.hub_url is None:
         return None
-    said = _said(settings)
+    said = _said(settings.hub_url, settings)
     seed = json.dumps(said)
     data = await _data()
-    if data.get("seeded_from") == seed:
+    seeded_from = data.get("seeded_from")
+    if seeded_from == seed:
         return _hub(SITES_HUB, data)
-    hub = _hub(SITES_HUB, {**data, **said, "seeded_from": seed})
+    emptied = dict.fromkeys(_fields_of(seeded_from), "")
+    hub = _hub(SITES_HUB, {**data, **emptied, **said, "seeded_from": seed})
     await hub.asave(SITES_HUB, overwrite=True)
     return hub
 
 
-def _said(settings: Settings) -> dict[str, str]:
+def _said(url: str, settings: Settings) -> dict[str, str]:
     token, file = settings.jupyterhub_token or SecretStr(""), settings.jupyterhub_ca_file
     try:
         certificates = file.read_text() if file else ""
     except (OSError, ValueError) as error:
         raise ConfigurationError(str(file), str(error)) from error
-    return {
-        "url": settings.jupyterhub_url or "",
+    said = {
+        "url": url,
         "url_for_runs": settings.jupyterhub_url_for_runs or "",
         "token": token.get_secret_value(),
         "certificates": certificates,
     }
+    return {field: value for field, value in said.items() if value}
+
+
+def _fields_of(seed: str | None) -> list[str]:
+    """Return what the settings said something of; nothing where somebody wrote over it."""
+    with suppress(ValueError, TypeError):
+        return [*json.loads(seed or "{}")]
+    return []
 
 
 async def _data() -> dict[str, Any]:

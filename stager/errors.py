@@ -828,15 +828,19 @@ class LeaseLost(PathError):
 
 
 class SecretInUse(StagingError):
-    """Another run, or another process of the run, has the secret that came with the request."""
+    """Another run, or another process of the run, has the secret that came with the request.
+
+    ``is_passing`` says whether whoever asked may have it once the other has done with it.
+    """
 
     mended_by = "nobody"
     http_status = 409
     retryable = True
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, *, is_passing: bool = False) -> None:
         super().__init__(f"The secret of request {request_id} is for whoever stages it, and another process does")
         self.request_id = request_id
+        self.is_passing = is_passing
 
 
 class SecretUnreadable(StagingError):

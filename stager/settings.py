@@ -20,6 +20,9 @@ AUTHENTICATION_IS_OFF = (
     "stages, reads and cancels as any user. That is for one person's machine."
 )
 
+# What stands in the demo's values files, and so in the chart's: it leads nowhere.
+DEMOS_HUB = "https://jupyterhub"
+
 ReadAs = Literal["user", "service"]
 # Without a slash behind it, so that a path can be put there.
 Address = Annotated[str, AfterValidator(lambda address: address.rstrip("/"))]
@@ -105,8 +108,8 @@ class Settings(BaseSettings):
     jupyterhub_url: str | None = Field(
         None,
         validation_alias=_unprefixed("JUPYTERHUB_URL"),
-        description="A JupyterHub as its users open it, without /hub at its end. "
-        "It and the next three are read when deployments are registered, into Prefect's block `jupyterhub`.",
+        description="A JupyterHub as its users open it, without /hub at its end. The service offers jupyter_copy where "
+        "one is named. When deployments are registered, this and the next three go into Prefect's block `jupyterhub`.",
     )
     jupyterhub_url_for_runs: str | None = Field(None, description="Where flow runs reach that by another address.")
     jupyterhub_token: SecretStr | None = Field(None, description="Token of the hub's service for stagings.")
@@ -232,6 +235,11 @@ class Settings(BaseSettings):
         None, description="Folder of the built manual, which is served at /manual; `make docs` builds it."
     )
     log_file: Path = Field(Path("staging_service.log"), description="The log's file; the console gets the log too.")
+
+    @property
+    def hub_url(self) -> str | None:
+        """The address of the site's JupyterHub, if it has one."""
+        return None if self.jupyterhub_url in {"", DEMOS_HUB} else self.jupyterhub_url
 
     @property
     def all_area_roots(self) -> tuple[Path, ...]:

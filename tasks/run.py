@@ -199,7 +199,7 @@ class Run:
             return {}
         every = [entry for entries in found.values() for entry in entries]
         try:
-            worker = self.acting.worker(self._method, is_living=self._writer.is_written_by_another)
+            worker = self.acting.worker(self._method, living=self._writer.written_by_others)
             small = small_among(every, worker, self._method.name)
         except StagingError:  # no mover, or none any more: each batch has its own, or its items end
             return {}

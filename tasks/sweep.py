@@ -11,8 +11,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from stager.errors import NotebookNotRunning, StagingError
-from stager.methods import IsLiving, StagingMethod
+from stager.errors import ConfigurationError, NotebookNotRunning, StagingError
+from stager.methods import LivingAmong, StagingMethod
 from stager.methods.all_methods import METHODS
 from stager.models import Status
 from stager.paths import Place
@@ -28,6 +28,8 @@ from tasks.database import records_database
 
 # The statuses of requests whose run may have died; completed requests left nothing.
 UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
+# What keeps a sweep from a notebook server on any day.
+NO_NEWS = (NotebookNotRunning, ConfigurationError)
 # Items that are read from the records at a time.
 ITEMS_AT_ONCE = 1000
 
@@ -50,28 +52,29 @@ def sweep_folders(days: int) -> int:
         except StagingError as error:  # a user or an area that is no more, a storage that is away
             get_run_logger().warning("Could not sweep the folders of request %s: %s", request.id, error.message)
     writer = LeaseHolder(database=database, holder=f"sweep/{uuid.uuid4().hex[:8]}", lease=get_settings().lease)
-    is_living = writer.is_written_by_another
+    living = writer.written_by_others
     return sum(
-        _swept(users[user], METHODS[method], places, connection=connections[user, method, area], is_living=is_living)
+        _swept(users[user], METHODS[method], places, connection=connections[user, method, area], living=living)
         for (user, method, area), places in folders.items()
     )
 
 
 def _swept(
-    acting: ActingUser, method: StagingMethod, folders: Collection[Place], *, connection: object, is_living: IsLiving
+    acting: ActingUser, method: StagingMethod, folders: Collection[Place], *, connection: object, living: LivingAmong
 ) -> int:
     """Have a user's folders swept, and return how many leftovers were removed."""
     found: list[int | StagingError]
     try:
         with method.connected(connection, None) as connected:
-            found = acting.worker(connected, is_living=is_living).sweep(method.name, list(folders))
+            found = acting.worker(connected, living=living).sweep(method.name, list(folders))
     except StagingError as error:
         found = [error]
     finally:
         acting.close()
-    for one in found:
-        if isinstance(one, StagingError) and not isinstance(one, NotebookNotRunning):
-            get_run_logger().warning("Could not sweep folders of %s: %s", acting.identity.username, one.message)
+    # Where the service has no token, it has left nothing.
+    errors = [one for one in found if isinstance(one, StagingError) and not isinstance(one, NO_NEWS)]
+    for message in dict.fromkeys(error.message for error in errors):
+        get_run_logger().warning("Could not sweep folders of %s: %s", acting.identity.username, message)
     return sum(one for one in found if isinstance(one, int))
 
 
@@ -79,7 +82,8 @@ def _unsuccessful(database: Database, since: datetime) -> Iterator[StagingReques
     cursor = None
     while True:
         page = list_requests(database, statuses=UNSUCCESSFUL, since=since, cursor=cursor)
-        yield from (request for request in page.requests if request.method in METHODS)
+        # Where a user's own secret was used, the service's is not used after them.
+        yield from (request for request in page.requests if request.method in METHODS and not request.has_secret)
         if (cursor := page.next_cursor) is None:
             break
 

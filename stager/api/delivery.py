@@ -17,7 +17,15 @@ from stager.methods import ReadOnlyBy
 from stager.methods.all_methods import METHODS
 from stager.models import DELIVERED, Status
 from stager.records.database import AsyncDatabase
-from stager.records.items import counts_of, files_of, has_directory, is_left_writable, item_with_manifest, manifest_part
+from stager.records.items import (
+    LeftUndone,
+    counts_of,
+    files_of,
+    has_directory,
+    item_with_manifest,
+    left_undone,
+    manifest_part,
+)
 from stager.records.tables import StagedFile, StagingRequestRow
 
 # Items that are read from the records at a time.
@@ -91,9 +99,11 @@ async def receipt_of(records: AsyncDatabase, row: StagingRequestRow, *, public_u
     by_status = await records.ask(counts_of, row.id)
     method = METHODS.get(row.method) if by_status.get(Status.COMPLETED) else None
     promises = Promises.model_validate(method.promise) if method else None
-    is_writable: bool = await records.ask(is_left_writable, row.id)
-    if promises and is_writable:
+    left: LeftUndone = await records.ask(left_undone, row.id)
+    if promises and left.is_writable:
         promises = promises.model_copy(update={"read_only_by": "nothing"})
+    if promises and left.is_unverified:
+        promises = promises.model_copy(update={"verified_by": f"{promises.verified_by}; of some of it, sizes alone"})
     return Receipt(
         **facts,
         request_id=row.id,

@@ -25,8 +25,6 @@ from stager.user_secrets import SecretKeys, UserSecret
 
 # A request of more items gets a transaction of its own, so that no other request waits for it.
 FEW_ITEMS = 100
-# The methods that act with a secret of the user's own.
-WITH_SECRET = frozenset({"jupyter_copy"})
 # How long a user who was found is not looked up again, in seconds, and how many such users are remembered.
 USER_LASTS, MANY_USERS = 5.0, 10_000
 
@@ -130,7 +128,9 @@ class Intake:
         InvalidSecret, SecretKeyMissing
             It cannot be one, or none is kept here.
         """
-        return self._secret_keys.take(secret) if secret is not None and method in WITH_SECRET else None
+        found = METHODS.get(method)
+        is_used = found is not None and found.promise.takes_secret
+        return self._secret_keys.take(secret) if secret is not None and is_used else None
 
     async def record(
         self,

@@ -26,8 +26,9 @@ from stager.paths import Descriptor, Symlinks, open_location
 class Published:
     """What is at the destination now; `fingerprint` returns this ``fingerprint`` as long as it is untouched.
 
-    ``left_writable`` says why it is not read-only, where the place has no way
-    to make it so that always works.
+    ``left_writable`` says why it is not read-only, and ``left_unverified`` why of
+    some of its bytes only their number is known to be right, where the place has no
+    way to that which always works.
     """
 
     kind: Literal["file", "directory", "symlink"]
@@ -37,6 +38,7 @@ class Published:
     checksum_algorithm: ChecksumAlgorithm | None
     fingerprint: str
     left_writable: str | None = None
+    left_unverified: str | None = None
 
 
 def flush(staged: Iterable[Staged]) -> None:

@@ -9,16 +9,13 @@ from stager.methods.jupyter_copy import JupyterCopy
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.settings import Settings
 
-# What stands in the demo's values files, and so in the chart's: it leads nowhere.
-DEMOS_HUB = "https://jupyterhub"
-
 logger = structlog.get_logger(__name__)
 
 
 def offered_methods(settings: Settings) -> tuple[str, ...]:
     """Return the names of the methods that the site offers; to notebook servers, where the settings name a hub."""
     known = {*METHODS, DIRECT_DOWNLOAD}
-    if settings.jupyterhub_url in {None, "", DEMOS_HUB}:
+    if settings.hub_url is None:
         known.discard(JupyterCopy.name)
     return tuple(name for name in settings.allowed_methods if name in known)
 

@@ -50,6 +50,7 @@ class ItemView(View):
     checksum: str | None = Field(examples=["0a1b2c3d"])
     checksum_algorithm: Literal["adler32", "sha256"] | None = Field(examples=[ADLER32])
     left_writable: str | None = Field(description="Why it could not be made read-only.")
+    left_unverified: str | None = Field(description="Why only the sizes of its files could be verified.")
     seen_at: PathText | None = Field(
         description="Its path as the user has it mounted, or as a notebook of theirs opens it.",
         examples=["/data/users/alice/night-1/a.fits"],
@@ -186,11 +187,13 @@ def _item(file: StagedFile) -> dict[str, object]:
     facts = {name: getattr(file, name) for name in ItemView.model_fields if hasattr(file, name)}
     progress = Progress(bytes_done=file.bytes_done, files_done=file.files_done)
     expected = file.expected_checksum and str(file.expected_checksum)
+    is_there = file.status in DELIVERED
     return {
         **facts,
         "expected_checksum": expected,
         "source": file.local_path_on_storage,
         "destination": file.relative_path,
         "progress": progress,
-        "code": cell_that_opens(file.seen_at) if file.seen_at and file.status in DELIVERED else None,
+        "link": file.link if is_there else None,
+        "code": cell_that_opens(file.seen_at) if file.seen_at and is_there else None,
     }

@@ -5,7 +5,7 @@ Here are those between mounted folders, which is all that a mover has a use for;
 
 from stager.methods.local_copy import LocalCopy
 from stager.methods.local_symlink import LocalSymlink
-from stager.methods.method import IsLiving, Item, LastCopy, OnWait, Promise, ReadOnlyBy, StagingMethod, mounted
+from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise, ReadOnlyBy, StagingMethod, mounted
 from stager.methods.symlink_copy import SymlinkCopy
 
 MOUNTED_METHODS: dict[str, StagingMethod] = {
@@ -14,9 +14,9 @@ MOUNTED_METHODS: dict[str, StagingMethod] = {
 
 __all__ = [
     "MOUNTED_METHODS",
-    "IsLiving",
     "Item",
     "LastCopy",
+    "LivingAmong",
     "OnWait",
     "Promise",
     "ReadOnlyBy",

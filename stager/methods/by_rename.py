@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from stager import engine
-from stager.methods.method import IsLiving, Item, LastCopy, OnWait, mounted
+from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, mounted
 from stager.paths import Location, Place
 from stager.vocabulary import ManifestEntry, OnConflict
 
@@ -27,7 +27,7 @@ class PublishedByRename:
     def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
         """Do nothing: they are mounted."""
 
-    def sweep(self, parent: Place, *, is_living: IsLiving) -> int:  # noqa: ARG002 - locks tell
+    def sweep(self, parent: Place, *, living: LivingAmong) -> int:  # noqa: ARG002 - locks tell
         """Remove temporary names whose lock nobody holds."""
         return engine.sweep(mounted(parent))
 

@@ -14,26 +14,22 @@ from stager.engine.source import Source, opened
 from stager.engine.survey import survey_opened
 from stager.errors import (
     ConfigurationError,
-    DestinationNotWritable,
-    PeerRefused,
     SourceChanged,
-    StagingError,
     UnforeseenError,
+    printable,
 )
 from stager.methods.conflict import settle
-from stager.methods.method import IsLiving, Item, LastCopy, OnWait, Promise
+from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
+from stager.methods.notebook_leftovers import discard, sweep
 from stager.methods.notebook_path import NotebookPath
-from stager.methods.notebook_publication import give_final_name, put_back
+from stager.methods.notebook_publication import give_final_name
 from stager.methods.notebook_removal import remove_delivered
 from stager.methods.notebook_servers import NotebookServers
 from stager.methods.notebook_staged import (
-    LEFTOVER,
     NotebookStaged,
     bring,
-    discard,
     name_aside,
-    remove,
     require_untouched,
     temporary_name,
 )
@@ -44,6 +40,8 @@ from stager.vocabulary import ManifestEntry, OnConflict
 
 # How often a server is asked to set the modes, before what it has is left writable.
 SEAL_TRIES = 2
+# Characters of a server's reasons that are kept.
+REASON_CHARACTERS = 1000
 
 
 class JupyterCopy:
@@ -57,10 +55,13 @@ class JupyterCopy:
         needs_account=False,
         verified_by="the SHA-256 that the notebook server tells, and sizes",
         width=4,
+        takes_secret=True,
     )
 
     def __init__(self, servers: NotebookServers | None = None) -> None:
         self._connected = servers
+        # What could not be discarded, because its server was away.
+        self._left: list[NotebookStaged] = []
 
     @contextmanager
     def connected(self, connection: HubConnection | None, secret: SecretStr | None) -> Iterator[Self]:
@@ -69,29 +70,31 @@ class JupyterCopy:
             raise ConfigurationError("jupyter_copy", "no notebook hub is set up")
         with connection.opened(secret) as hub:
             servers = NotebookServers(connection, hub)
+            method = type(self)(servers)
             try:
-                yield type(self)(servers)
+                yield method
             finally:
+                method.discard_left()
                 servers.close()
 
     def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
         """Start the notebook servers that are down, where the site wants that."""
         self._servers.reach(map(_at_notebook, places), on_wait=on_wait, check=check)
 
-    def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
-        """Remove temporary names for destinations that no living run has a lease on."""
+    def sweep(self, parent: Place, *, living: LivingAmong) -> int:
+        """Remove what has temporary names, and put back what was not replaced, unless a living run has the lease."""
         folder = _at_notebook(parent)
         with self._servers.contents(folder) as contents:
             if folder.names and contents.look(folder.path) is None:
                 return 0
-            found = [LEFTOVER.fullmatch(entry.name) for entry in contents.list(folder.path)]
-            dead = ["/".join((*folder.names, one[0])) for one in found if one and not is_living(one["digits"])]
-            return sum(_removed(contents, path) for path in dead)
+            return sweep(contents, folder, living=living)
 
     def check_source(self, item: Item) -> engine.Survey:
         """Survey the source by a walk, and refuse each name that the server would refuse."""
         place = _at_notebook(item.destination)
-        tops = place.path, place.beside(temporary_name(place))
+        tops = [place.path, place.beside(temporary := temporary_name(place))]
+        if item.on_conflict is OnConflict.REPLACE:
+            tops.append(place.beside(name_aside(temporary, place.names[-1])))
         found = engine.survey(item.source)
         engine.require_size(item.source.display, found, item.expected)
         with opened(item.source) as source:
@@ -111,7 +114,6 @@ class JupyterCopy:
         """Compare by our own record and what the server tells, or else read the source."""
         place = _at_notebook(item.destination)
         with self._servers.contents(place) as contents, opened(item.source) as source:
-            put_back(contents, place)
             if contents.look(place.path) is None:
                 return False
             last, wanted = item.last_copy, item.expected.checksum
@@ -135,6 +137,7 @@ class JupyterCopy:
         """Upload beside the destination, each file verified by the checksum that the server tells."""
         place, wanted = _at_notebook(item.destination), item.expected.checksum
         with self._servers.contents(place) as contents, opened(item.source) as source:
+            self.discard_left()
             previous = contents.look(place.path) if item.on_conflict is OnConflict.REPLACE else None
             staged = NotebookStaged(place=place, temporary=place.beside(temporary_name(place)), previous=previous)
             try:
@@ -148,7 +151,7 @@ class JupyterCopy:
                     require(source.display, wanted, file.checksums)
                 control.finish()
             except BaseException:
-                discard(contents, staged)
+                self._discard(contents, staged)
                 raise
             return staged
 
@@ -157,9 +160,8 @@ class JupyterCopy:
         with self._servers.contents(staged.place) as contents:
             modes = item.modes
             for _ in range(SEAL_TRIES):
-                staged.left_writable = seal(
-                    contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory
-                )
+                reason = seal(contents, staged.temporary, file_mode=modes.file, directory_mode=modes.directory)
+                staged.left_writable = reason and printable(reason)[:REASON_CHARACTERS]
                 if not staged.left_writable:
                     return
                 contents.look(staged.temporary)  # where the server is down, this step is done again
@@ -186,10 +188,8 @@ class JupyterCopy:
                 require_untouched(contents, staged, at=staged.temporary)
                 confirm()
                 give_final_name(contents, staged)
-            staged.made.clear()
-            if staged.previous is not None:
-                with suppress(StagingError):
-                    remove(contents, place.beside(name_aside(place)))
+            staged.is_published = True
+            self._discard(contents, staged)
         file = staged.files.get("")
         return engine.Published(
             kind=staged.kind,
@@ -199,6 +199,7 @@ class JupyterCopy:
             checksum_algorithm=SHA256,
             fingerprint=staged.fingerprint,
             left_writable=staged.left_writable,
+            left_unverified=staged.left_unverified,
         )
 
     def remove(
@@ -217,6 +218,20 @@ class JupyterCopy:
         if contents := self._servers.running(staged.place):
             discard(contents, staged)
 
+    def discard_left(self) -> None:
+        """Discard what could not be when its server was away, if the server is there again."""
+        for staged in list(self._left):
+            contents = self._servers.running(staged.place)
+            if contents is None or not discard(contents, staged):
+                return
+            with suppress(ValueError):  # another item's thread did the same
+                self._left.remove(staged)
+
+    def _discard(self, contents: Contents, staged: NotebookStaged) -> None:
+        """Discard it, or remember it: the next may need its room."""
+        if not discard(contents, staged):
+            self._left.append(staged)
+
     @property
     def _servers(self) -> NotebookServers:
         if self._connected is None:
@@ -228,14 +243,6 @@ def _at_notebook(place: Place) -> NotebookPath:
     if not isinstance(place, NotebookPath):
         raise UnforeseenError(TypeError(f"{place.display} is at no notebook server"))
     return place
-
-
-def _removed(contents: Contents, path: str) -> bool:
-    try:
-        remove(contents, path)
-    except (DestinationNotWritable, PeerRefused):  # somebody else's, or a kernel would be needed: it stays
-        return False
-    return True
 
 
 def _require_unchanged(source: Source, survey: engine.Survey) -> None:

@@ -6,7 +6,7 @@ for it and where it is written down are others' business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +65,8 @@ def mounted(place: Place) -> Location:
 
 # What a method has transferred and not published yet: known to that method alone.
 Staged = Any
-# Tells by the first `KEY_DIGITS` of a destination's key whether another living run writes there.
-IsLiving = Callable[[str], bool]
+# Returns those of the first `KEY_DIGITS` of destinations' keys where another living run writes.
+LivingAmong = Callable[[Collection[str]], Collection[str]]
 KEY_DIGITS = 16
 
 # Tells what is waited for, or that nothing is any more.
@@ -91,6 +91,8 @@ class Promise:
         How it is known that the bytes arrived, in words.
     width
         Items of a batch that are under way at once.
+    takes_secret
+        A user may give a secret of their own for the other server with a request.
     """
 
     publishes_atomically: bool
@@ -98,6 +100,7 @@ class Promise:
     needs_account: bool
     verified_by: str
     width: int = 1
+    takes_secret: bool = False
 
 
 class StagingMethod(Protocol):
@@ -152,11 +155,11 @@ class StagingMethod(Protocol):
             One of them is not ready, and why.
         """
 
-    def sweep(self, parent: Place, *, is_living: IsLiving) -> int:
+    def sweep(self, parent: Place, *, living: LivingAmong) -> int:
         """Remove what killed runs left in a folder of destinations, and return how much that was.
 
         What a living run works on is not touched; where the place has no
-        locks that show it, ``is_living`` tells.
+        locks that show it, ``living`` tells.
         """
 
     def check_source(self, item: Item) -> Survey:

@@ -7,27 +7,13 @@ from contextlib import suppress
 from stager.errors import (
     DestinationDiffers,
     DestinationExists,
-    DestinationNotWritable,
     PeerFault,
-    PeerRefused,
     PeerStalled,
     StagingError,
 )
-from stager.methods.notebook_path import NotebookPath
-from stager.methods.notebook_staged import NotebookStaged, name_aside, remove, require_untouched
+from stager.methods.notebook_leftovers import put_back
+from stager.methods.notebook_staged import NotebookStaged, require_untouched
 from stager.peers.jupyter import Contents, publish
-
-
-def put_back(contents: Contents, place: NotebookPath) -> None:
-    """Undo what a run that was killed in the middle of a replacement did: of two, the new one stays."""
-    aside = place.beside(name_aside(place))
-    if contents.look(aside) is None:
-        return
-    if contents.look(place.path) is None:
-        contents.rename(aside, place.path)
-    else:
-        with suppress(DestinationNotWritable, PeerRefused):  # it stays, and nothing more is replaced here
-            remove(contents, aside)
 
 
 def give_final_name(contents: Contents, staged: NotebookStaged) -> None:
@@ -42,18 +28,18 @@ def give_final_name(contents: Contents, staged: NotebookStaged) -> None:
     PeerError
         As by `Contents.rename`.
     """
-    place = staged.place
-    aside, found = place.beside(name_aside(place)), contents.look(place.path)
+    put_back(contents, staged)  # which an earlier try could not
+    place, found = staged.place, contents.look(staged.place.path)
     if found != staged.previous:
         raise DestinationDiffers(place.display, "it changed while the source was copied")
     try:
         if found is not None:
-            contents.rename(place.path, aside)
+            staged.is_put_aside = True
+            contents.rename(place.path, staged.aside)
         _rename(contents, staged)
     except BaseException as error:
-        if found is not None:
-            with suppress(StagingError):  # which never overwrites what has the name by now
-                contents.rename(aside, place.path)
+        with suppress(StagingError):
+            put_back(contents, staged)
         if isinstance(error, DestinationExists):
             raise DestinationDiffers(place.display, "it changed while the source was copied") from error
         raise

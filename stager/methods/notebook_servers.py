@@ -65,7 +65,7 @@ class NotebookServers:
     def contents(self, place: NotebookPath) -> Iterator[Contents]:
         """Give the files of a place's server, if that runs; it is not started for them.
 
-        A token that turns out not to count there, or no more, is replaced at the next call.
+        A token that turns out not to count there, or no more, is replaced by the next call.
 
         Raises
         ------

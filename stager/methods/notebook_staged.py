@@ -7,23 +7,25 @@ import posixpath
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from stager.checksums import ADLER32, Checksum, ChecksumAlgorithm
 from stager.engine import Control
 from stager.engine.source import Source
-from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused, StagingError
+from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused
 from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_comparison import fingerprint_of
 from stager.methods.notebook_path import TEMPORARY, NotebookPath
 from stager.methods.product_files import product_files
+from stager.methods.repeated_upload import repeated
 from stager.peers.jupyter import Contents, Entry, Uploaded, check, remove_by_kernel, upload
 from stager.records.items import destination_key
 from stager.vocabulary import ManifestEntry
 
-LEFTOVER = re.compile(f"{TEMPORARY.pattern}[0-9a-f]{{16}}")
+# A temporary name, or that of something which was to be replaced by what has, or had, the temporary name in it.
+LEFTOVER = re.compile(f"(?P<temporary>{TEMPORARY.pattern}[0-9a-f]{{16}})(-(?P<replaced>.+))?", re.DOTALL)
 
 
 def temporary_name(place: NotebookPath) -> str:
@@ -31,9 +33,9 @@ def temporary_name(place: NotebookPath) -> str:
     return f"stager-{destination_key(place)[:KEY_DIGITS]}-{secrets.token_hex(8)}"
 
 
-def name_aside(place: NotebookPath) -> str:
-    """Return the name that what is replaced has for a moment: the same for every try, so that it is found again."""
-    return f"stager-{destination_key(place)[:KEY_DIGITS]}-replaced"
+def name_aside(temporary: str, name: str) -> str:
+    """Return the name that something has while it is replaced by what has a temporary name; it tells both."""
+    return f"{temporary}-{name}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -54,6 +56,10 @@ class NotebookStaged:
         Those in the product, its own among them.
     left_writable
         Why it could not be made read-only.
+    is_put_aside
+        Whether what was at the destination may have another name.
+    is_published
+        Whether it has its final name.
     """
 
     place: NotebookPath
@@ -63,6 +69,13 @@ class NotebookStaged:
     files: dict[str, Uploaded] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     left_writable: str | None = None
+    is_put_aside: bool = False
+    is_published: bool = False
+
+    @property
+    def aside(self) -> str:
+        """The path of what is replaced, for a moment."""
+        return name_aside(self.temporary, self.place.names[-1])
 
     @property
     def kind(self) -> Literal["file", "directory"]:
@@ -75,6 +88,13 @@ class NotebookStaged:
         if not all(file.is_verified for file in self.files.values()):
             return ""
         return fingerprint_of((path, file.sha256, file.size_bytes) for path, file in self.files.items())
+
+    @property
+    def left_unverified(self) -> str | None:
+        """Why of some files only the sizes are known to be right."""
+        if all(file.is_verified for file in self.files.values()):
+            return None
+        return "the notebook server tells no checksum"
 
     @property
     def manifest_checksum(self) -> str:
@@ -105,14 +125,16 @@ def bring(
             staged.folders.append(each.path)
             control.advance(0)
             continue
-        uploaded = staged.files[each.path] = upload(
+        send = partial(
+            upload,
             contents,
             each.content.fd,
             path,
             source_name=f"{source.display}/{each.path}" if each.path else source.display,
-            on_bytes=control.advance,
             algorithms=algorithms,
         )
+        uploaded = repeated(send, on_bytes=control.advance) if each.path else send(on_bytes=control.advance)
+        staged.files[each.path] = uploaded
         control.advance(0, 1)
         adler32: Checksum = uploaded.checksums[ADLER32]
         name = each.path or source.name.decode("utf-8", "surrogateescape")
@@ -148,15 +170,6 @@ def _there(entry: Entry | None, path: str) -> Entry:
     if entry is None:
         raise DestinationTampered(path, "it is gone")
     return entry
-
-
-def discard(contents: Contents, staged: NotebookStaged) -> None:
-    """Remove what was not published, and folders that were made for it and are empty."""
-    with suppress(StagingError):
-        remove(contents, staged.temporary)
-        for folder in reversed(staged.made):
-            if not contents.remove_directory(folder):
-                break
 
 
 def remove(contents: Contents, path: str) -> None:

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ class OrderExecutor:
             batch.discard()
 
     def _sweep(self, method: str, said: list[str]) -> dict[str, Any]:
-        return {"swept": self._methods[method].sweep(place(said, self._roots), is_living=_as_locks_tell)}
+        return {"swept": self._methods[method].sweep(place(said, self._roots), living=_all)}
 
     def _flush(self, item_ids: list[int]) -> None:
         """Flush all items at once, and report it for each: an error is that of all."""
@@ -229,8 +229,8 @@ class OrderExecutor:
         self._item.returned(folder)
 
 
-def _as_locks_tell(_: str) -> bool:
-    return True
+def _all(beginnings: Collection[str]) -> Collection[str]:
+    return beginnings
 
 
 def _failure(item_id: int, error: StagingError, trace: str = "") -> dict[str, Any]:

@@ -82,6 +82,7 @@ class Delivered(Frozen):
     checksum_algorithm: Literal["adler32", "sha256"] | None
     fingerprint: Digest
     left_writable: Annotated[str, Field(max_length=LONGEST_ERROR)] | None = None
+    left_unverified: Annotated[str, Field(max_length=LONGEST_ERROR)] | None = None
 
     @model_validator(mode="after")
     def _has_the_form_of_its_algorithm(self) -> Self:

@@ -13,16 +13,26 @@ from stager.peers.http import Answer
 MAX_WORDS = 300
 
 
+def message_of(answer: Answer) -> str | None:
+    """Return what a server says of its failure for people, whole; None where it says nothing.
+
+    Raises
+    ------
+    PeerFault
+        It is no such JSON as its form says.
+    """
+    said: dict[str, Any] = answer.object() if answer.is_json else {}
+    message = said.get("message") or said.get("reason")
+    return message if isinstance(message, str) else None
+
+
 def words_of(answer: Answer) -> str:
     """Return what a server says of its failure, by its status where it says nothing for people."""
-    said: Any = None
-    if answer.is_json:
-        try:
-            said = answer.object()
-        except PeerFault as error:
-            return error.reason
-    message = said and (said.get("message") or said.get("reason"))
-    if isinstance(message, str):
+    try:
+        message = message_of(answer)
+    except PeerFault as error:
+        return error.reason
+    if message is not None:
         return f"{message[:MAX_WORDS]} ({answer.status})"
     form = "" if answer.is_json or not answer.content else f", with {answer.media_type or 'no form named'}"
     return f"it answers {answer.status} {httpx.codes.get_reason_phrase(answer.status)}".rstrip() + form

@@ -12,6 +12,8 @@ from typing import Any
 import httpcore
 import httpx
 
+from stager.errors import PeerStalled
+
 # For how many times the longest silence an answer may take, from the last byte sent to its own last.
 ANSWER_STALLS = 4
 # How often it is checked whether an answer is still wanted, in seconds.
@@ -27,6 +29,26 @@ def checked_while_waiting(check: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _CHECK.reset(token)
+
+
+@contextmanager
+def given_up_after(seconds: float, peer: str) -> Iterator[None]:
+    """Wait for no answer any more in this thread after some time.
+
+    Raises
+    ------
+    PeerStalled
+        An answer is waited for, and the time is over.
+    """
+    check_before, deadline = _CHECK.get(), time.monotonic() + seconds
+
+    def check() -> None:
+        check_before()
+        if time.monotonic() > deadline:
+            raise PeerStalled(peer, f"all that was asked of it was not done within {seconds:g} s")
+
+    with checked_while_waiting(check):
+        yield
 
 
 class AnswerWithoutEndError(Exception):

@@ -24,7 +24,7 @@ CONNECT_SECONDS = 10.0
 STALL_SECONDS = 30.0
 # Less than servers keep an unused connection (Node.js: 5 s): else one may close just when it is used again.
 KEEPALIVE_SECONDS = 2.0
-# An answer's length, where the caller does not expect a longer one.
+# The length of an answer that is taken as a whole.
 MAX_ANSWER_BYTES = 1 << 20
 
 
@@ -136,7 +136,6 @@ class Calls:
         body: Mapping[str, Any] | None = None,
         content: Iterable[bytes] | None = None,
         stall_seconds: float | None = None,
-        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         """Return a server's answer, whatever its status.
 
@@ -152,8 +151,6 @@ class Calls:
             A body that is made on the way.
         stall_seconds
             For this call, where the server may be silent for longer.
-        max_bytes
-            The longest answer that is taken.
 
         Raises
         ------
@@ -164,7 +161,7 @@ class Calls:
         if body is not None:
             sent, headers = json.dumps(body).encode(), {**headers, "Content-Type": "application/json"}
         with self.stream(verb, url, peer=peer, headers=headers, content=sent, stall_seconds=stall_seconds) as answer:
-            return Answer(peer, answer.status_code, answer.headers, _content_of(answer, peer, max_bytes))
+            return whole(answer, peer)
 
     @contextmanager
     def stream(
@@ -192,13 +189,20 @@ class Calls:
             yield answer
 
 
-def _content_of(answer: httpx.Response, peer: str, max_bytes: int) -> bytes:
+def whole(answer: httpx.Response, peer: str) -> Answer:
+    """Return an answer once it has come to its end.
+
+    Raises
+    ------
+    PeerFault
+        It is longer than it may be.
+    """
     content = bytearray()
     for piece in answer.iter_raw():
         content += piece
-        if len(content) > max_bytes:
-            raise PeerFault(peer, f"it answers with more than {max_bytes} bytes")
-    return bytes(content)
+        if len(content) > MAX_ANSWER_BYTES:
+            raise PeerFault(peer, f"it answers with more than {MAX_ANSWER_BYTES} bytes")
+    return Answer(peer, answer.status_code, answer.headers, bytes(content))
 
 
 @contextmanager

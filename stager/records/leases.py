@@ -7,12 +7,12 @@ publishes, so one that was overtaken publishes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -133,14 +133,15 @@ def confirm_lease(database: Database, file: StagedFile, *, holder: str, seconds:
         database.write(extend)
 
 
-def is_leased(database: Database, digits: str, *, but_by: str) -> bool:
-    """Tell whether a living writer but that one has a destination whose key begins with some digits."""
+def leased_among(database: Database, beginnings: Collection[str], *, but_by: str) -> set[str]:
+    """Return those beginnings of keys, all as long, that a destination has which a living writer but that one has."""
     lease = DestinationLease
+    beginning = func.substr(col(lease.destination_key), 1, max(map(len, beginnings), default=0))
 
-    def work(session: Session) -> bool:
-        is_its = col(lease.destination_key).startswith(digits, autoescape=True)
+    def work(session: Session) -> set[str]:
         lives = (col(lease.holder) != but_by, col(lease.expires_at) > now(session))
-        return session.scalars(select(col(lease.holder)).where(is_its, *lives).limit(1)).first() is not None
+        asked = (select(beginning).where(beginning.in_(some), *lives) for some in chunks(sorted(beginnings)))
+        return {found for statement in asked for found in session.scalars(statement)}
 
     return database.read(work)
 

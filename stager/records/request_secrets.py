@@ -68,9 +68,10 @@ def hand_out_secret(
         kept = session.get(RequestSecret, request_id)
         if request is None or kept is None or request.status.is_final:
             raise SecretGone(request_id)
-        is_anothers = kept.holder not in (None, holder) and _stages(session, request_id, kept.holder)
-        if request.flow_run_id != flow_run_id or is_anothers or not _stages(session, request_id, holder):
+        if request.flow_run_id != flow_run_id or not _stages(session, request_id, holder):
             raise SecretInUse(request_id)
+        if kept.holder not in (None, holder) and _stages(session, request_id, kept.holder):
+            raise SecretInUse(request_id, is_passing=True)
         kept.holder = holder
         return kept.sealed
 

@@ -131,8 +131,9 @@ class StagedFile(SQLModel, table=True):
     # Where its user finds it: the path as they have it mounted or as their notebooks open it, and an address.
     seen_at: str | None = Field(None, sa_type=PlaceBytes)
     link: str | None = Field(None, sa_type=Sentence)
-    # Why it could not be made read-only.
+    # Why it could not be made read-only, and why of its bytes only their number could be compared.
     left_writable: str | None = Field(None, sa_type=Sentence)
+    left_unverified: str | None = Field(None, sa_type=Sentence)
     bytes_done: int = Field(0, sa_type=BigInteger)
     files_done: int = Field(0, sa_type=BigInteger)
     started_at: datetime | None = Field(None, sa_type=UtcDateTime)

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from pydantic import SecretStr
 
-from stager.errors import Cancelled, StagingError
+from stager.errors import Cancelled, SecretInUse, StagingError
 from stager.methods import StagingMethod
 from stager.mover.mover import Mover
 from stager.paths import Location
@@ -68,21 +68,32 @@ class Batch:
         with ExitStack() as stack:
             self.entries = stack.enter_context(self.writer.of(self.entries))
             try:
-                self._begin(stack)
+                if self.pending():  # else a twin of this run has ended them
+                    self._begin(stack)
             except StagingError as error:  # without a mover, or a way to the place, these items end
                 self._fail(error)
             self._held = stack.pop_all()
 
     def _begin(self, stack: ExitStack) -> None:
         """Get who works on the items and tell them; have mounted folders swept, others are when they are reached."""
-        method = stack.enter_context(self.method.connected(self._connection, self._secret()))
-        is_living = self.writer.is_written_by_another
-        self._worker = worker = self.acting.worker(method, is_living=is_living, on_wait=self._note_wait)
+        method = stack.enter_context(self.method.connected(self._connection, self._own_secret()))
+        living = self.writer.written_by_others
+        self._worker = worker = self.acting.worker(method, living=living, on_wait=self._note_wait)
         stack.callback(self._end)
         if method.place is Location:
             # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.
             worker.sweep(method.name, list({entry.item.destination.parent for entry in self.entries}))
         worker.begin(method.name, {entry.file.id: entry.item for entry in self.entries})
+
+    def _own_secret(self) -> SecretStr | None:
+        """Return the user's own secret, if they gave one; while a twin of this run has it, wait for that."""
+        while True:
+            try:
+                return self._secret()
+            except SecretInUse as error:
+                if not error.is_passing or all(entry.stopped.is_set() for entry in self.pending()):
+                    raise
+            time.sleep(STOP_POLL_SECONDS)
 
     def _note_wait(self, wait: Wait | None) -> None:
         """Record what the items wait for, or that they go on."""
@@ -108,7 +119,7 @@ class Batch:
     def _fail(self, error: StagingError) -> None:
         """Fail all pending items with an error."""
         for entry in self.pending():
-            entry.error = error
+            entry.error = entry.stopped.error if entry.stopped.is_set() else error
 
     def pending(self) -> list[Entry]:
         """Return the items that are neither done nor failed."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stager.errors import StagingError, destination_error
 from stager.identity import Identity
-from stager.methods import IsLiving, OnWait, StagingMethod
+from stager.methods import LivingAmong, OnWait, StagingMethod
 from stager.models import StorageArea
 from stager.mover.mover import Mover
 from stager.mover.start import start_mover
@@ -95,7 +95,7 @@ class ActingUser:
             )
         return self._mover
 
-    def worker(self, method: StagingMethod, *, is_living: IsLiving, on_wait: OnWait = lambda _: None) -> Mover | Sender:
+    def worker(self, method: StagingMethod, *, living: LivingAmong, on_wait: OnWait = lambda _: None) -> Mover | Sender:
         """Return who does a method's steps: in mounted folders the mover, else a sender, whose sources the mover opens.
 
         Raises
@@ -106,7 +106,7 @@ class ActingUser:
         mover = self.mover()
         if method.place is Location:
             return mover
-        return Sender(method, mover, self._roots, is_living=is_living, on_wait=on_wait)
+        return Sender(method, mover, self._roots, living=living, on_wait=on_wait)
 
     def close(self) -> None:
         """Let the mover end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from stager.errors import DestinationBusy, StagingError, readable
 from stager.records.database import Database
 from stager.records.events import GOES_ON, note_waits, wait_for
 from stager.records.items import files_by_id
-from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, is_leased, release_leases
+from stager.records.leases import BusyDestination, acquire_leases, confirm_lease, leased_among, release_leases
 from stager.runs.entry import Entry
 
 # How long a run waits for a destination that another request writes, and how
@@ -55,9 +55,9 @@ class LeaseHolder:
         """Raise `LeaseLost` unless the destination still is ours to publish."""
         confirm_lease(self.database, entry.file, holder=self.holder, seconds=self.lease)
 
-    def is_written_by_another(self, digits: str) -> bool:
-        """Tell whether another living writer has a destination whose key begins with these digits."""
-        return is_leased(self.database, digits, but_by=self.holder)
+    def written_by_others(self, beginnings: Collection[str]) -> set[str]:
+        """Return those beginnings of destinations' keys that another living writer has."""
+        return leased_among(self.database, beginnings, but_by=self.holder)
 
     def _acquired(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Acquire the leases, and wait for destinations that somebody else writes."""

@@ -78,8 +78,8 @@ class Entry:
             change["checksum"] = self.published.checksum
             change["checksum_algorithm"] = self.published.checksum_algorithm
             change["destination_fingerprint"] = self.published.fingerprint
-            reason = self.published.left_writable
-            change["left_writable"] = reason and printable(reason)
+            change["left_writable"] = _line(self.published.left_writable)
+            change["left_unverified"] = _line(self.published.left_unverified)
             change["bytes_done"], change["files_done"] = self.bytes_done, self.files_done
         return change
 
@@ -89,3 +89,7 @@ class Entry:
         if self.published is not None:
             return Status.COMPLETED
         return Status.SKIPPED if self.is_duplicate else Status.STARTED
+
+
+def _line(reason: str | None) -> str | None:
+    return reason and printable(reason)

@@ -15,16 +15,20 @@ from pathlib import Path
 
 from stager.engine import Control
 from stager.errors import Cancelled, StagingError, UnforeseenError
-from stager.methods import IsLiving, Item, OnWait, StagingMethod
+from stager.methods import Item, LivingAmong, OnWait, StagingMethod
 from stager.mover.answers import Watch
 from stager.mover.borrowing import borrowed
 from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.mover.steps import STEPS, ItemsAtWork
 from stager.paths import Descriptor, Place
+from stager.peers.connections import checked_while_waiting, given_up_after
 from stager.vocabulary import ManifestEntry
 
 logger = logging.getLogger(__name__)
+# How long all that is removed may take, in seconds: the other server may be its user's, and answer as that wants.
+DISCARD_SECONDS = 120.0
+SWEEP_SECONDS = 300.0
 # The steps that are done with the source alone.
 AT_THE_SOURCE = {"look", "check source"}
 
@@ -40,8 +44,8 @@ class Sender:
         Opens the sources.
     roots
         The user's folders, open.
-    is_living
-        Whether another living run writes to a destination, by its key.
+    living
+        Tells which destinations another living run writes, by their keys.
     on_wait
         Called with what the items wait for, and with None when that is over.
     """
@@ -52,13 +56,13 @@ class Sender:
         mover: Mover,
         roots: Mapping[Path, Descriptor],
         *,
-        is_living: IsLiving,
+        living: LivingAmong,
         on_wait: OnWait = lambda _: None,
     ) -> None:
         self._method = method
         self._mover = mover
         self._roots = roots
-        self._is_living = is_living
+        self._living = living
         self._on_wait = on_wait
         self._items = ItemsAtWork(method, {})
         self._places: dict[int, Place] = {}
@@ -66,7 +70,7 @@ class Sender:
 
     def begin(self, _: str, items: Mapping[int, Item]) -> None:
         """Take items for its method, by ids of the caller's; they replace those taken before."""
-        self._items.discard()
+        self._discard()
         self._mover.lend_from({item_id: item.source for item_id, item in items.items() if item.read_as == "user"})
         self._items = ItemsAtWork(self._method, {item_id: self._readable(item_id, items[item_id]) for item_id in items})
         self._places = {item_id: item.destination for item_id, item in items.items()}
@@ -111,33 +115,41 @@ class Sender:
         self._method.reach([self._places[item_id] for item_id in watches], on_wait=self._on_wait, check=check)
         folders, self._unswept = self._unswept, set()
         # A folder that cannot be swept fails nothing here: the transfer of its item will say what is wrong.
-        self.sweep("", list(folders))
+        with checked_while_waiting(check):
+            self.sweep("", list(folders))
 
     def _done(self, step: str, item_id: int, dialogue: _DirectDialogue) -> StepDone | StagingError:
+        if dialogue.is_set():
+            return Cancelled()
         try:
             with dialogue.admitted(dialogue):
                 said = STEPS[step](self._items, item_id, dialogue)
+            return StepDone.model_validate({"says": "done", "id": item_id, **said})
         except StagingError as error:
             return error
         except Exception as error:
             logger.exception("Unforeseen error in the step %s", step)
             return UnforeseenError(error)
-        return StepDone.model_validate({"says": "done", "id": item_id, **said})
 
     def sweep(self, _: str, folders: Sequence[Place]) -> list[int | StagingError]:
         """Return how many leftovers of dead runs were removed in each folder, or the error."""
-        return [self._swept(folder) for folder in folders]
+        with given_up_after(SWEEP_SECONDS, "The other server"):
+            return [self._swept(folder) for folder in folders]
 
     def _swept(self, folder: Place) -> int | StagingError:
         try:
-            return self._method.sweep(folder, is_living=self._is_living)
+            return self._method.sweep(folder, living=self._living)
         except StagingError as error:
             return error
 
     def end(self) -> None:
         """Discard what is not published, and forget the items."""
-        self._items.discard()
+        self._discard()
         self._mover.end()
+
+    def _discard(self) -> None:
+        with given_up_after(DISCARD_SECONDS, "The other server"):
+            self._items.discard()
 
 
 class _DirectDialogue(threading.Event):

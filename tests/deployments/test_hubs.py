@@ -23,7 +23,7 @@ from blocks.hubs import resolve_hub, seed_hub
 from blocks.jupyterhub import JupyterHub
 from stager.errors import ConfigurationError
 from stager.models import SITES_HUB
-from stager.settings import Settings
+from stager.settings import DEMOS_HUB, Settings
 from tests.patience import PATIENCE
 from tests.peers.odd_server import OddServer, says
 from tests.peers.tls_front import TlsFront
@@ -180,9 +180,33 @@ def test_what_an_operator_filled_in_stays_when_the_settings_change(prefect_api: 
 
 
 @pytest.mark.usefixtures("seeded")
+def test_what_the_settings_say_nothing_of_is_not_emptied(prefect_api: str) -> None:
+    JupyterHub(**FILLED_IN, url_for_runs="http://proxy/").save(SITES_HUB)
+    seed()
+    hub = resolve_hub()
+    assert (hub.token.get_secret_value(), hub.url_for_runs, hub.start_seconds) == (TOKEN, "http://proxy/", 20)
+    edit(prefect_api, SITES_HUB, token=ANOTHER)
+    seed(jupyterhub_url="https://moved.invalid")
+    hub = resolve_hub()
+    assert (hub.url, hub.token.get_secret_value()) == ("https://moved.invalid/", ANOTHER)
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("left", [None, "", "no JSON", "1"])
+def test_what_the_settings_said_before_and_say_no_more_is_emptied(prefect_api: str, left: str | None) -> None:
+    seed(jupyterhub_token=TOKEN)
+    seed()
+    assert not resolve_hub().token
+    edit(prefect_api, SITES_HUB, seeded_from=left, token=ANOTHER)
+    seed(jupyterhub_url_for_runs="http://proxy")
+    assert resolve_hub().token.get_secret_value() == ANOTHER
+
+
+@pytest.mark.usefixtures("seeded")
 def test_without_an_address_the_settings_say_nothing_of_a_hub() -> None:
     assert seed(jupyterhub_url=None) is None
     assert seed(jupyterhub_url="") is None
+    assert seed(jupyterhub_url=DEMOS_HUB, jupyterhub_token=TOKEN) is None
     with pytest.raises(ConfigurationError, match="no block JupyterHub of that name"):
         resolve_hub()
 

@@ -14,10 +14,11 @@ import pytest
 from pydantic import SecretStr
 
 from blocks.jupyterhub import JupyterHub
+from stager.errors import RunLost
 from stager.models import StagingItem, StagingRequest, Status
-from stager.peers.jupyter import HubConnection, stop
+from stager.peers.jupyter import HubConnection, start, stop
 from stager.records.events import events_of
-from stager.records.requests import cancel_request, create_request
+from stager.records.requests import cancel_request, create_request, fail_request
 from stager.user_secrets import SecretKeys
 from tests.flows.conftest import RUN, STEPS, Site
 from tests.patience import PATIENCE
@@ -165,6 +166,24 @@ def test_a_users_own_token_is_enough_and_the_services_is_not_used(
     state, log = site.run("jupyter_copy", with_token)
     assert state.startswith("Completed"), log
     assert (notebook.home / notebook.folder / "a.fits").read_bytes() == CONTENT
+
+
+def test_the_services_token_is_not_used_to_sweep_after_a_users_own(
+    notebook: Notebook,
+    running_hub: RunningHub,  # noqa: F811
+) -> None:
+    site = notebook.site
+    with HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"])).opened() as hub:
+        start(hub, "alice", within_seconds=PATIENCE, on_progress=lambda _: None)
+    left = notebook.home / notebook.folder / "stager-0123456789abcdef-0123456789abcdef"
+    left.mkdir(parents=True)
+    item = StagingItem(source="a.fits", destination=f"{notebook.folder}/a.fits")
+    asked = StagingRequest(method="jupyter_copy", username="alice", items=(item,))
+    own = SecretKeys(SecretStr(base64.urlsafe_b64encode(b"\7" * 32).decode())).take(SecretStr("alice's"))
+    for secret, is_left in ((own, True), (None, False)):
+        fail_request(site.database, create_request(site.database, asked, secret=secret).id, RunLost("it crashed"))
+        state, log = site.run("sweep")
+        assert (state, left.exists()) == (f"Completed: {int(not is_left)} leftovers removed", is_left), log
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)

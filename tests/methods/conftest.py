@@ -87,7 +87,7 @@ def notebook(running_hub: RunningHub, connected: JupyterCopy, areas: Areas, sour
     name = f"contract-{uuid.uuid4().hex}"
     home = running_hub.home("alice") / name
     home.mkdir(parents=True)
-    worker = Sender(connected, areas.mover, {}, is_living=lambda _: False)
+    worker = Sender(connected, areas.mover, {}, living=lambda _: ())
 
     def place(path: str) -> NotebookPath:
         below = notebook_path(path, hub=running_hub.url, username="alice")
@@ -108,14 +108,14 @@ def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
 
 
 @pytest.fixture
-def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[BehindProxy]:  # noqa: F811
+def proxied(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[BehindProxy]:  # noqa: F811
     """A run's own connection, through a proxy, to a notebook server that has no kernels."""
     url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
     connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
     proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
     with Calls() as calls:
         servers = NotebookServers(connection, Hub(connection.url, connection.token, calls))
-        worker = Sender(JupyterCopy(servers), areas.mover, {}, is_living=lambda _: False)
+        worker = Sender(JupyterCopy(servers), areas.mover, {}, living=lambda _: ())
         yield BehindProxy(site=replace(notebook, worker=worker), proxy=proxy, connection=connection, calls=calls)
         servers.close()
 

@@ -38,7 +38,7 @@ def stage(item: Item, connection: HubConnection) -> None:
     """Do all steps of an item, or as many as there is time for."""
     with JupyterCopy().connected(connection, None) as method:
         method.reach([item.destination], on_wait=lambda _: None, check=lambda: None)
-        method.sweep(item.destination.parent, is_living=lambda _: False)
+        method.sweep(item.destination.parent, living=lambda _: ())
         items = ItemsAtWork(method, {1: item})
         for step in STEPS_DONE:
             STEPS[step](items, 1, _Unwatched())

@@ -1,20 +1,23 @@
-"""What the contract does not ask: trees, names, meddling and crashes at a real notebook server."""
+"""What the contract does not ask: trees, names, meddling, crashes and broken calls at a real notebook server."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from stager.engine import Published
 from stager.errors import (
+    Cancelled,
     DestinationDiffers,
     DestinationTampered,
     HomeFull,
@@ -23,24 +26,26 @@ from stager.errors import (
     NameNotTaken,
     NotebookNotRunning,
     PeerFault,
+    PeerStalled,
     StagingError,
     UnsupportedFileType,
 )
 from stager.methods import Item, LastCopy
 from stager.methods.jupyter_copy import JupyterCopy
+from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_path import NotebookPath, notebook_path
 from stager.methods.notebook_staged import LEFTOVER, name_aside, temporary_name
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
 from stager.peers.http import Calls
-from stager.peers.jupyter import Hub, stop
+from stager.peers.jupyter import Hub, HubConnection, stop
+from stager.records.items import destination_key
 from stager.runs.sender import Sender
 from stager.vocabulary import ManifestEntry, OnConflict
-from tests.methods.behind_proxy import BehindProxy
 from tests.methods.conftest import Areas
 from tests.methods.staging_site import CONTENT, Site
 from tests.patience import PATIENCE
-from tests.peers.faulty_proxy import reset
+from tests.peers.faulty_proxy import FaultyProxy, answered, passed, reset
 from tests.peers.running_hub import RunningHub
 
 TREE = {
@@ -86,6 +91,7 @@ def test_a_tree_arrives_whole_and_read_only_and_is_found_again(notebook: Site) -
     item = notebook.item("tree", "product")
     published = notebook.stage(item, on_file=told.append)
     assert published is not None
+    assert published.left_unverified is None
     product = notebook.peer.home / "product"
     arrived = {str(path.relative_to(product)): path.read_bytes() for path in product.rglob("*") if path.is_file()}
     assert arrived == TREE
@@ -226,19 +232,51 @@ def test_what_appears_meanwhile_is_not_overwritten(notebook: Site) -> None:
     assert (notebook.peer.shown(), notebook.peer.read("product")) == (["product"], b"precious")
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
 @pytest.mark.parametrize("is_there", [False, True])
-def test_a_run_that_died_between_the_two_renames_of_a_replacement_is_undone(notebook: Site, *, is_there: bool) -> None:
+def test_a_run_that_died_in_the_middle_of_a_replacement_is_undone(
+    notebook: Site, *, is_replaced: bool, is_there: bool
+) -> None:
     item = notebook.item(destination="product")
-    aside = name_aside(place_of(item))
-    notebook.peer.put(aside, b"old")
+    temporary = temporary_name(place_of(item))
+    notebook.peer.put(name_aside(temporary, "product"), b"old")
+    if not is_replaced:
+        notebook.peer.put(temporary, b"half")
     if is_there:
-        notebook.peer.put("product", CONTENT)
-        assert notebook.stage(item) is None
-    else:
-        with pytest.raises(DestinationDiffers):
-            notebook.stage(item)
-    assert notebook.peer.shown() == ["product"]
-    assert notebook.peer.read("product") == (CONTENT if is_there else b"old")
+        notebook.peer.put("product", b"new")
+    assert isinstance(notebook.worker, Sender)
+    notebook.worker.sweep("", [item.destination.parent])
+    found = {name: notebook.peer.read(name) for name in notebook.peer.shown()}
+    assert found.pop("product") == (b"new" if is_there else b"old")
+    # What was saved meanwhile is not overwritten, and what was there before not lost.
+    assert list(found.values()) == ([b"old"] if is_there and not is_replaced else [])
+    notebook.worker.sweep("", [item.destination.parent])
+    assert found.keys() <= set(notebook.peer.shown())
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("what", ["a.fits", "tree"])
+def test_what_was_there_comes_back_although_a_replacement_and_its_undoing_broke(
+    behind: Site, proxy: FaultyProxy, what: str
+) -> None:
+    behind.peer.put("product", b"old")
+    item = replace(behind.item(what, "product"), on_conflict=OnConflict.REPLACE)
+    for is_repeated in (False, True):
+        behind.begin(item)
+        for step in ("check source", "check duplicate", "transfer", "set read-only"):
+            behind.do(step)
+        proxy.break_calls("rename", reset, spared=1, times=2)
+        with pytest.raises(PeerFault):
+            behind.do("publish")
+        assert not behind.peer.exists("product")
+        if is_repeated:
+            behind.do("publish")
+        behind.worker.end()
+        assert {path.partition("/")[0] for path in behind.peer.shown()} == {"product"}
+        if not is_repeated:
+            assert behind.peer.read("product") == b"old"
+    arrived = behind.peer.home / ("product" if what == "a.fits" else "product/deep/er/data")
+    assert arrived.read_bytes() == CONTENT
 
 
 def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_stay(
@@ -250,14 +288,48 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_stay(
     notebook.peer.put(f"{sealed.name}/deep/file").chmod(0o400)
     for folder in (sealed / "deep", sealed):
         folder.chmod(0o500)
-    kept = [temporary_name(living), "stager-of-the-users-own", name_aside(dead)]
+    kept = [temporary_name(living), "stager-of-the-users-own", name_aside(temporary_name(living), "living")]
     for name in (*kept, temporary_name(dead)):
         notebook.peer.put(name)
     digits = LEFTOVER.fullmatch(kept[0])
     assert digits
-    sender = Sender(connected, areas.mover, {}, is_living=digits["digits"].__eq__)
+    sender = Sender(connected, areas.mover, {}, living={digits["digits"]}.intersection)
     assert sender.sweep("", [dead.parent, replace(dead, names=(*dead.names, "nowhere"))]) == [2, 0]
     assert notebook.peer.shown() == sorted(kept)
+
+
+def test_a_server_that_takes_its_time_is_not_waited_for_by_whoever_cleans_up(
+    notebook: Site, connected: JupyterCopy, areas: Areas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_of(notebook.item(destination="product"))
+    monkeypatch.setattr("stager.runs.sender.DISCARD_SECONDS", 0)
+    temporary = staged(notebook, notebook.item(destination="product"))
+    notebook.worker.end()
+    assert notebook.peer.shown() == [temporary.name]
+    sender = Sender(connected, areas.mover, {}, living=lambda _: ())
+    with monkeypatch.context() as hurried:
+        hurried.setattr("stager.runs.sender.SWEEP_SECONDS", 0)
+        [said] = sender.sweep("", [place.parent])
+    assert isinstance(said, PeerStalled)
+    assert notebook.peer.shown() == [temporary.name]
+    assert sender.sweep("", [place.parent]) == [1]
+
+
+def test_of_many_leftovers_some_are_swept_at_a_time_and_the_records_are_asked_once(
+    notebook: Site, connected: JupyterCopy, areas: Areas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stager.methods.notebook_leftovers.MOST_SWEPT", 3)
+    place, asked = place_of(notebook.item(destination="product")), []
+
+    def living(beginnings: Collection[str]) -> Collection[str]:
+        asked.append(set(beginnings))
+        return ()
+
+    for _ in range(5):
+        notebook.peer.put(temporary_name(place))
+    sender = Sender(connected, areas.mover, {}, living=living)
+    assert [sender.sweep("", [place.parent]) for _ in range(2)] == [[3], [2]]
+    assert asked == [{destination_key(place)[:KEY_DIGITS]}] * 2
 
 
 def test_several_items_are_under_way_at_once(notebook: Site) -> None:
@@ -277,6 +349,17 @@ def test_several_items_are_under_way_at_once(notebook: Site) -> None:
     assert notebook.peer.shown() == sorted(f"product {number}" for number in items)
 
 
+def test_a_kernels_words_are_kept_as_one_line_of_text_that_is_not_endless(
+    notebook: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stager.methods.jupyter_copy.seal", lambda *_, **__: "\udcff\n" * 9000)
+    published = notebook.stage(notebook.item(destination="product"))
+    assert published is not None
+    assert published.left_writable is not None
+    assert published.left_writable.startswith("\\udcff\\n\\udcff")
+    assert len(published.left_writable) <= 1000
+
+
 @pytest.mark.usefixtures("tree")
 def test_an_item_that_is_left_leaves_nothing(notebook: Site) -> None:
     stopped = threading.Event()
@@ -287,18 +370,63 @@ def test_an_item_that_is_left_leaves_nothing(notebook: Site) -> None:
     assert notebook.peer.shown() == []
 
 
+@pytest.fixture
+def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[Site]:
+    """The same, through a proxy that breaks what it is told to."""
+    url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
+    connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
+    with JupyterCopy().connected(connection, None) as method:
+        yield replace(notebook, worker=Sender(method, areas.mover, {}, living=lambda _: ()))
+
+
+def test_of_what_the_server_tells_no_checksum_only_the_size_is_promised(behind: Site, proxy: FaultyProxy) -> None:
+    told = {"name": "a", "path": "a", "type": "file", "size": len(CONTENT), "writable": True, "hash": None}
+    proxy.break_calls("hash", answered("200 OK", json.dumps(told).encode(), "application/json"))
+    published = behind.stage(behind.item(destination="product"))
+    assert proxy.faults_done == 1
+    assert published is not None
+    assert published.left_unverified == "the notebook server tells no checksum"
+    assert behind.peer.read("product") == CONTENT
+    assert published.fingerprint == ""  # so that the next staging compares
+
+
+def test_of_an_item_that_is_left_before_its_turn_nothing_is_sent(behind: Site, proxy: FaultyProxy) -> None:
+    behind.begin(behind.item())
+    behind.do("check source")
+    stopped = threading.Event()
+    stopped.set()
+    proxy.break_calls("chunk", passed)
+    [(_, outcome)] = behind.worker.do("transfer", {1: Watch(stopped=stopped)})
+    assert isinstance(outcome, Cancelled)
+    assert proxy.faults_done == 0
+
+
 @pytest.mark.usefixtures("tree")
-def test_a_removal_that_broke_leaves_nothing_under_the_final_name_and_a_sweep_ends_it(behind: BehindProxy) -> None:
-    site = behind.site
-    delivery = site.delivered(site.item("tree", "product"))
-    behind.proxy.break_calls("removal", reset)
+def test_of_a_tree_only_the_file_is_sent_again_whose_call_broke(behind: Site, proxy: FaultyProxy) -> None:
+    told: list[ManifestEntry] = []
+    done: list[int] = []
+    proxy.break_calls("chunk", reset, spared=2, times=2)
+    behind.stage(behind.item("tree", "product"), on_file=told.append, on_progress=lambda size, _: done.append(size))
+    assert proxy.faults_done == 2
+    assert [one.path for one in told] == sorted(TREE)
+    assert done[-1] == sum(map(len, TREE.values()))
+    product = behind.peer.home / "product"
+    assert {str(path.relative_to(product)) for path in product.rglob("*") if path.is_file()} == set(TREE)
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_removal_that_broke_leaves_nothing_under_the_final_name_and_a_sweep_ends_it(
+    behind: Site, proxy: FaultyProxy
+) -> None:
+    delivery = behind.delivered(behind.item("tree", "product"))
+    proxy.break_calls("removal", reset)
     with pytest.raises(PeerFault):
-        site.remove(delivery)
-    assert not site.peer.exists("product")
-    assert site.peer.shown() != []
-    assert site.worker.sweep("jupyter_copy", [delivery.item.destination.parent]) == [1]
-    assert site.peer.shown() == []
-    assert not site.remove(delivery)
+        behind.remove(delivery)
+    assert not behind.peer.exists("product")
+    assert behind.peer.shown() != []
+    assert behind.worker.sweep("jupyter_copy", [delivery.item.destination.parent]) == [1]
+    assert behind.peer.shown() == []
+    assert not behind.remove(delivery)
 
 
 def test_what_a_server_tells_no_checksum_of_is_not_removed(notebook: Site) -> None:
@@ -330,6 +458,7 @@ def test_a_server_that_is_stopped_in_the_middle_is_started_again(notebook: Site,
     for step in ("transfer", "set read-only", "publish"):
         notebook.do(step)
     assert (notebook.peer.home / "product/deep/er/data").read_bytes() == CONTENT
+    assert [path for path in notebook.peer.shown() if "stager-" in path] == []
 
 
 def test_a_destination_is_not_called_as_what_is_swept() -> None:

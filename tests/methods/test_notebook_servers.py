@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
-from stager.errors import ConfigurationError, NotebookNotRunning
+from stager.errors import ConfigurationError, NotebookNotRunning, StagingError
 from stager.methods.notebook_path import NotebookPath, notebook_path
 from stager.methods.notebook_servers import NotebookServers
 from stager.peers.http import Calls
 from stager.peers.jupyter import Hub, HubConnection
 from tests.peers.conftest import make_server
+from tests.peers.faulty_proxy import FaultyProxy, answered
 from tests.peers.running_hub import RunningHub
 
 
@@ -66,6 +68,24 @@ def test_a_named_server_that_was_started_is_stopped_again_where_the_site_wants_i
         assert hub.look("carol", "lab").is_ready
     servers.close()
     assert not hub.look("carol", "lab").is_ready
+
+
+def test_a_server_that_does_not_take_our_token_any_more_gets_another_by_the_next_call(
+    running_hub: RunningHub, calls: Calls, token: SecretStr, proxy: FaultyProxy
+) -> None:
+    hub = Hub(str(httpx.URL(running_hub.url).copy_with(port=proxy.port)), token, calls)
+    servers = NotebookServers(HubConnection(url=running_hub.url, token=token), hub)
+    reach(servers, place(running_hub, "alice"))
+    with servers.contents(place(running_hub, "alice")) as contents:
+        shown = dict(contents.headers)
+    proxy.break_calls("hash", answered("403 Forbidden", b'{"message": "Forbidden"}', "application/json"))
+    with pytest.raises(StagingError) as raised, servers.contents(place(running_hub, "alice")) as contents:
+        contents.look_with_checksum("nothing", size_bytes=0)
+    assert raised.value.retryable
+    with servers.contents(place(running_hub, "alice")) as contents:
+        assert contents.look("nothing") is None
+        assert contents.headers != shown
+    servers.close()
 
 
 def test_a_users_own_token_is_enough(running_hub: RunningHub, calls: Calls, token: SecretStr) -> None:

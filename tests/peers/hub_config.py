@@ -40,6 +40,8 @@ for name, scopes in GIVEN["scopes"].items():
     c.JupyterHub.load_roles.append({"name": name, "services": [name], "scopes": scopes})
 # A start is answered while it goes on, if it takes longer than this.
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1}
+# Less than we ask for.
+c.JupyterHub.token_expires_in_max_seconds = 12 * 3600
 c.Authenticator.allow_all = True
 c.ConfigurableHTTPProxy.check_running_interval = 1
 c.JupyterHub.spawner_class = Spawner

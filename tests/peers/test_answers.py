@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
 import pytest
 
+from stager.errors import DestinationNotWritable, HomeFull, PeerFault, PeerRefused
 from stager.peers.http import Answer
+from stager.peers.jupyter.refusals import refusal_about
 
 
 def answer(**headers: str) -> Answer:
@@ -41,3 +44,27 @@ def test_a_time_to_ask_again_is_told_as_seconds_from_now() -> None:
 def test_what_has_no_form_is_no_json() -> None:
     assert not answer().is_json
     assert answer(Content_Type="Application/JSON; charset=utf-8").is_json
+
+
+SAVING = "Unexpected error while saving file: {path} [Errno {errno}] {words}: '/home/no space/{path}'"
+NAMES = ["a.fits", "quota/disk full", "permission denied", 'it\'s "no space"', f"{'x' * 250}/{'x' * 250}/quota"]
+
+
+@pytest.mark.parametrize("path", NAMES)
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (500, SAVING.format(path="{path}", errno=28, words="No space left on device"), HomeFull),
+        (500, SAVING.format(path="{path}", errno=122, words="Disk quota exceeded"), HomeFull),
+        (500, "Unexpected error while saving file: {path} database or disk is full", HomeFull),
+        (500, SAVING.format(path="{path}", errno=5, words="Input/output error"), PeerFault),
+        (403, "Permission denied: {path}", DestinationNotWritable),
+        (403, "Forbidden: {path}", PeerRefused),
+    ],
+)
+def test_what_a_refusal_means_does_not_depend_on_the_name_that_it_is_about(
+    path: str, status: int, said: str, kind: type[Exception]
+) -> None:
+    content = json.dumps({"message": said.format(path=path)}).encode()
+    told = Answer("The server", status, httpx.Headers({"Content-Type": "application/json"}), content)
+    assert type(refusal_about(path, told)) is kind

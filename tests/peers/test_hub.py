@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -24,8 +25,9 @@ from stager.errors import (
     PeerRefused,
 )
 from stager.peers.http import Calls
-from stager.peers.jupyter import Contents, Hub, Progress, ServerState, publish, start, stop, upload
+from stager.peers.jupyter import Contents, Hub, HubConnection, Progress, ServerState, publish, start, stop, upload
 from stager.peers.jupyter.server import server_state
+from stager.peers.jupyter.server_token import ServerToken
 from tests.patience import PATIENCE
 from tests.peers.conftest import make_server, opened, wait_until
 from tests.peers.running_hub import AWKWARD, RunningHub
@@ -206,6 +208,39 @@ def test_no_token_is_sent_in_the_clear_or_with_a_password_beside_it(server: dict
         server_state({"name": "a", "servers": {"": server}}, "", httpx.URL("https://hub.invalid/"))
 
 
+def test_a_token_counts_for_as_long_as_the_hub_lets_it(hub: Hub, server: ServerState) -> None:
+    def seconds() -> list[float]:
+        tokens = [one for one in hub.ask("GET", "users/alice/tokens").object()["api_tokens"] if one["id"] in made]
+        return [
+            (datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["created"])).total_seconds()
+            for one in tokens
+        ]
+
+    with hub.token_for(server) as token:
+        assert isinstance(token, ServerToken)
+        made = token.ids
+        assert seconds() == [pytest.approx(12 * 3600, abs=PATIENCE)]
+    assert seconds() == []
+
+
+def test_a_token_that_ends_while_it_is_used_is_followed_by_another(
+    hub: Hub, calls: Calls, server: ServerState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stager.peers.jupyter.hub.TOKEN_SECONDS", 2)
+    with hub.token_for(server) as token:
+        contents, first = Contents(calls, server, token), token.get_secret_value()
+        shown_before = dict(contents.headers)
+        wait_until(lambda: token.get_secret_value() != first)
+        monkeypatch.undo()
+        wait_until(lambda: token.get_secret_value() != first and contents.look("") is not None)
+        assert contents.headers != shown_before
+        assert isinstance(token, ServerToken)
+        made = set(token.ids)
+    assert len(made) > 1
+    left = hub.ask("GET", "users/alice/tokens").object()["api_tokens"]
+    assert not made & {one["id"] for one in left}
+
+
 @pytest.mark.parametrize("service", ["without-servers", "without-tokens"])
 def test_a_token_with_too_little_scope_is_told_what_it_needs(
     running_hub: RunningHub, calls: Calls, service: str
@@ -216,5 +251,32 @@ def test_a_token_with_too_little_scope_is_told_what_it_needs(
 
 
 def test_a_token_that_does_not_count_is_refused(running_hub: RunningHub, calls: Calls) -> None:
-    with pytest.raises(PeerRefused):
+    with pytest.raises(PeerRefused, match="our token needs the scopes"):
         Hub(running_hub.url, SecretStr("guessed"), calls).look("alice")
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("whose", "scopes", "words"),
+    [
+        ("bob", ["inherit"], "alice, or does not show them"),
+        ("alice", ["access:servers!server=alice/", "users:activity!user=alice"], "shows no servers"),
+        ("alice", ["read:users!user=alice", "read:servers!user=alice"], "makes no tokens"),
+        ("nobody", [], "403"),
+    ],
+    ids=["somebody else's", "a notebook's", "a reader's", "guessed"],
+)
+def test_a_users_own_token_that_may_too_little_is_told_as_theirs(
+    hub: Hub, running_hub: RunningHub, whose: str, scopes: list[str], words: str
+) -> None:
+    asked = {"scopes": scopes, "expires_in": 600}
+    own = hub.ask("POST", f"users/{whose}/tokens", asked).object()["token"] if scopes else "guessed"
+    connection = HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"]))
+    with (
+        connection.opened(SecretStr(own)) as asking,
+        pytest.raises((PeerRefused, NotebookUserUnknown), match=words) as raised,
+        asking.token_for(asking.look("alice")),
+    ):
+        pass
+    assert "the token that came with the request must be one that the user made" in raised.value.message
+    assert "our token" not in raised.value.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import ssl
 import tracemalloc
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 from stager.errors import Cancelled, NotebookStarting, PeerFault, PeerStalled
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, ServerState, Uploaded, publish, seal, start
+from stager.peers.jupyter.listing import listed
 from stager.peers.jupyter.progress import Progress, events
 from tests.peers.odd_server import OddCall, OddServer, Say, hangs_up, is_kernel, says
 
@@ -88,6 +90,36 @@ def test_a_hub_that_checks_a_server_for_ever_is_not_waited_for_and_who_can_end_i
     assert not any(head.startswith(b"POST") for head in odd.heads)
 
 
+@pytest.mark.parametrize("entry", [b"{}", b"[]", b"1", b'"a"', b'{"name":"","type":"","writable":0}', b"{"])
+def test_a_listing_costs_no_more_memory_than_what_it_tells(odd: OddServer, contents: Contents, entry: bytes) -> None:
+    begun, end = json.dumps(FOLDER | {"content": 0}).encode().split(b"0}")[0], b"]}"
+    odd.answers = {"GET": says(begun + b"[" + b",".join([entry] * ((16 << 20) // len(entry))) + end)}
+    tracemalloc.start()
+    try:
+        with pytest.raises(PeerFault):
+            contents.list("a")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 48 << 20
+
+
+@pytest.mark.parametrize("said", [b"{}", b'{"content": {}}', b'{"content": [', b'{"content": [\xff', DEEP.encode()])
+def test_a_listing_that_is_none_is_told(odd: OddServer, contents: Contents, said: bytes) -> None:
+    odd.answers = {"GET": says(said)}
+    with pytest.raises(PeerFault, match="its listing of a directory cannot be read"):
+        contents.list("a")
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1000])
+def test_a_listing_is_read_as_it_comes(piece_bytes: int) -> None:
+    inside = [FILE | {"name": name, "content": None} for name in ('"content": [', "é\\", "😀", "]}")]
+    said = json.dumps(FOLDER | {"content": inside, "format": "json"}, ensure_ascii=False, indent=1).encode()
+    pieces = iter([said[at : at + piece_bytes] for at in range(0, len(said), piece_bytes)])
+    assert list(listed(pieces, "The server")) == inside
+    assert next(pieces, None) is None
+
+
 def early_hints(call: OddCall) -> None:
     call.send_without_end(b"HTTP/1.1 103 Early Hints\r\n\r\n", pause=0.01)
 
@@ -154,7 +186,7 @@ def test_more_files_than_there_may_be_are_not_removed(
     odd.answers = {"GET": says(FOLDER | {"content": [FILE] * 9}), "DELETE": GONE}
     with pytest.raises(PeerFault, match="more in a directory than is removed at once"):
         contents.delete("a")
-    assert len([head for head in odd.heads if head.startswith(b"DELETE")]) == 3
+    assert not any(head.startswith(b"DELETE") for head in odd.heads)
 
 
 def test_a_removal_is_stopped_by_whoever_wants_it(odd: OddServer, contents: Contents) -> None:

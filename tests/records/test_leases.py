@@ -24,8 +24,8 @@ from stager.records.leases import (
     BusyDestination,
     acquire_leases,
     confirm_lease,
-    is_leased,
     lease_in,
+    leased_among,
     release_leases,
     renew_leases,
 )
@@ -92,8 +92,11 @@ def test_by_the_first_digits_of_its_key_a_destination_is_known_to_have_another_l
     acquire_leases(database, [living], holder="one", seconds=60)
     acquire_leases(database, [ended], holder="one", seconds=0)
     digits = living.destination_key[:16]
-    asked = [(digits, "two"), (digits, "one"), (ended.destination_key[:16], "two"), ("%", "two")]
-    assert [is_leased(database, some, but_by=holder) for some, holder in asked] == [True, False, False, False]
+    asked = {digits, ended.destination_key[:16], *(f"{number:016x}" for number in range(2500)), "%" * 16}
+    found = [
+        leased_among(database, some, but_by=holder) for some, holder in ((asked, "two"), (asked, "one"), ((), "two"))
+    ]
+    assert found == [{digits}, set(), set()]
 
 
 def test_a_late_writer_that_nobody_has_overtaken_goes_on(database: Database) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from stager.errors import ConfigurationError, NameNotTaken
 from stager.peers.http import Calls
-from stager.peers.jupyter.hub import Hub, hub_address
+from stager.peers.jupyter.hub import SERVICES_NEEDS, USERS_NEEDS, Hub, hub_address
 from stager.peers.jupyter.names import check_path
 
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -154,15 +154,15 @@ class HubConnection(BaseModel):
         if not token:
             raise ConfigurationError(self.title, "there is no token for it, and the request has none of its user's")
         with self.calls() as calls:
-            yield self.hub(calls, token)
+            yield self.hub(calls, token, needs=USERS_NEEDS if own else SERVICES_NEEDS)
 
     def calls(self) -> Calls:
         """Return what calls it, and trusts those whom the operator trusts."""
         return Calls(trust=_trust(self.certificates) if self.certificates else None)
 
-    def hub(self, calls: Calls, token: SecretStr) -> Hub:
+    def hub(self, calls: Calls, token: SecretStr, *, needs: str = SERVICES_NEEDS) -> Hub:
         """Return the hub, as flow runs reach it."""
-        return Hub(self.url_for_runs or self.url, token, calls, public_url=self.url)
+        return Hub(self.url_for_runs or self.url, token, calls, public_url=self.url, needs=needs)
 
     def username_at_hub(self, account: str) -> str:
         """Return what the hub calls a user.

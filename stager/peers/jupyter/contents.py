@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,17 +15,17 @@ from stager.errors import (
     NotebookNotRunning,
     PeerFault,
 )
-from stager.peers.http import MAX_ANSWER_BYTES, Answer, Calls
+from stager.peers.http import Answer, Calls, whole
 from stager.peers.jupyter.entry import Entry, entry_of
+from stager.peers.jupyter.listing import listed
 from stager.peers.jupyter.names import check_path, in_address
 from stager.peers.jupyter.refusals import refusal_about
 from stager.peers.jupyter.server import ServerState
 
 # At this rate at least a server reads a file for its checksum, in bytes a second; meanwhile it is silent.
 HASH_RATE = 20 << 20
-# A listing's length, and how much a server may show of a directory that is removed, and how deep.
-MAX_LISTING_BYTES = 32 << 20
-MAX_REMOVED = 1_000_000
+# How much a server may show of a directory that is removed, and how deep.
+MAX_REMOVED = 200_000
 MAX_DEPTH = 100
 
 
@@ -60,7 +59,9 @@ class Contents:
         self.url = state.url
         self.title = state.title
         self.piece_bytes = piece_bytes
-        self.headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
+        self.headers: dict[str, str] = {}
+        self._token = token
+        self._authorize()
 
     def look(self, path: str) -> Entry | None:
         """Return what is at a path, None where nothing is."""
@@ -73,9 +74,12 @@ class Contents:
 
     def list(self, path: str) -> list[Entry]:
         """Return what the server shows of a directory; ``""`` is its uppermost."""
-        answer = self._ask("GET", path, "content=1&type=directory", max_bytes=MAX_LISTING_BYTES)
-        model = self._checked(answer, path).object()
-        return [entry_of(each, self.title) for each in _list(model.get("content"))]
+        url = f"{self._address(path)}?content=1&type=directory"
+        self._authorize()
+        with self.calls.stream("GET", url, peer=self.title, headers=self.headers) as answer:
+            if not answer.is_success:
+                raise refusal_about(path, whole(answer, self.title))
+            return [entry_of(each, self.title) for each in listed(answer.iter_raw(), self.title)]
 
     def make_directories(self, path: str, *, on_made: Callable[[str], None] = lambda _: None) -> None:
         """Make a directory, and those that it is in; what is there already stays.
@@ -124,6 +128,7 @@ class Contents:
         """Send a part of a file, as JSON that is made on the way, and return what is at its path then."""
         sent = {"Content-Type": "application/json", "Content-Length": str(body_bytes)}
         url = self._address(path)
+        self._authorize()
         answer = self.calls.ask("PUT", url, peer=self.title, headers=self.headers | sent, content=body)
         return entry_of(self._checked(answer, path).object(), self.title)
 
@@ -161,14 +166,17 @@ class Contents:
             The server shows more than `MAX_REMOVED` files and directories, or deeper ones than `MAX_DEPTH`.
         """
         entry = self.look(path)
-        counted = itertools.count()
+        left = MAX_REMOVED
 
         def remove(path: str, depth: int, *, is_directory: bool) -> None:
+            nonlocal left
             on_each()
-            if next(counted) > MAX_REMOVED or depth > MAX_DEPTH:
-                raise PeerFault(self.title, f"it shows more in a directory than is removed at once, at {path!r}")
             if is_directory:
-                for each in self.list(path):
+                inside = self.list(path)
+                left -= len(inside)
+                if left < 0 or depth > MAX_DEPTH:
+                    raise PeerFault(self.title, f"it shows more in a directory than is removed at once, at {path!r}")
+                for each in inside:
                     remove(f"{path}/{each.name}", depth + 1, is_directory=each.is_directory)
             answer = self._ask("DELETE", path)
             if answer.status != httpx.codes.NOT_FOUND or not answer.is_json:
@@ -191,9 +199,9 @@ class Contents:
         *,
         body: dict[str, Any] | None = None,
         stall_seconds: float | None = None,
-        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         url = self._address(path) + (f"?{query}" if query else "")
+        self._authorize()
         return self.calls.ask(
             verb,
             url,
@@ -201,8 +209,11 @@ class Contents:
             headers=self.headers,
             body=body,
             stall_seconds=stall_seconds,
-            max_bytes=max_bytes,
         )
+
+    def _authorize(self) -> None:
+        """Have the token in the headers that counts by now."""
+        self.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
 
     def _address(self, path: str) -> str:
         if path:
@@ -213,7 +224,3 @@ class Contents:
         if not answer.is_success:
             raise refusal_about(path, answer)
         return answer
-
-
-def _list(said: object) -> list[object]:
-    return said if isinstance(said, list) else []

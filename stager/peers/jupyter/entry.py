@@ -8,7 +8,7 @@ from typing import Any
 from stager.errors import PeerFault
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """A file or a directory, as a notebook server describes it.
 

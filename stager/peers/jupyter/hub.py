@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -17,15 +19,20 @@ from stager.errors import (
     PeerFault,
     PeerRefused,
 )
-from stager.peers.answers import checked
+from stager.peers.answers import checked, words_of
 from stager.peers.http import Answer, Calls
 from stager.peers.jupyter.names import user_in_address
 from stager.peers.jupyter.server import ServerState, server_state
+from stager.peers.jupyter.server_token import MadeToken, ServerToken
 
 # How long a token for one notebook server counts: it goes with the block that it was made for, and this is for
 # a process that died.
 TOKEN_SECONDS = 24 * 3600
-SCOPES = "read:users, servers and tokens"
+# What a token must be able to do, by whose it is.
+SERVICES_NEEDS = "our token needs the scopes read:users, servers and tokens"
+USERS_NEEDS = (
+    "the token that came with the request must be one that the user made on the hub's page Token without naming scopes"
+)
 
 
 class Hub:
@@ -40,6 +47,8 @@ class Hub:
         the hub alone, never to a notebook server, which is its user's.
     public_url
         Its address as its users type it, if ``url`` is another one by which it is reached from here.
+    needs
+        What is said where the token does not do what is needed.
 
     Raises
     ------
@@ -47,11 +56,20 @@ class Hub:
         The address is none, or has a name and a password in it, which would go in the token's stead.
     """
 
-    def __init__(self, url: str, token: SecretStr, calls: Calls, *, public_url: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: SecretStr,
+        calls: Calls,
+        *,
+        public_url: str | None = None,
+        needs: str = SERVICES_NEEDS,
+    ) -> None:
         self.url = hub_address(url)
         self.public_url = hub_address(public_url or url)
         self.calls = calls
         self._token = token
+        self._needs = needs
         self.title = f"The notebook hub {self.url}".rstrip("/")
 
     def look(self, username: str, name: str = "") -> ServerState:
@@ -69,10 +87,12 @@ class Hub:
         query = "?include_stopped_servers" if name else ""
         answer = self.ask("GET", f"users/{user_in_address(username)}{query}")
         if answer.status == httpx.codes.NOT_FOUND and answer.is_json:
-            raise NotebookUserUnknown(self.title, username)
+            raise NotebookUserUnknown(self.title, f"{username}, or does not show them: {self._needs}")
+        if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            raise PeerRefused(self.title, f"{words_of(answer)}: {self._needs}")
         user = checked(answer).object()
         if not isinstance(user.get("servers"), dict):
-            raise PeerRefused(self.title, f"it shows no servers: our token needs the scopes {SCOPES}")
+            raise PeerRefused(self.title, f"it shows no servers: {self._needs}")
         if name and name not in user["servers"]:
             state = ServerState(username=username, name=name)
             raise NotebookServerUnknown(state.title, "make it there first, or name another one")
@@ -83,7 +103,7 @@ class Hub:
 
     @contextmanager
     def token_for(self, state: ServerState) -> Iterator[SecretStr]:
-        """Give a token that counts at one server of one user's alone; it goes with the block.
+        """Give a token that counts at one server of one user's alone, for as long as the block takes; it goes with it.
 
         A notebook server is its user's, who can read what is sent to it
         (``docs/decisions/0012-a-notebook-server-is-shown-a-token-of-its-own.md``).
@@ -95,23 +115,28 @@ class Hub:
         PeerError
             As by `look`.
         """
-        tokens = f"users/{user_in_address(state.username)}/tokens"
+        token = ServerToken(partial(self._make_token, state))
+        try:
+            yield token
+        finally:
+            for token_id in token.ids:
+                with suppress(PeerError):  # else it ends by itself
+                    self.ask("DELETE", f"{_tokens_of(state)}/{token_id}")
+
+    def _make_token(self, state: ServerState) -> MadeToken:
         asked = {
             "note": "skao-staging-service: brings data to the notebook server",
-            "expires_in": TOKEN_SECONDS,
             "scopes": [f"access:servers!server={state.username}/{state.name}"],
         }
-        answer = self.ask("POST", tokens, asked)
+        answer = self.ask("POST", _tokens_of(state), asked | {"expires_in": TOKEN_SECONDS})
+        if answer.status == httpx.codes.BAD_REQUEST:  # so long is too long: then it gives the longest that it gives
+            answer = self.ask("POST", _tokens_of(state), asked)
         if answer.status == httpx.codes.FORBIDDEN and answer.is_json:
-            raise PeerRefused(self.title, f"it makes no tokens for {state.username}: ours needs the scopes {SCOPES}")
+            raise PeerRefused(self.title, f"it makes no tokens for {state.username}: {self._needs}")
         made = checked(answer).object()
         if not isinstance(made.get("token"), str):
             raise PeerFault(self.title, "it makes a token and does not tell it")
-        try:
-            yield SecretStr(made["token"])
-        finally:
-            with suppress(PeerError):  # else it ends by itself
-                self.ask("DELETE", f"{tokens}/{made.get('id')}")
+        return MadeToken(token_id=str(made.get("id")), token=SecretStr(made["token"]), seconds=_seconds_of(made))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -131,6 +156,18 @@ class Hub:
     def address(self, path: str) -> str:
         """Return the address of a call of the hub's REST API."""
         return f"{self.url}hub/api/{path}"
+
+
+def _tokens_of(state: ServerState) -> str:
+    return f"users/{user_in_address(state.username)}/tokens"
+
+
+def _seconds_of(made: dict[str, Any]) -> float:
+    """Return for how long a token counts, by the hub's clock alone."""
+    with suppress(KeyError, TypeError, ValueError):
+        created, ends = (datetime.fromisoformat(made[moment]) for moment in ("created", "expires_at"))
+        return (ends - created).total_seconds()
+    return TOKEN_SECONDS
 
 
 def hub_address(url: str) -> httpx.URL:

@@ -10,11 +10,11 @@ from stager.records.items.files import (
     files_of,
     first_files,
     has_directory,
-    is_left_writable,
     last_copies,
     note_progress,
     save_files,
 )
+from stager.records.items.left_undone import LeftUndone, left_undone
 from stager.records.items.manifests import (
     ManifestWriter,
     item_with_manifest,
@@ -25,6 +25,7 @@ from stager.records.items.manifests import (
 
 __all__ = [
     "FileChange",
+    "LeftUndone",
     "ManifestWriter",
     "Progress",
     "checksum_of_source",
@@ -34,10 +35,10 @@ __all__ = [
     "files_of",
     "first_files",
     "has_directory",
-    "is_left_writable",
     "item_with_manifest",
     "key_of",
     "last_copies",
+    "left_undone",
     "manifest_of",
     "manifest_part",
     "manifest_writer",

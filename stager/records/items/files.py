@@ -35,6 +35,7 @@ class FileChange(TypedDict, total=False):
     seen_at: str | None
     link: str | None
     left_writable: str | None
+    left_unverified: str | None
     bytes_done: int
     files_done: int
 
@@ -111,13 +112,6 @@ def has_directory(database: Database, request_id: str, *, statuses: Sequence[Sta
     asked = select(col(file.id)).where(
         col(file.request_id) == request_id, col(file.status).in_(statuses), col(file.kind) == "directory"
     )
-    return database.read(lambda session: session.scalars(asked.limit(1)).first() is not None)
-
-
-def is_left_writable(database: Database, request_id: str) -> bool:
-    """Tell whether something that a request delivered could not be made read-only."""
-    file = StagedFile
-    asked = select(col(file.id)).where(col(file.request_id) == request_id, col(file.left_writable).is_not(None))
     return database.read(lambda session: session.scalars(asked.limit(1)).first() is not None)
 
 

@@ -66,6 +66,6 @@ def _ending(file: StagedFile, *, arrives: bool) -> FileChange:
     if arrives:
         change["status"], change["destination_fingerprint"] = Status.COMPLETED, "a"
         change["checksum"], change["checksum_algorithm"] = "00000001", ADLER32
-        change["left_writable"] = None
+        change["left_writable"], change["left_unverified"] = None, None
         change["bytes_done"], change["files_done"] = 1, 1
     return change

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from stager.api import intake
-from stager.app import create_app
+from dataclasses import replace
 
-intake.WITH_SECRET |= {"local_copy"}
+from stager.app import create_app
+from stager.methods.local_copy import LocalCopy
+
+LocalCopy.promise = replace(LocalCopy.promise, takes_secret=True)
 
 __all__ = ["create_app"]

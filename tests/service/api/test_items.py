@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager.models import Status
+from stager.models import StagingItem, StagingRequest, Status
 from stager.records.items import files_of, manifest_writer
+from stager.records.requests import create_request
 from stager.vocabulary import ManifestEntry
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ FILE: dict[str, Any] = {
 }
 FAILED: dict[str, Any] = {"status": Status.FAILED, "error_type": "NoSpace", "error_reason": "No space"}
 SKIPPED: dict[str, Any] = {"status": Status.SKIPPED, "kind": "file", "size_bytes": 7}
+
+ITEMS = tuple(StagingItem(source=name, destination=name) for name in ("a.fits", "b.fits"))
+TO_NOTEBOOK = StagingRequest(method="jupyter_copy", username="alice", items=ITEMS)
 
 
 @pytest.fixture
@@ -124,6 +128,38 @@ def test_a_receipt_says_what_was_brought_in_all(lone_door: ServedDoor, mixed: st
     assert (receipt["size_bytes"], receipt["file_count"], receipt["note"]) == (10, 2, "for later")
     assert (receipt["promises"]["read_only_by"], receipt["promises"]["publishes_atomically"]) == ("mode", True)
     assert lone_door.client.get(receipt["manifest_url"].removeprefix("http://127.0.0.1:8000")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("left", "promised"),
+    [
+        ({}, {"read_only_by": "kernel", "verified_by": "the SHA-256 that the notebook server tells, and sizes"}),
+        ({"left_writable": "no kernel"}, {"read_only_by": "nothing"}),
+        (
+            {"left_unverified": "no checksum"},
+            {"verified_by": "the SHA-256 that the notebook server tells, and sizes; of some of it, sizes alone"},
+        ),
+    ],
+)
+def test_a_receipt_promises_no_more_than_was_done(
+    lone_door: ServedDoor, left: dict[str, str], promised: dict[str, str]
+) -> None:
+    request_id = create_request(lone_door.database, TO_NOTEBOOK).id
+    lone_door.end(request_id, FILE | {"checksum": "0" * 64, "checksum_algorithm": "sha256"} | left, FILE)
+    receipt = lone_door.client.get(f"/requests/{request_id}/receipt").json()
+    assert promised.items() <= receipt["promises"].items()
+    [item, _] = lone_door.client.get(f"/requests/{request_id}").json()["items"]
+    assert {name: item[name] for name in left} == left
+
+
+def test_only_what_is_there_has_an_address_and_a_cell_that_open_it(lone_door: ServedDoor) -> None:
+    request_id = create_request(lone_door.database, TO_NOTEBOOK).id
+    seen = {"seen_at": "~/a.fits", "link": "https://hub.example.org/user/alice/lab/tree/a.fits"}
+    lone_door.end(request_id, FILE | seen, FAILED | seen)
+    there, failed = lone_door.client.get(f"/requests/{request_id}").json()["items"]
+    assert there["link"] == seen["link"]
+    assert "~/a.fits" in there["code"]
+    assert (failed["link"], failed["code"]) == (None, None)
 
 
 @pytest.mark.parametrize(

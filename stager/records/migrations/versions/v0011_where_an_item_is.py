@@ -1,4 +1,4 @@
-"""Keep where users find what was staged, and why something of it could not be made read-only.
+"""Keep where users find what was staged, and why something of it could not be made read-only, or be verified.
 
 Revision ID: 0011
 Revises: 0010
@@ -24,8 +24,9 @@ def upgrade() -> None:
     op.add_column(TABLE, sa.Column("seen_at", path, nullable=True))
     op.add_column(TABLE, sa.Column("link", sa.Text(), nullable=True))
     op.add_column(TABLE, sa.Column("left_writable", sa.Text(), nullable=True))
+    op.add_column(TABLE, sa.Column("left_unverified", sa.Text(), nullable=True))
 
 
 def downgrade() -> None:
-    for column in ("left_writable", "link", "seen_at"):
+    for column in ("left_unverified", "left_writable", "link", "seen_at"):
         op.drop_column(TABLE, column)
