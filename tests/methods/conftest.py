@@ -108,7 +108,7 @@ def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
 
 
 @pytest.fixture
-def behind(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[BehindProxy]:  # noqa: F811
+def proxied(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[BehindProxy]:  # noqa: F811
     """A run's own connection, through a proxy, to a notebook server that has no kernels."""
     url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
     connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))

@@ -253,15 +253,17 @@ def test_a_run_that_died_in_the_middle_of_a_replacement_is_undone(
 
 @pytest.mark.usefixtures("tree")
 @pytest.mark.parametrize("what", ["a.fits", "tree"])
-def test_what_was_there_comes_back_although_a_replacement_and_its_undoing_broke(behind: BehindProxy, what: str) -> None:
-    site = behind.site
+def test_what_was_there_comes_back_although_a_replacement_and_its_undoing_broke(
+    proxied: BehindProxy, what: str
+) -> None:
+    site = proxied.site
     site.peer.put("product", b"old")
     item = replace(site.item(what, "product"), on_conflict=OnConflict.REPLACE)
     for is_repeated in (False, True):
         site.begin(item)
         for step in ("check source", "check duplicate", "transfer", "set read-only"):
             site.do(step)
-        behind.proxy.break_calls_too("rename", reset, spared=1, times=2)
+        proxied.proxy.break_calls_too("rename", reset, spared=1, times=2)
         with pytest.raises(PeerFault):
             site.do("publish")
         assert not site.peer.exists("product")
@@ -366,30 +368,30 @@ def test_an_item_that_is_left_leaves_nothing(notebook: Site) -> None:
     assert notebook.peer.shown() == []
 
 
-def test_of_what_the_server_tells_no_checksum_only_the_size_is_promised(behind: BehindProxy) -> None:
+def test_of_what_the_server_tells_no_checksum_only_the_size_is_promised(proxied: BehindProxy) -> None:
     told = {"name": "a", "path": "a", "type": "file", "size": len(CONTENT), "writable": True, "hash": None}
-    behind.proxy.break_calls_too("hash", answered("200 OK", json.dumps(told).encode(), "application/json"))
-    published = behind.site.stage(behind.site.item(destination="product"))
+    proxied.proxy.break_calls_too("hash", answered("200 OK", json.dumps(told).encode(), "application/json"))
+    published = proxied.site.stage(proxied.site.item(destination="product"))
     assert published is not None
     assert published.left_unverified == "the notebook server tells no checksum"
-    assert behind.site.peer.read("product") == CONTENT
+    assert proxied.site.peer.read("product") == CONTENT
     assert published.fingerprint == ""  # so that the next staging compares
 
 
-def test_of_an_item_that_is_left_before_its_turn_nothing_is_sent(behind: BehindProxy) -> None:
-    behind.site.begin(behind.site.item())
-    behind.site.do("check source")
+def test_of_an_item_that_is_left_before_its_turn_nothing_is_sent(proxied: BehindProxy) -> None:
+    proxied.site.begin(proxied.site.item())
+    proxied.site.do("check source")
     stopped = threading.Event()
     stopped.set()
-    behind.proxy.break_calls("chunk", passed)
-    [(_, outcome)] = behind.site.worker.do("transfer", {1: Watch(stopped=stopped)})
+    proxied.proxy.break_calls("chunk", passed)
+    [(_, outcome)] = proxied.site.worker.do("transfer", {1: Watch(stopped=stopped)})
     assert isinstance(outcome, Cancelled)
-    assert behind.proxy.faults_done == 0
+    assert proxied.proxy.faults_done == 0
 
 
 @pytest.mark.usefixtures("tree")
 @pytest.mark.parametrize("has_kernel", [True, False])
-def test_of_a_tree_only_that_is_sent_again_whose_call_broke(behind: BehindProxy, *, has_kernel: bool) -> None:
+def test_of_a_tree_only_that_is_sent_again_whose_call_broke(proxied: BehindProxy, *, has_kernel: bool) -> None:
     told, done, broken = list[ManifestEntry](), list[int](), list[Call]()
 
     def breaking(call: Call) -> None:
@@ -399,7 +401,7 @@ def test_of_a_tree_only_that_is_sent_again_whose_call_broke(behind: BehindProxy,
         else:
             passed(call)
 
-    site, proxy = behind.site, behind.proxy
+    site, proxy = proxied.site, proxied.proxy
     if has_kernel:  # then all the files, which are small, go together after their four folders
         proxy.break_calls("chunk", breaking, spared=4, times=1000)
     else:
@@ -413,10 +415,10 @@ def test_of_a_tree_only_that_is_sent_again_whose_call_broke(behind: BehindProxy,
 
 
 @pytest.mark.usefixtures("tree")
-def test_a_removal_that_broke_leaves_nothing_under_the_final_name_and_a_sweep_ends_it(behind: BehindProxy) -> None:
-    site = behind.site
+def test_a_removal_that_broke_leaves_nothing_under_the_final_name_and_a_sweep_ends_it(proxied: BehindProxy) -> None:
+    site = proxied.site
     delivery = site.delivered(site.item("tree", "product"))
-    behind.proxy.break_calls("removal", reset)
+    proxied.proxy.break_calls("removal", reset)
     with pytest.raises(PeerFault):
         site.remove(delivery)
     assert not site.peer.exists("product")

@@ -32,9 +32,11 @@ def begin_anew(site: Site, before: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_worker_that_is_killed_at_any_call_is_followed_by_one_that_ends_right(behind: BehindProxy, kind: str) -> None:
+def test_a_worker_that_is_killed_at_any_call_is_followed_by_one_that_ends_right(
+    proxied: BehindProxy, kind: str
+) -> None:
     source, destination, before = KINDS[kind]
-    site, peer = behind.site, behind.site.peer
+    site, peer = proxied.site, proxied.site.peer
     (site.source / "tree").mkdir(mode=0o755)
     (site.source / "tree" / "data").write_bytes(CONTENT)
     item = replace(site.item(source, destination), on_conflict=OnConflict.REPLACE)
@@ -42,15 +44,15 @@ def test_a_worker_that_is_killed_at_any_call_is_followed_by_one_that_ends_right(
     was_killed, number = True, 0  # what only reads leaves all as it was after the call before
     while was_killed:
         begin_anew(site, before)
-        with staging(item, behind.connection) as worker:
-            behind.proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
-            behind.proxy.break_calls_too("change", done_and_then(worker.kill), spared=number)
+        with staging(item, proxied.connection) as worker:
+            proxied.proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
+            proxied.proxy.break_calls_too("change", done_and_then(worker.kill), spared=number)
             worker.start()
             worker.join(PATIENCE)
             was_killed = worker.exitcode == -signal.SIGKILL
-        behind.proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
+        proxied.proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
         assert [path for path in peer.files() if "stager-" not in path] in ([], list(before), whole)
-        assert behind.stage(item) == []
+        assert proxied.stage(item) == []
         assert peer.files() == whole
         assert {peer.read(path) for path in whole} == {CONTENT}
         number += 1
@@ -59,44 +61,44 @@ def test_a_worker_that_is_killed_at_any_call_is_followed_by_one_that_ends_right(
 
 @pytest.mark.parametrize("phase", ["new kernel", "kernel"])
 def test_a_worker_that_is_killed_while_a_kernel_works_for_it_is_followed_by_one_that_ends_right(
-    behind: BehindProxy, phase: str
+    proxied: BehindProxy, phase: str
 ) -> None:
-    item = behind.site.item(destination="product")
-    with staging(item, behind.connection) as worker:
-        behind.proxy.break_calls(phase, done_and_then(worker.kill))
+    item = proxied.site.item(destination="product")
+    with staging(item, proxied.connection) as worker:
+        proxied.proxy.break_calls(phase, done_and_then(worker.kill))
         worker.start()
         worker.join(PATIENCE)
         assert worker.exitcode == -signal.SIGKILL
-    assert behind.stage(item) == []
-    assert behind.site.peer.shown() == ["product"]
-    assert not behind.site.peer.may_write("product")
+    assert proxied.stage(item) == []
+    assert proxied.site.peer.shown() == ["product"]
+    assert not proxied.site.peer.may_write("product")
 
 
 @pytest.mark.parametrize("phase", ["chunk", "rename"])
 def test_a_hub_whose_proxy_dies_goes_on_once_that_is_started_again(
-    behind: BehindProxy, running_hub: RunningHub, phase: str
+    proxied: BehindProxy, running_hub: RunningHub, phase: str
 ) -> None:
     def fault(call: Call) -> None:
         running_hub.kill_proxy()
         passed(call)
 
-    behind.proxy.break_calls_too(phase, fault)
-    assert behind.stage(behind.site.item(destination="deep/product"))
-    assert behind.site.peer.read("deep/product") == CONTENT
-    assert behind.site.peer.shown() == ["deep", "deep/product"]
+    proxied.proxy.break_calls_too(phase, fault)
+    assert proxied.stage(proxied.site.item(destination="deep/product"))
+    assert proxied.site.peer.read("deep/product") == CONTENT
+    assert proxied.site.peer.shown() == ["deep", "deep/product"]
 
 
 def test_a_hub_that_dies_with_all_its_servers_is_waited_for_and_goes_on_once_it_is_started_again(
-    behind: BehindProxy, running_hub: RunningHub
+    proxied: BehindProxy, running_hub: RunningHub
 ) -> None:
-    item = behind.site.item(destination="deep/product")
-    behind.site.begin(item)
-    behind.proxy.break_calls_too("chunk", lambda _: running_hub.die())
+    item = proxied.site.item(destination="deep/product")
+    proxied.site.begin(item)
+    proxied.proxy.break_calls_too("chunk", lambda _: running_hub.die())
     for _ in range(2):
         with pytest.raises(PeerError) as raised:
-            behind.site.do("transfer")
+            proxied.site.do("transfer")
         assert raised.value.retryable
     running_hub.start()
-    behind.stage(item)
-    assert behind.site.peer.read("deep/product") == CONTENT
-    assert behind.site.peer.shown() == ["deep", "deep/product"]
+    proxied.stage(item)
+    assert proxied.site.peer.read("deep/product") == CONTENT
+    assert proxied.site.peer.shown() == ["deep", "deep/product"]

@@ -55,9 +55,9 @@ OF_A_DIRECTORY = ["reset", "cut on the way in", "answer lost", "answer cut", "50
 @pytest.mark.parametrize(
     ("what", "name"), [*(("a.fits", name) for name in PASSING), *(("tree", name) for name in OF_A_DIRECTORY)]
 )
-def test_a_staging_whose_every_phase_breaks_once_ends_right(behind: BehindProxy, what: str, name: str) -> None:
+def test_a_staging_whose_every_phase_breaks_once_ends_right(proxied: BehindProxy, what: str, name: str) -> None:
     fault, kind = PASSING[name]
-    peer, tree = behind.site.peer, behind.site.source / "tree"
+    peer, tree = proxied.site.peer, proxied.site.source / "tree"
     (tree / "deep").mkdir(parents=True)
     for file in ("data", "deep/data"):
         (tree / file).write_bytes(CONTENT)
@@ -65,14 +65,14 @@ def test_a_staging_whose_every_phase_breaks_once_ends_right(behind: BehindProxy,
         folder.chmod(0o755)
     peer.put("new/stager-0123456789abcdef-0123456789abcdef")  # of a run that died
     for phase in BROKEN_PHASES:
-        behind.proxy.break_calls_too(phase, fault)
+        proxied.proxy.break_calls_too(phase, fault)
     if name == "silent":
-        behind.calls.stall_seconds = STALL_SECONDS
-    item = behind.site.item(what, "new/product")
-    errors = behind.stage(item)
-    assert behind.proxy.phases_left == {"kernelspecs"}
+        proxied.calls.stall_seconds = STALL_SECONDS
+    item = proxied.site.item(what, "new/product")
+    errors = proxied.stage(item)
+    assert proxied.proxy.phases_left == {"kernelspecs"}
     assert {type(error) for error in errors} == {kind}
-    behind.sweep(item)  # of the next run: a removal that somebody in the server's stead calls done is not done
+    proxied.sweep(item)  # of the next run: a removal that somebody in the server's stead calls done is not done
     files = ["new/product"] if what == "a.fits" else ["new/product/data", "new/product/deep/data"]
     assert peer.files() == files
     assert {peer.read(file) for file in files} == {CONTENT}
@@ -88,29 +88,29 @@ LASTING: dict[str, tuple[Fault, type[StagingError], str]] = {
 
 @pytest.mark.parametrize("phase", ["chunk", "rename"])
 @pytest.mark.parametrize("name", LASTING)
-def test_what_no_retry_mends_is_told_at_once_and_leaves_nothing(behind: BehindProxy, name: str, phase: str) -> None:
+def test_what_no_retry_mends_is_told_at_once_and_leaves_nothing(proxied: BehindProxy, name: str, phase: str) -> None:
     fault, kind, mended_by = LASTING[name]
-    behind.proxy.break_calls_too(phase, fault)
-    item = behind.site.item(destination="deep/product")
+    proxied.proxy.break_calls_too(phase, fault)
+    item = proxied.site.item(destination="deep/product")
     with pytest.raises(kind) as raised:
-        behind.stage(item)
-    behind.site.worker.end()
+        proxied.stage(item)
+    proxied.site.worker.end()
     assert (raised.value.retryable, raised.value.mended_by) == (False, mended_by)
-    assert behind.site.peer.shown() == []
-    assert behind.stage(item) == []
-    assert behind.site.peer.shown() == ["deep", "deep/product"]
+    assert proxied.site.peer.shown() == []
+    assert proxied.stage(item) == []
+    assert proxied.site.peer.shown() == ["deep", "deep/product"]
 
 
 @pytest.mark.parametrize("phase", ["kernelspecs", "new kernel", "kernel"])
-def test_a_kernel_whose_call_breaks_once_is_asked_again(behind: BehindProxy, phase: str) -> None:
-    behind.proxy.break_calls(phase, reset)
-    assert behind.stage(behind.site.item(destination="product")) == []
-    assert behind.proxy.phases_left == set()
-    assert not behind.site.peer.may_write("product")
+def test_a_kernel_whose_call_breaks_once_is_asked_again(proxied: BehindProxy, phase: str) -> None:
+    proxied.proxy.break_calls(phase, reset)
+    assert proxied.stage(proxied.site.item(destination="product")) == []
+    assert proxied.proxy.phases_left == set()
+    assert not proxied.site.peer.may_write("product")
 
 
-def test_a_token_that_ends_is_replaced_by_another(behind: BehindProxy, running_hub: RunningHub) -> None:
-    hub = Hub(running_hub.url, behind.connection.token, behind.calls)
+def test_a_token_that_ends_is_replaced_by_another(proxied: BehindProxy, running_hub: RunningHub) -> None:
+    hub = Hub(running_hub.url, proxied.connection.token, proxied.calls)
 
     def end_newest(call: Call) -> None:
         told = hub.ask("GET", "users/alice/tokens").object()["api_tokens"]
@@ -118,9 +118,9 @@ def test_a_token_that_ends_is_replaced_by_another(behind: BehindProxy, running_h
         assert hub.ask("DELETE", f"users/alice/tokens/{newest['id']}").is_success
         passed(call)
 
-    behind.proxy.break_calls_too("look at files", end_newest)
-    behind.proxy.break_calls_too("chunk", answered("403 Forbidden", b'{"message": "Forbidden"}', JSON))
-    errors = behind.stage(behind.site.item(destination="deep/product"))
-    assert behind.proxy.phases_left == {"kernelspecs"}
+    proxied.proxy.break_calls_too("look at files", end_newest)
+    proxied.proxy.break_calls_too("chunk", answered("403 Forbidden", b'{"message": "Forbidden"}', JSON))
+    errors = proxied.stage(proxied.site.item(destination="deep/product"))
+    assert proxied.proxy.phases_left == {"kernelspecs"}
     assert {type(error) for error in errors} == {NotebookTokenRefused}
-    assert behind.site.peer.shown() == ["deep", "deep/product"]
+    assert proxied.site.peer.shown() == ["deep", "deep/product"]
