@@ -2,7 +2,8 @@
 
 Any cluster will do: ``KUBECONFIG`` names it, and ``TEST_IMAGE`` the image, which
 must be there already (docs/start/kubernetes.md says how on kind and minikube).
-``TEST_INGRESS`` is the address of the cluster's Ingress controller.
+``TEST_INGRESS`` is the address of the cluster's Ingress controller, and
+``TEST_HOST`` that at which its pods reach this machine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ import httpx
 import pytest
 import yaml
 
+from tests.open_folder import open_folder
 from tests.patience import PATIENCE
+from tests.peers.running_hub import RunningHub
 
 CHART = Path(__file__).parents[2] / "charts" / "skao-staging-service"
 MISSING = next((program for program in ("kubectl", "helm") if shutil.which(program) is None), None)
@@ -229,21 +232,34 @@ def forwarded(cluster: Cluster, what: str, port: int, *, path: str = "") -> Iter
             forwarding.terminate()
 
 
-def page_values(hand: Hand, image: str) -> dict[str, Any]:
-    """Return the values of docs/start/kubernetes.md: image and host paths apart, all else is the chart's default."""
+def page_values(hand: Hand, image: str, hub: RunningHub) -> dict[str, Any]:
+    """Return the values of docs/start/kubernetes.md: image, host paths and hub apart, all else is the chart's default."""
     page = (CHART.parents[1] / "docs" / "start" / "kubernetes.md").read_text()
     said = page.partition("```yaml\n")[2].partition("```")[0]
     repository, _, tag = image.rpartition(":")
     values: dict[str, Any] = yaml.safe_load(said.replace("/storages", hand.folder))
-    return {"image": {"repository": repository, "tag": tag}} | values
+    values.setdefault("config", {})["jupyterHubUrl"] = hub.url
+    return {"image": {"repository": repository, "tag": tag}, "jupyterHub": {"token": hub.tokens["staging"]}} | values
 
 
 @pytest.fixture(scope="session")
-def release(cluster: Cluster, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+def hub() -> Iterator[RunningHub]:
+    """The hub of the release, at an address that pods reach; a test may start it."""
+    with open_folder() as folder:
+        hub = RunningHub(folder, host=os.environ.get("TEST_HOST", "127.0.0.1"))
+        yield hub
+        hub.stop()
+        eventually(lambda: not hub.pids(), "the end of the hub")
+
+
+@pytest.fixture(scope="session")
+def release(
+    cluster: Cluster, image: str, hub: RunningHub, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Release]:
     """The chart, installed with the values of docs/start/kubernetes.md, which knows one user, alice."""
     with a_hand(cluster, image) as hand:
         values = tmp_path_factory.mktemp("cluster") / "values.yaml"
-        values.write_text(yaml.safe_dump(page_values(hand, image)))
+        values.write_text(yaml.safe_dump(page_values(hand, image, hub)))
         release = Release(cluster, hand, values)
         release.install()
         yield release

@@ -47,12 +47,18 @@ USERS = [
 
 
 class RunningHub:
-    """JupyterHub 6; it ends with the tests, and so does all that it starts."""
+    """JupyterHub 6; it ends with the tests, and so does all that it starts.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    host
+        This machine's address at which it is reached.
+    """
+
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1") -> None:
         self.folder = folder
         self.log = folder / "hub.log"
-        self.url = f"http://127.0.0.1:{free_port()}/prefix/"
+        self.url = f"http://{host}:{free_port()}/prefix/"
         self.tokens = {name: secrets.token_hex(16) for name in ["staging", *SCOPES]}
         self._process: subprocess.Popen[bytes] | None = None
         given = {
