@@ -233,7 +233,7 @@ def forwarded(cluster: Cluster, what: str, port: int, *, path: str = "") -> Iter
 
 
 def page_values(hand: Hand, image: str, hub: RunningHub) -> dict[str, Any]:
-    """Return the values of docs/start/kubernetes.md: image, host paths and hub apart, all else is the chart's default."""
+    """Return the values of docs/start/kubernetes.md: but for image, host paths and hub, all is the chart's default."""
     page = (CHART.parents[1] / "docs" / "start" / "kubernetes.md").read_text()
     said = page.partition("```yaml\n")[2].partition("```")[0]
     repository, _, tag = image.rpartition(":")

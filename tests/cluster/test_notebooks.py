@@ -1,4 +1,4 @@
-"""Pods and a JupyterHub outside the cluster: what is told while there is no way to it, and a file that arrives there."""
+"""Pods and a JupyterHub outside the cluster: what is told where there is no way to it, and a file that arrives."""
 
 from __future__ import annotations
 
@@ -26,11 +26,9 @@ def test_a_hub_that_is_not_reached_is_told_and_one_that_is_gets_a_file(release: 
     address = httpx.URL(hub.url)
     assert "nobody listens there" in check(release)
     with socket.create_server((address.host, int(address.port or 0)), backlog=0) as deaf:
-        waiting = [
-            socket.socket() for _ in range(3)
-        ]  # whoever comes now, the machine's own queue being full, is dropped
-        for one in waiting:
-            one.setblocking(False)
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:  # whoever comes now, the machine's own queue being full, is dropped
+            one.settimeout(0)
             one.connect_ex(deaf.getsockname())
         assert "it does not take a connection" in check(release)
         for one in waiting:
