@@ -113,7 +113,7 @@ class NotebookServers:
         told = _Told(state.title, on_wait)
         if not state.is_ready:
             told.tell("")
-            if self._connection.stops_servers:
+            if self._connection.stops_servers and state.pending is None:  # else somebody else starts it
                 self._held.callback(partial(self._stop, place))
         started = start(
             self._hub,

@@ -11,6 +11,7 @@ from typing import Self
 
 from stager.engine import Control
 from stager.errors import Cancelled
+from stager.peers.connections import left_once
 from stager.peers.jupyter import CALLS_AT_ONCE, Uploaded
 
 OnBytes = Callable[[int], None]
@@ -68,9 +69,13 @@ class Uploads:
             One that was begun before has failed, or the transfer is cancelled.
         """
         self._wait(all_but=CALLS_AT_ONCE - 1)
-        going = self._pool.submit(upload, self._count)
+        going = self._pool.submit(self._done, upload)
         going.add_done_callback(self._tell_news)
         self._begun.append(going)
+
+    def _done(self, upload: Callable[[OnBytes], Arrived]) -> Arrived:
+        with left_once(self._left.is_set):
+            return upload(self._count)
 
     def finish(self) -> None:
         """Wait for all; raises as `begin`."""

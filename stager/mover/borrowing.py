@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,7 +25,9 @@ from stager.mover.replies import Shown
 from stager.paths import Descriptor, LentFolder, Location
 
 
-def borrowed(item: Item, *, mover: Mover, item_id: int, roots: Mapping[Path, Descriptor]) -> Location:
+def borrowed(
+    item: Item, *, mover: Mover, item_id: int, roots: Mapping[Path, Descriptor], is_left: threading.Event
+) -> Location:
     """Return an item's source as this process may read it.
 
     Parameters
@@ -33,10 +36,12 @@ def borrowed(item: Item, *, mover: Mover, item_id: int, roots: Mapping[Path, Des
         It was told the item, by this id.
     roots
         The user's folders, open: what has a folder's name by now may be a link of the user's.
+    is_left
+        Set when the mover is not waited for any more.
     """
     if item.read_as == "service":
         return replace(item.source, is_direct=True, held=roots.get(item.source.root))
-    return replace(item.source, held=LentFolder(-1, _LentByMover(mover, item_id), SOURCE))
+    return replace(item.source, held=LentFolder(-1, _LentByMover(mover, item_id, is_left), SOURCE))
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class _LentByMover:
 
     mover: Mover
     item_id: int
+    is_left: threading.Event
 
     def status(self, folder: int, name: str) -> os.stat_result:
         shown, _ = self._asked("status", folder, name)
@@ -69,7 +75,7 @@ class _LentByMover:
             self._asked("return", folder, "")
 
     def _asked(self, what: str, folder: int, name: str) -> tuple[Shown, Descriptor]:
-        shown, opened = self.mover.lend(self.item_id, what, folder=folder, name=name)
+        shown, opened = self.mover.lend(self.item_id, what, folder=folder, name=name, is_left=self.is_left)
         if shown.errno is not None:
             raise OSError(shown.errno, os.strerror(shown.errno))
         return shown, opened

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 STOP_POLL_SECONDS = 0.2
 # Folders in one message at most.
 SWEPT_AT_ONCE = 256
+LEFT = "was not waited for any more"
 UNFINISHED = "did not report what became of its items"
 # How long a mover may take to discard what is unfinished, in seconds.
 DISCARD_SECONDS = 10.0
@@ -108,20 +109,26 @@ class Mover:
         said = {str(item_id): told_source(source) for item_id, source in sources.items()}
         list(self._carried_out({"do": "lend from", "sources": said}, {}))
 
-    def lend(self, item_id: int, what: str, *, folder: int, name: str) -> tuple[Shown, Descriptor]:
+    def lend(
+        self, item_id: int, what: str, *, folder: int, name: str, is_left: threading.Event
+    ) -> tuple[Shown, Descriptor]:
         """Have it look at, open or take back what is in a source that it lends; return that, and what was opened.
 
         Calls from several threads are carried out one after the other, while no step is under way.
+
+        Parameters
+        ----------
+        is_left
+            Set when it is waited for no more: then the mover is ended.
 
         Raises
         ------
         StagingError
             The source cannot be reached, or the mover is lost.
         """
-        never = Watch(stopped=threading.Event())
         order = {"do": "lend", "item": item_id, "what": what, "folder": folder, "name": name}
         with self._lending:
-            [(_, outcome)] = list(self._carried_out(order, {item_id: never}))
+            [(_, outcome)] = list(self._carried_out(order, {item_id: Watch(stopped=is_left)}, is_left=is_left))
             if isinstance(outcome, StagingError):
                 raise outcome
             shown = outcome.shown or Shown()
@@ -148,13 +155,17 @@ class Mover:
         self._kill()
 
     def _carried_out(
-        self, order: Message, watches: Mapping[int, Watch], refuse: Refuse = lambda _: {}
+        self,
+        order: Message,
+        watches: Mapping[int, Watch],
+        refuse: Refuse = lambda _: {},
+        is_left: threading.Event | None = None,
     ) -> Iterator[tuple[int, StepDone | StagingError]]:
         waiting = {item_id: Watched(watch) for item_id, watch in watches.items()}
         self._is_busy = True
         try:
             self.channel.send(order)
-            while not isinstance(reply := self._reply(waiting), OrderDone):
+            while not isinstance(reply := self._reply(waiting, is_left), OrderDone):
                 yield from self._taken(reply, waiting, refuse)
         except ConnectionLost as gone:
             self._kill()
@@ -165,11 +176,13 @@ class Mover:
                 raise error from gone
         self._is_busy = False
 
-    def _reply(self, waiting: Mapping[int, Watched]) -> Reply:
+    def _reply(self, waiting: Mapping[int, Watched], is_left: threading.Event | None) -> Reply:
         """Return its next reply; meanwhile, tell it what is to be stopped."""
         silent = 0.0
         while True:
             message = self.channel.receive(STOP_POLL_SECONDS)
+            if is_left is not None and is_left.is_set():
+                raise ConnectionLost(LEFT)
             if time.monotonic() >= self._next_look:
                 self._next_look = time.monotonic() + STOP_POLL_SECONDS
                 self._tell_of_stops(waiting)

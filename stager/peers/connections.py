@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,10 +13,12 @@ from typing import Any
 import httpcore
 import httpx
 
-from stager.errors import PeerStalled
+from stager.errors import Cancelled, PeerStalled
 
 # For how many times the longest silence an answer may take, from the last byte sent to its own last.
 ANSWER_STALLS = 4
+# How much is sent at a time, in bytes.
+WRITE_BYTES = 16 << 10
 # How often it is checked whether an answer is still wanted, in seconds.
 CHECK_SECONDS = 0.5
 _CHECK: ContextVar[Callable[[], None]] = ContextVar("check", default=lambda: None)
@@ -29,6 +32,28 @@ def checked_while_waiting(check: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _CHECK.reset(token)
+
+
+@contextmanager
+def left_once(is_left: Callable[[], bool]) -> Iterator[None]:
+    """End what this thread waits for once, as soon as it is left: what then cleans up is waited for.
+
+    Raises
+    ------
+    Cancelled
+        It is left.
+    """
+    check_before, was_told = _CHECK.get(), False
+
+    def check() -> None:
+        nonlocal was_told
+        check_before()
+        if is_left() and not was_told:
+            was_told = True
+            raise Cancelled
+
+    with checked_while_waiting(check):
+        yield
 
 
 @contextmanager
@@ -56,9 +81,9 @@ class AnswerWithoutEndError(Exception):
 
 
 class Connection(httpcore.NetworkStream):
-    """A connection whose other side may not answer for ever, whatever it answers with.
+    """A connection whose other side may not answer for ever, whatever it answers with, nor take for ever what is sent.
 
-    httpcore bounds each read alone: headers that come a byte at a time, or one
+    httpcore bounds each read and each write alone: headers that come a byte at a time, or one
     ``103 Early Hints`` after another, would be waited for without end.
 
     Attributes
@@ -96,9 +121,20 @@ class Connection(httpcore.NetworkStream):
                 return self._stream.read(max_bytes, min(left, CHECK_SECONDS))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send something, after which another answer is waited for."""
+        """Send something, after which another answer is waited for.
+
+        Raises
+        ------
+        httpcore.WriteTimeout
+            Nothing of it is taken for some time, or not all in a multiple of that.
+        """
         self.answers_until = None
-        self._stream.write(buffer, timeout)
+        taken_until = time.monotonic() + ANSWER_STALLS * (timeout or math.inf)
+        for start in range(0, len(buffer), WRITE_BYTES):
+            _CHECK.get()()
+            if time.monotonic() >= taken_until:
+                raise httpcore.WriteTimeout
+            self._stream.write(buffer[start : start + WRITE_BYTES], timeout)
 
     def close(self) -> None:
         """End it."""

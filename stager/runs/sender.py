@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,13 +22,17 @@ from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.mover.steps import STEPS, ItemsAtWork
 from stager.paths import Descriptor, Place
-from stager.peers.connections import checked_while_waiting, given_up_after
+from stager.peers.connections import checked_while_waiting, given_up_after, left_once
 from stager.vocabulary import ManifestEntry
 
 logger = logging.getLogger(__name__)
 # How long all that is removed may take, in seconds: the other server may be its user's, and answer as that wants.
 DISCARD_SECONDS = 120.0
 SWEEP_SECONDS = 300.0
+# How often it is looked whether all is to be left, and how long it may go on then, in seconds, before a mover that does
+# not answer is ended.
+LOOK_SECONDS = 1.0
+LEFT_SECONDS = 30.0
 # The steps that are done with the source alone.
 AT_THE_SOURCE = {"look", "check source"}
 
@@ -67,6 +71,7 @@ class Sender:
         self._items = ItemsAtWork(method, {})
         self._places: dict[int, Place] = {}
         self._unswept: set[Place] = set()
+        self._is_left = threading.Event()
 
     def begin(self, _: str, items: Mapping[int, Item]) -> None:
         """Take items for its method, by ids of the caller's; they replace those taken before."""
@@ -77,7 +82,9 @@ class Sender:
         self._unswept = {place.parent for place in self._places.values()}
 
     def _readable(self, item_id: int, item: Item) -> Item:
-        return replace(item, source=borrowed(item, mover=self._mover, item_id=item_id, roots=self._roots))
+        return replace(
+            item, source=borrowed(item, mover=self._mover, item_id=item_id, roots=self._roots, is_left=self._is_left)
+        )
 
     def do(
         self, step: str, watches: Mapping[int, Watch], *, refuse: Refuse = lambda _: {}
@@ -94,17 +101,25 @@ class Sender:
             yield from ((item_id, error) for item_id in watches)
             return
         left = threading.Event()
+        going: dict[Future[StepDone | StagingError], int] = {}
+        stopped_for = 0.0
         with ThreadPoolExecutor(self._method.promise.width) as pool:
             try:
-                going = {
+                going |= {
                     pool.submit(self._done, step, item_id, _DirectDialogue(item_id, watch, left, refuse)): item_id
                     for item_id, watch in watches.items()
                 }
                 while going:
-                    for future in wait(going, return_when=FIRST_COMPLETED).done:
+                    for future in wait(going, LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
                         yield going.pop(future), future.result()
+                    is_over = all(watches[item_id].stopped.is_set() for item_id in going.values())
+                    stopped_for = stopped_for + LOOK_SECONDS if is_over else 0.0
+                    if stopped_for > LEFT_SECONDS:
+                        self._is_left.set()
             finally:
                 left.set()
+                if going:
+                    self._is_left.set()
                 pool.shutdown(cancel_futures=True)
 
     def _reach(self, watches: Mapping[int, Watch]) -> None:
@@ -124,10 +139,10 @@ class Sender:
         if dialogue.is_set():
             return Cancelled()
         try:
-            with dialogue.admitted(dialogue):
+            with left_once(dialogue.is_set), dialogue.admitted(dialogue):
                 return self._step(step, item_id, dialogue)
         except StagingError as error:
-            return error
+            return Cancelled() if dialogue.is_set() else error
         except Exception as error:
             logger.exception("Unforeseen error in a step")
             return UnforeseenError(error)

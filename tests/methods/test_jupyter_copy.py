@@ -291,6 +291,7 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_stay(
         notebook.peer.put(name)
     digits = LEFTOVER.fullmatch(kept[0])
     assert digits
+    connected.reach([dead], on_wait=lambda _: None, check=lambda: None)
     sender = Sender(connected, areas.mover, {}, living={digits["digits"]}.intersection)
     assert sender.sweep("", [dead.parent, replace(dead, names=(*dead.names, "nowhere"))]) == [2, 0]
     assert notebook.peer.shown() == sorted(kept)
@@ -325,6 +326,7 @@ def test_of_many_leftovers_some_are_swept_at_a_time_and_the_records_are_asked_on
 
     for _ in range(5):
         notebook.peer.put(temporary_name(place))
+    connected.reach([place], on_wait=lambda _: None, check=lambda: None)
     sender = Sender(connected, areas.mover, {}, living=living)
     assert [sender.sweep("", [place.parent]) for _ in range(2)] == [[3], [2]]
     assert asked == [{destination_key(place)[:KEY_DIGITS]}] * 2

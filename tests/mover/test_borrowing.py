@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,11 +16,12 @@ import pytest
 
 from stager.engine import survey
 from stager.engine.source import opened
-from stager.errors import SourceError, SourceUnreadable, StagingError
+from stager.errors import MoverLost, SourceError, SourceUnreadable, StagingError
 from stager.methods import Item
 from stager.mover.borrowing import borrowed
 from stager.paths import Location, locate
 from tests.mover.conftest import ALICE, Closed
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.mover.conftest import Liar
@@ -43,7 +45,7 @@ def theirs(closed: Closed) -> Closed:
 @contextmanager
 def lent(closed: Closed, item: Item) -> Iterator[Location]:
     closed.mover.lend_from({1: item.source} if item.read_as == "user" else {})
-    yield borrowed(item, mover=closed.mover, item_id=1, roots={})
+    yield borrowed(item, mover=closed.mover, item_id=1, roots={}, is_left=threading.Event())
     closed.mover.end()
 
 
@@ -116,8 +118,29 @@ def test_of_what_a_mover_hands_over_files_and_directories_alone_are_taken(liar: 
         socket.send_fds(liar.end, ["".join(said).encode()], descriptors)
     item = Closed(Path("/storage"), Path("/users"), liar.mover).item("a", read_as="user")
     try:
-        with pytest.raises(StagingError), opened(borrowed(item, mover=liar.mover, item_id=1, roots={})):
+        with (
+            pytest.raises(StagingError),
+            opened(borrowed(item, mover=liar.mover, item_id=1, roots={}, is_left=threading.Event())),
+        ):
             pass
     finally:
         for one in (reader, writer, folder):
             os.close(one)
+
+
+def test_a_mover_that_lives_and_does_not_answer_is_ended_once_it_is_waited_for_no_more(liar: Liar) -> None:
+    is_left, ended = threading.Event(), threading.Event()
+
+    def live() -> None:
+        while not ended.wait(0.05):
+            liar.end.sendall(b'{"says": "alive"}\n')
+
+    threading.Thread(target=live, daemon=True).start()
+    threading.Timer(0.5, is_left.set).start()
+    item = Closed(Path("/storage"), Path("/users"), liar.mover).item("a", read_as="user")
+    try:
+        with pytest.raises(MoverLost, match="not waited for any more"):
+            borrowed(item, mover=liar.mover, item_id=1, roots={}, is_left=is_left).held.status("a")  # type: ignore[union-attr]
+    finally:
+        ended.set()
+    assert liar.process.wait(PATIENCE) < 0

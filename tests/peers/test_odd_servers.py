@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import ssl
+import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from pydantic import SecretStr
 
 from stager.errors import Cancelled, HomeFull, NotebookStarting, PeerFault, PeerStalled
-from stager.peers.connections import checked_while_waiting, given_up_after
+from stager.peers.connections import checked_while_waiting, given_up_after, left_once
 from stager.peers.http import Calls
 from stager.peers.jupyter import Contents, Hub, ServerState, Uploaded, lay_out, publish, seal, start
 from stager.peers.jupyter.listing import listed
 from stager.peers.jupyter.progress import Progress, events
 from tests.patience import PATIENCE
+from tests.peers.listener import Listener
 from tests.peers.odd_server import OddCall, OddServer, Say, hangs_up, is_kernel, says
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -159,6 +163,26 @@ def test_who_waits_for_all_answers_together_gives_up_by_their_time_and_hears_tha
         calls.ask("GET", odd.url, peer="The server", headers={})
     with pytest.raises(PeerStalled, match=r"was not done within 0\.5 s"), given_up_after(0.5, "The server"):
         calls.ask("GET", odd.url, peer="The server", headers={}, stall_seconds=PATIENCE)
+
+
+class SippingServer(Listener):
+    """Takes what is sent a little at a time."""
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while not self.ended.wait(0.05) and connection.recv(1 << 10):
+                pass
+
+
+def test_a_server_that_sips_what_is_sent_is_not_waited_for_without_end(impatient: Calls) -> None:
+    is_left, body = threading.Event(), bytes(16 << 20)
+    with SippingServer().running() as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        with pytest.raises(PeerStalled):
+            impatient.ask("PUT", url, peer="The server", headers={}, content=[body])
+        threading.Timer(0.5, is_left.set).start()
+        with pytest.raises(Cancelled), left_once(is_left.is_set):
+            impatient.ask("PUT", url, peer="The server", headers={}, content=[body], stall_seconds=PATIENCE)
 
 
 def test_progress_without_end_is_followed_for_as_long_as_it_may_take(odd: OddServer, calls: Calls) -> None:

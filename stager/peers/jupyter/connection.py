@@ -62,7 +62,8 @@ class HubConnection(BaseModel):
     stops_servers: bool = Field(
         default=False,
         title="Stop them again",
-        description="Whether a notebook server that was started for a request is stopped when the data are there.",
+        description="Whether a notebook server that was started for a request is stopped when the data are there, "
+        "whoever uses it by then.",
     )
     usernames: dict[str, Name] = Field(
         {},

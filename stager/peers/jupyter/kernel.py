@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 import time
@@ -28,6 +29,9 @@ MAX_MESSAGE_BYTES = 8 << 20
 LOOK_SECONDS = 5.0
 # How often a kernel is ended whose server fails to, once a second.
 END_TRIES = 10
+# It would log the token among the headers.
+_WITHOUT_HEADERS = logging.getLogger(f"{__name__}.websocket")
+_WITHOUT_HEADERS.setLevel(logging.INFO)
 _VERSION = "5.3"
 _KERNEL_ID = re.compile(r"[\w-]+", re.ASCII)
 # What a server says of a kernel that has ended: what that was asked is answered no more.
@@ -122,6 +126,7 @@ class Kernel:
                 ssl=self.calls.trust if is_secure else None,
                 max_size=MAX_MESSAGE_BYTES,
                 proxy=None,
+                logger=_WITHOUT_HEADERS,
             )
         except (WebSocketException, InvalidURI, OSError) as error:  # TimeoutError too
             raise _KernelGone(str(error) or type(error).__name__) from error
