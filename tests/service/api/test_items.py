@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stager.methods.jupyter_copy import JupyterCopy
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.items import files_of, manifest_writer
 from stager.records.requests import create_request
@@ -30,6 +31,7 @@ FILE: dict[str, Any] = {
 FAILED: dict[str, Any] = {"status": Status.FAILED, "error_type": "NoSpace", "error_reason": "No space"}
 SKIPPED: dict[str, Any] = {"status": Status.SKIPPED, "kind": "file", "size_bytes": 7}
 
+VERIFIED_BY = JupyterCopy.promise.verified_by
 ITEMS = tuple(StagingItem(source=name, destination=name) for name in ("a.fits", "b.fits"))
 TO_NOTEBOOK = StagingRequest(method="jupyter_copy", username="alice", items=ITEMS)
 
@@ -133,11 +135,11 @@ def test_a_receipt_says_what_was_brought_in_all(lone_door: ServedDoor, mixed: st
 @pytest.mark.parametrize(
     ("left", "promised"),
     [
-        ({}, {"read_only_by": "kernel", "verified_by": "the SHA-256 that the notebook server tells, and sizes"}),
+        ({}, {"read_only_by": "kernel", "verified_by": VERIFIED_BY}),
         ({"left_writable": "no kernel"}, {"read_only_by": "nothing"}),
         (
             {"left_unverified": "no checksum"},
-            {"verified_by": "the SHA-256 that the notebook server tells, and sizes; of some of it, sizes alone"},
+            {"verified_by": f"{VERIFIED_BY}; of some of it, sizes alone"},
         ),
     ],
 )
