@@ -12,7 +12,7 @@ from typing import NoReturn
 from deployments.local.banner import banner
 from deployments.local.cannot_start import CannotStart
 from deployments.local.checks import prepare
-from deployments.local.hub import hub_environment
+from deployments.local.hub_connection import hub_environment
 from deployments.local.password import prefect_password
 from deployments.local.products import FOLDER, MEASUREMENT_SET, make_products
 from deployments.local.secret_key import secret_key

@@ -6,7 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from deployments.local.hub import PROXY, PYTHON, command, hub_token
+from deployments.local.hub import PROXY, PYTHON, command
+from deployments.local.hub_connection import hub_token
 from deployments.local.password import prefect_password
 from deployments.local.settings import LocalSettings, own_username
 
