@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 
-from stager.errors import DestinationError, PeerRefused, StagingError
+from stager.errors import Cancelled, DestinationError, PeerRefused, StagingError
 from stager.methods.method import LivingAmong
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_staged import LEFTOVER, NotebookStaged, name_aside, remove
@@ -37,7 +37,10 @@ def discard(contents: Contents, staged: NotebookStaged) -> bool:
     """
     try:
         with given_up_after(DISCARD_SECONDS, contents.title):
-            _discard(contents, staged)
+            try:
+                _discard(contents, staged)
+            except Cancelled:  # who is left is told that once, which may be here
+                _discard(contents, staged)
     except StagingError as error:
         return not error.retryable
     return True
