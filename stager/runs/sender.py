@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -35,6 +36,8 @@ LOOK_SECONDS = 1.0
 LEFT_SECONDS = 30.0
 # The steps that are done with the source alone.
 AT_THE_SOURCE = {"look", "check source"}
+# The steps of which it is to be known whether they were done: they are waited for.
+AT_ONE_MOMENT = {"publish", "remove"}
 
 
 class Sender:
@@ -138,8 +141,9 @@ class Sender:
     def _done(self, step: str, item_id: int, dialogue: _DirectDialogue) -> StepDone | StagingError:
         if dialogue.is_set():
             return Cancelled()
+        ending = nullcontext() if step in AT_ONE_MOMENT else left_once(dialogue.is_set)
         try:
-            with left_once(dialogue.is_set), dialogue.admitted(dialogue):
+            with ending, dialogue.admitted(dialogue):
                 return self._step(step, item_id, dialogue)
         except StagingError as error:
             return Cancelled() if dialogue.is_set() else error

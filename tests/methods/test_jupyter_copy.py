@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -389,6 +390,24 @@ def test_of_an_item_that_is_left_before_its_turn_nothing_is_sent(proxied: Behind
     [(_, outcome)] = proxied.site.worker.do("transfer", {1: Watch(stopped=stopped)})
     assert isinstance(outcome, Cancelled)
     assert proxied.proxy.faults_done == 0
+
+
+def test_what_is_cancelled_while_it_gets_its_name_is_delivered_and_known_to_be(proxied: BehindProxy) -> None:
+    stopped = threading.Event()
+
+    def answer_later(call: Call) -> None:
+        stopped.set()
+        time.sleep(1)  # twice as long as until somebody looks whether to wait
+        passed(call)
+
+    proxied.site.begin(proxied.site.item(destination="product"))
+    for step in ("check source", "check duplicate", "transfer", "set read-only"):
+        proxied.site.do(step)
+    proxied.proxy.break_calls_too("rename", answer_later)
+    [(_, outcome)] = proxied.site.worker.do("publish", {1: Watch(stopped=stopped)})
+    proxied.site.worker.end()
+    assert isinstance(outcome, StepDone)
+    assert proxied.site.peer.shown() == ["product"]
 
 
 @pytest.mark.usefixtures("tree")
