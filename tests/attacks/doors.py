@@ -126,7 +126,7 @@ RETRY = "POST /requests/{request_id}/retry"
 
 def has_no_words_for(door: str, trick: str) -> bool:
     """Return whether a staging call cannot say what a trick says beside the paths: it hears nothing of it."""
-    return door in {"stage_data", "Tape stage"} and "username" not in NAMING[trick]
+    return door == "stage_data" and "username" not in NAMING[trick]
 
 
 def request_of(answer: Answer) -> str:
