@@ -40,8 +40,8 @@ from stager.runs.batch import Batch
 from stager.settings import get_settings
 from stager.user_secrets import SecretKeys
 begin, home = Batch._begin, Path(get_settings().users_file).parent
-def begin_with_secret(batch):
-    begin(batch)
+def begin_with_secret(batch, stack):
+    begin(batch, stack)
     (request_id,) = {entry.file.request_id for entry in batch.entries}
     process, keys = batch.writer.holder, SecretKeys(get_settings().secret_key)
     run = process.partition("/")[0]

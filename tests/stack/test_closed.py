@@ -134,7 +134,8 @@ def _item(destination: str) -> dict[str, str]:
 def _make_older(folder: Path) -> str:
     """Put everything where the version before had it, readable by all; return a request that nobody served."""
     state = folder / "state"
-    (state / "prefect-password").unlink()
+    for since_then in ("prefect-password", "secret-key"):
+        (state / since_then).unlink()
     for path in state.iterdir():
         path.rename(folder / path.name)
     state.rmdir()
