@@ -96,6 +96,8 @@ OF_ITS_OWN = {
     "started_at",
     "finished_at",
     "destination",
+    "seen_at",
+    "code",
 }
 
 
