@@ -27,12 +27,13 @@ COPY prefect.yaml /srv/
 COPY deployments /srv/deployments
 # A third of all is of no use at run time: symbols for debuggers, sources of
 # extensions, other packages' tests and what they are made with, translations, and the text of a client that a program
-# wrote.
+# wrote and of a checker of types, which checks nothing then.
 RUN find /opt/venv -name '*.so*' -exec strip --strip-unneeded {} + \
     && find /opt/venv -type d \( -name tests -o -path '*/sqlalchemy/testing' -o -path '*/alembic/testing' -o -path '*/humanize/locale' \) -prune -exec rm -r {} + \
-    && find /opt/venv -regex '.*\.\(c\|h\|po\|pyi\|pyx\|pxd\)' -delete \
-    && python -m compileall -q -j 0 -b -o 2 --invalidation-mode unchecked-hash /opt/venv/lib/python3.11/site-packages/kubernetes_asyncio \
-    && find /opt/venv/lib/python3.11/site-packages/kubernetes_asyncio -name '*.py' -delete
+    && find /opt/venv -regex '.*\.\(c\|cpp\|h\|hpp\|po\|pyi\|pyx\|pxd\|pxi\)' -delete \
+    && cd /opt/venv/lib/python3.11/site-packages \
+    && python -m compileall -q -j 0 -b -o 2 --invalidation-mode unchecked-hash kubernetes_asyncio beartype \
+    && find kubernetes_asyncio beartype -name '*.py' -delete
 
 FROM ${PYTHON_IMAGE}
 # tini hands signals on, ends what lost its parent, and so lets any command be the container's first.
