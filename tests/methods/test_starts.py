@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from stager.errors import Cancelled, NotebookNotStarted, NotebookStarting, PeerBusy
-from stager.peers.jupyter import Hub, HubConnection
+from stager.peers.jupyter import Hub, HubConnection, stop
 from stager.runs.batch import Batch, BatchFailed
 from tests.methods.notebook_runs import STEPS, Runs
 from tests.patience import PATIENCE
@@ -91,6 +91,7 @@ def test_who_cancels_during_a_start_does_not_wait_for_it(
     assert [type(entry.error) for entry in batch.entries] == [Cancelled, Cancelled]
     with asked(runs.connection) as hub:
         assert hub.look("held-long").pending == (None if stops_servers else "spawn")
+        stop(hub, "held-long", within_seconds=PATIENCE)
 
 
 @pytest.mark.parametrize("username", ["failing", "vanishing"])
