@@ -129,8 +129,8 @@ def test_an_upgrade_that_brings_prefects_password_loses_no_request(release: Rele
     release.hand.run("sh", "-c", make)
     before = set(release.records())
     with steady_work(release) as answers, beside(release, ONCE.replace('"many"', '"midst"')):
-        midst = "ls -d /node/user_areas/alice/.stager-* 2> /dev/null || true"
-        eventually(lambda: release.hand.run("sh", "-c", midst), "a run that copies")
+        begun = "ls -d /node/user_areas/alice/.stager-* /node/user_areas/alice/midst 2> /dev/null | grep -q ."
+        release.hand.run("sh", "-c", f"until {begun}; do sleep 0.05; done")
         release.install()
     staged = eventually(lambda: all_ended(release), "the end of everything that was asked for")
     assert {answer.split()[0] for answer in answers} <= {"200", "202"}
