@@ -27,6 +27,7 @@ import httpx
 
 from benchmarks import crowds
 from benchmarks.crowds import Served
+from benchmarks.figures_page import write_figures
 from stager.records.migrate import migrate
 
 ROUNDS = 7
@@ -37,7 +38,6 @@ SECRET = secrets.token_hex(16)
 BEHIND_NGINX = {"STAGER_NGINX_FILES": "/stager-files", "STAGER_NGINX_SECRET": SECRET}
 CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs" / "reference" / "speed" / "downloads.md"
-MARKS = "<!-- figures -->\n", "<!-- end of figures -->\n"
 STATIC = """
 worker_processes {workers}; daemon off; pid {folder}/static.pid; error_log {folder}/static.log;
 user root;
@@ -238,13 +238,7 @@ def _fill(storage: Path) -> None:
 
 def main() -> None:
     """Measure, print, and write between the marks of the page."""
-    lines = []
-    for line in figures(Path(sys.argv[1])):
-        print(line, flush=True)
-        lines.append(line)
-    first, last = MARKS
-    text = first + "\n".join(lines) + "\n" + last
-    PAGE.write_text(re.sub(f"{first}.*{last}", lambda _: text, PAGE.read_text(), flags=re.DOTALL))
+    write_figures(PAGE, figures(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import statistics
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.figures_page import write_figures
 from benchmarks.memory import peak_of
 from benchmarks.rivals import Copy, copying, remove, sharing
 from benchmarks.sources import MIB, loop_mounted, make_file, make_tree
@@ -28,7 +28,6 @@ FILE_BYTES = 1024 * MIB
 SMALL_FILES, SMALL_BYTES, PER_FOLDER = 20_000, 4096, 200
 MANY_FILES, MANY_PER_FOLDER = 1_000_000, 1000
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "speed" / "mover.md"
-MARKS = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 Seconds = dict[str, list[float]]
 
@@ -110,14 +109,7 @@ def figures(in_memory: Path, on_disk: Path) -> Iterator[str]:
 
 def main() -> None:
     """Measure, print, and write between the marks of the page."""
-    lines = []
-    for line in figures(Path(sys.argv[1]), Path(sys.argv[2])):
-        print(line, flush=True)
-        lines.append(line)
-    first, last = MARKS
-    text = first + "\n".join(lines) + "\n" + last
-    page = re.sub(f"{first}.*{last}", lambda _: text, PAGE.read_text(), flags=re.DOTALL)
-    PAGE.write_text(page)
+    write_figures(PAGE, figures(Path(sys.argv[1]), Path(sys.argv[2])))
 
 
 if __name__ == "__main__":

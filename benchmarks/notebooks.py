@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 import psutil
 from pydantic import SecretStr
 
+from benchmarks.figures_page import write_figures
 from benchmarks.notebook_rivals import USER
 from benchmarks.sources import MIB, make_file, make_tree
 from stager.peers.jupyter import Hub, HubConnection, start, stop
@@ -34,7 +34,6 @@ ROUNDS = 5
 FILE_BYTES = (200 * MIB, 1024 * MIB)
 SMALL_FILES, SMALL_BYTES, PER_FOLDER = 2000, 4096, 200
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "speed" / "notebooks.md"
-MARKS = "<!-- figures -->\n", "<!-- end of figures -->\n"
 LOOP, AT_ONCE = "a loop of pieces of 4 MiB", "the demo's way: one JSON body"
 
 
@@ -146,17 +145,10 @@ def figures(folder: Path, rounds: int) -> Iterator[str]:
 
 def main() -> None:
     """Measure, print, and write between the marks of the page."""
-    lines = []
     with tempfile.TemporaryDirectory(dir=sys.argv[1]) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        for line in figures(folder, int(sys.argv[2]) if sys.argv[2:] else ROUNDS):
-            print(line, flush=True)
-            lines.append(line)
-    first, last = MARKS
-    text = first + "\n".join(lines) + "\n" + last
-    page = re.sub(f"{first}.*{last}", lambda _: text, PAGE.read_text(), flags=re.DOTALL)
-    PAGE.write_text(page)
+        write_figures(PAGE, figures(folder, int(sys.argv[2]) if sys.argv[2:] else ROUNDS))
 
 
 if __name__ == "__main__":
