@@ -116,14 +116,14 @@ def confirm_leases(database: Database, files: Sequence[StagedFile], *, holder: s
         The database stayed away.
     """
     lease = DestinationLease
+    keys = {file.destination_key for file in files}
 
     def long_enough(session: Session) -> set[str]:
         enough = now(session) + timedelta(seconds=seconds / 2)
-        keys = [file.destination_key for file in files]
         is_ours = (col(lease.holder) == holder, col(lease.expires_at) > enough)
         return {
             key
-            for some in chunks(keys)
+            for some in chunks(sorted(keys))
             for key in session.scalars(
                 select(col(lease.destination_key)).where(col(lease.destination_key).in_(some), *is_ours)
             )
@@ -137,9 +137,7 @@ def confirm_leases(database: Database, files: Sequence[StagedFile], *, holder: s
         return {one.destination_key for one in ours}
 
     confirmed = database.read(long_enough)
-    if short := sorted(
-        (file for file in files if file.destination_key not in confirmed), key=lambda file: file.destination_key
-    ):
+    if short := sorted(keys - confirmed):
         confirmed |= database.write(extended)
     return [file for file in files if file.destination_key not in confirmed]
 
@@ -189,12 +187,13 @@ class _Terms(NamedTuple):
     def place(self, file: StagedFile) -> str | None:
         return self.places.get(file.destination_key)
 
+    def row(self, file: StagedFile) -> dict[str, str]:
+        destination = self.place(file) or file.relative_path
+        return {"destination": destination, "request_id": file.request_id, "holder": self.holder}
+
 
 def _acquire(session: Session, files: Sequence[StagedFile], terms: _Terms) -> list[BusyDestination]:
-    leases = _locked(session, files)
-    if missing := [file for file in files if file.destination_key not in leases]:
-        _insert_ended(session, missing, terms)
-        leases = _locked(session, files)
+    leases = held_leases(session, {file.destination_key: terms.row(file) for file in files})
     places = {*filter(None, map(terms.place, files))}
     nested = nested_leases(session, places, holder=terms.holder, request_id=files[0].request_id)
     moment = now(session)
@@ -233,27 +232,33 @@ def _take(
     lease.request_id, lease.destination = file.request_id, terms.place(file) or file.relative_path
 
 
-def _locked(session: Session, files: Sequence[StagedFile]) -> dict[str, DestinationLease]:
+def held_leases(session: Session, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, DestinationLease]:
+    """Return leases by their keys and in the keys' order, locked until the end of the transaction.
+
+    One that is missing is made, as one that has ended; where somebody was faster, theirs stays.
+
+    Parameters
+    ----------
+    wanted
+        Destination, request's id and holder of one that is to be made, by its key.
+    """
+    leases = _locked(session, wanted)
+    if missing := sorted(wanted.keys() - leases.keys()):
+        ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
+        ended = now(session)
+        rows = [{"destination_key": key, "expires_at": ended, **wanted[key]} for key in missing]
+        session.execute(insert(DestinationLease).prefix_with(ignore), rows)
+        leases = _locked(session, wanted)
+    return leases
+
+
+def _locked(session: Session, keys: Collection[str]) -> dict[str, DestinationLease]:
     lease = DestinationLease
-    statement = select(lease).where(col(lease.destination_key).in_([file.destination_key for file in files]))
     rows = session.scalars(
-        statement.order_by(col(lease.destination_key)).with_for_update().execution_options(populate_existing=True)
+        select(lease)
+        .where(col(lease.destination_key).in_(keys))
+        .order_by(col(lease.destination_key))
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
     return {row.destination_key: row for row in rows}
-
-
-def _insert_ended(session: Session, files: Sequence[StagedFile], terms: _Terms) -> None:
-    """Insert leases that have ended already; where somebody was faster, theirs stays."""
-    ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
-    moment = now(session)
-    rows = [
-        {
-            "destination_key": file.destination_key,
-            "destination": terms.place(file) or file.relative_path,
-            "request_id": file.request_id,
-            "holder": terms.holder,
-            "expires_at": moment,
-        }
-        for file in files
-    ]
-    session.execute(insert(DestinationLease).prefix_with(ignore), rows)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.records.database import Database, now
-from stager.records.database.columns import is_mysql
 from stager.records.items import key_of
+from stager.records.leases import held_leases
 from stager.records.tables import DestinationLease, StagingRequestRow
 
 # How far ahead the bytes that were sent may use up a rate: one that was set too low by mistake counts no longer.
@@ -95,17 +95,10 @@ def _of_the_same_user(session: Session, taken: Sequence[str], request_id: str) -
     return sum(one in theirs for one in taken)
 
 
-def _held(session: Session, named: dict[str, str]) -> Sequence[DestinationLease]:
+def _held(session: Session, named: dict[str, str]) -> list[DestinationLease]:
     """Return the leases of some keys, held until the transaction's end; those that are missing are made, free."""
-    its = _leases(named).with_for_update().execution_options(populate_existing=True)
-    rows = session.scalars(its).all()
-    if missing := named.keys() - {row.destination_key for row in rows}:
-        free = {"request_id": "", "holder": "", "expires_at": now(session)}
-        made = [{"destination_key": key, "destination": named[key], **free} for key in sorted(missing)]
-        ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
-        session.execute(insert(DestinationLease).prefix_with(ignore), made)
-        rows = session.scalars(its).all()
-    return rows
+    free = {"request_id": "", "holder": ""}
+    return [*held_leases(session, {key: {"destination": name, **free} for key, name in named.items()}).values()]
 
 
 def _leases(keys: Collection[str]) -> Select[tuple[DestinationLease]]:
