@@ -12,8 +12,9 @@ from stager.engine.control import Control
 from stager.engine.delivered import remove_delivered
 from stager.engine.expected import Expected, require_size, verify
 from stager.engine.fingerprint import fingerprint, fingerprint_of_file
+from stager.engine.flush import flush
 from stager.engine.leftovers import sweep
-from stager.engine.publish import Publication, Published, Refuse, flush, publish
+from stager.engine.publish import Publication, Published, Refuse, publish
 from stager.engine.seal import repair, seal
 from stager.engine.stage_link import Link, link_opened, stage_hard_link, stage_symlink
 from stager.engine.staged import Modes, Staged, discard

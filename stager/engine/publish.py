@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -16,10 +16,10 @@ from stager.engine.kernel import syncfs
 from stager.engine.mapping import refused, writing
 from stager.engine.removal import refuse_irremovable
 from stager.engine.rename import exchange, move
-from stager.engine.source import READ, inode
+from stager.engine.source import inode
 from stager.engine.staged import Staged, close, remove_any
 from stager.errors import DestinationDiffers, DestinationTampered, StagingError
-from stager.paths import Descriptor, Symlinks, open_location
+from stager.paths import Symlinks, open_location
 
 T = TypeVar("T")
 
@@ -41,28 +41,6 @@ class Published:
     fingerprint: str
     left_writable: str | None = None
     left_unverified: str | None = None
-
-
-def flush(staged: Iterable[Staged]) -> None:
-    """Make what is staged durable: one file by fsync(2), more by one syncfs(2) for each file system.
-
-    Raises
-    ------
-    StorageFault, NoSpace
-        The disk did not take it.
-    """
-    systems: dict[int, list[Staged]] = defaultdict(list)
-    for one in staged:
-        with writing(one.destination.display):
-            systems[os.fstat(one.parent.fd).st_dev].append(one)
-    for together in systems.values():
-        first = together[0]
-        with writing(first.destination.display):
-            if len(together) == 1 and first.kind == "file" and not first.is_shared:
-                with Descriptor(os.open(first.name, READ, dir_fd=first.parent.fd)) as content:
-                    os.fsync(content.fd)
-            else:
-                syncfs(first.parent.fd)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
