@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from blocks.areas import resolve_destination
 from blocks.hubs import resolve_hub
-from stager.area_paths import place_in, seen_by_users
+from stager.area_paths import place_in, root_of, seen_by_users
 from stager.methods.all_methods import METHODS
-from stager.methods.notebook_path import NotebookPath, notebook_path
+from stager.methods.notebook_path import notebook_path
 from stager.models import StorageArea, area_and_server, hub_named
 from stager.paths import Location, Place
 from stager.peers.jupyter import HubConnection
 from stager.records.tables import StagingRequestRow
 from stager.runs.limited_transfers import ServerLimits
+
+
+class NamedPlace(NamedTuple):
+    """A place, and where its user finds it.
+
+    Attributes
+    ----------
+    seen_at
+        The path by which the user's programs open it.
+    link
+        An address that opens it in the user's browser, if there is one.
+    """
+
+    place: Place
+    seen_at: str
+    link: str | None
 
 
 class Destination(Protocol):
@@ -32,20 +50,14 @@ class Destination(Protocol):
     def limits(self) -> ServerLimits | None:
         """What its operator allows of transfers to it; None if that does not matter."""
 
-    def place(self, path: str) -> Place:
-        """Return the place that a path of the request names.
+    def named(self, path: str) -> NamedPlace:
+        """Return what a path of the request names.
 
         Raises
         ------
         RequestError
             The path leads out of it, or it takes no such name.
         """
-
-    def seen_at(self, path: str) -> str:
-        """Return the path by which the user's programs open it; raises as `place`."""
-
-    def link(self, path: str) -> str | None:
-        """Return an address that opens it in the user's browser, if there is one; raises as `place`."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +69,14 @@ class InStorageArea:
     connection: None = None
     limits: None = None
 
-    def place(self, path: str) -> Location:
-        """Return the location in the area, or in the user's folder there."""
-        return place_in(self.area, self.username, path)
+    @cached_property
+    def _root_for_users(self) -> Path:
+        return root_of(seen_by_users(self.area), self.username)
 
-    def seen_at(self, path: str) -> str:
-        """Return the whole path where users have the area mounted."""
-        return place_in(seen_by_users(self.area), self.username, path).display
-
-    def link(self, path: str) -> None:
-        """Return None."""
+    def named(self, path: str) -> NamedPlace:
+        """Return the location in the area, or in the user's folder there, and its path where users have it mounted."""
+        place = place_in(self.area, self.username, path)
+        return NamedPlace(place, seen_at=replace(place, root=self._root_for_users).display, link=None)
 
 
 @dataclass(frozen=True)
@@ -84,20 +94,13 @@ class AtNotebookServer:
         hub = self.connection
         return ServerLimits(server=hub.title, transfers=hub.max_transfers, bytes_per_second=hub.max_bytes_per_second)
 
-    def place(self, path: str) -> NotebookPath:
+    def named(self, path: str) -> NamedPlace:
         """Return the path in the notebook server, below the folder that the operator gives data."""
         hub = self.connection
         name = hub.username_at_hub(self.username)
         folder = hub.folder_of(self.username)
-        return notebook_path(path, folder=folder, hub=hub.url, username=name, server=self.server)
-
-    def seen_at(self, path: str) -> str:
-        """Return the path by which the code in a notebook opens it."""
-        return f"{self.connection.root.rstrip('/')}/{self.place(path).path}"
-
-    def link(self, path: str) -> str:
-        """Return the address that opens it in JupyterLab."""
-        return self.place(path).lab_url
+        place = notebook_path(path, folder=folder, hub=hub.url, username=name, server=self.server)
+        return NamedPlace(place, seen_at=f"{hub.root.rstrip('/')}/{place.path}", link=place.lab_url)
 
 
 def destination_of(request: StagingRequestRow) -> Destination:

@@ -17,7 +17,7 @@ from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import Status
-from stager.paths import Place
+from stager.paths import Location, Place
 from stager.records.database import Database
 from stager.records.items import FileChange, key_of, last_copies, save_files
 from stager.records.request_secrets import hand_out_secret
@@ -75,11 +75,12 @@ class Resolver:
         whole
             Set when the request is to be left.
         """
-        item = self._item(file)
+        area, username = self._source_area, self.identity.username
+        source = place_in(area, username, file.local_path_on_storage, may_be_absolute=True)
+        named = self.destination.named(file.relative_path)
+        item = self._item(file, source, named.place)
         place = item.destination.key
-        file.destination_key = key_of(place)
-        file.seen_at = self.destination.seen_at(file.relative_path)
-        file.link = self.destination.link(file.relative_path)
+        file.destination_key, file.seen_at, file.link = key_of(place), named.seen_at, named.link
         return Entry(file=file, item=item, place=place, stopped=_stop(file, whole))
 
     def folders(self, files: Sequence[StagedFile]) -> set[Place]:
@@ -87,17 +88,16 @@ class Resolver:
         folders: set[Place] = set()
         for file in files:
             with suppress(StagingError):  # a path that was refused led nowhere
-                folders.add(self.destination.place(file.relative_path).parent)
+                folders.add(self.destination.named(file.relative_path).place.parent)
         return folders
 
-    def _item(self, file: StagedFile) -> Item:
+    def _item(self, file: StagedFile, source: Location, destination: Place) -> Item:
         area, username = self._source_area, self.identity.username
-        source = place_in(area, username, file.local_path_on_storage, may_be_absolute=True)
         return Item(
             source=replace(source, is_direct=self._is_bounded),
             read_as=area.read_as,
             source_seen_at=root_of(seen_by_users(area), username),
-            destination=self.destination.place(file.relative_path),
+            destination=destination,
             modes=self._modes,
             on_conflict=self._on_conflict,
             expected=Expected(checksum=file.expected_checksum, size_bytes=file.expected_size_bytes),
