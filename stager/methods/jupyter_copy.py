@@ -23,7 +23,7 @@ from stager.methods.conflict import settle
 from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
 from stager.methods.notebook_leftovers import Leftovers, discard, sweep
-from stager.methods.notebook_path import NotebookPath
+from stager.methods.notebook_path import NotebookPath, below
 from stager.methods.notebook_publication import give_final_name
 from stager.methods.notebook_removal import remove_delivered
 from stager.methods.notebook_servers import NotebookServers
@@ -100,7 +100,7 @@ class JupyterCopy:
         with opened(item.source) as source:
             for each in product_files(source):
                 for top in tops:
-                    check_path(f"{top}/{each.path}" if each.path else top)
+                    check_path(below(top, each.path))
         return found
 
     def check_duplicate(

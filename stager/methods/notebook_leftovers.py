@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from stager.errors import Cancelled, DestinationError, PeerRefused, StagingError
 from stager.methods.method import LivingAmong
-from stager.methods.notebook_path import NotebookPath
+from stager.methods.notebook_path import NotebookPath, below
 from stager.methods.notebook_staged import LEFTOVER, NotebookStaged, name_aside, remove
 from stager.peers.connections import given_up_after
 from stager.peers.jupyter import Contents
@@ -125,7 +125,7 @@ def _undone(contents: Contents, temporary: str, path: str) -> bool:
         contents.rename(aside, path)
     elif contents.look(temporary) is not None:
         kept = f"stager-kept-{secrets.token_hex(8)}-{name}"
-        contents.rename(aside, f"{folder}/{kept}" if folder else kept)
+        contents.rename(aside, below(folder, kept))
     else:
         return False
     return True

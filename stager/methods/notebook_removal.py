@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from stager.errors import DestinationDiffers, StagingError
 from stager.methods.notebook_comparison import NotebookDiffers, fingerprint_of
-from stager.methods.notebook_path import NotebookPath
+from stager.methods.notebook_path import NotebookPath, below
 from stager.methods.notebook_staged import remove, temporary_name
 from stager.peers.jupyter import Contents, Entry, look_with_checksum
 
@@ -74,7 +74,7 @@ def _require(
     def told() -> Iterator[tuple[str, str, int]]:
         for path in inner:
             size = found[path][0] or 0
-            entry = look_with_checksum(contents, _in(place.path, path), size_bytes=size)
+            entry = look_with_checksum(contents, below(place.path, path), size_bytes=size)
             if entry is None or entry.sha256 is None:
                 raise NotebookDiffers(path, "has no checksum that the notebook server tells")
             yield path, entry.sha256, size
@@ -94,7 +94,7 @@ def _found(contents: Contents, top: str, inner: Sequence[str]) -> dict[str, tupl
         raise NotebookDiffers(min(more), "is only there")
     files: dict[str, tuple[int | None, str | None]] = {}
     for path in inner:
-        entry = listed.get(path) or contents.look(_in(top, path))
+        entry = listed.get(path) or contents.look(below(top, path))
         if entry is None or entry.is_directory:
             raise NotebookDiffers(path, "is not there")
         files[path] = entry.size_bytes, entry.last_modified
@@ -107,13 +107,9 @@ def _listed(contents: Contents, top: str, *, most: int) -> Iterator[tuple[str, E
     for folder in folders:
         if len(folders) > most:
             raise NotebookDiffers(folder, "is only there")
-        for entry in contents.list(_in(top, folder)):
-            path = f"{folder}/{entry.name}" if folder else entry.name
+        for entry in contents.list(below(top, folder)):
+            path = below(folder, entry.name)
             if entry.is_directory:
                 folders.append(path)
             else:
                 yield path, entry
-
-
-def _in(top: str, path: str) -> str:
-    return f"{top}/{path}" if path else top

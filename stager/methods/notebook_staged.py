@@ -13,7 +13,7 @@ from stager.checksums import ADLER32
 from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused
 from stager.methods.method import KEY_DIGITS
 from stager.methods.notebook_comparison import fingerprint_of
-from stager.methods.notebook_path import TEMPORARY, NotebookPath
+from stager.methods.notebook_path import TEMPORARY, NotebookPath, below
 from stager.peers.jupyter import (
     Contents,
     Entry,
@@ -106,8 +106,7 @@ class NotebookStaged:
 
     def path(self, inner: str, *, at: str = "") -> str:
         """Return the path at the server of something in the product."""
-        top = at or self.temporary
-        return f"{top}/{inner}" if inner else top
+        return below(at or self.temporary, inner)
 
 
 def require_untouched(contents: Contents, staged: NotebookStaged, *, at: str) -> None:

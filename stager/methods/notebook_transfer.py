@@ -11,6 +11,7 @@ from stager.checksums import ADLER32, ChecksumAlgorithm
 from stager.engine import Control
 from stager.engine.source import Source
 from stager.methods.notebook_bundle import MAX_BUNDLED_BYTES, Bundle
+from stager.methods.notebook_path import below
 from stager.methods.notebook_staged import NotebookStaged, temporary_name
 from stager.methods.notebook_uploads import Arrived, OnBytes, Uploads
 from stager.methods.product_files import ProductFile, product_files
@@ -63,7 +64,7 @@ class _Bringing:
             if each.is_directory:
                 self._make(each.path)
             else:
-                self._send(each, f"{self.source.display}/{each.path}" if each.path else self.source.display)
+                self._send(each, below(self.source.display, each.path))
         self._send_bundle()
         self.uploads.finish()
 
