@@ -194,7 +194,7 @@ def test_a_run_that_is_killed_in_the_middle_of_a_call_is_taken_up_and_nothing_of
     site, hub = notebook.site, httpx.URL(running_hub.url)
     site.settings["STAGER_LEASE"] = "5"
     with FaultyProxy(hub.host, int(hub.port or 80)).running() as proxy:
-        behind = JupyterHub(url=str(hub.copy_with(port=proxy.port)), token=SecretStr(running_hub.tokens["staging"]))
+        behind = JupyterHub(url=proxy.in_front_of(running_hub.url), token=SecretStr(running_hub.tokens["staging"]))
         behind.save("behind-a-proxy", overwrite=True, _sync=True)  # type: ignore[call-arg]
         item = ("a.fits", f"{notebook.folder}/a.fits")
         request_id = site.request(item, method="jupyter_copy", to="behind-a-proxy")

@@ -110,7 +110,7 @@ def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
 @pytest.fixture
 def proxied(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: Areas) -> Iterator[BehindProxy]:  # noqa: F811
     """A run's own connection, through a proxy, to a notebook server that has no kernels."""
-    url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
+    url = proxy.in_front_of(running_hub.url)
     connection = HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
     proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
     with Calls() as calls:

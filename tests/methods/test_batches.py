@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 
-import httpx
 import pytest
 
 from stager.errors import PeerBusy
@@ -93,7 +92,7 @@ def test_what_could_not_be_made_read_only_is_on_record(runs: Runs, monkeypatch: 
 
 
 def test_a_server_that_wants_to_be_asked_later_is_asked_no_sooner(runs: Runs, proxy: FaultyProxy) -> None:
-    url = str(httpx.URL(runs.connection.url).copy_with(port=proxy.port))
+    url = proxy.in_front_of(runs.connection.url)
     through = Runs(runs.database, runs.site, HubConnection(url=url, token=runs.connection.token), runs.acting)
     batch = through.batch("data/a.fits")
     with batch:

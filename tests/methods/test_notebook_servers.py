@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -73,7 +72,7 @@ def test_a_named_server_that_was_started_is_stopped_again_where_the_site_wants_i
 def test_a_server_that_does_not_take_our_token_any_more_gets_another_by_the_next_call(
     running_hub: RunningHub, calls: Calls, token: SecretStr, proxy: FaultyProxy
 ) -> None:
-    hub = Hub(str(httpx.URL(running_hub.url).copy_with(port=proxy.port)), token, calls)
+    hub = Hub(proxy.in_front_of(running_hub.url), token, calls)
     servers = NotebookServers(HubConnection(url=running_hub.url, token=token), hub)
     reach(servers, place(running_hub, "alice"))
     with servers.contents(place(running_hub, "alice")) as contents:

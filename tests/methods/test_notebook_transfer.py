@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -46,7 +45,7 @@ def tree(notebook: Site) -> Path:
 @pytest.fixture
 def connection(running_hub: RunningHub, proxy: FaultyProxy) -> HubConnection:
     """The hub, through a proxy that breaks what it is told to."""
-    url = str(httpx.URL(running_hub.url).copy_with(port=proxy.port))
+    url = proxy.in_front_of(running_hub.url)
     return HubConnection(url=url, token=SecretStr(running_hub.tokens["staging"]))
 
 

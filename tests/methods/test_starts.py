@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-import httpx
 import pytest
 
 from stager.errors import Cancelled, NotebookNotStarted, NotebookStarting, PeerBusy
@@ -129,7 +128,7 @@ def test_a_start_that_takes_longer_than_is_waited_goes_on_and_is_taken_by_the_ne
 def test_a_hub_that_starts_no_more_for_now_is_asked_when_it_says(
     at_server_of: Callable[..., Runs], proxy: FaultyProxy, running_hub: RunningHub
 ) -> None:
-    runs = at_server_of("alice", url=str(httpx.URL(running_hub.url).copy_with(port=proxy.port)))
+    runs = at_server_of("alice", url=proxy.in_front_of(running_hub.url))
     batch = runs.batch("a.fits")
     with batch:
         runs.do(batch, "check source")

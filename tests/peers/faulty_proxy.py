@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+import httpx
+
 from tests.peers.listener import Listener, body_bytes, head_of
 
 BLOCK = 16 << 10
@@ -184,6 +186,10 @@ class FaultyProxy(Listener):
         self._lock = threading.Lock()
         self._orders: list[_Order] = []
         self.faults_done = 0
+
+    def in_front_of(self, url: str) -> str:
+        """Return an address by which what it hands calls on to is reached through it."""
+        return str(httpx.URL(url).copy_with(port=self.port))
 
     def break_calls(self, phase: str, fault: Fault, *, spared: int = 0, times: int = 1) -> None:
         """Break so many calls of a phase from now on, after some that are spared, and no others."""

@@ -126,7 +126,7 @@ def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:
 def behind(proxy: FaultyProxy, running_hub: RunningHub, token: SecretStr) -> Iterator[Behind]:
     with Calls(stall_seconds=STALL_SECONDS) as calls:
         secret = SecretStr(running_hub.tokens["staging"])
-        hub = Hub(str(httpx.URL(running_hub.url).copy_with(port=proxy.port)), secret, calls)
+        hub = Hub(proxy.in_front_of(running_hub.url), secret, calls)
         yield Behind(proxy, hub, Contents(calls, hub.look("alice"), token, piece_bytes=PIECE))
 
 
