@@ -31,9 +31,11 @@ COPY deployments /srv/deployments
 RUN find /opt/venv -name '*.so*' -exec strip --strip-unneeded {} + \
     && find /opt/venv -type d \( -name tests -o -path '*/sqlalchemy/testing' -o -path '*/alembic/testing' -o -path '*/humanize/locale' \) -prune -exec rm -r {} + \
     && find /opt/venv -regex '.*\.\(c\|cpp\|h\|hpp\|po\|pyi\|pyx\|pxd\|pxi\)' -delete \
-    && cd /opt/venv/lib/python3.11/site-packages \
-    && python -m compileall -q -j 0 -b -o 2 --invalidation-mode unchecked-hash kubernetes_asyncio beartype \
-    && find kubernetes_asyncio beartype -name '*.py' -delete
+    && for package in kubernetes_asyncio beartype; do \
+         compiled="/opt/venv/lib/python3.11/site-packages/$package"; \
+         python -m compileall -q -j 0 -b -o 2 --invalidation-mode unchecked-hash "$compiled" \
+         && find "$compiled" -name '*.py' -delete || exit 1; \
+       done
 
 FROM ${PYTHON_IMAGE}
 # tini hands signals on, ends what lost its parent, and so lets any command be the container's first.
