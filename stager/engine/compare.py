@@ -71,7 +71,7 @@ def compare(
     DestinationError, StorageFault
         The destination cannot be read.
     """
-    with opened(source) as found, writing(destination.display):
+    with opened(source) as found, writing(destination):
         try:
             parent = open_location(destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED)
             status = _status(parent, destination.name)
@@ -199,7 +199,7 @@ def _below(path: str, name: str) -> str:
 
 def link_target(destination: Location) -> bytes | Absent | None:
     """Return a symbolic link's text, None for anything else, `Absent.ABSENT` for nothing."""
-    with writing(destination.display):
+    with writing(destination):
         try:
             with open_location(destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as parent:
                 is_link = stat.S_ISLNK(_status(parent, destination.name).st_mode)
@@ -210,7 +210,7 @@ def link_target(destination: Location) -> bytes | Absent | None:
 
 def is_same_file(source: Location, destination: Location) -> bool:
     """Tell whether the destination is a name of the source's very file (and not a symbolic link to it)."""
-    with opened(source) as found, writing(destination.display):
+    with opened(source) as found, writing(destination):
         try:
             with open_location(destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as parent:
                 return inode(_status(parent, destination.name)) == inode(found.status)

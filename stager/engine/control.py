@@ -5,8 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from stager.errors import Cancelled
+
+
+class StopSignal(Protocol):
+    """What is set once a transfer is to stop, as `threading.Event` is."""
+
+    def is_set(self) -> bool:
+        """Return whether it is set."""
 
 
 class Control:
@@ -24,11 +32,11 @@ class Control:
         Seconds between two reports.
     """
 
-    def __init__(self, report: Callable[[int, int], None], cancelled: threading.Event, interval: float = 0.3) -> None:
+    def __init__(self, report: Callable[[int, int], None], cancelled: StopSignal, interval: float = 0.3) -> None:
         self._report = report
         self._cancelled = cancelled
         self._interval = interval
-        self._next = 0.0
+        self._next = time.monotonic() + interval
         self.bytes_done = 0
         self.files_done = 0
 

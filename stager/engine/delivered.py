@@ -49,7 +49,7 @@ def remove_delivered(
     DestinationError, StorageFault
         As the file system says.
     """
-    with writing(destination.display):
+    with writing(destination):
         try:
             parent = open_location(destination.parent, READ_DIRECTORY, Symlinks.REFUSED)
         except FileNotFoundError:

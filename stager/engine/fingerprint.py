@@ -120,7 +120,7 @@ def fingerprint(destination: Location) -> str | None:
     It never follows a link and takes whatever it finds. It equals the one
     that `publish` returned as long as nothing there was changed.
     """
-    with writing(destination.display):
+    with writing(destination):
         try:
             parent = open_location(destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED)
         except FileNotFoundError:

@@ -23,11 +23,11 @@ def flush(staged: Iterable[Staged]) -> None:
     """
     systems: dict[int, list[Staged]] = defaultdict(list)
     for one in staged:
-        with writing(one.destination.display):
+        with writing(one.destination):
             systems[os.fstat(one.parent.fd).st_dev].append(one)
     for together in systems.values():
         first = together[0]
-        with writing(first.destination.display):
+        with writing(first.destination):
             if len(together) == 1 and first.kind == "file" and not first.is_shared:
                 with Descriptor(os.open(first.name, READ, dir_fd=first.parent.fd)) as content:
                     os.fsync(content.fd)

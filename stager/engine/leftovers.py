@@ -35,7 +35,7 @@ def sweep(parent: Location) -> int:
     DestinationNotWritable, StorageFault
         The folder itself cannot be read.
     """
-    with writing(parent.display):
+    with writing(parent):
         try:
             folder = open_location(parent, READ_DIRECTORY, Symlinks.REFUSED)
         except FileNotFoundError:

@@ -35,15 +35,15 @@ def opening_source(source: Location) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: str | bytes) -> Iterator[None]:
-    """Map the errors of the body, which writes at a destination."""
+def writing(destination: Location | str) -> Iterator[None]:
+    """Map the errors of the body, which writes at a destination: a location, or what it is called."""
     try:
         yield
     except OSError as error:
-        raise refused(error, path) from error
+        raise refused(error, destination if isinstance(destination, str) else destination.display) from error
 
 
-def refused(error: OSError, path: str | bytes) -> StagingError:
+def refused(error: OSError, path: str) -> StagingError:
     """Return the error for a call that failed at a destination."""
     if error.errno in (errno.ELOOP, errno.EXDEV):
         return DestinationNotWritable(path, "a symbolic link is on the way")

@@ -18,17 +18,17 @@ def refuse_overlap(source: Source, *, parent: int, destination: Location) -> Non
     """
     if isinstance(source.parent, LentFolder):
         return
-    with writing(destination.display):
-        above_destination = _upwards(parent)
+    with writing(destination):
+        folder, source_folder = inode(os.fstat(parent)), inode(os.fstat(source.parent.fd))
         try:
             there = inode(os.stat(destination.name, dir_fd=parent, follow_symlinks=False))
         except FileNotFoundError:
             there = None
-        above_source = _upwards(source.parent.fd)
-    is_one_place = above_source[0] == above_destination[0] and source.name == destination.name
-    if source.is_directory:
-        is_one_place |= there == inode(source.status)
-    if is_one_place or inode(source.status) in above_destination or there in above_source:
+        overlaps = source_folder == folder and source.name == destination.name
+        if source.is_directory:  # nothing lies in a file
+            overlaps |= there == inode(source.status) or inode(source.status) in _upwards(parent)
+        overlaps |= there is not None and there in _upwards(source.parent.fd)
+    if overlaps:
         raise OverlappingPaths(source.display, destination.display)
 
 

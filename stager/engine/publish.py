@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from stager.checksums import ADLER32, SHA256, ChecksumAlgorithm
 from stager.engine.fingerprint import fingerprint_at
 from stager.engine.kernel import syncfs
-from stager.engine.mapping import refused, writing
+from stager.engine.mapping import refused
 from stager.engine.removal import refuse_irremovable
 from stager.engine.rename import exchange, move
 from stager.engine.source import inode
@@ -119,8 +119,9 @@ class _Publishing:
         errors: dict[int, StagingError] = {}
         for number, product in self.pending.items():
             try:
-                with writing(product.staged.destination.display):
-                    done[number] = do(product)
+                done[number] = do(product)
+            except OSError as error:
+                errors[number] = refused(error, product.staged.destination.display)
             except StagingError as error:
                 errors[number] = error
         self.fail(errors)
@@ -194,13 +195,12 @@ def _rename(product: Publication) -> None:
 def _refuse_moved(product: Publication) -> None:
     """Check that the final name is our inode's, and that the path still leads to it."""
     staged = product.staged
-    display = staged.destination.display
     found = staged.status(staged.destination.name)
     if found is None or inode(found) != staged.inode:
-        raise DestinationTampered(display, "the final name is of something else")
+        raise DestinationTampered(staged.destination.display, "the final name is of something else")
     with open_location(staged.destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as parent:
         if inode(os.fstat(parent.fd)) != inode(os.fstat(staged.parent.fd)):
-            raise DestinationTampered(display, "its folder was exchanged")
+            raise DestinationTampered(staged.destination.display, "its folder was exchanged")
 
 
 def _published(product: Publication) -> Published:

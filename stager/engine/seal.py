@@ -27,12 +27,11 @@ def seal(staged: Staged) -> None:
     DestinationNotWritable, StorageFault
         As the file system says.
     """
-    display = staged.destination.display
-    with writing(display):
+    with writing(staged.destination):
         flags = os.O_PATH | os.O_NOFOLLOW if staged.kind == "symlink" or staged.is_shared else READ
         with Descriptor(os.open(staged.name, flags, dir_fd=staged.parent.fd)) as top:
             if inode(os.fstat(top.fd)) != staged.inode:
-                raise DestinationTampered(display, "the temporary name is of something else")
+                raise DestinationTampered(staged.destination.display, "the temporary name is of something else")
             _seal_opened(staged, top)
             staged.sealed = os.fstat(top.fd)
 
@@ -60,7 +59,7 @@ def repair(destination: Location, modes: Modes) -> None:
     DestinationNotWritable, StorageFault
         As the file system says.
     """
-    with writing(destination.display), open_location(destination, READ, Symlinks.REFUSED) as top:
+    with writing(destination), open_location(destination, READ, Symlinks.REFUSED) as top:
         _repair(top.fd, destination.display, modes)
 
 

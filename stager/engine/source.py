@@ -25,11 +25,16 @@ Inode = tuple[int, int]
 class Source:
     """What is at a source's path once symbolic links on it were followed."""
 
-    display: str
+    place: Location
     parent: Descriptor
     name: bytes
     content: Descriptor
     status: os.stat_result
+
+    @property
+    def display(self) -> str:
+        """What it is called in messages."""
+        return self.place.display
 
     @property
     def is_directory(self) -> bool:
@@ -62,7 +67,7 @@ def opened(source: Location) -> Iterator[Source]:
             refuse_special(status, source.display)
             content = parent.opened(name, READ)
         with content:
-            yield Source(source.display, parent, name, content, os.fstat(content.fd))
+            yield Source(source, parent, name, content, os.fstat(content.fd))
 
 
 def refuse_special(status: os.stat_result, path: str) -> None:

@@ -31,7 +31,7 @@ def stage_symlink(target: bytes, destination: Location, *, modes: Modes) -> Stag
     InvalidPath, DestinationError, StorageFault
         As `transfer` does.
     """
-    with staging(destination, modes) as staged, writing(destination.display):
+    with staging(destination, modes) as staged, writing(destination):
         staged.kind = "symlink"
         os.symlink(target, staged.name, dir_fd=staged.parent.fd)
         _note(staged)

@@ -84,7 +84,7 @@ def staging(destination: Location, modes: Modes) -> Iterator[Staged]:
         raise InvalidPath(destination.display, f"names that begin with {RESERVED_PREFIX.decode()} are reserved")
     staged = Staged(destination=destination, modes=modes)
     try:
-        with writing(destination.display):
+        with writing(destination):
             try:
                 _open(staged)
             except PermissionError:

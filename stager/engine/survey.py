@@ -16,7 +16,7 @@ from stager.slices.helpers import Helpers
 from stager.slices.looking import allocated_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Survey:
     """What a survey found at a source.
 

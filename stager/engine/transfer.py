@@ -173,11 +173,12 @@ def _refuse_other_files(source: Source, staged: Staged, survey: Survey) -> None:
 
 
 def _require_room(staged: Staged, survey: Survey) -> None:
-    display = staged.destination.display
-    with writing(display):
+    with writing(staged.destination):
         system = os.fstatvfs(staged.parent.fd)
     free = system.f_bavail * system.f_frsize
     if free < survey.allocated_bytes:
-        raise NoSpace(display, f"{survey.allocated_bytes} bytes are needed and only {free} are free")
+        raise NoSpace(staged.destination.display, f"{survey.allocated_bytes} bytes are needed and only {free} are free")
     if system.f_files and system.f_favail < survey.file_count:
-        raise NoSpace(display, f"{survey.file_count} files are to be created and only {system.f_favail} can be")
+        raise NoSpace(
+            staged.destination.display, f"{survey.file_count} files are to be created and only {system.f_favail} can be"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+import time
 from collections.abc import Collection, Iterator
 from itertools import starmap
 from typing import Any
@@ -15,36 +15,65 @@ from stager.vocabulary import ManifestEntry
 
 # Files of a product in one message.
 FILES_IN_A_MESSAGE = 512
+# Seconds between two looks for what is to be left, and between two reports of an item's progress.
+LOOK_SECONDS = 0.05
+PROGRESS_SECONDS = 0.2
 
 
-class Dialogue(threading.Event):
-    """The dialogue with the service about one item; as an event, it is set when the item is to be left.
+class StopOrders:
+    """The items that the service told its mover to leave."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._items: set[int] = set()
+        self._next_look = 0.0
+
+    def add(self, item_id: int) -> None:
+        """Take an item to be left."""
+        self._items.add(item_id)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._items.clear()
+
+    def has(self, item_id: int) -> bool:
+        """Return whether an item is to be left; the service is listened to now and then."""
+        if (now := time.monotonic()) >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            while (message := self._channel.receive(0)) is not None:
+                self.add(message["stop"])
+        return item_id in self._items
+
+
+class Dialogue:
+    """The dialogue with the service about one item; as a signal, it is set when the item is to be left.
 
     Parameters
     ----------
-    stopped
-        Items that are to be left.
+    stops
+        Tells which items are to be left.
     """
 
-    def __init__(self, channel: Channel, item_id: int, stopped: set[int]) -> None:
-        super().__init__()
+    def __init__(self, channel: Channel, item_id: int, stops: StopOrders) -> None:
         self._channel = channel
         self._id = item_id
-        self._stopped = stopped
+        self._stops = stops
         self._files: list[ManifestEntry] = []
+        self._progress: tuple[int, int] | None = None
+        self._told_at = time.monotonic()
 
     def is_set(self) -> bool:
         """Return whether the service told the mover to leave the item."""
-        while (message := self._channel.receive(0)) is not None:
-            self._stopped.add(message["stop"])
-        return self._id in self._stopped
+        return self._stops.has(self._id)
 
     def control(self) -> Control:
         """Return a control that reports the item's progress, and cancels it."""
 
         def report(bytes_done: int, files_done: int) -> None:
-            progress = {"says": "progress", "id": self._id, "bytes_done": bytes_done, "files_done": files_done}
-            self._channel.send(progress)
+            self._progress = bytes_done, files_done
+            if (now := time.monotonic()) - self._told_at >= PROGRESS_SECONDS:
+                self._told_at = now
+                self._channel.send(self._report())
 
         return Control(report, self)
 
@@ -52,13 +81,16 @@ class Dialogue(threading.Event):
         """Report a file of the product."""
         self._files.append(file)
         if len(self._files) >= FILES_IN_A_MESSAGE:
-            self.finish()
+            self._channel.post(self._report())
 
-    def finish(self) -> None:
-        """Report the files that were not reported yet."""
-        if self._files:
-            files, self._files = self._files, []
-            self._channel.post({"says": "files", "id": self._id, "files": files})
+    def _report(self) -> dict[str, Any]:
+        return {"says": "report", "id": self._id, **self.unreported()}
+
+    def unreported(self) -> dict[str, Any]:
+        """Return what was not reported yet, as it is added to a message: progress, and files."""
+        progress, self._progress = self._progress, None
+        files, self._files = self._files, []
+        return {**({"progress": progress} if progress else {}), **({"files": files} if files else {})}
 
     def refuse(self, item_ids: Collection[int]) -> dict[int, StagingError]:
         """Return a `Cancelled` for each item that must not be published: the service knows why."""
@@ -105,7 +137,7 @@ class Dialogue(threading.Event):
         self._channel.send(asks, descriptors)
         while (message := self._channel.receive(None)) is not None:
             if "stop" in message:
-                self._stopped.add(message["stop"])
+                self._stops.add(message["stop"])
             elif (number := message["errno"]) is not None:
                 raise OSError(number, os.strerror(number))
             elif message["is_refused"]:

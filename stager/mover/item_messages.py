@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,18 @@ def told_source(source: Location) -> dict[str, Any]:
 
 def source_of(said: Mapping[str, Any], roots: Mapping[Path, Descriptor]) -> Location:
     """Return the source that a message describes."""
-    return replace(place(said["place"], roots), is_direct=said["is_direct"])
+    return place(said["place"], roots, is_direct=said["is_direct"])
 
 
-def place(said: list[str], roots: Mapping[Path, Descriptor]) -> Location:
+def place(said: list[str], roots: Mapping[Path, Descriptor], *, is_direct: bool = False) -> Location:
     """Return the location that a message describes: its root, and the names beneath."""
-    root = Path(said[0])
-    return Location(root, tuple(map(os.fsencode, said[1:])), roots.get(root))
+    root = _path(said[0])
+    return Location(root, tuple(map(os.fsencode, said[1:])), roots.get(root), is_direct)
+
+
+@lru_cache(maxsize=16)
+def _path(root: str) -> Path:
+    return Path(root)  # one for all items of a batch
 
 
 def told_place(location: Location) -> list[str]:

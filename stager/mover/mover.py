@@ -18,12 +18,11 @@ from stager.mover.answers import Answers, Watch, Watched
 from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.item_messages import told, told_place, told_source
 from stager.mover.replies import (
-    Files,
     Heartbeat,
     OrderDone,
-    Progress,
     Question,
     Reply,
+    Report,
     Shown,
     StepDone,
     StepFailed,
@@ -211,6 +210,7 @@ class Mover:
             return
         one = waiting[reply.id]
         if isinstance(reply, StepDone):
+            self._note(reply, one)
             del waiting[reply.id]
             yield reply.id, one.error or reply
         elif isinstance(reply, StepFailed):
@@ -223,18 +223,18 @@ class Mover:
         else:
             self._note(reply, one)
 
-    def _note(self, reply: Progress | Files, one: Watched) -> None:
+    def _note(self, reply: Report | StepDone, one: Watched) -> None:
         if one.error is not None:
             return
         try:
-            if isinstance(reply, Progress):
-                one.watch.on_progress(reply.bytes_done, reply.files_done)
-            else:
-                for file in reply.entries():
-                    one.watch.on_file(file)
+            if reply.progress is not None:
+                one.watch.on_progress(*reply.progress)
+            for file in reply.entries():
+                one.watch.on_file(file)
         except StagingError as error:
             one.error = error
-            self._stop(reply.id, one)
+            if isinstance(reply, Report):
+                self._stop(reply.id, one)
 
     def _kill(self) -> None:
         """Kill it at once, also if it was stopped."""

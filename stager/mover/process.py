@@ -13,7 +13,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from stager.engine.source import folder_of
 from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
 from stager.methods import MOUNTED_METHODS, StagingMethod, SymlinkCopy
 from stager.mover.channel import Channel, ConnectionLost, Message
-from stager.mover.dialogue import Dialogue
+from stager.mover.dialogue import Dialogue, StopOrders
 from stager.mover.item_messages import place, source_of, understood
 from stager.mover.lending import Lending
 from stager.mover.steps import STEPS, ItemsAtWork
@@ -94,7 +93,7 @@ class OrderExecutor:
         self._batch: ItemsAtWork | None = None
         self._lending = Lending(folder_of)
         self._dialogue: Dialogue | None = None
-        self._stopped: set[int] = set()
+        self._stops = StopOrders(channel)
 
     def work(self) -> None:
         """Carry out orders until the service is gone."""
@@ -106,8 +105,9 @@ class OrderExecutor:
 
     def _do(self, order: Message) -> None:
         if "stop" in order:
-            self._stopped.add(order["stop"])
+            self._stops.add(order["stop"])
             return
+        self._stops.clear()  # of what was asked for before
         match order["do"]:
             case "begin":
                 self._begin(order)
@@ -131,7 +131,6 @@ class OrderExecutor:
         self._end()
         items = {int(one): understood(said, self._roots, lender=self) for one, said in order["items"].items()}
         self._batch = ItemsAtWork(self._methods[order["method"]], items)
-        self._stopped.clear()
 
     def _end(self) -> None:
         self._lending.begin({})
@@ -161,11 +160,11 @@ class OrderExecutor:
         return {item_id: {"says": "done", "id": item_id} for item_id in item_ids}
 
     def _publish(self, item_ids: list[int]) -> dict[int, dict[str, Any]]:
-        dialogue = Dialogue(self._channel, item_ids[0], self._stopped)
+        dialogue = Dialogue(self._channel, item_ids[0], self._stops)
         return {
             item_id: _failure(item_id, outcome)
             if isinstance(outcome, StagingError)
-            else {"says": "done", "id": item_id, "delivered": asdict(outcome)}
+            else {"says": "done", "id": item_id, "delivered": vars(outcome)}
             for item_id, outcome in self._current().publish(item_ids, dialogue.refuse).items()
         }
 
@@ -193,14 +192,8 @@ class OrderExecutor:
             self._channel.send({"says": "done", "id": item_id, "shown": shown}, descriptors)
 
     def _step(self, step: str, item_id: int) -> None:
-        self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stopped)
-
-        def work() -> dict[str, Any]:
-            done = STEPS[step](self._current(), item_id, dialogue)
-            dialogue.finish()
-            return done
-
-        self._tell(item_id, work)
+        self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stops)
+        self._tell(item_id, lambda: {**STEPS[step](self._current(), item_id, dialogue), **dialogue.unreported()})
 
     def _tell(self, item_id: int, work: Callable[[], dict[str, Any]]) -> None:
         """Do something for an item, and report the result."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import starmap
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -23,25 +25,30 @@ Adler32 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Progress(Frozen):
+class AboutAnItem(Frozen):
+    """What is told of an item.
+
+    Attributes
+    ----------
+    progress
+        Bytes and files done so far.
+    files
+        Its next files in the walk's order: path, size and checksum.
+    """
+
+    id: int
+    progress: tuple[Count, Count] | None = None
+    files: list[tuple[PathText, Count, Adler32]] = Field(default_factory=list)
+
+    def entries(self) -> Iterator[ManifestEntry]:
+        """Yield the files as entries of a manifest."""
+        return starmap(ManifestEntry, self.files)
+
+
+class Report(AboutAnItem):
     """How far an item is."""
 
-    says: Literal["progress"]
-    id: int
-    bytes_done: Count
-    files_done: Count
-
-
-class Files(Frozen):
-    """Some files of an item, in the walk's order: path, size and checksum."""
-
-    says: Literal["files"]
-    id: int
-    files: list[tuple[PathText, Count, Adler32]]
-
-    def entries(self) -> list[ManifestEntry]:
-        """Return the files as entries of a manifest."""
-        return [ManifestEntry(*file) for file in self.files]
+    says: Literal["report"]
 
 
 class Question(Frozen):
@@ -119,11 +126,10 @@ class Shown(Frozen):
     folder: Count | None = None
 
 
-class StepDone(Frozen):
+class StepDone(AboutAnItem):
     """A step is done for an item."""
 
     says: Literal["done"]
-    id: int
     surveyed: Surveyed | None = None
     is_duplicate: bool = False
     is_small: bool = False
@@ -162,7 +168,7 @@ class Heartbeat(Frozen):
     says: Literal["alive"]
 
 
-Reply = Progress | Files | Question | StepDone | StepFailed | OrderDone | Heartbeat
+Reply = Report | Question | StepDone | StepFailed | OrderDone | Heartbeat
 _reply: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="says")])
 
 

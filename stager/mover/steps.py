@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from stager.engine import Control, Published, Refuse, Staged, Survey
@@ -55,7 +54,7 @@ class ItemsAtWork:
 
     def check_source(self, item_id: int, _: StepDialogue) -> dict[str, Any]:
         """Look at the source."""
-        return {"surveyed": asdict(self._survey(item_id))}
+        return {"surveyed": vars(self._survey(item_id))}
 
     def _survey(self, item_id: int) -> Survey:
         """Return the survey of the source, made once; a later one must find the same kind of thing."""
@@ -84,7 +83,7 @@ class ItemsAtWork:
         except SourceChanged:
             del self._surveys[item_id]  # the next try takes the source as it is then
             raise
-        return {"surveyed": asdict(survey)}
+        return {"surveyed": vars(survey)}
 
     def set_read_only(self, item_id: int, _: StepDialogue) -> dict[str, Any]:
         """Set the modes."""

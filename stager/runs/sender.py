@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from stager.engine import Control, Refuse
@@ -157,7 +157,7 @@ class Sender:
         elif isinstance(outcome := self._items.publish([item_id], dialogue.refuse)[item_id], StagingError):
             return outcome
         else:
-            said = {"delivered": asdict(outcome)}
+            said = {"delivered": vars(outcome)}
         return StepDone.model_validate({"says": "done", "id": item_id, **said})
 
     def sweep(self, _: str, folders: Sequence[Place]) -> list[int | StagingError]:

@@ -35,7 +35,7 @@ NONSENSE: dict[str, Any] = {
     "a checksum of no algorithm": delivered("0a1b2c3d"),
     "an algorithm without a checksum": delivered(None, **ADLER32),
     "an algorithm that it never takes": delivered(32 * "a", checksum_algorithm="md5"),
-    "a file without a checksum": {"says": "files", "id": 1, "files": [["a", 1, ""]]},
+    "a file without a checksum": {"says": "report", "id": 1, "files": [["a", 1, ""]]},
     "an order": {"do": "begin"},
     "a list": [1],
     "over too early": {"says": "over"},
