@@ -24,6 +24,6 @@ def seen_by_users(area: StorageArea) -> StorageArea:
     return area if area.path_for_users is None else area.model_copy(update={"path": area.path_for_users})
 
 
-def place_in(area: StorageArea, username: str, path: str, *, may_be_absolute: bool = False) -> Location:
+def place_in(area: StorageArea, username: str, path: str) -> Location:
     """Return the location that a user's path names in an area, by lexical rules alone, as `locate` does."""
-    return locate(root_of(area, username), path, may_be_absolute=may_be_absolute)
+    return locate(root_of(area, username), path)

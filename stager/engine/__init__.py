@@ -8,7 +8,7 @@ what was published.
 """
 
 from stager.engine.compare import Absent, compare, is_same_file, link_target
-from stager.engine.control import Control
+from stager.engine.control import Control, StopSignal
 from stager.engine.delivered import remove_delivered
 from stager.engine.expected import Expected, require_size, verify
 from stager.engine.fingerprint import fingerprint, fingerprint_of_file
@@ -33,6 +33,7 @@ __all__ = [
     "Published",
     "Refuse",
     "Staged",
+    "StopSignal",
     "Survey",
     "compare",
     "discard",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stager.engine import Link, Refuse
+from stager.engine import Link, Refuse, StopSignal
 from stager.errors import StagingError
 from stager.methods import Item
 from stager.mover.channel import Channel
@@ -41,11 +40,11 @@ class Watch:
         Entered around a step that is done in this process, with what is set when the item is to be left.
     """
 
-    stopped: threading.Event
+    stopped: StopSignal
     on_progress: Callable[[int, int], None] = lambda _bytes, _files: None
     on_file: Callable[[ManifestEntry], None] = lambda _: None
     known: Callable[[], Iterable[ManifestEntry]] = tuple
-    admitted: Callable[[threading.Event], AbstractContextManager[None]] = lambda _: nullcontext()
+    admitted: Callable[[StopSignal], AbstractContextManager[None]] = lambda _: nullcontext()
 
 
 @dataclass

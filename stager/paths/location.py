@@ -41,12 +41,16 @@ class Location:
         Symbolic links on the way to the root are followed. Beneath the root
         no method follows any at a destination, so names tell places apart.
         """
-        return os.fsdecode(posixpath.join(os.fsencode(os.path.realpath(self.root)), *self.parts))
+        return self.below(Path(os.path.realpath(self.root)))
 
     @property
     def display(self) -> str:
         """The whole path, for messages only: it is never opened."""
-        return os.fsdecode(posixpath.join(os.fsencode(self.root), *self.parts))
+        return self.below(self.root)
+
+    def below(self, root: Path) -> str:
+        """Return the path of its names below another root, for instance where users see that."""
+        return os.fsdecode(posixpath.join(os.fsencode(root), *self.parts))
 
     @property
     def parent(self) -> Location:
@@ -59,7 +63,14 @@ class Location:
         return self.parts[-1] if self.parts else b""
 
 
-def locate(root: Path, text: str, *, held: Descriptor | None = None, may_be_absolute: bool = False) -> Location:
+def locate(
+    root: Path,
+    text: str,
+    *,
+    held: Descriptor | None = None,
+    may_be_absolute: bool = False,
+    is_direct: bool = False,
+) -> Location:
     """Return the place that a user's path names beneath a root, by lexical rules alone.
 
     Empty and ``.`` components say nothing and are dropped; ``..`` is never
@@ -76,6 +87,8 @@ def locate(root: Path, text: str, *, held: Descriptor | None = None, may_be_abso
         The root, where it is open already.
     may_be_absolute
         An absolute path is taken when it lies beneath the root.
+    is_direct
+        No symbolic link is followed to it, as `Location` says.
 
     Raises
     ------
@@ -94,7 +107,7 @@ def locate(root: Path, text: str, *, held: Descriptor | None = None, may_be_abso
         parts = parts[len(prefix) :]
     if not parts:
         raise InvalidPath(text, "it names nothing")
-    return Location(root, parts, held)
+    return Location(root, parts, held, is_direct)
 
 
 def names_in(path: AnyStr) -> list[AnyStr]:

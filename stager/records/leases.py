@@ -82,11 +82,12 @@ def acquire_leases(
     twins = [file for file in files if first[file.destination_key] is not file]
 
     def work(session: Session) -> list[BusyDestination]:
-        terms = _Terms(holder, seconds, places or {})
+        moment = now(session)
+        terms = _Terms(holder, moment, moment + timedelta(seconds=seconds), places or {})
         busy = [one for some in chunks(ordered) for one in _acquire(session, some, terms)]
-        until = now(session) + timedelta(seconds=seconds)
         return busy + [
-            BusyDestination(file=file, holder=holder, request_id=file.request_id, expires_at=until) for file in twins
+            BusyDestination(file=file, holder=holder, request_id=file.request_id, expires_at=terms.until)
+            for file in twins
         ]
 
     return database.write(work)
@@ -181,30 +182,35 @@ def has_other_writer(session: Session, request_id: str, *, holder: str) -> bool:
 
 class _Terms(NamedTuple):
     holder: str
-    seconds: float
+    moment: datetime
+    until: datetime
     places: Mapping[str, str]
 
     def place(self, file: StagedFile) -> str | None:
         return self.places.get(file.destination_key)
 
-    def row(self, file: StagedFile) -> dict[str, str]:
-        destination = self.place(file) or file.relative_path
-        return {"destination": destination, "request_id": file.request_id, "holder": self.holder}
+    def row(self, file: StagedFile) -> dict[str, object]:
+        destination, expires_at = self.place(file) or file.relative_path, self.until
+        return {
+            "destination": destination,
+            "request_id": file.request_id,
+            "holder": self.holder,
+            "expires_at": expires_at,
+        }
 
 
 def _acquire(session: Session, files: Sequence[StagedFile], terms: _Terms) -> list[BusyDestination]:
     leases = held_leases(session, {file.destination_key: terms.row(file) for file in files})
     places = {*filter(None, map(terms.place, files))}
     nested = nested_leases(session, places, holder=terms.holder, request_id=files[0].request_id)
-    moment = now(session)
     busy = []
     for file in files:
         lease, around = leases[file.destination_key], nested.get(terms.place(file) or "", ())
-        others = (one for one in (lease, *around) if one.holder != terms.holder and one.expires_at > moment)
+        others = (one for one in (lease, *around) if one.holder != terms.holder and one.expires_at > terms.moment)
         if (living := next(others, None)) is None:
             ended = [one for one in around if one.destination_key not in leases]
             _take(session, lease, ended, file=file, terms=terms)
-            lease.expires_at = moment + timedelta(seconds=terms.seconds)
+            lease.expires_at = terms.until
             continue
         busy.append(_busy(file, living, place=None if living is lease else living.destination))
         if lease.holder == terms.holder:  # who waits for what is around keeps nobody waiting
@@ -232,21 +238,20 @@ def _take(
     lease.request_id, lease.destination = file.request_id, terms.place(file) or file.relative_path
 
 
-def held_leases(session: Session, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, DestinationLease]:
+def held_leases(session: Session, wanted: Mapping[str, Mapping[str, object]]) -> dict[str, DestinationLease]:
     """Return leases by their keys and in the keys' order, locked until the end of the transaction.
 
-    One that is missing is made, as one that has ended; where somebody was faster, theirs stays.
+    One that is missing is made; where somebody was faster, theirs stays.
 
     Parameters
     ----------
     wanted
-        Destination, request's id and holder of one that is to be made, by its key.
+        The other columns of one that is to be made, by its key.
     """
     leases = _locked(session, wanted)
     if missing := sorted(wanted.keys() - leases.keys()):
         ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
-        ended = now(session)
-        rows = [{"destination_key": key, "expires_at": ended, **wanted[key]} for key in missing]
+        rows = [{"destination_key": key, **wanted[key]} for key in missing]
         session.execute(insert(DestinationLease).prefix_with(ignore), rows)
         leases = _locked(session, wanted)
     return leases

@@ -97,7 +97,7 @@ def _of_the_same_user(session: Session, taken: Sequence[str], request_id: str) -
 
 def _held(session: Session, named: dict[str, str]) -> list[DestinationLease]:
     """Return the leases of some keys, held until the transaction's end; those that are missing are made, free."""
-    free = {"request_id": "", "holder": ""}
+    free = {"request_id": "", "holder": "", "expires_at": now(session)}
     return [*held_leases(session, {key: {"destination": name, **free} for key, name in named.items()}).values()]
 
 

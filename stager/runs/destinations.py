@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from stager.errors import DestinationBusy, LeaseLost, StagingError, readable
 from stager.records.database import Database
 from stager.records.events import GOES_ON, note_waits, wait_for
-from stager.records.items import files_by_id
+from stager.records.items import ended_among
 from stager.records.leases import BusyDestination, acquire_leases, confirm_leases, leased_among, release_leases
 from stager.runs.entry import Entry
 
@@ -92,9 +92,7 @@ class LeaseHolder:
 
     def _still_open(self, entries: Sequence[Entry]) -> list[Entry]:
         """Drop the items that a second process of this run has ended meanwhile."""
-        ended = {
-            file.id for file in files_by_id(self.database, [entry.file.id for entry in entries]) if file.status.is_final
-        }
+        ended = ended_among(self.database, [entry.file.id for entry in entries])
         return [entry for entry in entries if entry.file.id not in ended]
 
 

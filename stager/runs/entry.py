@@ -24,6 +24,9 @@ class Entry:
     place: str
     # Set when the item is to be left: then it goes no further.
     stopped: Stop
+    # Where its user finds it, as `stager.runs.places` says.
+    seen_at: str | None = None
+    link: str | None = None
     survey: Survey | None = None
     published: Published | None = None
     is_duplicate: bool = False

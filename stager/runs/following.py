@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from stager.checksums import ADLER32, Checksum
+from stager.engine import StopSignal
 from stager.errors import StagingError
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
@@ -105,7 +105,7 @@ class Transferring(Manifesting):
     def __init__(self, entry: Entry, writer: LeaseHolder, limited: LimitedTransfers | None = None) -> None:
         super().__init__(entry, writer)
         self._limited = limited
-        self._is_left: threading.Event = entry.stopped
+        self._is_left: StopSignal = entry.stopped
 
     @property
     def watch(self) -> Watch:
@@ -118,7 +118,7 @@ class Transferring(Manifesting):
             admitted=self._admitted,
         )
 
-    def _admitted(self, is_left: threading.Event) -> AbstractContextManager[None]:
+    def _admitted(self, is_left: StopSignal) -> AbstractContextManager[None]:
         if self._limited is None:
             return nullcontext()
         self._is_left = is_left

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from stager.engine import StopSignal
 from stager.errors import Cancelled
 from stager.records.events import GOES_ON, Wait, note_waits
 from stager.records.shared_limits import give_slot_back, take_slot, use_rate
@@ -47,7 +47,7 @@ class LimitedTransfers:
         self._silent_until = 0.0
 
     @contextmanager
-    def slot(self, request_id: str, is_left: threading.Event) -> Iterator[None]:
+    def slot(self, request_id: str, is_left: StopSignal) -> Iterator[None]:
         """Hold one of the server's slots while the body runs.
 
         A request is said to wait while none of its batch's items has a slot.
@@ -91,7 +91,7 @@ class LimitedTransfers:
             self._silent_until = time.monotonic() + NOTE_AGAIN_SECONDS
             note_waits(self._writer.database, {request_id: GOES_ON}, kind="waited")
 
-    def pace(self, size_bytes: int, is_left: threading.Event) -> None:
+    def pace(self, size_bytes: int, is_left: StopSignal) -> None:
         """Return once so many bytes, which were sent, are within the server's rate, or the item is left."""
         limits = self._limits
         if not limits.bytes_per_second or not size_bytes:

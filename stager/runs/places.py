@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from blocks.areas import resolve_destination
 from blocks.hubs import resolve_hub
-from stager.area_paths import place_in, root_of, seen_by_users
+from stager.area_paths import root_of, seen_by_users
 from stager.methods.all_methods import METHODS
 from stager.methods.notebook_path import notebook_path
 from stager.models import StorageArea, area_and_server, hub_named
-from stager.paths import Location, Place
+from stager.paths import Location, Place, locate
 from stager.peers.jupyter import HubConnection
 from stager.records.tables import StagingRequestRow
 from stager.runs.limited_transfers import ServerLimits
@@ -24,6 +25,8 @@ class NamedPlace(NamedTuple):
 
     Attributes
     ----------
+    key
+        What it is called where places are compared: its own key.
     seen_at
         The path by which the user's programs open it.
     link
@@ -31,6 +34,7 @@ class NamedPlace(NamedTuple):
     """
 
     place: Place
+    key: str
     seen_at: str
     link: str | None
 
@@ -70,13 +74,16 @@ class InStorageArea:
     limits: None = None
 
     @cached_property
-    def _root_for_users(self) -> Path:
-        return root_of(seen_by_users(self.area), self.username)
+    def _roots(self) -> tuple[Path, Path, Path]:
+        """The root as it is mounted here, where that really is, and where users see it; the same for all items."""
+        root = root_of(self.area, self.username)
+        return root, Path(os.path.realpath(root)), root_of(seen_by_users(self.area), self.username)
 
     def named(self, path: str) -> NamedPlace:
         """Return the location in the area, or in the user's folder there, and its path where users have it mounted."""
-        place = place_in(self.area, self.username, path)
-        return NamedPlace(place, seen_at=replace(place, root=self._root_for_users).display, link=None)
+        root, real, seen = self._roots
+        place = locate(root, path)
+        return NamedPlace(place, key=place.below(real), seen_at=place.below(seen), link=None)
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class AtNotebookServer:
         name = hub.username_at_hub(self.username)
         folder = hub.folder_of(self.username)
         place = notebook_path(path, folder=folder, hub=hub.url, username=name, server=self.server)
-        return NamedPlace(place, seen_at=f"{hub.root.rstrip('/')}/{place.path}", link=place.lab_url)
+        return NamedPlace(place, key=place.key, seen_at=f"{hub.root.rstrip('/')}/{place.path}", link=place.lab_url)
 
 
 def destination_of(request: StagingRequestRow) -> Destination:

@@ -6,20 +6,23 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 
 from pydantic import SecretStr
+from sqlalchemy.orm.attributes import set_committed_value
 
 from blocks.areas import resolve_area
-from stager.area_paths import place_in, root_of, seen_by_users
+from stager.area_paths import root_of, seen_by_users
 from stager.checksums import Checksum
 from stager.engine import Expected, Modes
 from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import Status
-from stager.paths import Location, Place
+from stager.paths import Place, locate
 from stager.records.database import Database
-from stager.records.items import FileChange, key_of, last_copies, save_files
+from stager.records.items import FileChange, beginning, key_of, last_copies, save_files
 from stager.records.request_secrets import hand_out_secret
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.become_user import ActingUser
@@ -75,13 +78,11 @@ class Resolver:
         whole
             Set when the request is to be left.
         """
-        area, username = self._source_area, self.identity.username
-        source = place_in(area, username, file.local_path_on_storage, may_be_absolute=True)
         named = self.destination.named(file.relative_path)
-        item = self._item(file, source, named.place)
-        place = item.destination.key
-        file.destination_key, file.seen_at, file.link = key_of(place), named.seen_at, named.link
-        return Entry(file=file, item=item, place=place, stopped=_stop(file, whole))
+        item = self._item(file, named.place)
+        set_committed_value(file, "destination_key", key_of(named.key))
+        stop = _stop(file, whole)
+        return Entry(file=file, item=item, place=named.key, stopped=stop, seen_at=named.seen_at, link=named.link)
 
     def folders(self, files: Sequence[StagedFile]) -> set[Place]:
         """Return the folders of the items' destinations."""
@@ -91,12 +92,19 @@ class Resolver:
                 folders.add(self.destination.named(file.relative_path).place.parent)
         return folders
 
-    def _item(self, file: StagedFile, source: Location, destination: Place) -> Item:
+    @cached_property
+    def _source_roots(self) -> tuple[Path, Path]:
+        """The root of the user's sources, and where users see it; the same for all items."""
         area, username = self._source_area, self.identity.username
+        return root_of(area, username), root_of(seen_by_users(area), username)
+
+    def _item(self, file: StagedFile, destination: Place) -> Item:
+        root, seen_at = self._source_roots
+        source = locate(root, file.local_path_on_storage, may_be_absolute=True, is_direct=self._is_bounded)
         return Item(
-            source=replace(source, is_direct=self._is_bounded),
-            read_as=area.read_as,
-            source_seen_at=root_of(seen_by_users(area), username),
+            source=source,
+            read_as=self._source_area.read_as,
+            source_seen_at=seen_at,
             destination=destination,
             modes=self._modes,
             on_conflict=self._on_conflict,
@@ -122,13 +130,12 @@ def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callab
         except StagingError as error:
             changes.append(_failure(file, error))
         else:
-            began = FileChange(id=file.id, destination_key=file.destination_key, status=Status.STARTED)
-            began["seen_at"], began["link"] = file.seen_at, file.link
-            changes.append(began)
+            changes.append(_beginning(entries[-1]))
     save_files(database, changes)
     last = last_copies(database, [entry.file.destination_key for entry in entries])
     for one in entries:
-        one.item = replace(one.item, last_copy=_last_copy(last.get(one.file.destination_key)))
+        if known := _last_copy(last.get(one.file.destination_key)):
+            one.item = replace(one.item, last_copy=known)
     return entries
 
 
@@ -155,6 +162,11 @@ def _checksum(file: StagedFile) -> Checksum | None:
     with suppress(ValueError):
         return Checksum.parse(f"{file.checksum_algorithm}:{file.checksum}")
     return None
+
+
+def _beginning(entry: Entry) -> FileChange:
+    file = entry.file
+    return beginning(file.id, destination_key=file.destination_key, seen_at=entry.seen_at, link=entry.link)
 
 
 def _failure(file: StagedFile, error: StagingError) -> FileChange:

@@ -181,11 +181,10 @@ class Sender:
             self._items.discard()
 
 
-class _DirectDialogue(threading.Event):
-    """What a step tells and asks, in the thread that does it; as an event, it is set when the item is to be left."""
+class _DirectDialogue:
+    """What a step tells and asks, in the thread that does it; as a signal, it is set when the item is to be left."""
 
     def __init__(self, item_id: int, watch: Watch, left: threading.Event, refuse: Refuse) -> None:
-        super().__init__()
         self._id = item_id
         self._watch = watch
         self._left = left

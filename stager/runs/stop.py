@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 
 from stager.errors import Cancelled
@@ -10,7 +9,7 @@ from stager.records.database import Database
 from stager.records.requests import files_to_stop, requests_to_stop
 
 
-class Stop(threading.Event):
+class Stop:
     """A signal that is set when a request, or one item of it, is to be left.
 
     Parameters
@@ -20,23 +19,23 @@ class Stop(threading.Event):
     """
 
     def __init__(self, whole: Stop | None = None) -> None:
-        super().__init__()
         self._whole = whole
-        self._error = Cancelled()
+        self._error: Cancelled | None = None
 
     def because(self, error: Cancelled) -> None:
         """Set the signal, and keep the reason."""
         self._error = error
-        self.set()
 
     def is_set(self) -> bool:
         """Return whether the item is to be left, alone or with its request."""
-        return super().is_set() or (self._whole is not None and self._whole.is_set())
+        return self._error is not None or (self._whole is not None and self._whole.is_set())
 
     @property
     def error(self) -> Cancelled:
         """The reason why it is left."""
-        return self._whole.error if self._whole is not None and self._whole.is_set() else self._error
+        if self._whole is not None and self._whole.is_set():
+            return self._whole.error
+        return self._error or Cancelled()
 
 
 class Stops:

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from stager.errors import PeerBusy
+from stager.engine import StopSignal
+from stager.errors import Cancelled, PeerBusy
 from stager.methods.notebook_staged import temporary_name
 from stager.models import Status
 from stager.peers.jupyter import HubConnection
@@ -136,7 +137,7 @@ def test_a_hub_gets_no_more_transfers_at_once_than_its_operator_allows(two_runs:
     counting = threading.Lock()
 
     class Counted(Transferring):
-        def _admitted(self, is_left: threading.Event) -> AbstractContextManager[None]:
+        def _admitted(self, is_left: StopSignal) -> AbstractContextManager[None]:
             return self._counted(super()._admitted(is_left))
 
         @contextmanager
@@ -175,7 +176,7 @@ def test_an_item_that_is_cancelled_waits_no_more(runs: Runs) -> None:
         runs.do(batch, "check source", "check duplicate")
         done = pool.submit(runs.do, batch, "transfer")
         wait_until(lambda: bool(waits(runs, batch)))
-        batch.entries[0].stopped.set()
+        batch.entries[0].stopped.because(Cancelled())
         with pytest.raises(BatchFailed):
             done.result()
     [file] = files_of(runs.database, batch.entries[0].file.request_id)

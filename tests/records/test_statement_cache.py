@@ -8,9 +8,8 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from stager.errors import DatabaseUnavailable
-from stager.models import Status
 from stager.records.database import Database
-from stager.records.items import FileChange, files_of, save_files
+from stager.records.items import beginning, files_of, save_files
 from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_requests, list_requests, start_requests
 from stager.records.runs import fill_statement_cache, note_flow_run
@@ -38,7 +37,7 @@ def test_a_run_makes_no_sql_that_the_cache_has(database: Database) -> None:
     get_requests(database, [request_id])
     start_requests(database, [request_id], flow_run_id="run", acting_as="alice")
     (file,) = files_of(database, request_id, limit=256)
-    save_files(database, [FileChange(id=file.id, destination_key="key", status=Status.STARTED)])
+    save_files(database, [beginning(file.id, destination_key="key", seen_at="/data/a", link=None)])
     assert made
     assert [statement for statement, how in made.items() if "MISS" in how] == []
 

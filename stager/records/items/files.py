@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Required, TypedDict
+from typing import Any, NamedTuple, Required, TypedDict
 
 from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -48,6 +49,11 @@ class Progress(NamedTuple):
     files_done: int
     size_bytes: int | None = None
     file_count: int | None = None
+
+
+def beginning(file_id: int, *, destination_key: str, seen_at: str | None, link: str | None) -> FileChange:
+    """Return the change of a file that a run begins with, now that its place is known."""
+    return FileChange(id=file_id, status=Status.STARTED, destination_key=destination_key, seen_at=seen_at, link=link)
 
 
 def files_of(
@@ -115,12 +121,13 @@ def has_directory(database: Database, request_id: str, *, statuses: Sequence[Sta
     return database.read(lambda session: session.scalars(asked.limit(1)).first() is not None)
 
 
-def files_by_id(database: Database, ids: Sequence[int]) -> Sequence[StagedFile]:
-    """Return the current records of files."""
+def ended_among(database: Database, ids: Sequence[int]) -> set[int]:
+    """Return those of some files that have ended."""
     file = StagedFile
 
-    def work(session: Session) -> list[StagedFile]:
-        return [row for some in chunks(ids) for row in session.scalars(select(file).where(col(file.id).in_(some)))]
+    def work(session: Session) -> set[int]:
+        have_ended = select(col(file.id)).where(col(file.status).not_in(OPEN))
+        return {found for some in chunks(ids) for found in session.scalars(have_ended.where(col(file.id).in_(some)))}
 
     return database.read(work)
 
@@ -153,9 +160,7 @@ def save_files(database: Database, changes: Sequence[FileChange], *, holder: str
     def work(session: Session) -> list[int]:
         tries.append(moment := now(session))
         ours = _ours(session, sorted(change["id"] for change in changes), holder=holder, tries=tries)
-        rows = [_with_times(change, moment) for change in changes if change["id"] in ours]
-        if rows:
-            session.execute(update(StagedFile), rows)
+        _update(session, [_with_times(change, moment) for change in changes if change["id"] in ours])
         return [change["id"] for change in changes if change["id"] not in ours]
 
     return database.write(work)
@@ -227,6 +232,16 @@ def _ours(session: Session, ids: Sequence[int], *, holder: str | None, tries: Se
         theirs = {(row.destination_key, row.request_id) for row in session.execute(others)} if holder else set()
         ours.update(row.id for row in rows if (row.destination_key, row.request_id) not in theirs)
     return ours
+
+
+def _update(session: Session, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write changes of files, those of the same columns by one statement; by the table, in half the time."""
+    alike: dict[tuple[str, ...], list[Mapping[str, object]]] = defaultdict(list)
+    for row in rows:
+        alike[tuple(row)].append({f"new_{name}": value for name, value in row.items()})
+    for names, some in alike.items():
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names if name != "id"}
+        session.connection().execute(update(FILE).where(FILE.c.id == bindparam("new_id")).values(values), some)
 
 
 def _with_times(change: FileChange, moment: datetime) -> dict[str, object]:

@@ -7,7 +7,15 @@ import uuid
 from stager.checksums import ADLER32
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.database import Database
-from stager.records.items.files import FileChange, files_by_id, files_of, first_files, last_copies, save_files
+from stager.records.items.files import (
+    FileChange,
+    beginning,
+    ended_among,
+    files_of,
+    first_files,
+    last_copies,
+    save_files,
+)
 from stager.records.leases import acquire_leases, confirm_leases, release_leases, renew_leases
 from stager.records.requests.creation import create_request
 from stager.records.requests.lifecycle import close_requests, start_requests
@@ -45,10 +53,10 @@ def _stage(database: Database, *, arrives: bool) -> None:
     first_files(database, ids, limit=1)
     (file,) = files_of(database, ids[0], limit=1)
     file.destination_key = run
-    save_files(database, [FileChange(id=file.id, destination_key=run, status=Status.STARTED)])
+    save_files(database, [beginning(file.id, destination_key=run, seen_at=run, link=None)])
     last_copies(database, [run])
     acquire_leases(database, [file], holder=run, seconds=lease, places={run: f"/{run}"})
-    files_by_id(database, [file.id])
+    ended_among(database, [file.id])
     requests_to_stop(database, ids, flow_run_id=run)
     files_to_stop(database, [file.id])
     renew_leases(database, holder=run, seconds=lease)
