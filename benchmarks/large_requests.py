@@ -33,7 +33,7 @@ from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.migrate import migrate
 from stager.records.requests import get_request, start_requests
-from stager.runs.shared_batches import BATCH_SIZE
+from stager.runs.batch_size import BATCH_SIZE
 
 CHECKOUT = Path(__file__).parents[1]
 PAGE = CHECKOUT / "docs/reference/speed/large-requests.md"

@@ -41,12 +41,13 @@ from stager.records.requests import (
 from stager.records.runs import note_flow_run
 from stager.records.tables import StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
+from stager.runs.batch_size import BATCH_SIZE, batch_size_after
 from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
 from stager.runs.heartbeat import alive
 from stager.runs.resolve import Resolver, resolve_files
-from stager.runs.shared_batches import BATCH_SIZE, MAX_SHARED_ITEMS, grouped, small_among
+from stager.runs.shared_batches import MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.stop import Stops
 from stager.settings import get_settings
 from tasks.database import records_database
@@ -208,11 +209,13 @@ class Run:
         }
 
     def _batches_of(self, request_id: str, resolver: Resolver) -> Iterator[Batch]:
-        position = None
-        while files := files_of(self._database, request_id, after=position, limit=BATCH_SIZE):
+        position, size = None, BATCH_SIZE
+        while files := files_of(self._database, request_id, after=position, limit=size):
             position = files[-1].position
             if entries := self._entries(files, {request_id: resolver}):
-                yield self._batch(entries, resolver)
+                yield (batch := self._batch(entries, resolver))
+                if self._method.place is Location:
+                    size = batch_size_after(batch)
             if self._stops.requests[request_id].is_set():
                 return
 

@@ -7,7 +7,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ from stager.mover.replies import (
     Shown,
     StepDone,
     StepFailed,
-    reply_of,
+    reply_in,
 )
 from stager.paths import Descriptor, Location, Place
 
@@ -34,8 +34,9 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two checks of what is to be stopped.
 STOP_POLL_SECONDS = 0.2
-# Folders in one message at most.
+# Folders, and items, in one message at most.
 SWEPT_AT_ONCE = 256
+ITEMS_IN_A_MESSAGE = 256
 LEFT = "was not waited for any more"
 UNFINISHED = "did not report what became of its items"
 # How long a mover may take to discard what is unfinished, in seconds.
@@ -75,8 +76,11 @@ class Mover:
     def begin(self, method: str, items: Mapping[int, Item]) -> None:
         """Send the items, by ids of the caller's; they replace those sent before."""
         self.answers.begin(items)
-        said = {str(item_id): told(item) for item_id, item in items.items()}
-        list(self._carried_out({"do": "begin", "method": method, "items": said}, {}))
+        list(self._carried_out({"do": "begin", "method": method}, {}))
+        every = list(items.items())
+        for start in range(0, len(every), ITEMS_IN_A_MESSAGE):
+            said = {str(item_id): told(item) for item_id, item in every[start : start + ITEMS_IN_A_MESSAGE]}
+            list(self._carried_out({"do": "take", "items": said}, {}))
 
     def do(
         self, step: str, watches: Mapping[int, Watch], *, refuse: Refuse = lambda _: {}
@@ -179,14 +183,14 @@ class Mover:
         """Return its next reply; meanwhile, tell it what is to be stopped."""
         silent = 0.0
         while True:
-            message = self.channel.receive(STOP_POLL_SECONDS)
+            line = self.channel.receive_line(STOP_POLL_SECONDS)
             if is_left is not None and is_left.is_set():
                 raise ConnectionLost(LEFT)
             if time.monotonic() >= self._next_look:
                 self._next_look = time.monotonic() + STOP_POLL_SECONDS
                 self._tell_of_stops(waiting)
-            if message is not None:
-                return _expected(reply_of(message), waiting)
+            if line is not None:
+                return _expected(reply_in(line), waiting)
             silent += STOP_POLL_SECONDS  # by our own waiting: that we were not running is not its silence
             if silent > self.silence:
                 silence = f"has not answered for {self.silence:.0f} s: somebody stopped it, or its machine did"
@@ -211,8 +215,8 @@ class Mover:
         one = waiting[reply.id]
         if isinstance(reply, StepDone):
             self._note(reply, one)
-            del waiting[reply.id]
-            yield reply.id, one.error or reply
+            for item_id in (reply.id, *reply.also):
+                yield item_id, waiting.pop(item_id).error or reply
         elif isinstance(reply, StepFailed):
             del waiting[reply.id]
             if reply.trace:
@@ -247,10 +251,13 @@ class Mover:
         self.life.close()
 
 
-def _expected(reply: Reply, waiting: Collection[int]) -> Reply:
+def _expected(reply: Reply, waiting: Mapping[int, Watched]) -> Reply:
     """Return a mover's reply; raise `ConnectionLost` where it is about no item of the order, or ends it too early."""
     is_over = isinstance(reply, OrderDone)
-    if (is_over and waiting) or (not isinstance(reply, OrderDone | Heartbeat) and reply.id not in waiting):
+    is_about_others = not isinstance(reply, OrderDone | Heartbeat) and reply.id not in waiting
+    if isinstance(reply, StepDone) and reply.also:
+        is_about_others |= not {*reply.also} <= waiting.keys() or len({reply.id, *reply.also}) <= len(reply.also)
+    if is_about_others or (is_over and waiting):
         raise ConnectionLost(UNFINISHED)
     return reply
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import threading
 import time
@@ -37,6 +38,8 @@ readable("\xa0")  # the codec of an escape is imported by its first use
 def serve(end: socket.socket) -> None:
     """Carry out orders until the service closes its end; discard what was not published by then."""
     channel = Channel(end)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # stager/runs/batch_size.py
     try:
         worker = _introduced(channel)
         if worker is not None:
@@ -94,23 +97,37 @@ class OrderExecutor:
         self._lending = Lending(folder_of)
         self._dialogue: Dialogue | None = None
         self._stops = StopOrders(channel)
+        # The items for which the step that is under way is done, and of which there is nothing to tell.
+        self._done: list[int] = []
 
     def work(self) -> None:
         """Carry out orders until the service is gone."""
         try:
             while (order := self._channel.receive(None)) is not None:
-                self._do(order)
+                if "stop" in order:
+                    self._stops.add(order["stop"])
+                else:
+                    self._do(order)
+                    self._report_end()
         finally:
             self._end()
 
+    def _report_end(self) -> None:
+        if self._done:
+            first, *also = self._done
+            self._channel.post({"says": "done", "id": first, "also": also})
+            self._done.clear()
+        self._channel.send({"says": "over"})
+
     def _do(self, order: Message) -> None:
-        if "stop" in order:
-            self._stops.add(order["stop"])
-            return
         self._stops.clear()  # of what was asked for before
         match order["do"]:
             case "begin":
-                self._begin(order)
+                self._end()
+                self._batch = ItemsAtWork(self._methods[order["method"]], {})
+            case "take":
+                said = order["items"].items()
+                self._current().take({int(one): understood(it, self._roots, lender=self) for one, it in said})
             case "end":
                 self._end()
             case "sweep":
@@ -125,12 +142,6 @@ class OrderExecutor:
             case step:
                 for item_id in order["items"]:
                     self._step(step, item_id)
-        self._channel.send({"says": "over"})
-
-    def _begin(self, order: Message) -> None:
-        self._end()
-        items = {int(one): understood(said, self._roots, lender=self) for one, said in order["items"].items()}
-        self._batch = ItemsAtWork(self._methods[order["method"]], items)
 
     def _end(self) -> None:
         self._lending.begin({})
@@ -157,7 +168,8 @@ class OrderExecutor:
 
     def _flush(self, item_ids: list[int]) -> dict[int, dict[str, Any]]:
         self._current().flush(item_ids)
-        return {item_id: {"says": "done", "id": item_id} for item_id in item_ids}
+        self._done += item_ids
+        return {}
 
     def _publish(self, item_ids: list[int]) -> dict[int, dict[str, Any]]:
         dialogue = Dialogue(self._channel, item_ids[0], self._stops)
@@ -206,7 +218,14 @@ class OrderExecutor:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's alone
             self._channel.post(_failure(item_id, UnforeseenError(error), traceback.format_exc()))
         else:
+            self._note(item_id, done)
+
+    def _note(self, item_id: int, done: Mapping[str, Any]) -> None:
+        """Report that a step is done: at the order's end, where there is nothing to tell of the item."""
+        if done:
             self._channel.post({"says": "done", "id": item_id, **done})
+        else:
+            self._done.append(item_id)
 
     def _current(self) -> ItemsAtWork:
         if self._batch is None:

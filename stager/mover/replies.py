@@ -12,7 +12,7 @@ from stager.checksums import ADLER32, SHA256
 from stager.engine import Published, Survey
 from stager.errors import KINDS, StagingError, UnforeseenError, readable
 from stager.models import MAX_SIZE_BYTES, Frozen, PathText
-from stager.mover.channel import NO_MESSAGE, ConnectionLost, Message
+from stager.mover.channel import NO_MESSAGE, ConnectionLost, Message, message_of
 from stager.vocabulary import ManifestEntry
 
 # Characters of an error that are kept.
@@ -127,9 +127,16 @@ class Shown(Frozen):
 
 
 class StepDone(AboutAnItem):
-    """A step is done for an item."""
+    """A step is done for an item.
+
+    Attributes
+    ----------
+    also
+        Other items that it is done for, of which there is as little to tell.
+    """
 
     says: Literal["done"]
+    also: tuple[int, ...] = ()
     surveyed: Surveyed | None = None
     is_duplicate: bool = False
     is_small: bool = False
@@ -170,6 +177,14 @@ class Heartbeat(Frozen):
 
 Reply = Report | Question | StepDone | StepFailed | OrderDone | Heartbeat
 _reply: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="says")])
+
+
+def reply_in(line: bytes) -> Reply:
+    """Return the reply that a line of JSON is; as `reply_of`."""
+    try:
+        return _reply.validate_json(line)
+    except ValidationError:  # or a lone surrogate, which stands for a byte that is no text: this parser takes none
+        return reply_of(message_of(line))
 
 
 def reply_of(message: Message) -> Reply:

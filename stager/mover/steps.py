@@ -39,10 +39,14 @@ class ItemsAtWork:
 
     def __init__(self, method: StagingMethod, items: Mapping[int, Item]) -> None:
         self._method = method
-        self._items = items
+        self._items = dict(items)
         self._surveys: dict[int, Survey] = {}
         self._kinds: dict[int, str] = {}
         self._staged: dict[int, Staged] = {}
+
+    def take(self, items: Mapping[int, Item]) -> None:
+        """Take further items."""
+        self._items.update(items)
 
     def look(self, item_id: int, _: StepDialogue) -> dict[str, Any]:
         """Tell whether a source is a small file, or cannot be opened and so fails at once."""
@@ -69,7 +73,8 @@ class ItemsAtWork:
         """Compare the source with what is at the destination."""
         item, survey = self._items[item_id], self._survey(item_id)
         control = dialogue.control()
-        return {"is_duplicate": self._method.check_duplicate(item, survey, on_file=dialogue.on_file, control=control)}
+        is_there = self._method.check_duplicate(item, survey, on_file=dialogue.on_file, control=control)
+        return {"is_duplicate": True} if is_there else {}
 
     def transfer(self, item_id: int, dialogue: StepDialogue) -> dict[str, Any]:
         """Bring the data beside their destination."""

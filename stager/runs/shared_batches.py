@@ -9,11 +9,10 @@ from stager.mover.answers import Watch
 from stager.mover.mover import Mover
 from stager.mover.replies import StepDone
 from stager.records.nesting import are_nested
+from stager.runs.batch_size import BATCH_SIZE
 from stager.runs.entry import Entry
 from stager.runs.sender import Sender
 
-# Items of a batch at most: each may hold two file descriptors.
-BATCH_SIZE = 256
 # A request of more items gets batches of its own.
 MAX_SHARED_ITEMS = 16
 

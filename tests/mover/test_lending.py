@@ -15,8 +15,9 @@ from stager.mover.item_messages import SOURCE
 from stager.mover.lending import Lending
 from stager.paths import locate
 from stager.records.tables import StagedFile
+from stager.runs.batch_size import BATCH_SIZE
 from stager.runs.entry import Entry
-from stager.runs.shared_batches import BATCH_SIZE, small_among
+from stager.runs.shared_batches import small_among
 from stager.runs.stop import Stop
 from tests.mover.conftest import ALICE
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stager.errors import DestinationDiffers, MoverLost, UnforeseenError
+from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
 
 if TYPE_CHECKING:
@@ -36,6 +39,9 @@ NONSENSE: dict[str, Any] = {
     "an algorithm without a checksum": delivered(None, **ADLER32),
     "an algorithm that it never takes": delivered(32 * "a", checksum_algorithm="md5"),
     "a file without a checksum": {"says": "report", "id": 1, "files": [["a", 1, ""]]},
+    "another's item, also": {**DONE, "also": [3]},
+    "an item twice": {**DONE, "also": [1]},
+    "an item also twice": {**DONE, "also": [2, 2]},
     "an order": {"do": "begin"},
     "a list": [1],
     "over too early": {"says": "over"},
@@ -71,3 +77,18 @@ def test_what_it_found_of_its_items_is_taken(liar: Liar) -> None:
     assert first.surveyed is not None
     assert first.surveyed.survey().size_bytes == 1
     assert not liar.mover.is_lost
+
+
+def test_of_several_items_it_may_tell_at_once(liar: Liar) -> None:
+    outcomes = dict(liar.says({**DONE, "also": [2]}, {"says": "over"}))
+    assert {item_id: type(outcome) for item_id, outcome in outcomes.items()} == {1: StepDone, 2: StepDone}
+
+
+def test_a_name_that_is_no_text_is_taken_as_it_is(liar: Liar) -> None:
+    file = ["a\udcff", 1, "00000001"]
+    files: list[str] = []
+    liar.end.sendall(json.dumps({**DONE, "files": [file]}).encode() + b"\n" + b'{"says": "over"}\n')
+    watch = Watch(stopped=threading.Event(), on_file=lambda entry: files.append(entry.path))
+    [(_, outcome)] = liar.mover.do("transfer", {1: watch})
+    assert isinstance(outcome, StepDone)
+    assert files == ["a\udcff"]
