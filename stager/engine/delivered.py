@@ -12,7 +12,8 @@ from stager.engine.mapping import writing
 from stager.engine.removal import refuse_irremovable
 from stager.engine.rename import move
 from stager.engine.source import READ_DIRECTORY, inode
-from stager.engine.staged import Modes, Staged, close, remove_any, take_name
+from stager.engine.staged import Modes, Staged, close, remove_any
+from stager.engine.staging_folder import StagingFolder
 from stager.errors import DestinationDiffers, SourceError
 from stager.paths import Location, Symlinks, open_location
 
@@ -55,7 +56,8 @@ def remove_delivered(
         except FileNotFoundError:
             return False
         modes = Modes(file=0, directory=0, folder=0)  # nothing is made
-        staged = Staged(destination=destination, modes=modes, parent=parent, is_shared=source is not None)
+        folder = StagingFolder(parent)
+        staged = Staged(destination=destination, modes=modes, folder=folder, is_shared=source is not None)
         try:
             return _removed(staged, fingerprint, confirm, source)
         finally:
@@ -71,7 +73,7 @@ def _removed(staged: Staged, fingerprint: str, confirm: Callable[[], None], sour
     _refuse_changed(staged, name, found, wanted)
     if source is None:
         refuse_irremovable(parent, name)
-    take_name(staged)
+    staged.name = staged.folder.take_name(staged.destination)
     confirm()
     move(parent, name, staged.name)
     try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 
 from stager.engine.mapping import writing
 from stager.engine.removal import remove
 from stager.engine.source import READ_DIRECTORY
-from stager.engine.staged import LOCK_NAME, is_still, take_lock
+from stager.engine.staging_folder import LOCK_NAME, LOCK_SUFFIX, TEMPORARY_NAME, is_still, take_lock
 from stager.paths import Descriptor, Location, Symlinks, open_location
 
 _OPEN_LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -41,16 +42,19 @@ def sweep(parent: Location) -> int:
         except FileNotFoundError:
             return 0
         with folder:
-            found = [LOCK_NAME.fullmatch(os.fsencode(name)) for name in os.listdir(folder.fd)]  # noqa: PTH208 - a descriptor has no path
-            return sum(_swept(folder.fd, lock[0], lock["name"]) for lock in found if lock)
+            return sum(_swept(folder.fd, lock) for lock in _names(folder.fd) if LOCK_NAME.fullmatch(lock))
 
 
-def _swept(folder: int, lock: bytes, name: bytes) -> bool:
+def _names(folder: int) -> Iterator[bytes]:
+    return map(os.fsencode, os.listdir(folder))
+
+
+def _swept(folder: int, lock: bytes) -> int:
     try:
         with Descriptor(os.open(lock, _OPEN_LOCK, dir_fd=folder)) as opened:
-            return _is_dead(folder, lock, opened.fd) and _removed(folder, lock, name)
+            return _removed(folder, lock) if _is_dead(folder, lock, opened.fd) else 0
     except OSError:  # gone; or not a lock of ours: a directory, a link, not readable
-        return False
+        return 0
 
 
 def _is_dead(folder: int, lock: bytes, opened: int) -> bool:
@@ -63,12 +67,18 @@ def _is_ours(status: os.stat_result) -> bool:
     return is_lock and status.st_uid == os.geteuid()
 
 
-def _removed(folder: int, lock: bytes, name: bytes) -> bool:
+def _removed(folder: int, lock: bytes) -> int:
+    """Remove what a lock that we hold now was of, the lock last, and return how many names that was; at least one."""
+    locked, removed = lock.removesuffix(LOCK_SUFFIX), 0
     try:
-        with suppress(FileNotFoundError):
-            remove(folder, name)
+        for name in _names(folder):
+            temporary = TEMPORARY_NAME.fullmatch(name)
+            if temporary and temporary["locked"] == locked:
+                with suppress(FileNotFoundError):
+                    remove(folder, name)
+                    removed += 1
         with suppress(FileNotFoundError):
             os.unlink(lock, dir_fd=folder)
     except OSError:  # somebody else's, or the disk refuses: it stays
-        return False
-    return True
+        return removed
+    return max(removed, 1)

@@ -93,7 +93,8 @@ def publish(products: Mapping[int, Publication], *, refuse: Refuse) -> dict[int,
         publishing.each(_refuse_tampered)
         publishing.fail(refuse(publishing.pending.keys()))
         publishing.each(_rename)
-        publishing.each(_refuse_moved)
+        publishing.each(_refuse_other)
+        publishing.each_folder(_refuse_moved)
         publishing.sync_names()
         published = publishing.each(_published)
     except BaseException:
@@ -120,12 +121,28 @@ class _Publishing:
         for number, product in self.pending.items():
             try:
                 done[number] = do(product)
-            except OSError as error:
-                errors[number] = refused(error, product.staged.destination.display)
-            except StagingError as error:
-                errors[number] = error
+            except (OSError, StagingError) as error:
+                errors[number] = self._error_of(number, error)
         self.fail(errors)
         return {number: one for number, one in done.items() if number in self.pending}
+
+    def each_folder(self, do: Callable[[Staged], T]) -> dict[int, T]:
+        """Do something once for all that are in one folder, and return the result for each."""
+        folders: dict[int, list[int]] = defaultdict(list)
+        for number, product in self.pending.items():
+            folders[id(product.staged.folder)].append(number)
+        done: dict[int, T] = {}
+        for numbers in folders.values():
+            try:
+                done |= dict.fromkeys(numbers, do(self.pending[numbers[0]].staged))
+            except (OSError, StagingError) as error:
+                self.fail({number: self._error_of(number, error) for number in numbers})
+        return done
+
+    def _error_of(self, number: int, error: OSError | StagingError) -> StagingError:
+        if isinstance(error, StagingError):
+            return error
+        return refused(error, self.pending[number].staged.destination.display)
 
     def fail(self, errors: Mapping[int, StagingError]) -> None:
         """Take back those that have failed."""
@@ -141,7 +158,7 @@ class _Publishing:
     def sync_names(self) -> None:
         """Make the names durable: those in one folder by fsync(2), others by one syncfs(2) for each file system."""
         systems: dict[int, list[int]] = defaultdict(list)
-        folders = self.each(lambda product: os.fstat(product.staged.parent.fd))
+        folders = self.each_folder(lambda staged: os.fstat(staged.parent.fd))
         for number, folder in folders.items():
             systems[folder.st_dev].append(number)
         for numbers in systems.values():
@@ -152,9 +169,7 @@ class _Publishing:
                 else:
                     os.fsync(staged[0].parent.fd)
             except OSError as error:
-                self.fail(
-                    {number: refused(error, self.pending[number].staged.destination.display) for number in numbers}
-                )
+                self.fail({number: self._error_of(number, error) for number in numbers})
 
 
 def _withdraw_quietly(product: Publication) -> None:
@@ -192,12 +207,16 @@ def _rename(product: Publication) -> None:
         raise DestinationDiffers(staged.destination.display, "it changed while the source was copied")
 
 
-def _refuse_moved(product: Publication) -> None:
-    """Check that the final name is our inode's, and that the path still leads to it."""
+def _refuse_other(product: Publication) -> None:
+    """Check that the final name is our inode's."""
     staged = product.staged
     found = staged.status(staged.destination.name)
     if found is None or inode(found) != staged.inode:
         raise DestinationTampered(staged.destination.display, "the final name is of something else")
+
+
+def _refuse_moved(staged: Staged) -> None:
+    """Check that the path still leads to the folder in which the products have their names."""
     with open_location(staged.destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as parent:
         if inode(os.fstat(parent.fd)) != inode(os.fstat(staged.parent.fd)):
             raise DestinationTampered(staged.destination.display, "its folder was exchanged")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,16 +13,9 @@ from stager.engine.fingerprint import Contents
 from stager.engine.mapping import writing
 from stager.engine.removal import remove
 from stager.engine.source import Inode, inode
-from stager.errors import DestinationBusy, DestinationReadOnly, InvalidPath
-from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_location
-
-LOCK_SUFFIX = b".lock"
-LOCK_NAME = re.compile(b"(?P<name>%b[0-9a-f]{16})%b" % (re.escape(RESERVED_PREFIX), re.escape(LOCK_SUFFIX)))
-_NAMES = 16  # that are tried: a sweep takes one now and then, who takes them all means it
-_CREATE_LOCK = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-# A file system without locks cannot show that an owner is dead: its leftovers stay.
-_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
-
+from stager.engine.staging_folder import NOWHERE, StagingFolder, folder_for
+from stager.errors import DestinationReadOnly, InvalidPath
+from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, open_location
 
 _READ_ONLY = "is read-only, as delivered directories are: chmod u+w it first, or name another destination"
 
@@ -44,9 +34,9 @@ class Modes:
 
 @dataclass(eq=False, kw_only=True)
 class Staged:
-    """A product under a temporary name, with the lock that shows that its owner is alive.
+    """A product under a temporary name in a folder, whose lock shows that its owner is alive.
 
-    It holds two descriptors. One that nobody holds any more is discarded.
+    One that nobody holds any more is discarded.
     """
 
     destination: Location
@@ -54,8 +44,7 @@ class Staged:
     name: bytes = b""
     kind: Literal["file", "directory", "symlink"] = "file"
     is_shared: bool = False
-    parent: Descriptor = field(default_factory=lambda: Descriptor(-1))
-    lock: Descriptor = field(default_factory=lambda: Descriptor(-1))
+    folder: StagingFolder = NOWHERE
     made: list[Location] = field(default_factory=list)
     inode: Inode | None = None
     previous: Inode | None = None
@@ -64,6 +53,11 @@ class Staged:
     checksum: str | None = None
     sealed: os.stat_result | None = None
     contents: Contents | None = None
+
+    @property
+    def parent(self) -> Descriptor:
+        """The destination's folder, open; closed once this is published or discarded."""
+        return self.folder.opened
 
     def status(self, name: bytes) -> os.stat_result | None:
         """Return the status of a name in the destination's folder; None where nothing has it."""
@@ -108,58 +102,10 @@ def _refuse_read_only(destination: Location) -> None:
 
 
 def _open(staged: Staged) -> None:
-    staged.parent = make_directories(staged.destination.parent, mode=staged.modes.folder, made=staged.made)
+    staged.folder = folder_for(staged.destination, mode=staged.modes.folder, made=staged.made)
     found = staged.status(staged.destination.name)
     staged.previous = None if found is None else inode(found)
-    take_name(staged)
-
-
-def take_name(staged: Staged) -> None:
-    """Take a temporary name in a product's open folder, and lock it.
-
-    Raises
-    ------
-    DestinationBusy
-        Others took the lock of each that was tried.
-    """
-    for _ in range(_NAMES):
-        if _lock(staged):
-            return
-    raise DestinationBusy(staged.destination.display, f"others took the lock of each of {_NAMES} temporary names")
-
-
-def _lock(staged: Staged) -> bool:
-    """Create and lock a new name; return False where a sweep, or another process, was quicker than our lock."""
-    staged.name = RESERVED_PREFIX + os.urandom(8).hex().encode()
-    name = staged.name + LOCK_SUFFIX
-    staged.lock = Descriptor(os.open(name, _CREATE_LOCK, 0o600, dir_fd=staged.parent.fd))
-    if take_lock(staged.lock.fd) is not False and is_still(staged.parent.fd, name, staged.lock.fd):
-        return True
-    with suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=staged.parent.fd)
-    return False
-
-
-def take_lock(descriptor: int) -> bool | None:
-    """Return True for a lock taken, False when another holds it, None where there are no locks."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return None
-        raise
-    return True
-
-
-def is_still(directory: int, name: bytes, descriptor: int) -> bool:
-    """Tell whether a name in a directory is still that of an open file."""
-    try:
-        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return inode(found) == inode(os.fstat(descriptor))
+    staged.name = staged.folder.take_name(staged.destination)
 
 
 def discard(staged: Staged) -> None:
@@ -195,14 +141,7 @@ def remove_any(staged: Staged, name: bytes) -> None:
 
 
 def close(staged: Staged) -> None:
-    """Remove the lock, which must go last, and close both descriptors.
-
-    Where something still has the temporary name, the lock stays as well: it
-    shows a sweep that this is ours.
-    """
-    if staged.name and staged.parent.fd >= 0:
-        with suppress(OSError):
-            if staged.status(staged.name) is None:
-                os.unlink(staged.name + LOCK_SUFFIX, dir_fd=staged.parent.fd)
-    staged.lock.close()
-    staged.parent.close()
+    """Give the temporary name back, and the folder; the folder's lock goes with its last name. Repeatable."""
+    folder, staged.folder = staged.folder, NOWHERE
+    if folder is not NOWHERE:
+        folder.give_back(staged.name)

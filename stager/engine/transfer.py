@@ -148,7 +148,10 @@ def _copy_tree(source: Source, staged: Staged, copier: Copier, survey: Survey, *
         os.mkdir(staged.name, _PRIVATE_DIRECTORY, dir_fd=staged.parent.fd)
         top = Descriptor(os.open(staged.name, READ_DIRECTORY, dir_fd=staged.parent.fd))
         staged.inode = inode(os.fstat(top.fd))
-    with top, started_helpers(are_wanted=helped, source=source.content, destination=top, lock=staged.lock) as helping:
+    with (
+        top,
+        started_helpers(are_wanted=helped, source=source.content, destination=top, lock=staged.folder.lock) as helping,
+    ):
         helpers = Helpers(lambda: copier.control.advance(0), helping)
         tree = TreeCopy(copier, helpers, top=top, modes=staged.modes)
         try:

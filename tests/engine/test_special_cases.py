@@ -19,7 +19,7 @@ import pytest
 
 from stager import engine
 from stager.checksums import Checksum
-from stager.engine.staged import LOCK_SUFFIX
+from stager.engine.staging_folder import LOCK_SUFFIX
 from stager.errors import (
     Cancelled,
     DestinationBusy,
