@@ -19,6 +19,7 @@ from stager.paths import Descriptor
 
 Message = dict[str, Any]
 
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
 _READ_BYTES = 1 << 16
 _LONGEST_BYTES = 16 << 20  # of a line: 256 items of the longest paths, escaped
 _POSTED_BYTES = 1 << 16  # that are queued before they are sent
@@ -142,7 +143,7 @@ class Channel:
 
 
 def _line(message: Message) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
+    return _as_json(message).encode("ascii") + b"\n"
 
 
 def message_of(line: bytes) -> Message:

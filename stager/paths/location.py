@@ -33,6 +33,7 @@ class Location:
     parts: tuple[bytes, ...]
     held: Descriptor | None = field(default=None, compare=False, repr=False)
     is_direct: bool = False
+    _display: str = field(default="", init=False, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -46,7 +47,9 @@ class Location:
     @property
     def display(self) -> str:
         """The whole path, for messages only: it is never opened."""
-        return self.below(self.root)
+        if not self._display:
+            object.__setattr__(self, "_display", self.below(self.root))
+        return self._display
 
     def below(self, root: Path) -> str:
         """Return the path of its names below another root, for instance where users see that."""

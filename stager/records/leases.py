@@ -20,7 +20,7 @@ from stager.records.database import Database, chunks, now
 from stager.records.database.columns import is_mysql
 from stager.records.events import note_event
 from stager.records.nesting import nested_leases
-from stager.records.tables import DestinationLease, StagedFile
+from stager.records.tables import LEASE, DestinationLease, StagedFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +210,6 @@ def _acquire(session: Session, files: Sequence[StagedFile], terms: _Terms) -> li
         if (living := next(others, None)) is None:
             ended = [one for one in around if one.destination_key not in leases]
             _take(session, lease, ended, file=file, terms=terms)
-            lease.expires_at = terms.until
             continue
         busy.append(_busy(file, living, place=None if living is lease else living.destination))
         if lease.holder == terms.holder:  # who waits for what is around keeps nobody waiting
@@ -232,10 +231,11 @@ def _take(
         if one.holder != terms.holder:
             detail = f"taken over from {one.holder} (request {one.request_id}), whose time ended {one.expires_at}"
             note_event(session, file.request_id, kind="lease_taken_over", detail=detail)
-            one.holder = terms.holder
             if one is not lease:
                 session.delete(one)
-    lease.request_id, lease.destination = file.request_id, terms.place(file) or file.relative_path
+    for name, value in terms.row(file).items():
+        if getattr(lease, name) != value:  # a new one is the writer's already
+            setattr(lease, name, value)
 
 
 def held_leases(session: Session, wanted: Mapping[str, Mapping[str, object]]) -> dict[str, DestinationLease]:
@@ -252,7 +252,7 @@ def held_leases(session: Session, wanted: Mapping[str, Mapping[str, object]]) ->
     if missing := sorted(wanted.keys() - leases.keys()):
         ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
         rows = [{"destination_key": key, **wanted[key]} for key in missing]
-        session.execute(insert(DestinationLease).prefix_with(ignore), rows)
+        session.connection().execute(insert(LEASE).prefix_with(ignore), rows)
         leases = _locked(session, wanted)
     return leases
 

@@ -226,7 +226,9 @@ class RequestSecret(SQLModel, table=True):
 
 
 # The classes' tables: to write rows by them, not by the classes, takes half the time.
-REQUEST, FILE, EVENT = (SQLModel.metadata.tables[name] for name in ("staging_request", "staged_file", "event"))
+REQUEST, FILE, EVENT, LEASE = (
+    SQLModel.metadata.tables[name] for name in ("staging_request", "staged_file", "event", "destination_lease")
+)
 TABLES = frozenset(
     {
         "staging_request",
