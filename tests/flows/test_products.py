@@ -13,6 +13,7 @@ import pytest
 
 from stager.models import Status
 from stager.records.items import manifest_of
+from stager.runs.batch_size import BATCH_SIZE, LARGE_BATCH_SIZE, SMALL_BYTES
 from stager.vocabulary import ManifestEntry
 from tasks.shown import as_text
 from tests.flows.conftest import STEPS
@@ -68,6 +69,22 @@ def test_a_step_is_one_task_run_a_batch_however_many_files_there_are(site: Site)
     request_id = site.request(*(("a.fits", str(number)) for number in range(257)))
     site.run("local_copy", request_id)
     assert Counter(site.task_runs(request_id, 2 * len(STEPS))) == Counter({(step, 1): 2 for step in STEPS})
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "items", "batches"),
+    [(1, BATCH_SIZE + LARGE_BATCH_SIZE + 1, 3), (2 * SMALL_BYTES, 2 * BATCH_SIZE + 1, 3)],
+)
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_once_items_are_seen_to_be_small_more_of_them_go_together(
+    site: Site, size_bytes: int, items: int, batches: int
+) -> None:
+    with (site.folder / "storage/b.fits").open("wb") as file:
+        file.truncate(size_bytes)
+    request_id = site.request(*(("b.fits", str(number)) for number in range(items)))
+    site.run("local_copy", request_id)
+    assert site.statuses([request_id]) == [Status.COMPLETED]
+    assert Counter(site.task_runs(request_id, batches * len(STEPS))) == Counter({(step, 1): batches for step in STEPS})
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
