@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, suppress
 
 from stager.engine.mapping import writing
 from stager.engine.removal import remove
 from stager.engine.source import READ_DIRECTORY
-from stager.engine.staging_folder import LOCK_NAME, LOCK_SUFFIX, TEMPORARY_NAME, is_still, take_lock
+from stager.engine.staging_folder import LOCK_NAME, is_still, lock_of, take_lock
 from stager.paths import Descriptor, Location, Symlinks, open_location
 
 _OPEN_LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+# Each has a descriptor; the folder is listed once for so many.
+_LOCKS_AT_ONCE = 256
 
 
 def sweep(parent: Location) -> int:
@@ -42,19 +44,39 @@ def sweep(parent: Location) -> int:
         except FileNotFoundError:
             return 0
         with folder:
-            return sum(_swept(folder.fd, lock) for lock in _names(folder.fd) if LOCK_NAME.fullmatch(lock))
+            locks = [name for name in _names(folder.fd) if LOCK_NAME.fullmatch(name)]
+            pieces = (locks[start : start + _LOCKS_AT_ONCE] for start in range(0, len(locks), _LOCKS_AT_ONCE))
+            return sum(_swept(folder.fd, some) for some in pieces)
 
 
 def _names(folder: int) -> Iterator[bytes]:
     return map(os.fsencode, os.listdir(folder))
 
 
-def _swept(folder: int, lock: bytes) -> int:
+def _swept(folder: int, locks: Sequence[bytes]) -> int:
+    """Remove what is of the dead ones among some locks, and return how many leftovers that was."""
+    with ExitStack() as held:
+        dead = {lock for lock in locks if _is_taken(folder, lock, held)}
+        # Only now: before its lock was ours, its owner may have made more.
+        left = _leftovers_of(dead, folder) if dead else {}
+        return sum(_removed(folder, lock, left[lock]) for lock in dead)
+
+
+def _is_taken(folder: int, lock: bytes, held: ExitStack) -> bool:
+    """Take a lock, if it is one of ours whose owner is dead; it is held until the end of the block."""
     try:
-        with Descriptor(os.open(lock, _OPEN_LOCK, dir_fd=folder)) as opened:
-            return _removed(folder, lock) if _is_dead(folder, lock, opened.fd) else 0
+        opened = held.enter_context(Descriptor(os.open(lock, _OPEN_LOCK, dir_fd=folder)))
+        return _is_dead(folder, lock, opened.fd)
     except OSError:  # gone; or not a lock of ours: a directory, a link, not readable
-        return 0
+        return False
+
+
+def _leftovers_of(locks: Collection[bytes], folder: int) -> dict[bytes, list[bytes]]:
+    left: dict[bytes, list[bytes]] = {lock: [] for lock in locks}
+    for name in _names(folder):
+        if (lock := lock_of(name)) in left:
+            left[lock].append(name)
+    return left
 
 
 def _is_dead(folder: int, lock: bytes, opened: int) -> bool:
@@ -67,18 +89,21 @@ def _is_ours(status: os.stat_result) -> bool:
     return is_lock and status.st_uid == os.geteuid()
 
 
-def _removed(folder: int, lock: bytes) -> int:
-    """Remove what a lock that we hold now was of, the lock last, and return how many names that was; at least one."""
-    locked, removed = lock.removesuffix(LOCK_SUFFIX), 0
-    try:
-        for name in _names(folder):
-            temporary = TEMPORARY_NAME.fullmatch(name)
-            if temporary and temporary["locked"] == locked:
-                with suppress(FileNotFoundError):
-                    remove(folder, name)
-                    removed += 1
-        with suppress(FileNotFoundError):
-            os.unlink(lock, dir_fd=folder)
-    except OSError:  # somebody else's, or the disk refuses: it stays
-        return removed
-    return max(removed, 1)
+def _removed(folder: int, lock: bytes, names: Sequence[bytes]) -> int:
+    """Remove what a lock that we hold now was of, the lock last, and return how many names that was; at least one.
+
+    What cannot be removed stays, and the lock with it: it is somebody else's, or the disk refuses.
+    """
+    stays = 0
+    for name in names:
+        try:
+            remove(folder, name)
+        except FileNotFoundError:
+            """Somebody else has removed it."""
+        except OSError:
+            stays += 1
+    if stays:
+        return len(names) - stays
+    with suppress(OSError):
+        os.unlink(lock, dir_fd=folder)
+    return max(len(names), 1)

@@ -19,7 +19,6 @@ from stager.engine.rename import exchange, move
 from stager.engine.source import inode
 from stager.engine.staged import Staged, close, remove_any
 from stager.errors import DestinationDiffers, DestinationTampered, StagingError
-from stager.paths import Symlinks, open_location
 
 T = TypeVar("T")
 
@@ -94,7 +93,7 @@ def publish(products: Mapping[int, Publication], *, refuse: Refuse) -> dict[int,
         publishing.fail(refuse(publishing.pending.keys()))
         publishing.each(_rename)
         publishing.each(_refuse_other)
-        publishing.each_folder(_refuse_moved)
+        publishing.refuse_moved()
         publishing.sync_names()
         published = publishing.each(_published)
     except BaseException:
@@ -135,9 +134,16 @@ class _Publishing:
         for numbers in folders.values():
             try:
                 done |= dict.fromkeys(numbers, do(self.pending[numbers[0]].staged))
-            except (OSError, StagingError) as error:
+            except OSError as error:
                 self.fail({number: self._error_of(number, error) for number in numbers})
         return done
+
+    def refuse_moved(self) -> None:
+        """Fail those whose folder is not where their path leads any more."""
+        are_there = self.each_folder(lambda staged: staged.folder.is_at(staged.destination.parent))
+        moved = [number for number, is_there in are_there.items() if not is_there]
+        displays = ((number, self.pending[number].staged.destination.display) for number in moved)
+        self.fail({number: DestinationTampered(display, "its folder was exchanged") for number, display in displays})
 
     def _error_of(self, number: int, error: OSError | StagingError) -> StagingError:
         if isinstance(error, StagingError):
@@ -213,13 +219,6 @@ def _refuse_other(product: Publication) -> None:
     found = staged.status(staged.destination.name)
     if found is None or inode(found) != staged.inode:
         raise DestinationTampered(staged.destination.display, "the final name is of something else")
-
-
-def _refuse_moved(staged: Staged) -> None:
-    """Check that the path still leads to the folder in which the products have their names."""
-    with open_location(staged.destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as parent:
-        if inode(os.fstat(parent.fd)) != inode(os.fstat(staged.parent.fd)):
-            raise DestinationTampered(staged.destination.display, "its folder was exchanged")
 
 
 def _published(product: Publication) -> Published:

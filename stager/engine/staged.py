@@ -14,7 +14,7 @@ from stager.engine.mapping import writing
 from stager.engine.removal import remove
 from stager.engine.source import Inode, inode
 from stager.engine.staging_folder import NOWHERE, StagingFolder, folder_for
-from stager.errors import DestinationReadOnly, InvalidPath
+from stager.errors import DestinationNotWritable, DestinationReadOnly, InvalidPath
 from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, open_location
 
 _READ_ONLY = "is read-only, as delivered directories are: chmod u+w it first, or name another destination"
@@ -79,14 +79,12 @@ def staging(destination: Location, modes: Modes) -> Iterator[Staged]:
     staged = Staged(destination=destination, modes=modes)
     try:
         with writing(destination):
-            try:
-                _open(staged)
-            except PermissionError:
-                _refuse_read_only(destination)
-                raise
+            _open(staged)
         yield staged
-    except BaseException:
+    except BaseException as error:
         discard(staged)
+        if isinstance(error, DestinationNotWritable):
+            _refuse_read_only(destination)
         raise
 
 

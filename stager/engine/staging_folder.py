@@ -7,21 +7,23 @@ import fcntl
 import os
 import re
 from contextlib import suppress
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 from stager.engine.source import inode
 from stager.errors import DestinationBusy
-from stager.paths import RESERVED_PREFIX, Descriptor, Location, make_directories
+from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_location
 
-LOCK_SUFFIX = b".lock"
-# A lock's name without the suffix is the first temporary name; the others have a number besides.
-_LOCKED = b"(?P<locked>%b[0-9a-f]{16})" % re.escape(RESERVED_PREFIX)
-LOCK_NAME = re.compile(_LOCKED + re.escape(LOCK_SUFFIX))
-TEMPORARY_NAME = re.compile(_LOCKED + b"(?:-[0-9]+)?")
+# Locks of versions before this one are each of one name, and their sweeps know no other: they leave these alone.
+LOCK_SUFFIX, FORMER_LOCK_SUFFIX = b".names-lock", b".lock"
+_BEGINNING = re.escape(RESERVED_PREFIX) + b"[0-9a-f]{16}"
+LOCK_NAME = re.compile(_BEGINNING + b"(?:%b|%b)" % (re.escape(LOCK_SUFFIX), re.escape(FORMER_LOCK_SUFFIX)))
+_TEMPORARY_NAME = re.compile(b"(?P<beginning>%b)(?P<rest>-[0-9a-f]{16})?" % _BEGINNING)
 _TRIES = 16  # a sweep takes a name now and then, who takes them all means it
 _CREATE_LOCK = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 # A file system without locks cannot show that an owner is dead: its leftovers stay.
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
+_LEADS_ELSEWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
 
 
 class StagingFolder:
@@ -34,8 +36,8 @@ class StagingFolder:
     def __init__(self, opened: Descriptor) -> None:
         self.opened = opened
         self.lock = Descriptor(-1)
-        self._locked = b""
-        self._taken = 0
+        self._beginning = b""
+        self._is_locked = False
         self._names: set[bytes] = set()
         self._is_kept = False
 
@@ -49,27 +51,45 @@ class StagingFolder:
         OSError
             As open(2) and flock(2).
         """
-        if not self._locked and not any(self._take_lock() for _ in range(_TRIES)):
+        if not self._is_locked and not any(self._take_lock() for _ in range(_TRIES)):
             raise DestinationBusy(destination.display, f"others took the lock of each of {_TRIES} temporary names")
-        name = b"%b-%d" % (self._locked, self._taken) if self._taken else self._locked
-        self._taken += 1
+        name = b"%b-%b" % (self._beginning, _chance())  # nobody who sees the lock can take it first
         self._names.add(name)
         return name
 
     def _take_lock(self) -> bool:
         """Create and take a lock; return False where a sweep, or another process, was quicker."""
-        self._locked = RESERVED_PREFIX + os.urandom(8).hex().encode()
-        name = self._locked + LOCK_SUFFIX
+        self._beginning = RESERVED_PREFIX + _chance()
+        name = self._beginning + LOCK_SUFFIX
         self.lock = Descriptor(os.open(name, _CREATE_LOCK, 0o600, dir_fd=self.opened.fd))
         if take_lock(self.lock.fd) is not False and is_still(self.opened.fd, name, self.lock.fd):
+            self._is_locked = True
             return True
-        self._locked = b""
+        self._beginning = b""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.opened.fd)
         return False
 
+    def is_at(self, location: Location) -> bool:
+        """Return whether a path still leads here: whoever owns the folder may have moved or removed it.
+
+        Raises
+        ------
+        OSError
+            The path cannot be looked at, as openat2(2).
+        """
+        if self.opened.fd < 0:
+            return False
+        try:
+            with open_location(location, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as found:
+                return inode(os.fstat(found.fd)) == inode(os.fstat(self.opened.fd))
+        except OSError as error:
+            if error.errno in _LEADS_ELSEWHERE:
+                return False
+            raise
+
     def give_back(self, name: bytes) -> None:
-        """Give a temporary name back, and with the last one the lock; a second time does nothing.
+        """Give a temporary name back; with the last one, the lock goes, and the folder is closed.
 
         Where something still has the name, the lock stays: it shows a sweep that this is ours.
         """
@@ -87,9 +107,9 @@ class StagingFolder:
 
     def close(self) -> None:
         """Remove the lock, if nothing has a temporary name any more, and close all; repeatable."""
-        if self._locked and self.opened.fd >= 0 and not (self._is_kept or any(map(self._is_in_use, self._names))):
+        if self._beginning and self.opened.fd >= 0 and not (self._is_kept or any(map(self._is_in_use, self._names))):
             with suppress(OSError):
-                os.unlink(self._locked + LOCK_SUFFIX, dir_fd=self.opened.fd)
+                os.unlink(self._beginning + LOCK_SUFFIX, dir_fd=self.opened.fd)
         self.lock.close()
         self.opened.close()
 
@@ -100,8 +120,8 @@ class StagingFolder:
 
 # What nothing is staged in: before a folder is open, and after all is closed.
 NOWHERE = StagingFolder(Descriptor(-1))
-# The folders in which something is staged now, by their paths.
-_open_folders: WeakValueDictionary[tuple[object, ...], StagingFolder] = WeakValueDictionary()
+# The folders in which something is staged now, by root, names beneath it, and the root's descriptor where it is held.
+_open_folders: WeakValueDictionary[tuple[Path, tuple[bytes, ...], int | None], StagingFolder] = WeakValueDictionary()
 
 
 def folder_for(destination: Location, *, mode: int, made: list[Location]) -> StagingFolder:
@@ -112,10 +132,20 @@ def folder_for(destination: Location, *, mode: int, made: list[Location]) -> Sta
     held = destination.held.fd if destination.held is not None else None
     key = destination.root, destination.parts[:-1], held
     folder = _open_folders.get(key)
-    if folder is None or folder.opened.fd < 0:
+    if folder is None or not folder.is_at(destination.parent):
         folder = StagingFolder(make_directories(destination.parent, mode=mode, made=made))
         _open_folders[key] = folder
     return folder
+
+
+def lock_of(name: bytes) -> bytes | None:
+    """Return the name of the lock that a temporary name is of; None where it is no such name."""
+    found = _TEMPORARY_NAME.fullmatch(name)
+    return found and found["beginning"] + (LOCK_SUFFIX if found["rest"] else FORMER_LOCK_SUFFIX)
+
+
+def _chance() -> bytes:
+    return os.urandom(8).hex().encode()
 
 
 def take_lock(descriptor: int) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import starmap
 from typing import Any
 
@@ -28,9 +28,9 @@ class StopOrders:
         self._items: set[int] = set()
         self._next_look = 0.0
 
-    def add(self, item_id: int) -> None:
-        """Take an item to be left."""
-        self._items.add(item_id)
+    def add(self, item_ids: Iterable[int]) -> None:
+        """Take items that are to be left."""
+        self._items.update(item_ids)
 
     def clear(self) -> None:
         """Forget all."""

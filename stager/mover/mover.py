@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from stager.engine import Refuse
+from stager.engine import Refuse, StopSignal
 from stager.errors import MoverLost, StagingError
 from stager.methods import Item, mounted
 from stager.mover.answers import Answers, Watch, Watched
@@ -74,7 +74,7 @@ class Mover:
         return self._is_closed or _has_ended(self.life, 0)
 
     def begin(self, method: str, items: Mapping[int, Item]) -> None:
-        """Send the items, by ids of the caller's; they replace those sent before."""
+        """Send the items, by ids of the caller's; they replace those sent before. A message holds some of them."""
         self.answers.begin(items)
         list(self._carried_out({"do": "begin", "method": method}, {}))
         every = list(items.items())
@@ -112,9 +112,7 @@ class Mover:
         said = {str(item_id): told_source(source) for item_id, source in sources.items()}
         list(self._carried_out({"do": "lend from", "sources": said}, {}))
 
-    def lend(
-        self, item_id: int, what: str, *, folder: int, name: str, is_left: threading.Event
-    ) -> tuple[Shown, Descriptor]:
+    def lend(self, item_id: int, what: str, *, folder: int, name: str, is_left: StopSignal) -> tuple[Shown, Descriptor]:
         """Have it look at, open or take back what is in a source that it lends; return that, and what was opened.
 
         Calls from several threads are carried out one after the other, while no step is under way.
@@ -162,7 +160,7 @@ class Mover:
         order: Message,
         watches: Mapping[int, Watch],
         refuse: Refuse = lambda _: {},
-        is_left: threading.Event | None = None,
+        is_left: StopSignal | None = None,
     ) -> Iterator[tuple[int, StepDone | StagingError]]:
         waiting = {item_id: Watched(watch) for item_id, watch in watches.items()}
         self._is_busy = True
@@ -179,7 +177,7 @@ class Mover:
                 raise error from gone
         self._is_busy = False
 
-    def _reply(self, waiting: Mapping[int, Watched], is_left: threading.Event | None) -> Reply:
+    def _reply(self, waiting: Mapping[int, Watched], is_left: StopSignal | None) -> Reply:
         """Return its next reply; meanwhile, tell it what is to be stopped."""
         silent = 0.0
         while True:
@@ -197,14 +195,15 @@ class Mover:
                 raise ConnectionLost(silence)
 
     def _tell_of_stops(self, waiting: Mapping[int, Watched]) -> None:
-        for item_id, one in waiting.items():
-            if one.watch.stopped.is_set():
-                self._stop(item_id, one)
+        self._stop({item_id: one for item_id, one in waiting.items() if one.watch.stopped.is_set()})
 
-    def _stop(self, item_id: int, one: Watched) -> None:
-        if not one.is_told:
-            one.is_told = True
-            self.channel.send({"stop": item_id})
+    def _stop(self, waiting: Mapping[int, Watched]) -> None:
+        """Tell it at once of all that it is to leave: it may not listen, and takes few messages then."""
+        untold = [item_id for item_id, one in waiting.items() if not one.is_told]
+        for item_id in untold:
+            waiting[item_id].is_told = True
+        if untold:
+            self.channel.send({"stop": untold})
 
     def _taken(
         self, reply: Reply, waiting: dict[int, Watched], refuse: Refuse
@@ -238,7 +237,7 @@ class Mover:
         except StagingError as error:
             one.error = error
             if isinstance(reply, Report):
-                self._stop(reply.id, one)
+                self._stop({reply.id: one})
 
     def _kill(self) -> None:
         """Kill it at once, also if it was stopped."""

@@ -31,6 +31,10 @@ from stager.privileges import Ids, become
 
 # Seconds after which a mover that sent nothing else sends a heartbeat.
 ALIVE_EVERY = 1.0
+# Items of which nothing is told but that a step is done, in one message at most.
+TOLD_AT_ONCE = 256
+# Items that get their names after one confirmation of their leases, which holds for a time.
+PUBLISHED_AT_ONCE = 256
 
 readable("\xa0")  # the codec of an escape is imported by its first use
 
@@ -113,11 +117,14 @@ class OrderExecutor:
             self._end()
 
     def _report_end(self) -> None:
+        self._report_done()
+        self._channel.send({"says": "over"})
+
+    def _report_done(self) -> None:
         if self._done:
             first, *also = self._done
             self._channel.post({"says": "done", "id": first, "also": also})
             self._done.clear()
-        self._channel.send({"says": "over"})
 
     def _do(self, order: Message) -> None:
         self._stops.clear()  # of what was asked for before
@@ -131,10 +138,11 @@ class OrderExecutor:
             case "end":
                 self._end()
             case "sweep":
-                for number, said in enumerate(order["places"]):
-                    self._tell(number, partial(self._sweep, order["method"], said))
-            case "flush" | "publish" as step:
-                self._together(order["items"], self._flush if step == "flush" else self._publish)
+                self._sweep_all(order["method"], order["places"])
+            case "flush":
+                self._together(order["items"], self._flush)
+            case "publish":
+                self._publish_all(order["items"])
             case "lend from":
                 self._lending.begin({int(one): source_of(said, self._roots) for one, said in order["sources"].items()})
             case "lend":
@@ -148,6 +156,10 @@ class OrderExecutor:
         batch, self._batch = self._batch, None
         if batch is not None:
             batch.discard()
+
+    def _sweep_all(self, method: str, places: list[list[str]]) -> None:
+        for number, said in enumerate(places):
+            self._tell(number, partial(self._sweep, method, said))
 
     def _sweep(self, method: str, said: list[str]) -> dict[str, Any]:
         return {"swept": self._methods[method].sweep(place(said, self._roots), living=_all)}
@@ -170,6 +182,10 @@ class OrderExecutor:
         self._current().flush(item_ids)
         self._done += item_ids
         return {}
+
+    def _publish_all(self, item_ids: list[int]) -> None:
+        for start in range(0, len(item_ids), PUBLISHED_AT_ONCE):
+            self._together(item_ids[start : start + PUBLISHED_AT_ONCE], self._publish)
 
     def _publish(self, item_ids: list[int]) -> dict[int, dict[str, Any]]:
         dialogue = Dialogue(self._channel, item_ids[0], self._stops)
@@ -224,8 +240,10 @@ class OrderExecutor:
         """Report that a step is done: at the order's end, where there is nothing to tell of the item."""
         if done:
             self._channel.post({"says": "done", "id": item_id, **done})
-        else:
-            self._done.append(item_id)
+            return
+        self._done.append(item_id)
+        if len(self._done) >= TOLD_AT_ONCE:
+            self._report_done()
 
     def _current(self) -> ItemsAtWork:
         if self._batch is None:

@@ -22,6 +22,9 @@ from stager.records.events import note_event
 from stager.records.nesting import nested_leases
 from stager.records.tables import LEASE, DestinationLease, StagedFile
 
+# By how much the time of a lease may have begun before it was had: longer, and somebody was waited for.
+WAITED_FOR = timedelta(milliseconds=200)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BusyDestination:
@@ -82,12 +85,11 @@ def acquire_leases(
     twins = [file for file in files if first[file.destination_key] is not file]
 
     def work(session: Session) -> list[BusyDestination]:
-        moment = now(session)
-        terms = _Terms(holder, moment, moment + timedelta(seconds=seconds), places or {})
+        terms = _Terms(holder, seconds, places or {})
         busy = [one for some in chunks(ordered) for one in _acquire(session, some, terms)]
+        until = now(session) + timedelta(seconds=seconds)
         return busy + [
-            BusyDestination(file=file, holder=holder, request_id=file.request_id, expires_at=terms.until)
-            for file in twins
+            BusyDestination(file=file, holder=holder, request_id=file.request_id, expires_at=until) for file in twins
         ]
 
     return database.write(work)
@@ -182,34 +184,33 @@ def has_other_writer(session: Session, request_id: str, *, holder: str) -> bool:
 
 class _Terms(NamedTuple):
     holder: str
-    moment: datetime
-    until: datetime
+    seconds: float
     places: Mapping[str, str]
 
     def place(self, file: StagedFile) -> str | None:
         return self.places.get(file.destination_key)
 
-    def row(self, file: StagedFile) -> dict[str, object]:
-        destination, expires_at = self.place(file) or file.relative_path, self.until
-        return {
-            "destination": destination,
-            "request_id": file.request_id,
-            "holder": self.holder,
-            "expires_at": expires_at,
-        }
+    def row(self, file: StagedFile, until: datetime) -> dict[str, object]:
+        destination = self.place(file) or file.relative_path
+        return {"destination": destination, "request_id": file.request_id, "holder": self.holder, "expires_at": until}
 
 
 def _acquire(session: Session, files: Sequence[StagedFile], terms: _Terms) -> list[BusyDestination]:
-    leases = held_leases(session, {file.destination_key: terms.row(file) for file in files})
+    asked_at = now(session)
+    until = asked_at + timedelta(seconds=terms.seconds)
+    leases = held_leases(session, {file.destination_key: terms.row(file, until) for file in files})
+    moment = now(session)
+    if moment - asked_at > WAITED_FOR:
+        until = moment + timedelta(seconds=terms.seconds)
     places = {*filter(None, map(terms.place, files))}
     nested = nested_leases(session, places, holder=terms.holder, request_id=files[0].request_id)
     busy = []
     for file in files:
         lease, around = leases[file.destination_key], nested.get(terms.place(file) or "", ())
-        others = (one for one in (lease, *around) if one.holder != terms.holder and one.expires_at > terms.moment)
+        others = (one for one in (lease, *around) if one.holder != terms.holder and one.expires_at > moment)
         if (living := next(others, None)) is None:
             ended = [one for one in around if one.destination_key not in leases]
-            _take(session, lease, ended, file=file, terms=terms)
+            _take(session, lease, ended, file=file, wanted=terms.row(file, until))
             continue
         busy.append(_busy(file, living, place=None if living is lease else living.destination))
         if lease.holder == terms.holder:  # who waits for what is around keeps nobody waiting
@@ -224,16 +225,21 @@ def _busy(file: StagedFile, lease: DestinationLease, *, place: str | None) -> Bu
 
 
 def _take(
-    session: Session, lease: DestinationLease, ended: Sequence[DestinationLease], *, file: StagedFile, terms: _Terms
+    session: Session,
+    lease: DestinationLease,
+    ended: Sequence[DestinationLease],
+    *,
+    file: StagedFile,
+    wanted: Mapping[str, object],
 ) -> None:
     """Make a lease the writer's, and take away those inside it or around it, whose time has ended."""
     for one in (lease, *ended):
-        if one.holder != terms.holder:
+        if one.holder != wanted["holder"]:
             detail = f"taken over from {one.holder} (request {one.request_id}), whose time ended {one.expires_at}"
             note_event(session, file.request_id, kind="lease_taken_over", detail=detail)
             if one is not lease:
                 session.delete(one)
-    for name, value in terms.row(file).items():
+    for name, value in wanted.items():
         if getattr(lease, name) != value:  # a new one is the writer's already
             setattr(lease, name, value)
 

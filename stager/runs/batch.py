@@ -19,7 +19,7 @@ from stager.methods import StagingMethod
 from stager.mover.mover import Mover
 from stager.paths import Location
 from stager.records.events import GOES_ON, Wait, note_waits, wait_for
-from stager.records.items import note_progress, save_files
+from stager.records.items import Progress, note_progress, save_files
 from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
@@ -63,6 +63,8 @@ class Batch:
         self.limited = LimitedTransfers(writer, limits) if limits else None
         self._worker: Mover | Sender | None = None
         self._held = ExitStack()
+        # The progress that was recorded last, by the items' ids.
+        self._noted: dict[int, Progress] = {}
 
     def __enter__(self) -> None:
         with ExitStack() as stack:
@@ -201,9 +203,11 @@ class Batch:
             save_files(self.writer.database, changes, holder=self.writer.holder)
 
     def note_progress(self) -> None:
-        """Record the progress of the items."""
-        moving = [entry for entry in self.pending() if entry.survey]
-        note_progress(self.writer.database, [entry.progress() for entry in moving])
+        """Record the progress of the items, where there is any since the last time."""
+        moving = [entry.progress() for entry in self.pending() if entry.survey]
+        news = [progress for progress in moving if self._noted.get(progress.file_id) != progress]
+        note_progress(self.writer.database, news)
+        self._noted |= {progress.file_id: progress for progress in news}
 
     @property
     def bytes_done(self) -> int:

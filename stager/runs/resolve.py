@@ -20,7 +20,7 @@ from stager.errors import Cancelled, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import Status
-from stager.paths import Place, locate
+from stager.paths import Location, Place, locate
 from stager.records.database import Database
 from stager.records.items import FileChange, beginning, key_of, last_copies, save_files
 from stager.records.request_secrets import hand_out_secret
@@ -78,8 +78,9 @@ class Resolver:
         whole
             Set when the request is to be left.
         """
+        source = self._source(file)
         named = self.destination.named(file.relative_path)
-        item = self._item(file, named.place)
+        item = self._item(file, source, named.place)
         set_committed_value(file, "destination_key", key_of(named.key))
         stop = _stop(file, whole)
         return Entry(file=file, item=item, place=named.key, stopped=stop, seen_at=named.seen_at, link=named.link)
@@ -98,9 +99,12 @@ class Resolver:
         area, username = self._source_area, self.identity.username
         return root_of(area, username), root_of(seen_by_users(area), username)
 
-    def _item(self, file: StagedFile, destination: Place) -> Item:
-        root, seen_at = self._source_roots
-        source = locate(root, file.local_path_on_storage, may_be_absolute=True, is_direct=self._is_bounded)
+    def _source(self, file: StagedFile) -> Location:
+        root, _ = self._source_roots
+        return locate(root, file.local_path_on_storage, may_be_absolute=True, is_direct=self._is_bounded)
+
+    def _item(self, file: StagedFile, source: Location, destination: Place) -> Item:
+        _, seen_at = self._source_roots
         return Item(
             source=source,
             read_as=self._source_area.read_as,

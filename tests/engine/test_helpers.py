@@ -210,7 +210,7 @@ def test_a_helper_holds_the_lock_and_dies_with_its_owner(areas: Areas) -> None:
         owner.kill()
     wait_until(lambda: is_gone(helper))
     assert environment == b""
-    assert [name for name in held if name.endswith(".lock")]
+    assert [name for name in held if name.endswith("lock")]
     assert engine.sweep(areas.to("t").parent) == 1
     assert areas.leftovers() == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stager import engine
+from stager.engine.staging_folder import LOCK_SUFFIX
 from stager.errors import DestinationTampered
 from tests.engine.conftest import finish, none
 
@@ -47,7 +49,7 @@ def sources(areas: Areas) -> None:
 
 
 def locks(areas: Areas) -> list[str]:
-    return [name for name in areas.leftovers() if name.endswith(".lock")]
+    return [name for name in areas.leftovers() if name.endswith(os.fsdecode(LOCK_SUFFIX))]
 
 
 def test_products_of_one_folder_share_a_lock_that_goes_with_the_last_of_them(areas: Areas) -> None:
@@ -98,6 +100,7 @@ def test_a_folder_that_is_exchanged_is_found_out_for_all_that_is_in_it(areas: Ar
     for one in staged.values():
         engine.discard(one)
     assert {type(outcomes[number]) for number in staged} == {DestinationTampered}
+    assert [f"folder/{name}:" in str(outcomes[number]) for number, name in enumerate(NAMES)] == [True, True, True]
     assert isinstance(outcomes[9], engine.Published)
     assert areas.leftovers() == ["a", "folder", "moved"]
 
@@ -112,3 +115,42 @@ def test_what_cannot_be_discarded_of_several_keeps_the_lock_for_the_sweep(areas:
     assert len(locks(areas)) == 1
     assert engine.sweep(areas.to("a").parent) == 1
     assert areas.leftovers() == ["b", "taken"]
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_folder_that_its_owner_moves_or_removes_meanwhile_is_made_anew_for_the_next(
+    areas: Areas, *, is_moved: bool
+) -> None:
+    first = areas.bring("a", "folder/a")
+    if is_moved:
+        (areas.destination / "folder").rename(areas.destination / "moved")
+    else:
+        shutil.rmtree(areas.destination / "folder")
+    finish(areas.bring("b", "folder/b"))
+    engine.discard(first)
+    assert areas.leftovers() == ["folder", "folder/b", *(["moved"] * is_moved)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file to somebody else")
+def test_what_cannot_be_removed_keeps_nothing_else_from_being_swept(areas: Areas) -> None:
+    beginning = ".stager-0123456789abcdef"
+    (areas.destination / f"{beginning}.names-lock").touch(0o600)
+    names = [f"{beginning}-{number:016x}" for number in range(20)]
+    for name in names:
+        (areas.destination / name).touch()
+    os.chown(areas.destination / names[7], 70_001, -1)
+    assert engine.sweep(areas.to("a").parent) == len(names) - 1
+    assert areas.leftovers() == [names[7], f"{beginning}.names-lock"]
+    os.chown(areas.destination / names[7], os.geteuid(), -1)
+    assert engine.sweep(areas.to("a").parent) == 1
+    assert areas.leftovers() == []
+
+
+def test_more_dead_locks_than_are_held_at_once_are_swept_those_of_former_versions_too(areas: Areas) -> None:
+    for number in range(300):
+        for suffix, rest in ((".names-lock", f"-{number:016x}"), (".lock", "")):
+            (areas.destination / f".stager-{number:016x}{suffix}").touch(0o600)
+            (areas.destination / f".stager-{number:016x}{rest}").touch()
+    assert engine.sweep(areas.to("a").parent) == 600
+    assert areas.leftovers() == []
+    assert len(areas.descriptors()) < 256

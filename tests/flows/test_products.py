@@ -13,7 +13,7 @@ import pytest
 
 from stager.models import Status
 from stager.records.items import manifest_of
-from stager.runs.batch_size import BATCH_SIZE, LARGE_BATCH_SIZE, SMALL_BYTES
+from stager.runs.batch_size import BATCH_SIZE, LARGE_BATCH_SIZE, SMALL_ITEM_BYTES
 from stager.vocabulary import ManifestEntry
 from tasks.shown import as_text
 from tests.flows.conftest import STEPS
@@ -73,7 +73,7 @@ def test_a_step_is_one_task_run_a_batch_however_many_files_there_are(site: Site)
 
 @pytest.mark.parametrize(
     ("size_bytes", "items", "batches"),
-    [(1, BATCH_SIZE + LARGE_BATCH_SIZE + 1, 3), (2 * SMALL_BYTES, 2 * BATCH_SIZE + 1, 3)],
+    [(1, BATCH_SIZE + LARGE_BATCH_SIZE + 1, 3), (2 * SMALL_ITEM_BYTES, 2 * BATCH_SIZE + 1, 3)],
 )
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 def test_once_items_are_seen_to_be_small_more_of_them_go_together(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from stager.errors import DestinationDiffers, MoverLost, UnforeseenError
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.mover.conftest import Liar
@@ -92,3 +94,17 @@ def test_a_name_that_is_no_text_is_taken_as_it_is(liar: Liar) -> None:
     [(_, outcome)] = liar.mover.do("transfer", {1: watch})
     assert isinstance(outcome, StepDone)
     assert files == ["a\udcff"]
+
+
+def test_one_that_does_not_listen_is_told_of_all_that_it_is_to_leave_in_one_message(liar: Liar) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    order = liar.mover.do("flush", dict.fromkeys(range(5000), Watch(stopped=stopped)))
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(list, order)
+        with liar.end.makefile("rb") as lines:
+            next(lines)
+            assert json.loads(next(lines)) == {"stop": [*range(5000)]}
+        liar.end.sendall(json.dumps({"says": "done", "id": 0, "also": [*range(1, 5000)]}).encode() + b"\n")
+        liar.end.sendall(b'{"says": "over"}\n')
+        assert len(done.result(PATIENCE)) == 5000
