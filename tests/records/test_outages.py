@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import threading
 import time
@@ -188,16 +186,6 @@ def test_a_transaction_that_a_deadlock_took_back_is_done_again_whole(database: D
     assert [event.detail for event in events_of(database, request_id)][1:] == ["try 2"]
 
 
-def kill(server: Any) -> None:
-    """Kill a MariaDB server as a power cut would."""
-    with pymysql.connect(host="127.0.0.1", port=server.port, user="root") as connection:
-        cursor = connection.cursor()
-        cursor.execute("SELECT @@pid_file")
-        [pid_file] = cursor.fetchone() or [""]
-    os.kill(int((server.datadir / Path(pid_file).name).read_text()), signal.SIGKILL)
-    server.stop()
-
-
 @pytest.mark.mariadb
 def test_a_server_that_is_killed_in_the_middle_loses_and_repeats_nothing(own_mariadb: Any) -> None:
     url = own_mariadb.create_database()
@@ -207,7 +195,7 @@ def test_a_server_that_is_killed_in_the_middle_loses_and_repeats_nothing(own_mar
         running = [pool.submit(stage, database, str(number)) for number in range(40)]
         for _ in range(2):
             time.sleep(0.7)
-            kill(own_mariadb)
+            own_mariadb.kill()
             time.sleep(1)
             own_mariadb.start()
         ids = {one.result() for one in running}

@@ -22,7 +22,7 @@ from tests.ports import NO_PREFECT
 from tests.tls import TRUSTED
 
 if TYPE_CHECKING:
-    from tests.conftest import MariaDB
+    from tests.mariadb import MariaDB
     from tests.service.conftest import ServedDoor
 
 Serve = Callable[..., AbstractContextManager["ServedDoor"]]

@@ -21,7 +21,7 @@ from tests.ports import NO_PREFECT, free_port
 from tests.tls import TRUSTED
 
 if TYPE_CHECKING:
-    from tests.conftest import MariaDB
+    from tests.mariadb import MariaDB
     from tests.service.conftest import ServedDoor
 
 HERE = Path(__file__).parent / "oidc"

@@ -18,7 +18,7 @@ from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
-    from tests.conftest import MariaDB
+    from tests.mariadb import MariaDB
     from tests.service.conftest import PrefectServer, ServedDoor
 
 pytestmark = pytest.mark.any_database
