@@ -35,6 +35,19 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
+def reap_orphans(*, but: int) -> None:
+    """Wait for the orphans that have ended by themselves, and for no child that somebody else waits for.
+
+    Parameters
+    ----------
+    but
+        The process id of that child.
+    """
+    with suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != but:
+            os.waitpid(ended.si_pid, 0)
+
+
 def end_orphans() -> None:
     """End all children of this process: by SIGTERM, and after five seconds by SIGKILL."""
     deadline = time.monotonic() + KILL_AFTER_SECONDS

@@ -50,7 +50,7 @@ def _granian(settings: LocalSettings) -> tuple[str, ...]:
     where = ("--host", settings.host, "--port", str(settings.port))
     what = ("--interface", "asgi", "--factory", "--http", "1", "--no-ws")
     how = ("--log-level", "warning", "--workers-kill-timeout", "10s")
-    return (Path(sys.executable).name, "-m", "granian", *what, *how, *where, "stager.app:create_app")
+    return (Path(sys.executable).name, "-m", "granian", *what, *how, *where, "deployments.local.service:create_app")
 
 
 def log_of(settings: LocalSettings, program: str) -> Path:

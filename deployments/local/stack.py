@@ -16,7 +16,7 @@ import httpx
 
 from deployments import WORK_POOL
 from deployments.local.cannot_start import CannotStart
-from deployments.local.orphans import adopt_orphans, end_orphans, end_with_parent
+from deployments.local.orphans import adopt_orphans, end_orphans, end_with_parent, reap_orphans
 from deployments.local.programs import SOCKET, Program, log_of, programs, write_configuration
 from deployments.local.settings import LocalSettings, stack_environment
 from deployments.local.supervisor_client import ProgramStatus, reports
@@ -97,6 +97,7 @@ class Stack:
         while self._supervisor.poll() is None:
             for report in reports(self._socket).values():
                 self._tell_of_restart(report)
+            reap_orphans(but=self._supervisor.pid)
             with suppress(subprocess.TimeoutExpired):
                 self._supervisor.wait(2)
 

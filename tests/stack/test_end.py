@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
+import psutil
 import pytest
 
-from tests.stack.conftest import end, launch, processes_of, wait_until_ready
+from deployments.local.supervisor_client import ProgramStatus, reports
+from tests.stack.conftest import end, launch, processes_of, wait_until, wait_until_ready
 
 if TYPE_CHECKING:
     from tests.stack.conftest import Stack
@@ -26,6 +30,24 @@ def test_ctrl_c_stops_the_parts_in_reverse_order_and_leaves_nothing(tmp_path: Pa
     log = (tmp_path / "state/logs/supervisord.log").read_text()
     assert re.findall(r"stopped: ([\w-]+)", log) == STARTED[::-1]
     assert (status, processes_of(tmp_path)) == (0, [])
+
+
+@pytest.mark.parametrize("part", ["http-service", "worker"])
+def test_a_part_that_is_killed_leaves_no_process_and_is_started_again(stack: Stack, part: str) -> None:
+    def reported() -> ProgramStatus:
+        return reports(stack.closed / "supervisor.sock")[part]
+
+    def answers() -> bool:
+        with suppress(httpx.HTTPError):
+            return stack.client.get(f"{stack.http}/health").is_success
+        return False
+
+    killed = psutil.Process(reported().pid)
+    left = killed.children(recursive=True)
+    killed.kill()
+    wait_until(lambda: not any(process.is_running() for process in left))
+    wait_until(lambda: reported().state == "RUNNING" and reported().pid != killed.pid)
+    wait_until(answers)
 
 
 def test_twenty_runs_at_once_lock_no_database(stack: Stack) -> None:
