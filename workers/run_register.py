@@ -56,6 +56,10 @@ class RunRegister:
         """Return whether the worker has any run."""
         return any(path.name != LOCK for path in self._folder.iterdir())
 
+    def is_taken_up_again(self, flow_run_id: UUID) -> bool:
+        """Return whether another worker has a dead one's run as well: it had not begun, and was taken up anew."""
+        return sum((folder / str(flow_run_id)).exists() for folder in self._place.iterdir()) > 1
+
     def orphans(self) -> Iterator[list[UUID]]:
         """Yield the runs of each dead worker; they are forgotten when the next worker's are asked for."""
         for folder in self._place.iterdir():

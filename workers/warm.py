@@ -181,7 +181,8 @@ class WarmWorker(BaseWorker[WarmConfiguration, BaseVariables, WarmWorkerResult])
     async def _end_orphan(self, flow_run_id: UUID) -> None:
         with suppress(ObjectNotFound):
             state = (await self.client.read_flow_run(flow_run_id)).state
-            if state and state.type in ENDINGS_OF_LOST_RUNS:
+            # Who takes a run up is in the register before Prefect knows of it.
+            if state and state.type in ENDINGS_OF_LOST_RUNS and not self._register.is_taken_up_again(flow_run_id):
                 self._logger.warning("Flow run %s died with a worker that was killed", flow_run_id)
                 await self.client.set_flow_run_state(
                     flow_run_id, ENDINGS_OF_LOST_RUNS[state.type](message="its worker was killed")

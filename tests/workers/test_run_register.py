@@ -47,6 +47,17 @@ def test_what_could_not_be_reported_is_told_again(tmp_path: Path) -> None:
     assert orphans(tmp_path) == {run}
 
 
+def test_a_run_that_the_next_worker_has_taken_up_is_told_from_one_that_is_lost(tmp_path: Path) -> None:
+    lost, taken = uuid4(), uuid4()
+    with RunRegister(tmp_path) as left:
+        left.add(lost)
+        left.add(taken)
+    with RunRegister(tmp_path) as register:
+        for runs in register.orphans():
+            register.add(taken)
+            assert {run: register.is_taken_up_again(run) for run in runs} == {lost: False, taken: True}
+
+
 def test_a_worker_that_ends_in_order_leaves_nothing(tmp_path: Path) -> None:
     run = uuid4()
     with RunRegister(tmp_path) as register:
