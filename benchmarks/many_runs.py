@@ -1,4 +1,4 @@
-"""What many flow runs leave behind in a warm worker: ``python -m benchmarks.soak --runs 10000``.
+"""What many flow runs leave behind in a warm worker: ``python -m benchmarks.many_runs --runs 10000``.
 
 The whole stack runs as ``make up`` starts it. Every run stages one small file
 and is a flow run of its own, twenty at a time. What the worker and its fork
@@ -54,7 +54,7 @@ def run(made: Stack, first: int, count: int) -> None:
     with httpx.Client(timeout=60) as client:
         for number in range(first, first + count):
             wait_for(made, number - ABREAST + 1)
-            made.start_in_prefect(client, number % USERS, f"soak/{number}")
+            made.start_in_prefect(client, number % USERS, f"many/{number}")
     wait_for(made, first + count)
 
 
