@@ -1,10 +1,12 @@
 # `make up` runs the service on this machine, `make test` runs every test.
 .DEFAULT_GOAL := help
-.PHONY: help up test tests cluster-tests other-tests unit lint docs format lock clean
+.PHONY: help up test tests cluster-tests other-tests unit soak lint docs format lock clean
 
 STATE := .run
 PYTHON ?=
 HUB ?=
+SECONDS ?=
+SEED ?=
 # What gives the tests of the chart a cluster, where KUBECONFIG names none.
 CLUSTER ?=
 VENV := $(STATE)/venv
@@ -41,6 +43,10 @@ other-tests:
 
 unit: ## Run the tests that need no server on every other Python that is installed
 	@deployments/local/unit "$(STATE)"
+
+soak: ## Load the service for half an hour (SECONDS=) while its parts are killed by chance (SEED=), then look what is left
+	@deployments/local/environment "$(VENV)" requirements/dev.txt "$(PYTHON)"
+	$(BIN)/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 lint: ## Check style, types, import arrows, spelling, fragments and dependencies
 	$(BIN)/ruff check

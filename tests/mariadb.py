@@ -74,6 +74,12 @@ class MariaDB:
             self._process.wait(60)
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def execute(self, statement: str) -> None:
         """Run one statement as the server's root."""
         with closing(pymysql.connect(host="127.0.0.1", port=self.port, user="root")) as connection:
