@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from stager import engine
 from stager.paths import locate
+from stager.runs.batch_size import LARGE_BATCH_SIZE
 from stager.vocabulary import ManifestEntry
 
 Copy = Callable[[Path, Path], object]
@@ -31,6 +32,26 @@ def ours(
     engine.seal(staged)
     engine.flush([staged])
     engine.publish({1: engine.Publication(staged=staged, replace=False)}, refuse=lambda _: {})
+
+
+def ours_one_by_one(source: Path, destination: Path) -> None:
+    """Do the same with each file of a tree as an item of its own, in batches, as a run does."""
+    files = sorted(str(path.relative_to(source)) for path in source.rglob("*") if path.is_file())
+    for start in range(0, len(files), LARGE_BATCH_SIZE):
+        _publish_batch(source, destination, files[start : start + LARGE_BATCH_SIZE])
+
+
+def _publish_batch(source: Path, destination: Path, files: Sequence[str]) -> None:
+    mine = engine.Modes(file=0o400, directory=0o500, folder=0o700)
+    control = engine.Control(lambda _bytes, _files: None, threading.Event())
+    batch = []
+    for name in files:
+        there, here = locate(source, name), locate(destination.parent, f"{destination.name}/{name}")
+        batch.append(engine.transfer(there, here, survey=engine.survey(there), modes=mine, control=control))
+        engine.seal(batch[-1])
+    engine.flush(batch)
+    products = {number: engine.Publication(staged=staged, replace=False) for number, staged in enumerate(batch)}
+    engine.publish(products, refuse=lambda _: {})
 
 
 def copying(source: Path) -> dict[str, Copy]:

@@ -33,28 +33,42 @@ T = TypeVar("T")
 
 @dataclass
 class Stack:
-    """The service's parts, in processes of their own."""
+    """The service's parts, in processes of their own.
+
+    Parameters
+    ----------
+    folder
+        What its state is in.
+    areas
+        What the storage and the users' areas are in; by default the same.
+    database_url
+        The records; by default SQLite in the folder.
+    """
 
     folder: Path
     worker_type: str
+    areas: Path | None = None
+    database_url: str | None = None
 
     def __post_init__(self) -> None:
         """Choose ports and write down who there is."""
-        self.folder.chmod(0o755)  # as a site's areas are: users may enter
+        areas = self.areas or self.folder
+        for folder in (self.folder, areas):
+            folder.chmod(0o755)  # as a site's areas are: users may enter
         self.settings = LocalSettings(
             state_dir=self.folder,
             host="127.0.0.1",
             port=_free_port(),
             prefect_port=_free_port(),
-            source_storage_path=self.folder / "storage",
-            target_storage_path=self.folder / "user_areas",
-            database_url=f"sqlite:///{self.folder / 'state/records.db'}",
+            source_storage_path=areas / "storage",
+            target_storage_path=areas / "user_areas",
+            database_url=self.database_url or f"sqlite:///{self.folder / 'state/records.db'}",
         )
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
         self.settings.state.mkdir(mode=0o700)
         for folder in (self.settings.storage, self.settings.user_areas, self.settings.logs):
             folder.mkdir()
-        (self.folder / "storage/small.bin").write_bytes(os.urandom(FILE_BYTES))
+        (areas / "storage/small.bin").write_bytes(os.urandom(FILE_BYTES))
         users = "".join(f"[users.user{number}]\nuid = {70_000 + number}\ngid = 70000\n" for number in range(USERS))
         (self.folder / "users.toml").write_text(users)
         self.database = Database(self.settings.records_url, patience=60)
@@ -217,10 +231,10 @@ def _wait_for(url: str) -> None:
 
 
 @contextmanager
-def stack(worker_type: str) -> Iterator[Stack]:
+def stack(worker_type: str, *, areas: Path | None = None, database_url: str | None = None) -> Iterator[Stack]:
     """Give a running stack that leaves nothing behind."""
     with tempfile.TemporaryDirectory() as name:
-        made = Stack(Path(name), worker_type)
+        made = Stack(Path(name), worker_type, areas, database_url)
         try:
             made.start()
             yield made
