@@ -14,7 +14,7 @@ from types import TracebackType
 
 from pydantic import SecretStr
 
-from stager.errors import Cancelled, SecretInUse, StagingError
+from stager.errors import Cancelled, LeaseLost, SecretInUse, StagingError
 from stager.methods import StagingMethod
 from stager.mover.mover import Mover
 from stager.paths import Location
@@ -196,9 +196,9 @@ class Batch:
             entry.error = error
 
     def save(self) -> None:
-        """Record the state of the items."""
-        method = self.method.name
-        changes = [entry.change(method) for entry in self.entries if not entry.is_pending]
+        """Record the state of the items; those whose destination was taken over are another's to end."""
+        ended = [entry for entry in self.entries if not (entry.is_pending or isinstance(entry.error, LeaseLost))]
+        changes = [entry.change(self.method.name) for entry in ended]
         if changes:
             save_files(self.writer.database, changes, holder=self.writer.holder)
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stager.errors import RunLost
 from stager.models import Status
 from stager.paths import locate
 from stager.records.events import events_of
 from stager.records.items import key_of
 from stager.records.leases import acquire_leases
+from stager.records.runs import resubmit_requests
 from tests.flows.conftest import RUN, site_of
 from tests.patience import PATIENCE
 
@@ -76,6 +78,23 @@ def test_a_worker_that_stalls_is_overtaken_and_publishes_nothing_when_it_wakes(s
     assert (site.users / "alice/b.fits").stat() == published
     assert life_of(site, request_id) == [*LIFE[:-1], "lease_taken_over", LIFE[-1]]
     assert [file.status for file in site.files(request_id)] == [C]
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_run_that_was_taken_for_dead_ends_nothing_of_what_waits_for_the_next_one(site: Site) -> None:
+    request_id = site.request(("a.fits", "b.fits"))
+    flow_run_id = site.flow_run("local_copy", request_id)
+    with site.executing(STALLING + RUN, "local_copy", flow_run_id) as stalled:
+        site.eventually(lambda: stalled.poll() is not None or any(site.users.glob("alice/.stager-*")))
+        assert stalled.poll() is None, stalled.communicate()
+        resubmit_requests(site.database, flow_run_id, RunLost("its machine was away"))
+        stalled.send_signal(signal.SIGCONT)
+        stalled.communicate(timeout=PATIENCE)
+    assert list((site.users / "alice").iterdir()) == []
+    assert [file.status for file in site.files(request_id)] == [Status.SUBMITTED]
+    assert site.statuses([request_id]) == [Status.SUBMITTED]
+    site.run("local_copy", request_id)
+    assert site.statuses([request_id]) == [C]
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
