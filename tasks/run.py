@@ -30,7 +30,9 @@ from stager.models import Status
 from stager.paths import Location
 from stager.records.database import Database
 from stager.records.items import files_of, first_files
+from stager.records.leases import new_holder
 from stager.records.requests import (
+    adopt_requests,
     close_requests,
     create_request,
     fail_request,
@@ -39,7 +41,8 @@ from stager.records.requests import (
     start_requests,
 )
 from stager.records.runs import note_flow_run
-from stager.records.tables import StagedFile, StagingRequestRow
+from stager.records.shards import shards_of
+from stager.records.tables import Shard, StagedFile, StagingRequestRow
 from stager.runs.batch import Batch
 from stager.runs.batch_size import BATCH_SIZE, batch_size_after
 from stager.runs.become_user import ActingUser
@@ -64,11 +67,13 @@ class Run:
         self._database = database
         self._flow_run_id: str = flow_run.get_id() or uuid.uuid4().hex
         self._run_key = _run_key()
-        self._holder = f"{self._flow_run_id}/{uuid.uuid4().hex[:8]}"
+        self._holder = new_holder(self._flow_run_id)
         self._lease = get_settings().lease
         self._writer = LeaseHolder(database=database, holder=self._holder, lease=self._lease)
         self._logger = get_run_logger()
         self._requests: list[StagingRequestRow] = []
+        # What of each request is this run's: mostly the one shard that it has.
+        self._shards: dict[str, Shard] = {}
         self._not_ours: list[str] = []
         self._is_refused = False
         self._stops = Stops(())
@@ -77,17 +82,19 @@ class Run:
 
     def open(self, form: StagingForm | None, request_ids: Sequence[str]) -> None:
         """Find the requests that were handed to this run, or record the one that was typed in."""
+        adopt_requests(self._database, request_ids)
         found = get_requests(self._database, request_ids)
         if form is not None:
             found.append(self._typed(form))
-        self._requests = [request for request in found if self._is_ours(request)]
-        self._not_ours = [request.id for request in found if not self._is_ours(request)]
+        self._take(found)
+        self._requests = [request for request in found if request.id in self._shards]
+        self._not_ours = [request.id for request in found if request.id not in self._shards]
         if self._not_ours:
             self._logger.warning(
                 "These requests were not handed to this run, and are left alone: %s", ", ".join(self._not_ours)
             )
-        if unknown := [request.id for request in self._requests if request.flow_run_id is None]:
-            note_flow_run(self._database, unknown, self._flow_run_id)
+        if unknown := [shard.request_id for shard in self._shards.values() if shard.flow_run_id is None]:
+            note_flow_run(self._database, unknown, self._flow_run_id, run_key=self._run_key)
         self._stops = Stops(request.id for request in self._requests)
 
     def retry(self) -> None:
@@ -101,11 +108,12 @@ class Run:
             return
         run = self._flow_run_id
         again = [retried(self._database, request, flow_run_id=run, times=times) for request in self._requests]
-        elsewhere = [request.id for request in again if not (request.status.is_final or self._is_ours(request))]
+        self._take(again)
+        elsewhere = [request.id for request in again if not (request.status.is_final or request.id in self._shards)]
         self._requests = [request for request in again if request.id not in elsewhere]
         self._not_ours += elsewhere
         self._stops.take(request.id for request in self._requests)
-        renew_requests(self._database, list(self._stops.requests), seconds=self._lease)
+        renew_requests(self._database, list(self._stops.requests), seconds=self._lease, flow_run_id=run)
         self._logger.info("Retrying what was not delivered: %s", ", ".join(request.id for request in self._requests))
 
     def _typed(self, form: StagingForm) -> StagingRequestRow:
@@ -116,15 +124,21 @@ class Run:
             return row
         return fail_request(self._database, row.id, TypedRunNotAllowed(), flow_run_id=run)
 
-    def _is_ours(self, request: StagingRequestRow) -> bool:
-        """Return whether a request was handed to this run, by the run's id or the claim's key.
+    def _take(self, requests: Sequence[StagingRequestRow]) -> None:
+        """Find which shards of requests were handed to this run."""
+        found = shards_of(self._database, [request.id for request in requests])
+        ours = (shard for shards in found.values() for shard in shards if self._is_ours(shard))
+        self._shards |= {shard.request_id: shard for shard in ours}
+
+    def _is_ours(self, shard: Shard) -> bool:
+        """Return whether a shard was handed to this run, by the run's id or the claim's key.
 
         The key, which Prefect keeps with the run, is on record before Prefect
         is asked; the id comes with its answer, which may be late or lost.
         """
-        if request.flow_run_id is None:
-            return request.run_key is not None and request.run_key == self._run_key
-        return request.flow_run_id == self._flow_run_id
+        if shard.flow_run_id is None:
+            return shard.run_key is not None and shard.run_key == self._run_key
+        return shard.flow_run_id == self._flow_run_id
 
     def alive(self) -> AbstractContextManager[None]:
         """Send heartbeats and listen for cancellations while the body runs."""
@@ -253,7 +267,7 @@ class Run:
         elif isinstance(error, Exception):
             self._close(error if isinstance(error, StagingError) else UnforeseenError(error))
         else:
-            renew_requests(self._database, list(self._stops.requests), seconds=0)
+            renew_requests(self._database, list(self._stops.requests), seconds=0, flow_run_id=self._flow_run_id)
 
     def _close(self, error: StagingError) -> None:
         for request in self._requests:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,15 +24,22 @@ from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavaila
 from stager.records.database import AsyncDatabase
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.request_secrets import forget_missed_secrets
-from stager.records.requests import abandon_large_request, abandoned_large_requests, fail_request, stop_overdue_requests
+from stager.records.requests import (
+    abandon_large_request,
+    abandoned_large_requests,
+    adopt_requests,
+    fail_request,
+    stop_overdue_requests,
+)
 from stager.records.runs import (
     claims_without_run,
     open_flow_runs,
     resubmit_requests,
-    unfinished_requests,
+    silent_downloads,
+    unfinished_shards,
     waiting_requests,
 )
-from stager.records.tables import StagingRequestRow
+from stager.records.tables import Shard, StagingRequestRow
 from stager.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +54,7 @@ ENDINGS_OF_LOST_RUNS = {"PENDING": CRASHED, "RUNNING": CRASHED, "CANCELLING": CA
 
 
 class LastHeartbeat(NamedTuple):
-    """A request's last heartbeat, and since when no check has found a newer one (by time.monotonic)."""
+    """The last heartbeat for a shard or a download; since when no check has found a newer one (by time.monotonic)."""
 
     sign: datetime | None
     since: float
@@ -75,7 +82,7 @@ class Reconciler:
     ) -> None:
         self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
         self._pods = PodWatch(settings, records=records, prefect=prefect, pods=pods)
-        self._silent: dict[str, LastHeartbeat] = {}
+        self._silent: dict[tuple[str, int], LastHeartbeat] = {}
         # When each check last succeeded, by time.monotonic.
         self._ended: dict[str, float] = {}
 
@@ -88,6 +95,7 @@ class Reconciler:
     async def run(self) -> None:
         """Check until cancelled. An error ends one check; the next one is tried after a pause."""
         async with asyncio.TaskGroup() as checks:
+            checks.create_task(self._repeat(self.adopt))
             checks.create_task(self._repeat(self.submit_waiting))
             checks.create_task(self._repeat(self.take_up_lost))
             checks.create_task(self._repeat(self.close_unfinished))
@@ -114,6 +122,12 @@ class Reconciler:
                 trouble = ""
                 self._ended[check.__name__] = time.monotonic()
 
+    async def adopt(self) -> None:
+        """Take over what a version before shards, which runs beside this one during an upgrade, wrote of requests."""
+        if adopted := await self._records.ask(adopt_requests):
+            logger.info("Requests of a version before this one taken over", requests=adopted)
+            self._recorded.set()
+
     async def submit_waiting(self) -> None:
         """Create the runs that were claimed but never created, and close the downloads that never began."""
         for group in await self._records.ask(claims_without_run, older_than=CLAIM_SECONDS):
@@ -125,7 +139,7 @@ class Reconciler:
         ):
             last = rows[-1]
             for row in rows:
-                await self._close(row, RunLost("the service stopped before the download began"))
+                await self._close(row.id, RunLost("the service stopped before the download began"))
 
     async def stop_overdue(self) -> None:
         """Cancel requests that were not done by their deadline."""
@@ -159,39 +173,52 @@ class Reconciler:
         await self._pods.clear(run, trouble)
 
     async def close_unfinished(self) -> None:
-        """Close the requests whose runs have ended or were deleted, and end the runs whose machines have died."""
+        """Close what the runs that have ended or were deleted left open, and end the runs whose machines have died."""
         before, self._silent = self._silent, {}  # a look that fails forgets: what it missed was no silence
-        silent: dict[str, LastHeartbeat] = {}
+        silent: dict[tuple[str, int], LastHeartbeat] = {}
         stale, last = self._settings.reconcile_interval, None
-        while rows := await self._records.ask(unfinished_requests, stale=stale, after=last):
-            last = rows[-1]
-            runs = await self._prefect.read_flow_runs([row.flow_run_id for row in rows if row.flow_run_id])
-            for row in rows:
-                run = runs.get(row.flow_run_id or "")
+        while shards := await self._records.ask(unfinished_shards, stale=stale, after=last):
+            last = shards[-1]
+            runs = await self._prefect.read_flow_runs([shard.flow_run_id or "" for shard in shards])
+            for shard in shards:
+                run = runs.get(shard.flow_run_id or "")
                 if run and run.is_lost:
                     continue  # taken up
-                if row.flow_run_id and (run is None or run.is_over):
-                    await self._close(row, _error(row, run))
-                elif run is None or (run.state in ENDINGS_OF_LOST_RUNS and not _is_watched(run)):
-                    silent[row.id] = _silence(row, before)
-                    await self._end_if_dead(row, run, since=silent[row.id].since)
+                if run is None or run.is_over:
+                    await self._close(shard.request_id, _error(run), flow_run_id=shard.flow_run_id)
+                elif run.state in ENDINGS_OF_LOST_RUNS and not _is_watched(run):
+                    key = shard.request_id, shard.number
+                    silent[key] = _silence(shard, before.get(key))
+                    await self._end_if_dead(shard, run, since=silent[key].since)
+        await self._close_downloads(before, silent)
         self._silent = silent
 
-    async def _end_if_dead(self, row: StagingRequestRow, run: FlowRun | None, *, since: float) -> None:
-        """Close a download, or end a run in Prefect, that has sent no heartbeat for a whole lease."""
+    async def _end_if_dead(self, shard: Shard, run: FlowRun, *, since: float) -> None:
+        """End a run in Prefect that has sent no heartbeat for a whole lease."""
         if time.monotonic() - since < self._settings.lease:
             return
-        if run is None:
-            await self._close(row, RunLost("the service stopped before the download ended"))
-            return
-        message = f"its machine died: it has sent no heartbeat since {row.alive_until or row.flow_run_at:%F %T} UTC"
+        message = f"its machine died: it has sent no heartbeat since {shard.alive_until or shard.flow_run_at:%F %T} UTC"
         logger.warning(
-            "Run ended in Prefect: its machine died", staging_request=row.id, flow_run=run.id, reason=message
+            "Run ended in Prefect: its machine died", staging_request=shard.request_id, flow_run=run.id, reason=message
         )
         await self._prefect.end_flow_run(run.id, state=ENDINGS_OF_LOST_RUNS[run.state], message=message)
 
-    async def _close(self, row: StagingRequestRow, error: StagingError) -> None:
-        _log("Request closed by the reconciler", await self._records.ask(fail_request, row.id, error))
+    async def _close_downloads(
+        self, before: Mapping[tuple[str, int], LastHeartbeat], silent: dict[tuple[str, int], LastHeartbeat]
+    ) -> None:
+        """Close the downloads whose service has sent no heartbeat for a whole lease."""
+        stale, last = self._settings.reconcile_interval, None
+        while rows := await self._records.ask(silent_downloads, stale=stale, after=last):
+            last = rows[-1]
+            for row in rows:
+                key = row.id, 0
+                silent[key] = _silence(row, before.get(key))
+                if time.monotonic() - silent[key].since >= self._settings.lease:
+                    await self._close(row.id, RunLost("the service stopped before the download ended"))
+
+    async def _close(self, request_id: str, error: StagingError, *, flow_run_id: str | None = None) -> None:
+        row = await self._records.ask(fail_request, request_id, error, flow_run_id=flow_run_id)
+        _log("Request closed by the reconciler", row)
 
 
 def _is_watched(run: FlowRun) -> bool:
@@ -204,17 +231,15 @@ def _log(event: str, row: StagingRequestRow) -> None:
     logger.warning(event, staging_request=row.id, **facts)
 
 
-def _silence(row: StagingRequestRow, before: dict[str, LastHeartbeat]) -> LastHeartbeat:
-    known = before.get(row.id)
-    return known if known and known.sign == row.alive_until else LastHeartbeat(row.alive_until, time.monotonic())
+def _silence(one: Shard | StagingRequestRow, known: LastHeartbeat | None) -> LastHeartbeat:
+    return known if known and known.sign == one.alive_until else LastHeartbeat(one.alive_until, time.monotonic())
 
 
-def _error(row: StagingRequestRow, run: FlowRun | None) -> StagingError:
-    """Return the error of a request's ended run, in plain words."""
+def _error(run: FlowRun | None) -> StagingError:
+    """Return the error of what an ended run left open, in plain words."""
     if run is None:
         return RunLost("the run was deleted in Prefect")
-    is_cancelled = run.state == CANCELLED or row.cancel_requested
-    return Cancelled(_reason(run)) if is_cancelled else RunLost(_reason(run))
+    return Cancelled(_reason(run)) if run.state == CANCELLED else RunLost(_reason(run))
 
 
 def _reason(run: FlowRun) -> str:

@@ -7,13 +7,14 @@ publishes, so one that was overtaken publishes nothing.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy.orm import Mapped, Session
 from sqlmodel import col
 
 from stager.records.database import Database, chunks, now
@@ -173,13 +174,14 @@ def lease_in(session: Session, key: str) -> DestinationLease | None:
     return session.get(DestinationLease, key, with_for_update=True)
 
 
-def has_other_writer(session: Session, request_id: str, *, holder: str) -> bool:
-    """Tell whether another living writer has a lease for a request."""
-    lease = DestinationLease
-    statement = select(col(lease.holder)).where(
-        col(lease.request_id) == request_id, col(lease.holder) != holder, col(lease.expires_at) > now(session)
-    )
-    return session.scalars(statement.limit(1)).first() is not None
+def new_holder(flow_run_id: str) -> str:
+    """Return a name for a process of a flow run, as a holder of leases."""
+    return f"{flow_run_id}/{uuid.uuid4().hex[:8]}"
+
+
+def is_held_by_run(flow_run_id: str | Mapped[str | None]) -> ColumnElement[bool]:
+    """Return the condition that a lease's holder is a process of a flow run, given its id or the column that has it."""
+    return col(DestinationLease.holder).like(flow_run_id + "/%")
 
 
 class _Terms(NamedTuple):

@@ -16,6 +16,7 @@ from sqlmodel import col
 
 from stager.errors import SecretGone, SecretInUse
 from stager.records.database import Database, now
+from stager.records.shards import shards_in
 from stager.records.tables import OPEN, DestinationLease, RequestSecret, StagingRequestRow
 from stager.user_secrets import SecretKeys
 
@@ -68,7 +69,8 @@ def hand_out_secret(
         kept = session.get(RequestSecret, request_id)
         if request is None or kept is None or request.status.is_final:
             raise SecretGone(request_id)
-        if request.flow_run_id != flow_run_id or not _stages(session, request_id, holder):
+        runs = {shard.flow_run_id for shard in shards_in(session, [request_id], locked=False)[request_id]}
+        if flow_run_id not in runs or not _stages(session, request_id, holder):
             raise SecretInUse(request_id)
         if kept.holder not in (None, holder) and _stages(session, request_id, kept.holder):
             raise SecretInUse(request_id, is_passing=True)

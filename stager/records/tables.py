@@ -1,4 +1,4 @@
-"""The tables of the records: requests, their files and secrets, leases, events, manifests, download links."""
+"""The tables of the records: requests, their shards, files and secrets, leases, events, manifests, download links."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ class StagingRequestRow(SQLModel, table=True):
     on_conflict: str = Field(max_length=16)
     status: Status = Field(sa_type=StatusText)
     error_reason: str | None = Field(None, sa_type=Sentence)
+    # The run that is shown, of several shards the first open one's or the last one's: versions before them go by it.
     run_key: str | None = Field(None, max_length=40)
     crashes: int = 0
     flow_run_id: str | None = Field(None, max_length=64)
@@ -69,6 +70,7 @@ class StagingRequestRow(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     flow_run_at: datetime | None = Field(None, sa_type=UtcDateTime)
     started_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    # Until when the newest word counts of who works on it: its runs, the sender of a download, who sends its items.
     alive_until: datetime | None = Field(None, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
     # How the request came in, and the request that it is a retry of.
@@ -92,6 +94,52 @@ class StagingRequestRow(SQLModel, table=True):
     is_bounded: bool = False
     # Whether a secret of the user's came with it, or with the request that it is a retry of.
     has_secret: bool = False
+
+
+class Shard(SQLModel, table=True):
+    """Some of a request's items, which one run does, and that run; a small request has one shard."""
+
+    __tablename__ = "shard"
+    __table_args__ = (
+        Index("ix_shard_status", "status", "username", "method"),
+        Index("ix_shard_run", "run_key"),
+        Index("ix_shard_flow_run", "flow_run_id"),
+        EXACT,
+    )
+
+    request_id: str = Field(
+        primary_key=True,
+        max_length=32,
+        sa_column_args=(ForeignKey("staging_request.id", name="fk_shard_request"),),
+    )
+    number: int = Field(primary_key=True)
+    # How many the request has.
+    shard_count: int
+    # Its items: the position of the first, and the one after the last; and what bytes they say that they have.
+    first_position: int
+    end_position: int
+    size_bytes: int = Field(sa_type=BigInteger)
+    # The request's own, which claims are made by.
+    method: str = Field(max_length=64)
+    username: str = Field(max_length=255)
+    priority: int
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    # Its end is told by its items, as a request's is.
+    status: Status = Field(sa_type=StatusText)
+    error_reason: str | None = Field(None, sa_type=Sentence)
+    # The key of the claim, which Prefect knows the run by; the run; and how many died over it.
+    run_key: str | None = Field(None, max_length=64)
+    flow_run_id: str | None = Field(None, max_length=64)
+    crashes: int = 0
+    flow_run_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    started_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    alive_until: datetime | None = Field(None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
+
+    @property
+    def item_count(self) -> int:
+        """How many items it has."""
+        return self.end_position - self.first_position
 
 
 class StagedFile(SQLModel, table=True):
@@ -226,12 +274,13 @@ class RequestSecret(SQLModel, table=True):
 
 
 # The classes' tables: to write rows by them, not by the classes, takes half the time.
-REQUEST, FILE, EVENT, LEASE = (
-    SQLModel.metadata.tables[name] for name in ("staging_request", "staged_file", "event", "destination_lease")
+REQUEST, SHARD, FILE, EVENT, LEASE = (
+    SQLModel.metadata.tables[name] for name in ("staging_request", "shard", "staged_file", "event", "destination_lease")
 )
 TABLES = frozenset(
     {
         "staging_request",
+        "shard",
         "staged_file",
         "destination_lease",
         "event",

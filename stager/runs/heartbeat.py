@@ -33,12 +33,15 @@ def alive(database: Database, stops: Stops, *, flow_run_id: str, holder: str, le
         How long the run is taken to live unless it renews that, in seconds.
     """
 
+    def say() -> None:
+        renew_requests(database, list(stops.requests), seconds=lease, flow_run_id=flow_run_id)
+
     def renew() -> None:
-        renew_requests(database, list(stops.requests), seconds=lease)
+        say()
         renew_leases(database, holder=holder, seconds=lease)
 
     listen = partial(stops.listen, database, flow_run_id=flow_run_id)
-    renew_requests(database, list(stops.requests), seconds=lease)  # who writes takes its leases for as long
+    say()  # who writes takes its leases for as long
     with (
         repeated(renew, interval=lease / 3, name="lease renewal"),
         repeated(listen, interval=STOP_POLL_SECONDS, name="listening for cancellation"),

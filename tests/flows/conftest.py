@@ -20,6 +20,7 @@ import pytest
 from prefect.settings import PREFECT_SERVER_ANALYTICS_ENABLED, get_current_settings, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.models import StagingItem, StagingRequest, Status
@@ -27,7 +28,7 @@ from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_request
-from stager.records.tables import StagedFile, StagingRequestRow
+from stager.records.tables import Shard, StagedFile, StagingRequestRow
 from stager.vocabulary import OnConflict
 from tests.forked import Forked
 from tests.patience import PATIENCE
@@ -174,8 +175,14 @@ class Site:
     def flow_run(self, flow: str, *request_ids: str) -> str:
         """Claim requests for a flow run that nobody executes yet, ask Prefect for it, and return its id."""
         key = uuid.uuid4().hex
-        claim = update(StagingRequestRow).where(col(StagingRequestRow.id).in_(request_ids)).values(run_key=key)
-        self.database.write(lambda session: session.execute(claim))
+        of_requests = update(StagingRequestRow).where(col(StagingRequestRow.id).in_(request_ids))
+        of_shards = update(Shard).where(col(Shard.request_id).in_(request_ids))
+
+        def claim(session: Session) -> None:
+            for theirs in (of_requests, of_shards):
+                session.execute(theirs.values(run_key=key))
+
+        self.database.write(claim)
         return self.asked_for(flow, {"request_ids": request_ids} if request_ids else {}, idempotency_key=key)
 
     def asked_for(self, flow: str, parameters: dict[str, Any], **more: Any) -> str:

@@ -9,7 +9,7 @@ from stager.records.downloads import DownloadBegun, DownloadEnded, DownloadProgr
 from stager.records.events import events_of
 from stager.records.items import checksum_of_source, files_of
 from stager.records.requests import get_request
-from stager.records.runs import unfinished_requests
+from stager.records.runs import silent_downloads
 
 if TYPE_CHECKING:
     from stager.records.database import Database
@@ -72,7 +72,7 @@ def test_a_download_that_nobody_renews_is_found_silent(database: Database) -> No
     write_downloads(database, [lives], [], seconds=600)
     write_downloads(database, [dies], [], seconds=-1)
 
-    assert [row.id for row in unfinished_requests(database, stale=0)] == [dies.id]
+    assert [row.id for row in silent_downloads(database, stale=0)] == [dies.id]
 
 
 def test_the_checksum_of_a_source_is_found_by_its_fingerprint(database: Database) -> None:

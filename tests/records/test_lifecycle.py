@@ -20,7 +20,7 @@ from stager.records.requests import (
     requests_to_stop,
     start_requests,
 )
-from stager.records.runs import note_flow_run, unfinished_requests, waiting_requests
+from stager.records.runs import note_flow_run, unfinished_shards, waiting_requests
 from stager.records.tables import StagedFile, StagingRequestRow
 
 C, S, F, X = Status.COMPLETED, Status.SKIPPED, Status.FAILED, Status.CANCELLED
@@ -220,26 +220,26 @@ def test_what_waits_is_found_until_it_is_begun(database: Database) -> None:
 
 def test_a_silent_run_is_found_and_a_living_one_is_not(database: Database) -> None:
     request_id, files = submit(database, 1)
-    assert unfinished_requests(database, stale=0) == []
+    assert unfinished_shards(database, stale=0) == []
     note_flow_run(database, [request_id], "run")
-    assert [row.id for row in unfinished_requests(database, stale=0)] == [request_id]
-    assert unfinished_requests(database, stale=60) == []
+    assert [shard.request_id for shard in unfinished_shards(database, stale=0)] == [request_id]
+    assert unfinished_shards(database, stale=60) == []
     acquire_leases(database, files, holder="run", seconds=60)
-    assert unfinished_requests(database, stale=0) == []
+    assert unfinished_shards(database, stale=0) == []
     acquire_leases(database, files, holder="run", seconds=0)
-    assert [row.id for row in unfinished_requests(database, stale=0)] == [request_id]
+    assert [shard.request_id for shard in unfinished_shards(database, stale=0)] == [request_id]
     fail_request(database, request_id, RunLost("gone"))
-    assert unfinished_requests(database, stale=0) == []
+    assert unfinished_shards(database, stale=0) == []
 
 
 def test_a_run_that_says_that_it_lives_is_not_found_even_between_two_batches(database: Database) -> None:
     request_id, _ = submit(database, 1)
     start_requests(database, [request_id], flow_run_id="run", acting_as="alice")
     renew_requests(database, [request_id], seconds=60)
-    assert unfinished_requests(database, stale=0) == []
+    assert unfinished_shards(database, stale=0) == []
     renew_requests(database, [request_id], seconds=0)
-    [found] = unfinished_requests(database, stale=0)
-    assert found.id == request_id
+    [found] = unfinished_shards(database, stale=0)
+    assert found.request_id == request_id
     fail_request(database, request_id, RunLost("gone"))
     closed = get_request(database, request_id)
     renew_requests(database, [request_id], seconds=60)
@@ -255,9 +255,9 @@ def test_a_reconciler_finds_all_of_them_a_page_at_a_time(database: Database) -> 
     assert [[row.id for row in page] for page in waiting] == [ids[:3], ids[3:6], ids[6:]]
     for request_id in ids:
         note_flow_run(database, [request_id], "run")
-    page = unfinished_requests(database, stale=0, limit=5)
-    rest = unfinished_requests(database, stale=0, after=page[-1], limit=5)
-    assert [row.id for row in [*page, *rest]] == ids
+    page = unfinished_shards(database, stale=0, limit=5)
+    rest = unfinished_shards(database, stale=0, after=page[-1], limit=5)
+    assert [shard.request_id for shard in [*page, *rest]] == ids
 
 
 def test_an_overtaken_run_neither_ends_files_nor_closes_the_request(database: Database) -> None:

@@ -9,12 +9,24 @@ from sqlalchemy import inspect, text
 
 from stager.checksums import Checksum
 from stager.errors import DatabaseUnavailable
-from stager.models import StagingItem, StagingRequest
+from stager.models import StagingItem, StagingRequest, StagingTerms, Status
 from stager.records.database import Database
+from stager.records.downloads import DownloadBegun, write_downloads
 from stager.records.items import FileChange, files_of, save_files
 from stager.records.leases import acquire_leases
 from stager.records.migrate import alembic_config, migrate
-from stager.records.requests import create_request, get_request, list_requests
+from stager.records.requests import (
+    adopt_requests,
+    begin_large_request,
+    close_requests,
+    create_request,
+    get_request,
+    get_requests,
+    list_requests,
+    renew_requests,
+    start_requests,
+)
+from stager.records.shards import shards_of
 from stager.records.tables import TABLES
 from tests.patience import PATIENCE
 
@@ -128,4 +140,43 @@ def test_a_database_without_tables_is_not_ready_yet(database_url: str) -> None:
     database = Database(database_url, patience=0)
     with pytest.raises(DatabaseUnavailable, match="staging_request"):
         list_requests(database)
+    database.close()
+
+
+def test_a_request_of_a_version_before_shards_keeps_its_run(database_url: str) -> None:
+    migrate(database_url)
+    database = Database(database_url)
+    waiting, handed, begun, ended = (
+        create_request(database, StagingRequest(method="local_copy", username="alice", items=ITEMS), flow_run_id=run).id
+        for run in (None, "first", "second", "third")
+    )
+    for request_id, run in ((begun, "second"), (ended, "third")):
+        start_requests(database, [request_id], flow_run_id=run, acting_as="alice")
+    renew_requests(database, [begun], seconds=3600)
+    close_requests(database, [ended], flow_run_id="third")
+    before = shards_of(database, [waiting, handed, begun])
+    shown = get_requests(database, [waiting, handed, begun, ended])
+    go_back(database_url, "0011")
+    assert "shard" not in tables_at(database_url)
+
+    migrate(database_url)
+
+    assert shards_of(database, before) == before
+    assert [one.status for one in shards_of(database, [ended])[ended]] == [Status.FAILED]
+    assert get_requests(database, [waiting, handed, begun, ended]) == shown
+    assert adopt_requests(database) == 0
+    database.close()
+
+
+def test_neither_a_download_nor_what_is_still_arriving_has_a_shard(database_url: str) -> None:
+    migrate(database_url)
+    database = Database(database_url)
+    terms = StagingTerms(method="local_copy", username="alice")
+    arriving = begin_large_request(database, terms, origin="api", idempotency_key=None)
+    one = DownloadBegun(id="d" * 32, username="alice", area="source", path="a", destination="b", acting_as="alice")
+    write_downloads(database, [one], [], seconds=60)
+    go_back(database_url, "0011")
+    migrate(database_url)
+    assert adopt_requests(database) == 0
+    assert shards_of(database, [arriving, one.id]) == {arriving: [], one.id: []}
     database.close()

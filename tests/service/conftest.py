@@ -21,13 +21,14 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.records.database import Database, now
 from stager.records.items import files_of, save_files
 from stager.records.migrate import migrate
 from stager.records.requests import close_requests, start_requests
-from stager.records.tables import StagingRequestRow
+from stager.records.tables import Shard, StagingRequestRow
 from tests import behind_nginx, prefect_password
 from tests.forked import Forked
 from tests.open_folder import open_folder
@@ -131,10 +132,14 @@ class ServedDoor:
 
     def keep_behind(self, request_id: str) -> None:
         """Let its user's next requests wait until its run has begun, however long that takes."""
-        later = update(StagingRequestRow).where(col(StagingRequestRow.id) == request_id)
-        self.database.write(
-            lambda session: session.execute(later.values(flow_run_at=now(session) + timedelta(hours=1))) and None
-        )
+        of_request = update(StagingRequestRow).where(col(StagingRequestRow.id) == request_id)
+        of_shard = update(Shard).where(col(Shard.request_id) == request_id)
+
+        def work(session: Session) -> None:
+            for its in (of_request, of_shard):
+                session.execute(its.values(flow_run_at=now(session) + timedelta(hours=1)))
+
+        self.database.write(work)
 
     def request(self, request_id: str) -> dict[str, Any]:
         return dict(self.client.get(f"/requests/{request_id}").json())

@@ -1,5 +1,6 @@
 """Requests: they are recorded, found, begun, cancelled and closed."""
 
+from stager.records.requests.adoption import adopt_requests
 from stager.records.requests.body_digest import BodyDigest
 from stager.records.requests.cancellation import cancel_items, cancel_request, cancel_run
 from stager.records.requests.creation import create_request, create_requests, request_of_key
@@ -24,6 +25,7 @@ __all__ = [
     "abandon_large_request",
     "abandoned_large_requests",
     "add_items",
+    "adopt_requests",
     "begin_large_request",
     "cancel_items",
     "cancel_request",

@@ -13,11 +13,9 @@ from stager.models import Status
 from stager.records.database import Database, chunks, now
 from stager.records.downloads.record import DIRECT_DOWNLOAD
 from stager.records.events import note_event
-from stager.records.requests.lifecycle import end_in
+from stager.records.requests.ending import end_in, stop_in
 from stager.records.requests.lookup import request_in
-from stager.records.tables import OPEN, StagedFile, StagingRequestRow
-
-CANCEL_REQUESTED = "cancel_requested"
+from stager.records.tables import OPEN, Shard, StagedFile, StagingRequestRow
 
 
 def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
@@ -44,22 +42,14 @@ def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
 def cancel_run(database: Database, flow_run_id: str) -> None:
     """Cancel all open requests of a run, as ``cancel_request`` does."""
     row = StagingRequestRow
-    statement = select(row).where(col(row.flow_run_id) == flow_run_id, col(row.status).in_(OPEN)).order_by(col(row.id))
+    its = select(col(Shard.request_id)).where(col(Shard.flow_run_id) == flow_run_id, col(Shard.status).in_(OPEN))
+    statement = select(row).where(col(row.id).in_(its)).order_by(col(row.id))
 
     def work(session: Session) -> None:
         for one in session.scalars(statement.with_for_update()).all():
             stop_in(session, one, Cancelled(), why="its run was asked to stop")
 
     database.write(work)
-
-
-def stop_in(session: Session, row: StagingRequestRow, error: Cancelled, *, why: str) -> None:
-    """End a request that no run has begun; ask the run of any other to stop."""
-    if row.status is Status.SUBMITTED:
-        end_in(session, row, error)
-    elif row.status is Status.STARTED and not row.cancel_requested:
-        row.cancel_requested = True
-        note_event(session, row.id, kind=CANCEL_REQUESTED, detail=why, cause=type(error).__name__)
 
 
 def cancel_items(database: Database, request_id: str, positions: Collection[int]) -> StagingRequestRow:

@@ -16,10 +16,10 @@ from stager.records.database import Database, now
 from stager.records.events import handed_to, note_events
 from stager.records.request_secrets import keep_secrets
 from stager.records.requests.new_rows import ClientWish, NewRequest, new_request
-from stager.records.tables import FILE, OPEN, REQUEST, StagingRequestRow
+from stager.records.tables import FILE, OPEN, REQUEST, SHARD, StagingRequestRow
 from stager.user_secrets import UserSecret
 
-_INSERT_REQUEST, _INSERT_FILE = insert(REQUEST), insert(FILE)
+_INSERT_REQUEST, _INSERT_SHARD, _INSERT_FILE = insert(REQUEST), insert(SHARD), insert(FILE)
 _OPEN_BY_USER = (
     select(REQUEST.c.username, func.count())
     .where(REQUEST.c.username.in_(bindparam("users", expanding=True)), REQUEST.c.status.in_(OPEN))
@@ -132,7 +132,9 @@ def _write(
         username, name = request.row["username"], request.key or request.row["id"]
         row = known.get(request.row["id"]) or known.get(name)
         if row is None and room[username] > 0:
-            request.row.update(created_at=moment, flow_run_at=moment if request.row["flow_run_id"] else None)
+            times = {"created_at": moment, "flow_run_at": moment if request.row["flow_run_id"] else None}
+            for one in (request.row, *request.shards):
+                one.update(times)
             row = known[name] = StagingRequestRow(**request.row)
             room[username] -= 1
             new.append((row, request))
@@ -162,6 +164,7 @@ def _outcome(row: StagingRequestRow, request: NewRequest) -> StagingRequestRow |
 def _insert(session: Session, new: Sequence[tuple[StagingRequestRow, NewRequest]]) -> None:
     connection = session.connection()
     connection.execute(_INSERT_REQUEST, [request.row for _, request in new])
+    connection.execute(_INSERT_SHARD, [shard for _, request in new for shard in request.shards])
     connection.execute(_INSERT_FILE, [file for _, request in new for file in request.files])
     keep_secrets(session, {row.id: request.sealed for row, request in new if request.sealed})
     note_events(session, {row.id: taken_in(row) for row, _ in new}, kind="submitted")

@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from stager.errors import DeadlinePassed
 from stager.records.database import Database, now
-from stager.records.requests.cancellation import stop_in
+from stager.records.requests.ending import stop_in
 from stager.records.requests.lookup import request_in
 from stager.records.tables import OPEN, StagingRequestRow
 

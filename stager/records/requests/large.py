@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, exc, insert, select, update
+from sqlalchemy import delete, exc, func, insert, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -16,7 +16,8 @@ from stager.records.events import handed_to, note_event
 from stager.records.request_secrets import keep_secrets
 from stager.records.requests.creation import taken_in
 from stager.records.requests.new_rows import file_rows, row_of
-from stager.records.tables import StagedFile, StagingRequestRow
+from stager.records.shards import Piece, shard_rows
+from stager.records.tables import Shard, StagedFile, StagingRequestRow
 from stager.user_secrets import UserSecret
 
 # A request whose items stopped arriving for so many seconds was given up by its caller.
@@ -107,6 +108,7 @@ def submit_large_request(
     RequestNotFound
         It was given up meanwhile.
     """
+    sizes = select(func.sum(col(StagedFile.expected_size_bytes))).where(col(StagedFile.request_id) == request_id)
 
     def work(session: Session) -> StagingRequestRow:
         row = session.get(StagingRequestRow, request_id, with_for_update=True)
@@ -118,6 +120,11 @@ def submit_large_request(
             note_event(session, row.id, kind="submitted", detail=taken_in(row))
             if flow_run_id:
                 row.flow_run_id, row.flow_run_at = flow_run_id, row.created_at
+            size_bytes = int(session.scalar(sizes) or 0)
+            times = {"created_at": row.created_at, "flow_run_at": row.flow_run_at}
+            shards = shard_rows(row.model_dump(), [Piece(0, item_count, size_bytes)])
+            session.execute(insert(Shard), [shard | times for shard in shards])
+            if flow_run_id:
                 note_event(session, row.id, kind="flow_run", detail=handed_to(flow_run_id))
         return row
 

@@ -11,6 +11,7 @@ from stager.models import StagingItem, StagingRequest, StagingTerms, Status
 from stager.records.database import new_id
 from stager.records.database.columns import path_bytes
 from stager.records.requests.body_digest import digest_of
+from stager.records.shards import Piece, shard_rows
 from stager.user_secrets import UserSecret
 
 
@@ -23,9 +24,10 @@ class ClientWish(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class NewRequest:
-    """A request that is to be recorded: its row, those of its items, and a secret that came with it, sealed."""
+    """A request that is to be recorded: its row, those of its shards and items, and its secret, sealed."""
 
     row: dict[str, Any]
+    shards: list[dict[str, Any]]
     files: list[dict[str, Any]]
     sealed: bytes | None = field(default=None, repr=False)
 
@@ -86,7 +88,9 @@ def new_request(
     files = file_rows(request.items, request_id=row["id"])
     for file, wish in zip(files, wishes, strict=bool(wishes)):
         file.update(wish)
-    return NewRequest(row=row, files=files, sealed=secret.sealed_for(row["id"]) if secret else None)
+    whole = Piece(0, len(files), sum(item.size_bytes or 0 for item in request.items))
+    sealed = secret.sealed_for(row["id"]) if secret else None
+    return NewRequest(row=row, shards=shard_rows(row, [whole]), files=files, sealed=sealed)
 
 
 def row_of(

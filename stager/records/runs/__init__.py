@@ -4,7 +4,7 @@ from stager.records.runs.crashes import note_trouble, open_flow_runs, resubmit_r
 from stager.records.runs.fair_share import FairShare, fair_shares
 from stager.records.runs.load import Load
 from stager.records.runs.run_groups import RunGroup, claim_run_group, claims_without_run, note_flow_run
-from stager.records.runs.stalled import unfinished_requests, waiting_requests
+from stager.records.runs.stalled import silent_downloads, unfinished_shards, waiting_requests
 from stager.records.runs.statement_cache import fill_statement_cache
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "note_trouble",
     "open_flow_runs",
     "resubmit_requests",
-    "unfinished_requests",
+    "silent_downloads",
+    "unfinished_shards",
     "waiting_requests",
 ]

@@ -1,4 +1,4 @@
-"""Fair share: the choice of the user whose requests run next; each has one run in Prefect's queue."""
+"""Fair share: the choice of the user whose shards run next; each has one run in Prefect's queue."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from sqlmodel import col
 
 from stager.models import Status
 from stager.records.database import Database, now
-from stager.records.tables import StagingRequestRow
+from stager.records.tables import Shard
 
 UNCLAIMED = (
-    col(StagingRequestRow.status) == Status.SUBMITTED,
-    col(StagingRequestRow.run_key).is_(None),
-    col(StagingRequestRow.flow_run_id).is_(None),
-    ~col(StagingRequestRow.is_arriving),
+    col(Shard.status) == Status.SUBMITTED,
+    col(Shard.run_key).is_(None),
+    col(Shard.flow_run_id).is_(None),
 )
 
 
@@ -41,7 +40,7 @@ class FairShare:
 
 
 def fair_shares(database: Database, *, methods: Collection[str], patience: float, most_runs: int) -> list[FairShare]:
-    """Return the users with requests that no run is claimed for, by priority, then by who has waited longest.
+    """Return the users with shards of requests that no run is claimed for, by priority, then by who has waited longest.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ def fair_shares(database: Database, *, methods: Collection[str], patience: float
     most_runs
         Nor is it while so many runs of theirs are under way.
     """
-    row = StagingRequestRow
+    row = Shard
     waits = (*UNCLAIMED, col(row.method).in_(methods))
     order = (func.max(col(row.priority)).desc(), func.min(col(row.created_at)))
     who = select(col(row.username), col(row.method)).where(*waits).group_by(col(row.username), col(row.method))

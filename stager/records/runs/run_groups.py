@@ -1,18 +1,19 @@
-"""Run groups: the requests that one flow run does.
+"""Run groups: the requests that one flow run does, or one shard of a large one.
 
 A run costs Prefect's server far more than a request costs us. So what one user
 asks for while their last run has not begun yet is done by the next one. No
-request waits for others: without a run ahead of it, it goes at once.
+request waits for others: without a run ahead of it, it goes at once. A shard
+of several has a run to itself: they are to be done side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import ColumnElement, Row, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -21,16 +22,23 @@ from stager.records.database import Database, now
 from stager.records.events import handed_to, note_event
 from stager.records.runs.crashes import MAX_CRASHES
 from stager.records.runs.fair_share import UNCLAIMED, FairShare
-from stager.records.runs.load import Load, loads_in
-from stager.records.tables import OPEN, StagingRequestRow
+from stager.records.runs.load import Load
+from stager.records.shards import named, show_claims
+from stager.records.tables import OPEN, Shard
 
-# The columns that a group needs of a request: whole records would cost ten times as much.
+# The columns that a group needs of a shard: whole records would cost ten times as much.
 _FACTS = select(
-    col(StagingRequestRow.id),
-    col(StagingRequestRow.username),
-    col(StagingRequestRow.method),
-    col(StagingRequestRow.crashes),
+    col(Shard.request_id),
+    col(Shard.number),
+    col(Shard.shard_count),
+    col(Shard.first_position),
+    col(Shard.end_position),
+    col(Shard.size_bytes),
+    col(Shard.username),
+    col(Shard.method),
+    col(Shard.crashes),
 )
+_ORDER = (col(Shard.priority).desc(), col(Shard.created_at), col(Shard.request_id), col(Shard.number))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +65,9 @@ def _none_is(_: Load) -> bool:
 def claim_run_group(
     database: Database, share: FairShare, *, limit: int, is_large: Callable[[Load], bool] = _none_is
 ) -> RunGroup | None:
-    """Claim a user's waiting requests for one run, by priority and age; None if another process did.
+    """Claim a user's waiting shards for one run, by priority and age; None if another process did.
 
-    One that has a single life left is alone in its run, so that whatever kills
+    One of several of its request, or that has a single life left, is alone in its run, so that whatever kills
     its runs takes no other with it. Small ones never share a run with large ones.
 
     Parameters
@@ -69,70 +77,90 @@ def claim_run_group(
     is_large
         Which loads are large.
     """
-    row = StagingRequestRow
-    waits = (*UNCLAIMED, col(row.username) == share.username, col(row.method) == share.method)
-    order = (col(row.priority).desc(), col(row.created_at), col(row.id))
-    first_ones = _FACTS.where(*waits).order_by(*order).limit(limit)
+    waits = (*UNCLAIMED, col(Shard.username) == share.username, col(Shard.method) == share.method)
+    first_ones = _FACTS.where(*waits).order_by(*_ORDER).limit(limit)
 
     def work(session: Session) -> RunGroup | None:
         waiting = session.execute(first_ones.with_for_update()).all()
         if not waiting:
             return None
         first = waiting[0]
-        loads = loads_in(session, [one.id for one in waiting])
-        fits = is_large(loads[first.id])
-        alike = [one for one in waiting if not _must_be_alone(one) and is_large(loads[one.id]) == fits]
+        fits = is_large(_load(first))
+        alike = [one for one in waiting if not _must_be_alone(one) and is_large(_load(one)) == fits]
         chosen = [first] if _must_be_alone(first) else alike
-        key = f"{first.id}-{first.crashes}" if first.crashes else first.id  # Prefect never repeats a run of one key
-        ids = tuple(one.id for one in chosen)
-        session.execute(update(row).where(col(row.id).in_(ids)).values(run_key=key, flow_run_at=now(session)))
-        return _group_of(key, chosen, loads)
+        key = _key(first)
+        claim = {"run_key": key, "flow_run_at": now(session)}
+        session.execute(update(Shard).where(_are(chosen)).values(claim))
+        show_claims(session, chosen, **claim)
+        return _group_of(key, chosen)
 
     return database.write(work)
 
 
-def _must_be_alone(row: Row[Any]) -> bool:
-    return bool(row.crashes >= MAX_CRASHES - 1)
+def _must_be_alone(shard: Row[Any]) -> bool:
+    return bool(shard.crashes >= MAX_CRASHES - 1 or shard.shard_count > 1)
+
+
+def _key(shard: Row[Any]) -> str:
+    """Return a key for a run that begins with a shard; Prefect never repeats a run of one key."""
+    part = f".{shard.number}" if shard.number else ""
+    return f"{shard.request_id}{part}-{shard.crashes}" if shard.crashes else f"{shard.request_id}{part}"
+
+
+def _are(shards: Sequence[Row[Any]]) -> ColumnElement[bool]:
+    return tuple_(col(Shard.request_id), col(Shard.number)).in_([(one.request_id, one.number) for one in shards])
 
 
 def claims_without_run(database: Database, *, older_than: float) -> Sequence[RunGroup]:
     """Return the claims older than some seconds that are not known to have a run in Prefect."""
-    row = StagingRequestRow
 
     def work(session: Session) -> list[RunGroup]:
         before = now(session) - timedelta(seconds=older_than)
-        lost = select(col(row.run_key)).where(
-            col(row.status) == Status.SUBMITTED, col(row.flow_run_id).is_(None), col(row.flow_run_at) <= before
+        lost = select(col(Shard.run_key)).where(
+            col(Shard.status) == Status.SUBMITTED, col(Shard.flow_run_id).is_(None), col(Shard.flow_run_at) <= before
         )
-        keys = session.scalars(lost.distinct().order_by(col(row.run_key))).all()
+        keys = session.scalars(lost.distinct().order_by(col(Shard.run_key))).all()
         return [group for key in keys if key is not None and (group := _group(session, key))]
 
     return database.read(work)
 
 
-def note_flow_run(database: Database, request_ids: Sequence[str], flow_run_id: str) -> None:
-    """Record which flow run does some open requests; a flow run that is known already stays."""
-    row = StagingRequestRow
-    unknown = (col(row.id).in_(request_ids), col(row.flow_run_id).is_(None), col(row.status).in_(OPEN))
+def note_flow_run(
+    database: Database, request_ids: Sequence[str], flow_run_id: str, *, run_key: str | None = None
+) -> None:
+    """Record which flow run does some open requests; a flow run that is known already stays.
+
+    Parameters
+    ----------
+    run_key
+        The key of the claim, by which the shard is known of a request that has several.
+    """
+    of_claim = or_(col(Shard.shard_count) == 1, col(Shard.run_key) == run_key)
+    unknown = (col(Shard.request_id).in_(request_ids), of_claim, col(Shard.flow_run_id).is_(None))
+    statement = select(Shard).where(*unknown, col(Shard.status).in_(OPEN)).order_by(col(Shard.request_id))
 
     def work(session: Session) -> None:
-        for request_id in session.scalars(select(col(row.id)).where(*unknown).with_for_update()).all():
-            note_event(session, request_id, kind="flow_run", detail=handed_to(flow_run_id))
-        session.execute(update(row).where(*unknown).values(flow_run_id=flow_run_id, flow_run_at=now(session)))
+        shards = session.scalars(statement.with_for_update()).all()
+        moment = now(session)
+        for shard in shards:
+            note_event(session, shard.request_id, kind="flow_run", detail=f"{named(shard)}{handed_to(flow_run_id)}")
+            shard.flow_run_id, shard.flow_run_at = flow_run_id, moment
+        show_claims(session, shards, flow_run_id=flow_run_id, flow_run_at=moment)
 
     database.write(work)
 
 
 def _group(session: Session, key: str) -> RunGroup | None:
-    row = StagingRequestRow
-    order = (col(row.priority).desc(), col(row.created_at), col(row.id))
-    rows = session.execute(_FACTS.where(col(row.run_key) == key).order_by(*order)).all()
-    if not rows:
-        return None
-    return _group_of(key, rows, loads_in(session, [one.id for one in rows]))
+    shards = session.execute(_FACTS.where(col(Shard.run_key) == key).order_by(*_ORDER)).all()
+    return _group_of(key, shards) if shards else None
 
 
-def _group_of(key: str, rows: Sequence[Row[Any]], loads: Mapping[str, Load]) -> RunGroup:
-    ids = tuple(one.id for one in rows)
-    load = Load(items=max(loads[one].items for one in ids), size_bytes=max(loads[one].size_bytes for one in ids))
-    return RunGroup(key=key, username=rows[0].username, method=rows[0].method, request_ids=ids, load=load)
+def _group_of(key: str, shards: Sequence[Row[Any]]) -> RunGroup:
+    loads = [_load(one) for one in shards]
+    load = Load(items=max(one.items for one in loads), size_bytes=max(one.size_bytes for one in loads))
+    ids = tuple(one.request_id for one in shards)
+    return RunGroup(key=key, username=shards[0].username, method=shards[0].method, request_ids=ids, load=load)
+
+
+def _load(shard: Row[Any]) -> Load:
+    return Load(items=shard.end_position - shard.first_position, size_bytes=shard.size_bytes)

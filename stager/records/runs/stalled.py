@@ -1,17 +1,19 @@
-"""Stalled requests, for the reconciler: those that no run has begun, and those without heartbeat."""
+"""What has stalled, for the reconciler: requests that no run has begun, and shards and downloads without heartbeat."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, exists, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.models import Status
 from stager.records.database import Database, now
-from stager.records.tables import OPEN, DestinationLease, StagingRequestRow
+from stager.records.downloads import DIRECT_DOWNLOAD
+from stager.records.shards import is_written_for
+from stager.records.tables import OPEN, Shard, StagingRequestRow
 
 # Requests in one page.
 REQUESTS_AT_ONCE = 500
@@ -46,13 +48,13 @@ def waiting_requests(
     return database.read(work)
 
 
-def unfinished_requests(
-    database: Database, *, stale: float, after: StagingRequestRow | None = None, limit: int = REQUESTS_AT_ONCE
-) -> Sequence[StagingRequestRow]:
-    """Return a page of the requests that were handed over or begun, and have no current heartbeat.
+def unfinished_shards(
+    database: Database, *, stale: float, after: Shard | None = None, limit: int = REQUESTS_AT_ONCE
+) -> Sequence[Shard]:
+    """Return a page of the shards that were handed over or begun, and have no current heartbeat.
 
     Ask Prefect what became of the run before closing one: it may still wait
-    for a worker. A download, which has no run, is begun and silent.
+    for a worker.
 
     Parameters
     ----------
@@ -61,18 +63,44 @@ def unfinished_requests(
     after, limit
         As in ``waiting_requests``.
     """
-    row, lease = StagingRequestRow, DestinationLease
+    shard = Shard
+    place = tuple_(col(shard.created_at), col(shard.request_id), col(shard.number))
+
+    def work(session: Session) -> Sequence[Shard]:
+        moment = now(session)
+        last_sign = func.coalesce(col(shard.started_at), col(shard.flow_run_at), col(shard.created_at))
+        silent = (
+            col(shard.status).in_(OPEN),
+            col(shard.flow_run_id).is_not(None),
+            last_sign <= moment - timedelta(seconds=stale),
+            or_(col(shard.alive_until).is_(None), col(shard.alive_until) <= moment),
+            ~is_written_for(moment),
+        )
+        statement = select(shard).where(*silent).order_by(*place.clauses).limit(limit)
+        if after is not None:
+            last = tuple_(literal(after.created_at), literal(after.request_id), literal(after.number))
+            statement = statement.where(place > last)
+        return session.scalars(statement).all()
+
+    return database.read(work)
+
+
+def silent_downloads(
+    database: Database, *, stale: float, after: StagingRequestRow | None = None, limit: int = REQUESTS_AT_ONCE
+) -> Sequence[StagingRequestRow]:
+    """Return a page of the downloads whose sender, which is no run, sends no current heartbeat.
+
+    The parameters are those of ``unfinished_shards``.
+    """
+    row = StagingRequestRow
 
     def work(session: Session) -> Sequence[StagingRequestRow]:
         moment = now(session)
-        is_written = exists().where(col(lease.request_id) == col(row.id), col(lease.expires_at) > moment)
-        last_sign = func.coalesce(col(row.started_at), col(row.flow_run_at), col(row.created_at))
         silent = (
-            col(row.status).in_(OPEN),
-            or_(col(row.flow_run_id).is_not(None), col(row.status) == Status.STARTED),
-            last_sign <= moment - timedelta(seconds=stale),
+            col(row.status) == Status.STARTED,
+            col(row.method) == DIRECT_DOWNLOAD,
+            col(row.started_at) <= moment - timedelta(seconds=stale),
             or_(col(row.alive_until).is_(None), col(row.alive_until) <= moment),
-            ~is_written,
         )
         return _page(session, *silent, after=after, limit=limit)
 

@@ -14,6 +14,7 @@ from stager.records.events import events_of
 from stager.records.items import FileChange, files_of, save_files
 from stager.records.leases import acquire_leases, release_leases
 from stager.records.requests import (
+    adopt_requests,
     cancel_request,
     close_requests,
     create_request,
@@ -55,6 +56,7 @@ def crowd(door: ServedDoor, request_id: str, count: int, **facts: object) -> Non
     like = get_request(door.database, request_id).model_dump() | facts
     rows = [{**like, "id": f"{number:032x}"} for number in range(count)]
     door.database.write(lambda session: session.execute(insert(StagingRequestRow), rows) and None)
+    adopt_requests(door.database, [row["id"] for row in rows])
 
 
 def taken_up(door: ServedDoor, request_id: str, dead: str | None) -> str:
