@@ -33,6 +33,8 @@ from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.migrate import migrate
 from stager.records.requests import get_request, start_requests
+from stager.records.runs import FairShare, claim_run_group, note_flow_run
+from stager.records.shards import shards_of
 from stager.runs.batch_size import BATCH_SIZE
 
 CHECKOUT = Path(__file__).parents[1]
@@ -137,6 +139,9 @@ def upload(url: str, pid: int, count: int) -> tuple[str, list[tuple[str, str]]]:
 
 def read(database: Database, request_id: str) -> list[tuple[str, str]]:
     """Return how long a run takes to take a request up and to read its items batch by batch."""
+    (shard, *_) = shards_of(database, [request_id])[request_id]
+    claim_run_group(database, FairShare(username=shard.username, method=shard.method, is_next=True), limit=1)
+    note_flow_run(database, [request_id], "benchmark", run_key=request_id)
     began = time.perf_counter()
     start_requests(database, [request_id], flow_run_id="benchmark", acting_as="nobody")
     started = time.perf_counter() - began

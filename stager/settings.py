@@ -166,6 +166,15 @@ class Settings(BaseSettings):
     )
     tape_method: str = Field("local_copy", description="Staging method for files of Tape REST clients that name none.")
     max_items: int = Field(1_000_000, ge=1, description="How many items a request may have.")
+    shard_items: int = Field(
+        25_000, ge=1, description="From how many items on a request is cut into shards of so many, each with a run."
+    )
+    shard_bytes: int = Field(
+        1_000_000_000_000,
+        ge=1,
+        description="How many bytes a shard has at most, by the sizes that the request states, unless it has one item.",
+    )
+    max_shards: int = Field(4, ge=1, description="How many shards of one request are done side by side.")
     max_body_bytes: int = Field(16 * 1024**2, gt=0, description="Longest body of a call, in bytes.")
     max_manifest_bytes: int = Field(512 * 1024**2, gt=0, description="Longest manifest that is uploaded, in bytes.")
     create_file_bytes: int = Field(

@@ -21,7 +21,7 @@ from stager.records.requests import (
     submit_large_request,
     terms_again,
 )
-from stager.records.tables import StagingRequestRow
+from stager.records.tables import Shard, StagingRequestRow
 
 ORIGIN = "prefect"
 # The statuses of requests and items that are done again.
@@ -39,8 +39,10 @@ def times_retried(flow_run_id: str) -> int:
     return sum(state.name == "AwaitingRetry" for state in states)
 
 
-def retried(database: Database, request: StagingRequestRow, *, flow_run_id: str, times: int) -> StagingRequestRow:
-    """Return the last of so many retries of a request, each of the one before; create those that do not exist.
+def retried(
+    database: Database, request: StagingRequestRow, shard: Shard, *, flow_run_id: str, times: int
+) -> StagingRequestRow:
+    """Return the last of so many retries of a run's shard of a request, each of the one before; create those missing.
 
     There are fewer of them where one has left nothing to be done.
 
@@ -49,14 +51,16 @@ def retried(database: Database, request: StagingRequestRow, *, flow_run_id: str,
     IdempotencyConflict
         A request that is no retry of that one has its key.
     """
+    status, positions = shard.status, shard.positions
     for _ in range(times):
-        if request.status not in ENDINGS:
+        if status not in ENDINGS:
             break
-        request = _next(database, request, flow_run_id)
+        request = _next(database, request, positions, flow_run_id)
+        status, positions = request.status, range(request.item_count)
     return request
 
 
-def _next(database: Database, request: StagingRequestRow, flow_run_id: str) -> StagingRequestRow:
+def _next(database: Database, request: StagingRequestRow, positions: range, flow_run_id: str) -> StagingRequestRow:
     key = f"{flow_run_id}/{request.id}"
     known = request_of_key(database, request.username, key)
     if known is not None and (known.origin, known.retry_of) != (ORIGIN, request.id):
@@ -65,7 +69,7 @@ def _next(database: Database, request: StagingRequestRow, flow_run_id: str) -> S
         return known
     if known is not None:  # half written, by a run that was killed
         abandon_large_request(database, known.id)
-    if not files_of(database, request.id, limit=1, statuses=ENDINGS):
+    if next(_pages(database, request.id, positions), None) is None:
         return request
     terms = terms_again(request)
     made = begin_large_request(
@@ -79,7 +83,7 @@ def _next(database: Database, request: StagingRequestRow, flow_run_id: str) -> S
     )
     try:
         digest, count = BodyDigest(terms), 0
-        for items in _pages(database, request.id):
+        for items in _pages(database, request.id, positions):
             add_items(database, made, items, start=count)
             for item in items:
                 digest.add(item)
@@ -90,8 +94,12 @@ def _next(database: Database, request: StagingRequestRow, flow_run_id: str) -> S
         raise
 
 
-def _pages(database: Database, request_id: str) -> Iterator[Sequence[StagingItem]]:
-    position = None
-    while files := files_of(database, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=ENDINGS):
-        position = files[-1].position
-        yield [item_again(file) for file in files]
+def _pages(database: Database, request_id: str, positions: range) -> Iterator[Sequence[StagingItem]]:
+    """Yield what was not delivered among the items at some positions, as it was asked for."""
+    last = positions.start - 1
+    while files := files_of(database, request_id, after=last, limit=ITEMS_AT_ONCE, statuses=ENDINGS):
+        last = files[-1].position
+        if items := [item_again(file) for file in files if file.position in positions]:
+            yield items
+        if last >= positions.stop:
+            return

@@ -54,7 +54,7 @@ from stager.runs.shared_batches import MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.stop import Stops
 from stager.settings import get_settings
 from tasks.database import records_database
-from tasks.report import in_words, report
+from tasks.report import Outcome, in_words, outcome_of, report
 from tasks.retry_button import ENDINGS, retried, times_retried
 from tasks.termination import is_being_cancelled
 
@@ -99,15 +99,19 @@ class Run:
 
     def retry(self) -> None:
         """Do again, by new requests, what was not delivered, if Prefect's Retry was pressed and is allowed."""
-        undelivered = [request for request in self._requests if request.status in ENDINGS]
+        ours = [self._shards[request.id] for request in self._requests]
+        undelivered = [shard for shard in ours if shard.status in ENDINGS]
         times = times_retried(self._flow_run_id) if undelivered else 0
         if not times:
             return
         if not get_settings().takes_typed_runs:
-            self._is_refused = all(request.status.is_final for request in self._requests)
+            self._is_refused = all(shard.status.is_final for shard in ours)
             return
         run = self._flow_run_id
-        again = [retried(self._database, request, flow_run_id=run, times=times) for request in self._requests]
+        again = [
+            retried(self._database, request, shard, flow_run_id=run, times=times)
+            for request, shard in zip(self._requests, ours, strict=True)
+        ]
         self._take(again)
         elsewhere = [request.id for request in again if not (request.status.is_final or request.id in self._shards)]
         self._requests = [request for request in again if request.id not in elsewhere]
@@ -185,7 +189,7 @@ class Run:
     def _resolved(self) -> Iterator[tuple[str, Resolver]]:
         """Resolve the names in each request; close those that cannot be begun."""
         for request in self._requests:
-            if request.status.is_final:
+            if request.status.is_final or self._shards[request.id].status.is_final:
                 continue
             try:
                 if request.username != self._requests[0].username:
@@ -223,15 +227,18 @@ class Run:
         }
 
     def _batches_of(self, request_id: str, resolver: Resolver) -> Iterator[Batch]:
-        position, size = None, BATCH_SIZE
-        while files := files_of(self._database, request_id, after=position, limit=size):
-            position = files[-1].position
+        left, size = self._shards[request_id].positions, BATCH_SIZE
+        while left and (files := self._files(request_id, left[:size])):
+            left = range(files[-1].position + 1, left.stop)
             if entries := self._entries(files, {request_id: resolver}):
                 yield (batch := self._batch(entries, resolver))
                 if self._method.place is Location:
                     size = batch_size_after(batch)
             if self._stops.requests[request_id].is_set():
                 return
+
+    def _files(self, request_id: str, positions: range) -> Sequence[StagedFile]:
+        return files_of(self._database, request_id, after=positions.start - 1, limit=len(positions))
 
     def _entries(self, files: Sequence[StagedFile], resolvers: dict[str, Resolver]) -> list[Entry]:
         def entry(file: StagedFile) -> Entry:
@@ -272,15 +279,18 @@ class Run:
     def _close(self, error: StagingError) -> None:
         for request in self._requests:
             fail_request(self._database, request.id, error, flow_run_id=self._flow_run_id)
-        if rows := self._rows():
-            report(self._database, rows)
+        if outcomes := self._outcomes():
+            report(self._database, outcomes)
 
-    def _rows(self) -> list[StagingRequestRow]:
-        return get_requests(self._database, [request.id for request in self._requests])
+    def _outcomes(self) -> list[Outcome]:
+        """Return how what this run did of each request has ended."""
+        rows = get_requests(self._database, [request.id for request in self._requests])
+        self._take(rows)
+        return [outcome_of(row, self._shards.get(row.id)) for row in rows]
 
     def conclusion(self) -> State[Any]:
         """Return the run's final state, with a sentence that says how it went."""
-        rows = self._rows()
+        rows = self._outcomes()
         if self._not_ours and not rows:
             return Failed(message="Nothing was staged: the requests were not handed to this run.")
         if not rows:

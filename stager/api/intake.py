@@ -17,6 +17,7 @@ from stager.identity import resolve
 from stager.methods.all_methods import METHODS
 from stager.models import StagingRequest, StagingTerms, area_and_server
 from stager.paths import Location
+from stager.records.cutting import ShardLimits
 from stager.records.database import AsyncDatabase, GroupCommit
 from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request
 from stager.records.tables import StagingRequestRow
@@ -163,6 +164,7 @@ class Intake:
                 wishes=wishes,
                 is_bounded=is_bounded,
                 secret=taken,
+                limits=limits_of(self.settings),
             )
             row = await self._small.ask(new)
         else:
@@ -174,9 +176,15 @@ class Intake:
                 wishes=wishes,
                 is_bounded=is_bounded,
                 secret=taken,
+                limits=limits_of(self.settings),
                 most_open=self.settings.max_open_requests,
             )
         structlog.contextvars.bind_contextvars(staging_request=row.id)
         logger.info("Request recorded")
         self.recorded.set()
         return row
+
+
+def limits_of(settings: Settings) -> ShardLimits:
+    """Return how large a shard of a request may be."""
+    return ShardLimits(items=settings.shard_items, size_bytes=settings.shard_bytes)

@@ -76,8 +76,13 @@ class Dispatcher:
     async def look(self) -> float:
         """Hand over the requests of every user whose turn it is; return in how many seconds to look again at most."""
         most_runs = self._settings.max_runs
+        most_shards = self._settings.max_shards
         waiting = await self._records.ask(
-            fair_shares, methods=sorted(METHODS), patience=RUN_BEGINS_SECONDS, most_runs=most_runs
+            fair_shares,
+            methods=sorted(METHODS),
+            patience=RUN_BEGINS_SECONDS,
+            most_runs=most_runs,
+            most_shards=most_shards,
         )
         served: set[str] = set()
         left = []
@@ -86,7 +91,9 @@ class Dispatcher:
                 left.append(share)
                 continue
             served.add(share.username)
-            if group := await self._records.ask(claim_run_group, share, limit=MAX_REQUESTS, is_large=self._is_large):
+            if group := await self._records.ask(
+                claim_run_group, share, limit=MAX_REQUESTS, is_large=self._is_large, most_shards=most_shards
+            ):
                 with suppress(DeploymentMissing):  # another method's requests need not wait for it
                     await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
         return min((LATER_SECONDS if share.has_most_runs else SOON_SECONDS for share in left), default=math.inf)

@@ -87,7 +87,10 @@ class RequestSummary(View):
     acting_as: str | None = Field(
         description="The account that the files are written as, in words.", examples=["alice (uid 1000)"]
     )
-    flow_run_id: str | None = Field(description="The flow run in Prefect that does the request.", examples=[RUN_ID])
+    flow_run_id: str | None = Field(
+        description="The flow run in Prefect that does it; of several, that of its first open shard, or of its last.",
+        examples=[RUN_ID],
+    )
     flow_run_url: str | None = Field(
         description="The page of that run.", examples=[f"https://staging.example.org/prefect/runs/flow-run/{RUN_ID}"]
     )

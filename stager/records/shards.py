@@ -9,27 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.models import Status
+from stager.records.cutting import Piece
 from stager.records.database import Database, now
 from stager.records.leases import is_held_by_run
 from stager.records.tables import REQUEST, DestinationLease, Shard, StagedFile, StagingRequestRow
 
 # What a request shows of a shard.
-_SHOWN = ("run_key", "flow_run_id", "flow_run_at", "alive_until")
-
-
-class Piece(NamedTuple):
-    """The items of a shard: the position of the first and the one after the last, and their bytes as far as known."""
-
-    first: int
-    end: int
-    size_bytes: int
+SHOWN = ("run_key", "flow_run_id", "flow_run_at", "alive_until")
 
 
 def shard_rows(request: Mapping[str, Any], pieces: Sequence[Piece]) -> list[dict[str, Any]]:
@@ -50,6 +43,19 @@ def shard_rows(request: Mapping[str, Any], pieces: Sequence[Piece]) -> list[dict
         }
         for number, piece in enumerate(pieces)
     ]
+
+
+def insert_shards(session: Session, row: StagingRequestRow, pieces: Sequence[Piece]) -> None:
+    """Record the shards of a request that is there, as far as its run is."""
+    kept = {name: getattr(row, name) for name in ("created_at", "started_at", "status", "crashes", *SHOWN)}
+    session.execute(insert(Shard), [shard | kept for shard in shard_rows(row.model_dump(), pieces)])
+
+
+def one_piece(session: Session, row: StagingRequestRow) -> Piece:
+    """Return all of a request, whose items are there, as one piece."""
+    file = StagedFile
+    sizes = select(func.sum(col(file.expected_size_bytes))).where(col(file.request_id) == row.id)
+    return Piece(0, row.item_count, int(session.scalar(sizes) or 0))
 
 
 def shards_of(database: Database, request_ids: Collection[str]) -> dict[str, list[Shard]]:
@@ -114,7 +120,7 @@ def show_run(row: StagingRequestRow, shards: Sequence[Shard]) -> None:
     """Have a request show the run of its first open shard, or of its last, and how many died over it."""
     if shards:
         shown = next((shard for shard in shards if not shard.status.is_final), shards[-1])
-        for name in _SHOWN:
+        for name in SHOWN:
             setattr(row, name, getattr(shown, name))
         row.crashes = sum(shard.crashes for shard in shards)
 

@@ -137,9 +137,9 @@ class Shard(SQLModel, table=True):
     finished_at: datetime | None = Field(None, sa_type=UtcDateTime)
 
     @property
-    def item_count(self) -> int:
-        """How many items it has."""
-        return self.end_position - self.first_position
+    def positions(self) -> range:
+        """The positions of its items."""
+        return range(self.first_position, self.end_position)
 
 
 class StagedFile(SQLModel, table=True):

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.models import StagingItem, StagingRequest, Status
+from stager.records.cutting import ShardLimits
 from stager.records.database import Database
 from stager.records.items import files_of
 from stager.records.migrate import migrate
@@ -90,6 +91,7 @@ class Site:
         on_conflict: OnConflict = OnConflict.SKIP_IDENTICAL,
         is_bounded: bool = False,
         checksum: str | None = None,
+        limits: ShardLimits | None = None,
     ) -> str:
         wanted = tuple(
             StagingItem(source=source, destination=destination, checksum=checksum) for source, destination in items
@@ -102,7 +104,7 @@ class Site:
             destination_area=to,
             on_conflict=on_conflict,
         )
-        return create_request(self.database, request, is_bounded=is_bounded).id
+        return create_request(self.database, request, is_bounded=is_bounded, limits=limits).id
 
     def files(self, request_id: str) -> list[StagedFile]:
         return list(files_of(self.database, request_id))

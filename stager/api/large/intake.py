@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 import structlog
 from pydantic import SecretStr
 
-from stager.api.intake import Intake
+from stager.api.intake import Intake, limits_of
 from stager.api.large.distinct_destinations import DistinctDestinations
 from stager.callers.area_checks import check_sources
 from stager.callers.caller import Caller
 from stager.errors import IdempotencyConflict, RequestArriving, TooManyItems
 from stager.models import StagingItem, StagingTerms
+from stager.records.cutting import Cutter
 from stager.records.requests import (
     BodyDigest,
     abandon_large_request,
@@ -69,6 +70,7 @@ class LargeIntake:
         self._secret = intake.take_secret(terms.method, secret)
         self._digest = BodyDigest(terms)
         self._destinations = DistinctDestinations()
+        self._cutter = Cutter(limits_of(self._settings))
 
     async def take(self, pages: ItemPages) -> StagingRequestRow:
         """Record all items and return the request, or the earlier one with the same idempotency key and items.
@@ -107,7 +109,8 @@ class LargeIntake:
             await self._records.ask(add_items, request_id, items, start=start)
         await asyncio.to_thread(self._destinations.check)
         count = len(self._destinations)
-        return await self._records.ask(submit_large_request, request_id, item_count=count, digest=str(self._digest))
+        digest, pieces = str(self._digest), self._cutter.pieces()
+        return await self._records.ask(submit_large_request, request_id, item_count=count, digest=digest, pieces=pieces)
 
     async def _compare(self, known: StagingRequestRow, pages: ItemPages) -> StagingRequestRow:
         if known.is_arriving:
@@ -125,6 +128,7 @@ class LargeIntake:
             for item in items:
                 self._digest.add(item)
                 self._destinations.add(item.destination)
+            self._cutter.add(item.size_bytes for item in items)
             if len(self._destinations) > limit:
                 raise TooManyItems(limit, "make several requests")
             yield items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
@@ -11,6 +12,7 @@ from stager.callers.current import SeenRequest
 from stager.http.dependencies import CurrentSettings, OpenRecords
 from stager.http.examples import BEGAN, ENDED, REQUEST_ID
 from stager.http.problems import documented
+from stager.http.record_views import View
 from stager.insight.dependencies import OpenPrefect
 from stager.insight.explain.estimate import Estimate, estimate
 from stager.insight.explain.queue import why_not_begun
@@ -18,8 +20,18 @@ from stager.insight.explain.recorded_reason import WAITS, Reason, recorded_reaso
 from stager.models import Status
 from stager.records.events import cause_began, last_events
 from stager.records.insight import remainder_of, samples
+from stager.records.shards import shards_of
+from stager.records.tables import Shard
 
 router = APIRouter(prefix="/requests", tags=["requests"])
+
+
+class ShardCounts(View):
+    """The shards of a request: each has a run of its own, and most requests have one."""
+
+    waiting: int = Field(description="That no run has begun.", examples=[33])
+    running: int = Field(description="That runs are working on.", examples=[4])
+    ended: int = Field(description="That have ended.", examples=[3])
 
 
 class Explanation(Reason):
@@ -31,6 +43,7 @@ class Explanation(Reason):
     bytes_left: int | None = Field(
         description="Bytes of these items; null where a size is not known yet.", examples=[2880]
     )
+    shards: ShardCounts
     crashes: int = Field(
         description="Runs that have died over this request so far; its events of the kind resubmitted say why."
     )
@@ -65,6 +78,13 @@ async def explain(
         status=row.status,
         items_left=left.items,
         bytes_left=left.size_bytes,
+        shards=_counts((await records.ask(shards_of, [row.id]))[row.id]),
         crashes=row.crashes,
         estimate=estimate(row, left, past, moment=moment),
     )
+
+
+def _counts(shards: Sequence[Shard]) -> ShardCounts:
+    waiting = sum(shard.status is Status.SUBMITTED for shard in shards)
+    running = sum(shard.status is Status.STARTED for shard in shards)
+    return ShardCounts(waiting=waiting, running=running, ended=len(shards) - waiting - running)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.records.database import Database, chunks
 from stager.records.downloads import DIRECT_DOWNLOAD
-from stager.records.shards import Piece, shard_rows, shards_in
-from stager.records.tables import OPEN, Shard, StagedFile, StagingRequestRow
+from stager.records.shards import SHOWN, insert_shards, one_piece, shards_in
+from stager.records.tables import OPEN, Shard, StagingRequestRow
 
 # Requests that are looked for at a time.
 REQUESTS_AT_ONCE = 1000
 # What a shard has of a request that has one.
-_SAME = ("status", "run_key", "flow_run_id", "flow_run_at", "alive_until", "crashes")
+_SAME = ("status", "crashes", *SHOWN)
 
 
 def adopt_requests(database: Database, request_ids: Collection[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def _differ() -> ColumnElement[bool]:
 
 def _adopt(session: Session, row: StagingRequestRow, shards: Sequence[Shard]) -> None:
     if not shards and not row.status.is_final:
-        _insert(session, row)
+        insert_shards(session, row, [one_piece(session, row)])
     for shard in shards:
         if shard.status.is_final:
             continue
@@ -72,10 +72,3 @@ def _adopt(session: Session, row: StagingRequestRow, shards: Sequence[Shard]) ->
                 setattr(shard, name, getattr(row, name))
         if row.status.is_final:
             shard.status, shard.error_reason, shard.finished_at = row.status, row.error_reason, row.finished_at
-
-
-def _insert(session: Session, row: StagingRequestRow) -> None:
-    sizes = select(func.sum(col(StagedFile.expected_size_bytes))).where(col(StagedFile.request_id) == row.id)
-    facts = row.model_dump(include={"created_at", "started_at", *_SAME})
-    whole = Piece(0, row.item_count, int(session.scalar(sizes) or 0))
-    session.execute(insert(Shard), [shard | facts for shard in shard_rows(row.model_dump(), [whole])])

@@ -13,8 +13,9 @@ from stager.models import Status
 from stager.records.database import Database, chunks, now
 from stager.records.downloads.record import DIRECT_DOWNLOAD
 from stager.records.events import note_event
-from stager.records.requests.ending import end_in, stop_in
+from stager.records.requests.ending import end_shard_in, stop_in
 from stager.records.requests.lookup import request_in
+from stager.records.shards import items_of_shard, shards_in
 from stager.records.tables import OPEN, Shard, StagedFile, StagingRequestRow
 
 
@@ -68,42 +69,46 @@ def cancel_items(database: Database, request_id: str, positions: Collection[int]
 
     def work(session: Session) -> StagingRequestRow:
         row = request_in(session, request_id, locked=True)
-        ids = _open_items(session, request_id, wanted)
-        if ids and row.status is Status.SUBMITTED:
-            _end_items(session, row, ids)
-        elif ids and row.status is Status.STARTED:
-            _ask_to_stop(session, row, ids)
+        found = _open_items(session, request_id, wanted)
+        if row.status.is_final:
+            return row
+        waiting = [shard for shard in shards_in(session, [request_id])[request_id] if shard.status is Status.SUBMITTED]
+        for shard in waiting:
+            if its := [found.pop(position) for position in sorted(found) if position in shard.positions]:
+                _end_items(session, row, shard, its)
+        if found:
+            _ask_to_stop(session, row, list(found.values()))
         return row
 
     return database.write(work)
 
 
-def _open_items(session: Session, request_id: str, positions: Sequence[int]) -> list[int]:
-    """Return the ids of the items at some positions that are open and not being cancelled yet."""
+def _open_items(session: Session, request_id: str, positions: Sequence[int]) -> dict[int, int]:
+    """Return the ids of the items at some positions, by these, that are open and not being cancelled yet."""
     file = StagedFile
-    found, ids = set(), []
+    found, ids = set(), {}
     for some in chunks(positions):
         rows = select(file).where(col(file.request_id) == request_id, col(file.position).in_(some))
         for row in session.scalars(rows.order_by(col(file.id)).with_for_update()):
             found.add(row.position)
             if not row.status.is_final and not row.cancel_requested:
-                ids.append(row.id)
+                ids[row.position] = row.id
     for position in positions:
         if position not in found:
             raise ItemNotFound(request_id, position)
     return ids
 
 
-def _end_items(session: Session, row: StagingRequestRow, ids: Sequence[int]) -> None:
+def _end_items(session: Session, row: StagingRequestRow, shard: Shard, ids: Sequence[int]) -> None:
+    """End items of a shard that no run has begun, and it with the last of them."""
     file, error = StagedFile, Cancelled()
     ending = {"error_reason": error.message, "error_type": type(error).__name__, "finished_at": now(session)}
     for some in chunks(ids):
         session.execute(update(file).where(col(file.id).in_(some)).values(status=Status.CANCELLED, **ending))
-    is_open = exists().where(col(file.request_id) == row.id, col(file.status).in_(OPEN))
-    if session.scalar(select(is_open)):
+    if session.scalar(select(exists().where(*items_of_shard(shard), col(file.status).in_(OPEN)))):
         note_event(session, row.id, kind="items_cancelled", detail=_in_words(ids, error.message))
     else:
-        end_in(session, row, error)
+        end_shard_in(session, row, shard, error)
 
 
 def _ask_to_stop(session: Session, row: StagingRequestRow, ids: Sequence[int]) -> None:

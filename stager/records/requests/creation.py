@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from stager.errors import IdempotencyConflict, RequestArriving, TooManyRequests
 from stager.models import StagingRequest
+from stager.records.cutting import ShardLimits
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_events
 from stager.records.request_secrets import keep_secrets
@@ -37,6 +38,7 @@ def create_request(
     wishes: Sequence[ClientWish] = (),
     is_bounded: bool = False,
     secret: UserSecret | None = None,
+    limits: ShardLimits | None = None,
     most_open: int | None = None,
 ) -> StagingRequestRow:
     """Record a request and its items, all or nothing, and return the record.
@@ -64,6 +66,7 @@ def create_request(
         wishes=wishes,
         is_bounded=is_bounded,
         secret=secret,
+        limits=limits,
     )
     (created,) = create_requests(database, [made], most_open=most_open)
     if isinstance(created, Exception):

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, exc, func, insert, select, update
+from sqlalchemy import delete, exc, insert, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import RequestArriving, RequestNotFound
 from stager.models import StagingItem, StagingTerms, Status
+from stager.records.cutting import Piece
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_event
 from stager.records.request_secrets import keep_secrets
 from stager.records.requests.creation import taken_in
 from stager.records.requests.new_rows import file_rows, row_of
-from stager.records.shards import Piece, shard_rows
-from stager.records.tables import Shard, StagedFile, StagingRequestRow
+from stager.records.shards import insert_shards, one_piece
+from stager.records.tables import StagedFile, StagingRequestRow
 from stager.user_secrets import UserSecret
 
 # A request whose items stopped arriving for so many seconds was given up by its caller.
@@ -97,18 +98,28 @@ def add_items(database: Database, request_id: str, items: Sequence[StagingItem],
 
 
 def submit_large_request(
-    database: Database, request_id: str, *, item_count: int, digest: str, flow_run_id: str | None = None
+    database: Database,
+    request_id: str,
+    *,
+    item_count: int,
+    digest: str,
+    pieces: Sequence[Piece] = (),
+    flow_run_id: str | None = None,
 ) -> StagingRequestRow:
     """Make a request visible whose items have all arrived, and return its record.
 
-    Without a flow run, which has it already, it waits for one.
+    Parameters
+    ----------
+    pieces
+        Its shards. By default, with a secret and with a flow run, it is one.
+    flow_run_id
+        The run that has it already; without one, it waits for runs.
 
     Raises
     ------
     RequestNotFound
         It was given up meanwhile.
     """
-    sizes = select(func.sum(col(StagedFile.expected_size_bytes))).where(col(StagedFile.request_id) == request_id)
 
     def work(session: Session) -> StagingRequestRow:
         row = session.get(StagingRequestRow, request_id, with_for_update=True)
@@ -120,12 +131,9 @@ def submit_large_request(
             note_event(session, row.id, kind="submitted", detail=taken_in(row))
             if flow_run_id:
                 row.flow_run_id, row.flow_run_at = flow_run_id, row.created_at
-            size_bytes = int(session.scalar(sizes) or 0)
-            times = {"created_at": row.created_at, "flow_run_at": row.flow_run_at}
-            shards = shard_rows(row.model_dump(), [Piece(0, item_count, size_bytes)])
-            session.execute(insert(Shard), [shard | times for shard in shards])
-            if flow_run_id:
                 note_event(session, row.id, kind="flow_run", detail=handed_to(flow_run_id))
+            is_one = row.has_secret or flow_run_id is not None or not pieces
+            insert_shards(session, row, [one_piece(session, row)] if is_one else pieces)
         return row
 
     return database.write(work)

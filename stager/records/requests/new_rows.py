@@ -8,10 +8,11 @@ from typing import Any, TypedDict
 
 from stager.checksums import Checksum
 from stager.models import StagingItem, StagingRequest, StagingTerms, Status
+from stager.records.cutting import Cutter, ShardLimits
 from stager.records.database import new_id
 from stager.records.database.columns import path_bytes
 from stager.records.requests.body_digest import digest_of
-from stager.records.shards import Piece, shard_rows
+from stager.records.shards import shard_rows
 from stager.user_secrets import UserSecret
 
 
@@ -47,6 +48,7 @@ def new_request(
     wishes: Sequence[ClientWish] = (),
     is_bounded: bool = False,
     secret: UserSecret | None = None,
+    limits: ShardLimits | None = None,
 ) -> NewRequest:
     """Return the rows of a request.
 
@@ -67,6 +69,8 @@ def new_request(
         Whoever asks may read a part of the source area alone.
     secret
         The user's own, for the run that does it.
+    limits
+        How large a shard may be; a request with a secret, or that a run has already, is one all the same.
 
     Raises
     ------
@@ -88,9 +92,11 @@ def new_request(
     files = file_rows(request.items, request_id=row["id"])
     for file, wish in zip(files, wishes, strict=bool(wishes)):
         file.update(wish)
-    whole = Piece(0, len(files), sum(item.size_bytes or 0 for item in request.items))
+    # A secret is handed to one process at a time: side by side, shards would wait for each other.
+    cutter = Cutter(None if secret or flow_run_id else limits)
+    cutter.add(item.size_bytes for item in request.items)
     sealed = secret.sealed_for(row["id"]) if secret else None
-    return NewRequest(row=row, shards=shard_rows(row, [whole]), files=files, sealed=sealed)
+    return NewRequest(row=row, shards=shard_rows(row, cutter.pieces()), files=files, sealed=sealed)
 
 
 def row_of(

@@ -6,19 +6,29 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session, aliased
 from sqlmodel import col
 
 from stager.models import Status
 from stager.records.database import Database, now
-from stager.records.tables import Shard
+from stager.records.tables import OPEN, Shard
 
 UNCLAIMED = (
     col(Shard.status) == Status.SUBMITTED,
     col(Shard.run_key).is_(None),
     col(Shard.flow_run_id).is_(None),
 )
+
+
+def unclaimed(most_shards: int | None) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that a shard waits for a claim; a request has so many claimed at a time, at most."""
+    if most_shards is None:
+        return UNCLAIMED
+    other = aliased(Shard)
+    its = (col(other.request_id) == col(Shard.request_id), col(other.status).in_(OPEN), col(other.run_key).is_not(None))
+    claimed = select(func.count()).select_from(other).where(*its).scalar_subquery()
+    return (*UNCLAIMED, or_(col(Shard.shard_count) == 1, claimed < most_shards))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +49,14 @@ class FairShare:
     has_most_runs: bool = False
 
 
-def fair_shares(database: Database, *, methods: Collection[str], patience: float, most_runs: int) -> list[FairShare]:
+def fair_shares(
+    database: Database,
+    *,
+    methods: Collection[str],
+    patience: float,
+    most_runs: int,
+    most_shards: int | None = None,
+) -> list[FairShare]:
     """Return the users with shards of requests that no run is claimed for, by priority, then by who has waited longest.
 
     Parameters
@@ -51,9 +68,11 @@ def fair_shares(database: Database, *, methods: Collection[str], patience: float
         longer than this, in seconds.
     most_runs
         Nor is it while so many runs of theirs are under way.
+    most_shards
+        How many shards of one request have a run at a time; by default any number.
     """
     row = Shard
-    waits = (*UNCLAIMED, col(row.method).in_(methods))
+    waits = (*unclaimed(most_shards), col(row.method).in_(methods))
     order = (func.max(col(row.priority)).desc(), func.min(col(row.created_at)))
     who = select(col(row.username), col(row.method)).where(*waits).group_by(col(row.username), col(row.method))
     under_way = (col(row.status) == Status.STARTED, col(row.method).in_(methods))

@@ -21,7 +21,7 @@ from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import handed_to, note_event
 from stager.records.runs.crashes import MAX_CRASHES
-from stager.records.runs.fair_share import UNCLAIMED, FairShare
+from stager.records.runs.fair_share import FairShare, unclaimed
 from stager.records.runs.load import Load
 from stager.records.shards import named, show_claims
 from stager.records.tables import OPEN, Shard
@@ -38,7 +38,8 @@ _FACTS = select(
     col(Shard.method),
     col(Shard.crashes),
 )
-_ORDER = (col(Shard.priority).desc(), col(Shard.created_at), col(Shard.request_id), col(Shard.number))
+# By priority and age; what else a user asks for goes before the later shards of what is large.
+_ORDER = (col(Shard.priority).desc(), col(Shard.number), col(Shard.created_at), col(Shard.request_id))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,12 @@ def _none_is(_: Load) -> bool:
 
 
 def claim_run_group(
-    database: Database, share: FairShare, *, limit: int, is_large: Callable[[Load], bool] = _none_is
+    database: Database,
+    share: FairShare,
+    *,
+    limit: int,
+    is_large: Callable[[Load], bool] = _none_is,
+    most_shards: int | None = None,
 ) -> RunGroup | None:
     """Claim a user's waiting shards for one run, by priority and age; None if another process did.
 
@@ -76,8 +82,10 @@ def claim_run_group(
         How many at most.
     is_large
         Which loads are large.
+    most_shards
+        As in ``fair_shares``.
     """
-    waits = (*UNCLAIMED, col(Shard.username) == share.username, col(Shard.method) == share.method)
+    waits = (*unclaimed(most_shards), col(Shard.username) == share.username, col(Shard.method) == share.method)
     first_ones = _FACTS.where(*waits).order_by(*_ORDER).limit(limit)
 
     def work(session: Session) -> RunGroup | None:

@@ -12,9 +12,10 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from stager.models import StagingItem, StagingTerms
+from stager.models import StagingItem, StagingTerms, Status
 from stager.records.items import files_of
 from stager.records.requests import abandoned_large_requests, add_items, begin_large_request
+from stager.records.shards import shards_of
 from stager.records.tables import StagedFile, StagingRequestRow
 
 if TYPE_CHECKING:
@@ -52,6 +53,33 @@ def test_twenty_thousand_items_are_written_down_as_one_request(lone_door: Served
     assert [(file.position, file.relative_path, file.expected_size_bytes) for file in files] == [
         (n, f"d/{n}", n) for n in range(MANY)
     ]
+
+
+def test_a_large_one_is_cut_into_shards_by_items_and_by_the_bytes_that_it_says(lone_door: ServedDoor) -> None:
+    answer = upload(lone_door, csv(2 * 25_000 + 1))
+    large = b"source,destination,size_bytes\n" + b"".join(b"a,b%d,400000000000\n" % n for n in range(5))
+    bulky = upload(lone_door, large)
+
+    ids = [one.json()["request_id"] for one in (answer, bulky)]
+    found = shards_of(lone_door.database, ids)
+    assert [[len(shard.positions) for shard in found[request_id]] for request_id in ids] == [
+        [25_000] * 2 + [1],
+        [2, 2, 1],
+    ]
+    counted = lone_door.client.get(f"/requests/{ids[1]}/explain").json()["shards"]
+    assert counted == {"waiting": 3, "running": 0, "ended": 0}
+
+
+def test_a_body_and_a_retry_are_cut_too(lone_door: ServedDoor) -> None:
+    items = [{"source": "a", "destination": f"b{n}", "size_bytes": 10**12} for n in range(3)]
+    body = TERMS | {"items": items}
+    request_id = lone_door.client.post("/requests", json=body).json()["request_id"]
+    lone_door.client.post(f"/requests/{request_id}/cancel")
+    wanted = {"statuses": ["cancelled"]}
+    again = lone_door.client.post(f"/requests/{request_id}/retry", json=wanted).json()["request_id"]
+    found = shards_of(lone_door.database, [request_id, again])
+    assert [len(found[one]) for one in (request_id, again)] == [3, 3]
+    assert {shard.status for shard in found[request_id]} == {Status.CANCELLED}
 
 
 def test_json_lines_carry_any_name(lone_door: ServedDoor) -> None:

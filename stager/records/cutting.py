@@ -1,0 +1,68 @@
+"""The cutting of large requests into shards, by items and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# Pieces of a request at most: with more, two become one, and what follows is cut into pieces twice as large.
+MAX_PIECES = 1000
+
+
+class Piece(NamedTuple):
+    """The items of a shard: the position of the first and the one after the last, and their bytes as far as known."""
+
+    first: int
+    end: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardLimits:
+    """How many items a shard has at most, and how many bytes, where it has more than one item."""
+
+    items: int
+    size_bytes: int
+
+
+class Cutter:
+    """Takes the sizes of a request's items one by one, so that a million are never held, and cuts it into pieces.
+
+    Parameters
+    ----------
+    limits
+        Of a piece; without any, the request is one.
+    """
+
+    def __init__(self, limits: ShardLimits | None = None) -> None:
+        self._limits = limits
+        self._pieces: list[Piece] = []
+        self._piece = Piece(0, 0, 0)
+
+    def add(self, sizes: Iterable[int | None]) -> None:
+        """Add the next items, by their sizes in bytes; None stands for one that is not known, and counts nothing."""
+        for size in sizes:
+            if self._is_full(size or 0):
+                self._pieces.append(self._piece)
+                self._piece = Piece(self._piece.end, self._piece.end, 0)
+                self._keep_few()
+            first, end, size_bytes = self._piece
+            self._piece = Piece(first, end + 1, size_bytes + (size or 0))
+
+    def pieces(self) -> list[Piece]:
+        """Return the pieces, in the order of the items."""
+        return [*self._pieces, self._piece]
+
+    def _is_full(self, more: int) -> bool:
+        first, end, size_bytes = self._piece
+        if self._limits is None or end == first:
+            return False
+        return end - first >= self._limits.items or size_bytes + more > self._limits.size_bytes
+
+    def _keep_few(self) -> None:
+        if self._limits is None or len(self._pieces) < MAX_PIECES:
+            return
+        pairs = zip(self._pieces[::2], self._pieces[1::2], strict=True)
+        self._pieces = [Piece(one.first, other.end, one.size_bytes + other.size_bytes) for one, other in pairs]
+        self._limits = ShardLimits(items=self._limits.items * 2, size_bytes=self._limits.size_bytes * 2)
