@@ -28,6 +28,7 @@ from stager.records.requests import (
     abandon_large_request,
     abandoned_large_requests,
     adopt_requests,
+    end_cancelled_shards,
     fail_request,
     stop_overdue_requests,
 )
@@ -142,7 +143,8 @@ class Reconciler:
                 await self._close(row.id, RunLost("the service stopped before the download began"))
 
     async def stop_overdue(self) -> None:
-        """Cancel requests that were not done by their deadline."""
+        """Cancel requests that were not done by their deadline, and end what is left of cancelled ones."""
+        await self._records.ask(end_cancelled_shards)
         for row in await self._records.ask(stop_overdue_requests):
             _log("Request cancelled: its deadline has passed", row)
 

@@ -8,6 +8,8 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from sqlalchemy import update
+from sqlmodel import col
 
 from stager.errors import Cancelled, DeadlinePassed, LeaseLost, PodImpossible, RunLost
 from stager.models import StagingItem, StagingRequest, StagingTerms, Status
@@ -25,6 +27,7 @@ from stager.records.requests import (
     cancel_run,
     close_requests,
     create_request,
+    end_cancelled_shards,
     fail_request,
     get_request,
     renew_requests,
@@ -46,7 +49,7 @@ from stager.records.runs import (
     unfinished_shards,
 )
 from stager.records.shards import shards_of
-from stager.records.tables import Shard
+from stager.records.tables import Shard, StagingRequestRow
 from stager.settings import Settings
 
 SHARE = FairShare(username="alice", method="local_copy", is_next=True)
@@ -343,6 +346,15 @@ def test_a_dead_shard_of_a_request_that_is_cancelled_is_cancelled(database: Data
     fail_request(database, request_id, RunLost("the run failed"), flow_run_id="run 1")
     assert statuses(database, request_id) == ["cancelled"] * 3
     assert get_request(database, request_id).status is Status.CANCELLED
+
+
+def test_a_cancel_that_was_killed_halfway_is_finished(database: Database) -> None:
+    request_id = begun(database, 1)
+    asked = update(StagingRequestRow).where(col(StagingRequestRow.id) == request_id).values(cancel_requested=True)
+    database.write(lambda session: session.execute(asked) and None)
+    assert end_cancelled_shards(database) == 1
+    assert end_cancelled_shards(database) == 0
+    assert statuses(database, request_id) == ["started", "cancelled", "cancelled"]
 
 
 def test_a_deadline_reaches_all_of_them(database: Database) -> None:

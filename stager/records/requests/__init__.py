@@ -2,7 +2,7 @@
 
 from stager.records.requests.adoption import adopt_requests
 from stager.records.requests.body_digest import BodyDigest
-from stager.records.requests.cancellation import cancel_items, cancel_request, cancel_run
+from stager.records.requests.cancellation import cancel_items, cancel_request, cancel_run, end_cancelled_shards
 from stager.records.requests.creation import create_request, create_requests, request_of_key
 from stager.records.requests.deadlines import stop_overdue_requests
 from stager.records.requests.large import (
@@ -33,6 +33,7 @@ __all__ = [
     "close_requests",
     "create_request",
     "create_requests",
+    "end_cancelled_shards",
     "fail_request",
     "files_to_stop",
     "get_request",

@@ -13,8 +13,8 @@ from stager.models import Status
 from stager.records.database import Database, chunks, now
 from stager.records.downloads.record import DIRECT_DOWNLOAD
 from stager.records.events import note_event
-from stager.records.requests.ending import end_shard_in, stop_in
-from stager.records.requests.lookup import request_in
+from stager.records.requests.ending import end_shard_in, end_waiting_shards, stop_in
+from stager.records.requests.lookup import get_request, request_in
 from stager.records.shards import items_of_shard, shards_in
 from stager.records.tables import OPEN, Shard, StagedFile, StagingRequestRow
 
@@ -37,7 +37,11 @@ def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
         stop_in(session, row, Cancelled(), why=f"{_who_works(row)} was asked to stop")
         return row
 
-    return database.write(work)
+    row = database.write(work)
+    if row.status.is_final:
+        return row
+    end_waiting_shards(database, request_id)
+    return get_request(database, request_id)
 
 
 def cancel_run(database: Database, flow_run_id: str) -> None:
@@ -46,11 +50,28 @@ def cancel_run(database: Database, flow_run_id: str) -> None:
     its = select(col(Shard.request_id)).where(col(Shard.flow_run_id) == flow_run_id, col(Shard.status).in_(OPEN))
     statement = select(row).where(col(row.id).in_(its)).order_by(col(row.id))
 
-    def work(session: Session) -> None:
-        for one in session.scalars(statement.with_for_update()).all():
+    def work(session: Session) -> list[str]:
+        rows = session.scalars(statement.with_for_update()).all()
+        for one in rows:
             stop_in(session, one, Cancelled(), why="its run was asked to stop")
+        return [one.id for one in rows if not one.status.is_final]
 
-    database.write(work)
+    for request_id in database.write(work):
+        end_waiting_shards(database, request_id)
+
+
+def end_cancelled_shards(database: Database) -> int:
+    """End the shards that no run has begun of requests that were asked to stop; return of how many requests.
+
+    Whoever asked that may have been killed before all of them were ended.
+    """
+    row, shard = StagingRequestRow, Shard
+    left = select(col(row.id)).join(shard, col(shard.request_id) == col(row.id)).distinct()
+    left = left.where(col(shard.status) == Status.SUBMITTED, col(row.status).in_(OPEN), col(row.cancel_requested))
+    found = database.read(lambda session: session.scalars(left).all())
+    for request_id in found:
+        end_waiting_shards(database, request_id)
+    return len(found)
 
 
 def cancel_items(database: Database, request_id: str, positions: Collection[int]) -> StagingRequestRow:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import Cancelled, StagingError
+from stager.errors import Cancelled, DeadlinePassed, StagingError
 from stager.models import Status
-from stager.records.database import now
+from stager.records.database import Database, now
 from stager.records.events import note_event
 from stager.records.request_secrets import forget_secret
 from stager.records.shards import items_of_shard, named, shards_in, show_run, take_leases_away
@@ -64,15 +64,38 @@ def end_shard_in(session: Session, row: StagingRequestRow, shard: Shard, error: 
 
 
 def stop_in(session: Session, row: StagingRequestRow, error: Cancelled, *, why: str) -> None:
-    """End what no run has begun of a request; ask the runs of the others to stop."""
-    if row.status is Status.SUBMITTED:
+    """End a request that no run has begun; ask the runs of any other to stop, and have its other shards ended then.
+
+    One of several shards is ended by `end_waiting_shards`, after the transaction: each by itself, since all at once
+    would keep every other writer waiting.
+    """
+    shard_count = len(shards_in(session, [row.id])[row.id])
+    if row.status is Status.SUBMITTED and shard_count <= 1:
         end_in(session, row, error)
-    elif row.status is Status.STARTED and not row.cancel_requested:
+    elif not row.status.is_final and not row.cancel_requested:
         row.cancel_requested = True
         note_event(session, row.id, kind=CANCEL_REQUESTED, detail=why, cause=type(error).__name__)
-        for shard in shards_in(session, [row.id])[row.id]:
-            if shard.status is Status.SUBMITTED:
-                end_shard_in(session, row, shard, error)
+
+
+def end_waiting_shards(database: Database, request_id: str) -> None:
+    """End the shards that no run has begun of a request whose runs were asked to stop, one after the other."""
+
+    def work(session: Session) -> bool:
+        row = session.get(StagingRequestRow, request_id, with_for_update=True)
+        if row is None or row.status.is_final or not row.cancel_requested:
+            return False
+        waiting = [shard for shard in shards_in(session, [request_id])[request_id] if shard.status is Status.SUBMITTED]
+        if waiting:
+            end_shard_in(session, row, waiting[0], why_stopped(row, now(session)))
+        return len(waiting) > 1
+
+    while database.write(work):
+        pass
+
+
+def why_stopped(row: StagingRequestRow, moment: datetime) -> Cancelled:
+    """Return why a request is to be stopped: its deadline has passed, or it was cancelled."""
+    return DeadlinePassed(row.deadline) if row.deadline and row.deadline <= moment else Cancelled()
 
 
 def _end_open_files(session: Session, items: Sequence[ColumnElement[bool]], error: StagingError) -> None:

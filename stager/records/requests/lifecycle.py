@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from stager.errors import Cancelled, DeadlinePassed, RunLost, StagingError
+from stager.errors import Cancelled, RunLost, StagingError
 from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
-from stager.records.requests.ending import end_in, end_shard_in, stop_in
-from stager.records.requests.lookup import request_in
+from stager.records.requests.ending import end_in, end_shard_in, end_waiting_shards, stop_in, why_stopped
+from stager.records.requests.lookup import get_request, request_in
 from stager.records.shards import has_other_writer, named, shards_in, show_run
 from stager.records.tables import Shard, StagingRequestRow
 
@@ -132,12 +131,11 @@ def fail_request(
                 stop_in(session, row, error, why="one of its runs was cancelled")
         return row
 
-    return database.write(work)
-
-
-def why_stopped(row: StagingRequestRow, moment: datetime) -> Cancelled:
-    """Return why a request is to be stopped: its deadline has passed, or it was cancelled."""
-    return DeadlinePassed(row.deadline) if row.deadline and row.deadline <= moment else Cancelled()
+    row = database.write(work)
+    if row.cancel_requested and not row.status.is_final:
+        end_waiting_shards(database, request_id)
+        return get_request(database, request_id)
+    return row
 
 
 def _open_shards(session: Session, row: StagingRequestRow, flow_run_id: str | None) -> list[Shard]:

@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from stager.errors import Cancelled
 from stager.records.database import Database, now
-from stager.records.requests.lifecycle import why_stopped
+from stager.records.requests.ending import why_stopped
 from stager.records.shards import is_of_run
 from stager.records.tables import OPEN, Shard, StagedFile, StagingRequestRow
 
