@@ -8,10 +8,12 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 from sqlalchemy import update
 from sqlmodel import col
 
-from stager.errors import Cancelled, DeadlinePassed, LeaseLost, PodImpossible, RunLost
+from stager.errors import Cancelled, DeadlinePassed, LeaseLost, PodImpossible, RunLost, TooManyRequests
 from stager.models import StagingItem, StagingRequest, StagingTerms, Status
 from stager.records.cutting import MAX_PIECES, Cutter, Piece, ShardLimits
 from stager.records.database import Database, database_time
@@ -51,6 +53,7 @@ from stager.records.runs import (
 from stager.records.shards import shards_of
 from stager.records.tables import Shard, StagingRequestRow
 from stager.settings import Settings
+from stager.user_secrets import SecretKeys
 
 SHARE = FairShare(username="alice", method="local_copy", is_next=True)
 TWO = ShardLimits(items=2, size_bytes=1000)
@@ -154,6 +157,22 @@ def test_a_request_that_arrived_in_parts_is_cut_and_one_that_a_run_has_is_not(da
         assert [shard.flow_run_id for shard in shards(database, request_id)] == [run] * count
         abandon_large_request(database, request_id)  # which is there: nothing is removed
         assert len(items(database, request_id)) == 4
+
+
+def test_a_request_is_one_of_those_that_its_user_may_have_open_however_many_shards_it_has(database: Database) -> None:
+    item = StagingItem(source="a", destination="b")
+    begun(database, 2)
+    create_request(database, StagingRequest(method="local_copy", username="alice", items=(item,)), most_open=2)
+    with pytest.raises(TooManyRequests):
+        create_request(database, StagingRequest(method="local_copy", username="alice", items=(item,)), most_open=2)
+
+
+def test_a_request_with_a_secret_is_not_cut(database: Database) -> None:
+    items = tuple(StagingItem(source="a", destination=f"b{n}") for n in range(5))
+    wanted = StagingRequest(method="jupyter_copy", username="alice", items=items)
+    secret = SecretKeys(SecretStr(Fernet.generate_key().decode())).take(SecretStr("a-token"))
+    request_id = create_request(database, wanted, limits=TWO, secret=secret).id
+    assert [shard.positions for shard in shards(database, request_id)] == [range(5)]
 
 
 def test_each_shard_has_a_run_of_its_own_side_by_side(database: Database) -> None:
