@@ -21,8 +21,8 @@ from tests.patience import PATIENCE
 from tests.soak.ledger import Asked, Ledger
 from tests.soak.site import Site, uid_of
 
-# What a kill explains: an item's mover was killed; three runs of a request were.
-EXPLAINED = frozenset({"MoverLost", "RunLost"})
+# What a kill explains: an item's mover was killed, at its work or as it started; three runs of a request were.
+EXPLAINED = frozenset({"MoverLost", "MoverNotStarted", "RunLost"})
 THERE = frozenset({Status.COMPLETED, Status.SKIPPED})
 NOT_MANY = 20
 ITEMS_AT_ONCE = 5000
