@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
@@ -32,9 +32,31 @@ def cancel_request(database: Database, request_id: str) -> StagingRequestRow:
         There is none of that id.
     """
 
+    def stop(session: Session, row: StagingRequestRow) -> None:
+        stop_in(session, row, Cancelled(), why=f"{_who_works(row)} was asked to stop")
+
+    return stop_request(database, request_id, stop)
+
+
+def stop_request(
+    database: Database, request_id: str, stop: Callable[[Session, StagingRequestRow], None]
+) -> StagingRequestRow:
+    """Stop a request in a transaction, then end its shards that no run has begun, and return its record.
+
+    Parameters
+    ----------
+    stop
+        Calls ``stop_in``, if the request, which is locked, is still to be stopped.
+
+    Raises
+    ------
+    RequestNotFound
+        There is none of that id.
+    """
+
     def work(session: Session) -> StagingRequestRow:
         row = request_in(session, request_id, locked=True)
-        stop_in(session, row, Cancelled(), why=f"{_who_works(row)} was asked to stop")
+        stop(session, row)
         return row
 
     row = database.write(work)

@@ -10,8 +10,8 @@ from sqlmodel import col
 
 from stager.errors import DeadlinePassed
 from stager.records.database import Database, now
-from stager.records.requests.ending import end_waiting_shards, stop_in
-from stager.records.requests.lookup import get_request, request_in
+from stager.records.requests.cancellation import stop_request
+from stager.records.requests.ending import stop_in
 from stager.records.tables import OPEN, StagingRequestRow
 
 # Requests in one transaction.
@@ -31,19 +31,10 @@ def stop_overdue_requests(database: Database) -> Sequence[StagingRequestRow]:
         late = (*is_going, col(row.deadline) <= now(session))
         return session.scalars(select(col(row.id)).where(*late).limit(REQUESTS_AT_ONCE)).all()
 
-    return [_stop(database, request_id) for request_id in database.read(overdue)]
+    return [stop_request(database, request_id, _stop) for request_id in database.read(overdue)]
 
 
-def _stop(database: Database, request_id: str) -> StagingRequestRow:
-    def work(session: Session) -> StagingRequestRow:
-        row = request_in(session, request_id, locked=True)
-        if row.deadline is not None:
-            error = DeadlinePassed(row.deadline)
-            stop_in(session, row, error, why=error.message)
-        return row
-
-    row = database.write(work)
-    if row.status.is_final:
-        return row
-    end_waiting_shards(database, request_id)
-    return get_request(database, request_id)
+def _stop(session: Session, row: StagingRequestRow) -> None:
+    if row.deadline is not None:
+        error = DeadlinePassed(row.deadline)
+        stop_in(session, row, error, why=error.message)
