@@ -141,9 +141,9 @@ class _Publishing:
     def refuse_moved(self) -> None:
         """Fail those whose folder is not where their path leads any more."""
         are_there = self.each_folder(lambda staged: staged.folder.is_at(staged.destination.parent))
-        moved = [number for number, is_there in are_there.items() if not is_there]
-        displays = ((number, self.pending[number].staged.destination.display) for number in moved)
-        self.fail({number: DestinationTampered(display, "its folder was exchanged") for number, display in displays})
+        moved = {number: self.pending[number].staged for number, is_there in are_there.items() if not is_there}
+        reason = "its folder was exchanged"
+        self.fail({number: DestinationTampered(one.destination.display, reason) for number, one in moved.items()})
 
     def _error_of(self, number: int, error: OSError | StagingError) -> StagingError:
         if isinstance(error, StagingError):

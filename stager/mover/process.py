@@ -29,6 +29,8 @@ from stager.mover.steps import STEPS, ItemsAtWork
 from stager.paths import Descriptor
 from stager.privileges import Ids, become
 
+# What came of a step of some items, by their ids: what there is to tell beside that it is done, or why it is not.
+Outcomes = Mapping[int, dict[str, Any] | StagingError]
 # Seconds after which a mover that sent nothing else sends a heartbeat.
 ALIVE_EVERY = 1.0
 # Items of which nothing is told but that a step is done, in one message at most.
@@ -164,35 +166,36 @@ class OrderExecutor:
     def _sweep(self, method: str, said: list[str]) -> dict[str, Any]:
         return {"swept": self._methods[method].sweep(place(said, self._roots), living=_all)}
 
-    def _together(self, item_ids: list[int], work: Callable[[list[int]], Mapping[int, dict[str, Any]]]) -> None:
+    def _together(self, item_ids: list[int], work: Callable[[list[int]], Outcomes]) -> None:
         """Do something for all items at once, and report what came of each: an error that is raised is that of all."""
+        outcomes: Outcomes
+        trace = ""
         try:
-            replies = work(item_ids)
+            outcomes = work(item_ids)
         except ConnectionLost:
             raise
         except StagingError as error:
-            replies = {item_id: _failure(item_id, error) for item_id in item_ids}
+            outcomes = dict.fromkeys(item_ids, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is theirs alone
-            trace = traceback.format_exc()
-            replies = {item_id: _failure(item_id, UnforeseenError(error), trace) for item_id in item_ids}
-        for reply in replies.values():
-            self._channel.post(reply)
+            outcomes, trace = dict.fromkeys(item_ids, UnforeseenError(error)), traceback.format_exc()
+        for item_id, outcome in outcomes.items():
+            if isinstance(outcome, StagingError):
+                self._channel.post(_failure(item_id, outcome, trace))
+            else:
+                self._note(item_id, outcome)
 
-    def _flush(self, item_ids: list[int]) -> dict[int, dict[str, Any]]:
+    def _flush(self, item_ids: list[int]) -> Outcomes:
         self._current().flush(item_ids)
-        self._done += item_ids
-        return {}
+        return {item_id: {} for item_id in item_ids}
 
     def _publish_all(self, item_ids: list[int]) -> None:
         for start in range(0, len(item_ids), PUBLISHED_AT_ONCE):
             self._together(item_ids[start : start + PUBLISHED_AT_ONCE], self._publish)
 
-    def _publish(self, item_ids: list[int]) -> dict[int, dict[str, Any]]:
+    def _publish(self, item_ids: list[int]) -> Outcomes:
         dialogue = Dialogue(self._channel, item_ids[0], self._stops)
         return {
-            item_id: _failure(item_id, outcome)
-            if isinstance(outcome, StagingError)
-            else {"says": "done", "id": item_id, "delivered": vars(outcome)}
+            item_id: outcome if isinstance(outcome, StagingError) else {"delivered": vars(outcome)}
             for item_id, outcome in self._current().publish(item_ids, dialogue.refuse).items()
         }
 
