@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from prefect.blocks.core import Block
 from prefect.settings import PREFECT_HOME, get_current_settings, temporary_settings
@@ -24,6 +23,7 @@ from blocks.jupyterhub import JupyterHub
 from stager.errors import ConfigurationError
 from stager.models import SITES_HUB
 from stager.settings import DEMOS_HUB, Settings
+from tests.ask_prefect import ask_prefect
 from tests.patience import PATIENCE
 from tests.peers.odd_server import OddServer, says
 from tests.peers.tls_front import TlsFront
@@ -95,15 +95,14 @@ def python(prefect_api: str, folder: Path, *command: str, **settings: str) -> su
 
 def saved(prefect_api: str, name: str) -> dict[str, Any]:
     """Return a hub's block as Prefect shows it to whoever does not ask for secrets."""
-    answer = httpx.get(f"{prefect_api}/block_types/slug/jupyterhub/block_documents/name/{name}", timeout=PATIENCE)
-    return dict(answer.raise_for_status().json())
+    return dict(ask_prefect("GET", f"{prefect_api}/block_types/slug/jupyterhub/block_documents/name/{name}"))
 
 
 def edit(prefect_api: str, name: str, **data: object) -> None:
     """Edit a block as Prefect's pages do."""
     body = {"data": data, "merge_existing_data": True}
     address = f"{prefect_api}/block_documents/{saved(prefect_api, name)['id']}"
-    httpx.patch(address, json=body, timeout=PATIENCE).raise_for_status()
+    ask_prefect("PATCH", address, body)
 
 
 def test_a_hub_is_what_the_operator_filled_in_and_its_token_is_not_shown(prefect_api: str, name: str) -> None:

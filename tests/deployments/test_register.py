@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import kubernetes_validate
 import prefect_kubernetes
 import pytest
@@ -25,6 +24,7 @@ from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from deployments.job_template import ROOT_MAY, SitePods, base_job_template, read_pods
 from stager.errors import ConfigurationError
+from tests.ask_prefect import ask_prefect
 from tests.patience import PATIENCE
 
 CHECKOUT = Path(__file__).parents[2]
@@ -56,12 +56,16 @@ def register(prefect_api: str, folder: Path, **settings: str) -> str:
 def registered(prefect_api: str) -> dict[str, list[dict[str, Any]]]:
     """All that registration writes; not when it was last said."""
     kinds = ("work_pools", "deployments", "flows", "block_documents")
-    answers = {kind: httpx.post(f"{prefect_api}/{kind}/filter", json={}, timeout=PATIENCE) for kind in kinds}
-    return {kind: answer.json(object_hook=untimed) for kind, answer in answers.items()}
+    return {kind: untimed(ask_prefect("POST", f"{prefect_api}/{kind}/filter", {})) for kind in kinds}
 
 
-def untimed(one: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in one.items() if name != "updated"}
+def untimed(answer: Any) -> Any:
+    """Return an answer without the times of its last changes, at any depth."""
+    if isinstance(answer, list):
+        return [untimed(one) for one in answer]
+    if not isinstance(answer, dict):
+        return answer
+    return {name: untimed(value) for name, value in answer.items() if name != "updated"}
 
 
 def job(template: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

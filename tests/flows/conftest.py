@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from prefect.settings import PREFECT_SERVER_ANALYTICS_ENABLED, get_current_settings, temporary_settings
@@ -31,9 +30,9 @@ from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_request
 from stager.records.tables import Shard, StagedFile, StagingRequestRow
 from stager.vocabulary import OnConflict
+from tests.ask_prefect import ask_prefect
 from tests.forked import Forked
 from tests.patience import PATIENCE
-from tests.tls import TRUSTED
 
 CHECKOUT = Path(__file__).parents[2]
 STEPS = ["check source", "check duplicate", "transfer", "set read-only"]
@@ -52,16 +51,6 @@ print(state.name, state.message, sep=": ")
 """
 
 Running = subprocess.Popen[str] | Forked
-
-
-def ask_prefect(verb: str, url: str, body: dict[str, Any] | None = None) -> Any:
-    """Return what Prefect's API answers; while its SQLite is locked, ask again, as its own client does."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        answer = httpx.request(verb, url, json=body, timeout=PATIENCE, verify=TRUSTED)
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
-            return answer.raise_for_status().json() if answer.content else None
-        time.sleep(0.2)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from blocks.areas import seed_areas
 from blocks.storage_area import StorageAreaBlock
 from stager.settings import Settings
-from tests.flows.conftest import ask_prefect, site_of
+from tests.ask_prefect import ask_prefect
+from tests.flows.conftest import site_of
 from tests.ports import NO_PREFECT
 from tests.service.conftest import Gate
 

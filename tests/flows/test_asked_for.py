@@ -19,7 +19,8 @@ from stager.records.requests import (
     terms_again,
 )
 from stager.records.runs import FairShare, claim_run_group, note_flow_run
-from tests.flows.conftest import RUN, ask_prefect, site_of
+from tests.ask_prefect import ask_prefect
+from tests.flows.conftest import RUN, site_of
 
 if TYPE_CHECKING:
     from pathlib import Path

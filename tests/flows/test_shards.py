@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     SiteWith = Callable[..., Site]
 
 SHARE = FairShare(username="alice", method="local_copy", is_next=True)
-# Stops in the transfer of the shard's second batch, as often as it is begun.
-STOPPED_IN_THE_SECOND_BATCH = """
-import os, signal
+# Comes to a stand in the transfer of the shard's second batch; a stopped process could keep the database locked.
+STANDS_IN_THE_SECOND_BATCH = """
+import threading
 from stager.runs.batch import Batch
 begun, each = [], Batch.each
 def stopping(batch, step, *given, **more):
     begun.append(step)
     if begun.count("transfer") == 2:
-        os.kill(os.getpid(), signal.SIGSTOP)
+        threading.Event().wait()
     return each(batch, step, *given, **more)
 Batch.each = stopping
 """
@@ -82,7 +82,7 @@ def test_a_shard_that_was_killed_goes_on_where_it_was_while_another_is_done(site
     site.settings["STAGER_LEASE"] = "5"
     request_id = asked(site, 700, each=600)
     first, second = next_run(site), next_run(site)
-    with site.executing(STOPPED_IN_THE_SECOND_BATCH + RUN, "local_copy", first) as stopped:
+    with site.executing(STANDS_IN_THE_SECOND_BATCH + RUN, "local_copy", first) as stopped:
         site.eventually(lambda: stopped.poll() is not None or len(done(site, request_id)) >= 256)
         assert ended(site, second).startswith("Completed")
         stopped.kill()

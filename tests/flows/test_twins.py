@@ -26,15 +26,22 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 C, F = Status.COMPLETED, Status.FAILED
 LIFE = ["submitted", "flow_run", "started", "completed"]
-# All threads of the program stop, once, when its mover has made the copy and asks whether it may publish it.
+# All threads of the program stop, once, when its mover has made the copy and asks whether it may publish it; none is
+# in a transaction, which would keep the other program from SQLite.
 STALLING = """
-import os, signal
+import os, signal, threading
 from stager.mover.answers import Answers
-answer = Answers.answer
+from stager.records.database import Database
+answer, write, writing = Answers.answer, Database.write, threading.Lock()
+def write_alone(self, work):
+    with writing:
+        return write(self, work)
+Database.write = write_alone
 def stall_and_answer(self, asks, waiting, refuse):
     if asks.says == "refuse":
         Answers.answer = answer
-        os.kill(os.getpid(), signal.SIGSTOP)
+        with writing:
+            os.kill(os.getpid(), signal.SIGSTOP)
     answer(self, asks, waiting, refuse)
 Answers.answer = stall_and_answer
 """

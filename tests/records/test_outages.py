@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +26,7 @@ from stager.records.items import files_of, manifest_of, manifest_writer, save_fi
 from stager.records.leases import acquire_leases, confirm_leases, release_leases
 from stager.records.migrate import migrate
 from stager.records.requests import (
+    cancel_request,
     close_requests,
     create_request,
     create_requests,
@@ -32,6 +36,7 @@ from stager.records.requests import (
 )
 from stager.records.runs import note_flow_run
 from stager.vocabulary import ManifestEntry
+from tests.patience import PATIENCE
 
 ENTRIES = [ManifestEntry(path=str(number), size_bytes=number, checksum=f"{number:08x}") for number in range(5000)]
 T = TypeVar("T")
@@ -253,3 +258,36 @@ def test_many_threads_may_write_at_once(database: Database) -> None:
         ids = list(pool.map(lambda number: stage(database, str(number)), range(24)))
     for request_id in ids:
         assert_done_once(database, request_id)
+
+
+# Locks a request's row, and comes to a stand before it commits, once.
+STANDS_IN_A_TRANSACTION = """
+import os, signal, sys
+from stager.records.database import Database
+from stager.records.tables import StagingRequestRow
+found = []
+def stand(session):
+    found.append(session.get(StagingRequestRow, sys.argv[2], with_for_update=True).status)
+    print(found[-1], flush=True)
+    if len(found) == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+Database(sys.argv[1]).write(stand)
+"""
+
+
+@pytest.mark.mariadb
+def test_a_process_that_stands_still_in_a_transaction_keeps_nobody_from_its_rows(mariadb_database: str) -> None:
+    migrate(mariadb_database)
+    with closing(Database(mariadb_database, patience=PATIENCE)) as database:
+        item = StagingItem(source="a.fits", destination="b.fits")
+        row = create_request(database, StagingRequest(method="local_copy", username="alice", items=(item,)))
+        command = [sys.executable, "-c", STANDS_IN_A_TRANSACTION, mariadb_database, row.id]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as standing:
+            try:
+                assert standing.stdout is not None
+                assert standing.stdout.readline() == "submitted\n"
+                cancel_request(database, row.id)
+                standing.send_signal(signal.SIGCONT)
+                assert standing.stdout.read().endswith("\ncancelled\n")  # its transaction was run again
+            finally:
+                standing.kill()

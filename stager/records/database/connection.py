@@ -13,8 +13,16 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 # Seconds that another's lock is waited for before the transaction
 # is given up and run again.
 LOCK_WAIT_SECONDS = 10
+# Seconds that a transaction may stand still before MariaDB rolls it back: a process that was stopped in the middle of
+# one, or whose node is frozen, would keep its rows locked. Whoever wakes too late runs it again. MariaDB alone has
+# this ("idle_transaction_timeout"); MySQL reads a comment.
+IDLE_TRANSACTION_SECONDS = 20
 _LOCK_POLL_SECONDS = 0.002
 READS = "stager_reads"
+_PREPARE_MYSQL = (
+    f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}"
+    f" /*M!100300 , idle_transaction_timeout={IDLE_TRANSACTION_SECONDS} */"
+)
 
 
 def open_engine(url: str) -> Engine:
@@ -38,7 +46,7 @@ def open_engine(url: str) -> Engine:
             "connect_timeout": 5,
             "read_timeout": 60,
             "write_timeout": 60,
-            "init_command": f"SET SESSION sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}",
+            "init_command": _PREPARE_MYSQL,
         },
     )
 
