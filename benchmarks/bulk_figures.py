@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.plot import bars, curves
 from benchmarks.stack import FILE_BYTES
-from benchmarks.watched import MIB, Watch
+from benchmarks.watched import MIB, SERVER, Watch
 
 ITEMS, PRODUCT = "an item each, one request", "one product, one request"
 ROWS_OVER_TIME = 20
@@ -77,6 +77,9 @@ def _noticed(one: Measured, options: argparse.Namespace) -> Iterator[str]:
     yield f"| a file of another user: p50 idle, p50 meanwhile | {idle:.2f} s, {meanwhile:.2f} s ({ratio:.2f}) |"
     for part in ("service", "worker", "run", "mover"):
         yield f"| memory (RSS) of the {part}, at most | {one.watch.peak(part):.0f} MiB |"
+    for part in ("run", "mover", SERVER, "worker", "service"):
+        spent = one.watch.processor_seconds(part) / options.items * 1e6
+        yield f"| processor time of {part if part == SERVER else f'the {part}'}, an item | {spent:.0f} µs |"
     first, last = one.watch.looks[0].records_bytes / MIB, one.watch.looks[-1].records_bytes / MIB
     yield f"| size of the records, at the first look and at the end | {first:.0f} MiB, {last:.0f} MiB |"
     moments = [*one.killed.values(), one.watch.looks[-1].seconds]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,6 +20,7 @@ from stager.records.tables import FILE
 
 MIB = 1 << 20
 STARTER = "stager.mover.starter"
+SERVER = "Prefect's server"
 
 
 class Look(NamedTuple):
@@ -38,9 +39,9 @@ def done(made: Stack, request_id: str) -> int:
     return made.database.read(lambda session: int(session.scalars(query).one()))
 
 
-def memory(made: Stack) -> dict[str, float]:
-    """Return what each part of the stack holds, in MiB (RSS): of runs and movers the one that holds most."""
-    return {name: max(map(_held, found), default=0.0) for name, found in _processes(made).items()}
+def _memory(found: Mapping[str, Sequence[psutil.Process]]) -> dict[str, float]:
+    """Return what each part holds, in MiB (RSS): of runs and movers the one that holds most."""
+    return {name: max(map(_held, processes), default=0.0) for name, processes in found.items()}
 
 
 def _held(process: psutil.Process) -> float:
@@ -50,9 +51,11 @@ def _held(process: psutil.Process) -> float:
 
 
 def _processes(made: Stack) -> dict[str, list[psutil.Process]]:
-    found: dict[str, list[psutil.Process]] = {"service": [], "worker": [], "run": [], "mover": []}
+    found: dict[str, list[psutil.Process]] = {"service": [], "worker": [], "run": [], "mover": [], SERVER: []}
     with suppress(psutil.Error):
         found["service"] = psutil.Process(made.parts["http"].pid).children()
+    with suppress(psutil.Error):
+        found[SERVER] = [psutil.Process(made.parts["server"].pid)]
     with suppress(psutil.Error):
         worker = psutil.Process(made.parts["worker"].pid)
         found["worker"] = [worker]
@@ -80,6 +83,8 @@ class Watch:
     every: float
     records_bytes: Callable[[], int]
     looks: list[Look] = field(default_factory=list)
+    # The processor's seconds of each process, at the first look that met it and at the last one, by its part and id.
+    _spent: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
@@ -98,8 +103,21 @@ class Watch:
         is_over = False
         while not is_over:
             is_over = self._over.wait(self.every)
-            items = done(self.made, self.request_id)
-            self.looks.append(Look(self.seconds(), items, memory(self.made), self.records_bytes()))
+            items, found = done(self.made, self.request_id), _processes(self.made)
+            self.looks.append(Look(self.seconds(), items, _memory(found), self.records_bytes()))
+            self._note_spent(found)
+
+    def _note_spent(self, found: Mapping[str, Sequence[psutil.Process]]) -> None:
+        for part, processes in found.items():
+            for process in processes:
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    first, _ = self._spent.get((part, process.pid), (times.user + times.system, 0.0))
+                    self._spent[part, process.pid] = first, times.user + times.system
+
+    def processor_seconds(self, part: str) -> float:
+        """Return what all processes of a part took of the processors between the first look and the last."""
+        return sum(last - first for (name, _), (first, last) in self._spent.items() if name == part)
 
     def seconds(self) -> float:
         """Return how long it has looked."""
