@@ -200,23 +200,29 @@ class _Terms(NamedTuple):
 def _acquire(session: Session, files: Sequence[StagedFile], terms: _Terms) -> list[BusyDestination]:
     asked_at = now(session)
     until = asked_at + timedelta(seconds=terms.seconds)
-    leases = held_leases(session, {file.destination_key: terms.row(file, until) for file in files})
+    wanted = {file.destination_key: terms.row(file, until) for file in files}
+    leases = _locked(session, wanted)
+    missing = wanted.keys() - leases.keys()
+    made = _make(session, wanted, missing) if missing else 0
     moment = now(session)
-    if moment - asked_at > WAITED_FOR:
+    if (is_late := moment - asked_at > WAITED_FOR) or made < len(missing):  # those that were made are as wanted
+        leases = _locked(session, wanted)
+    if is_late:
         until = moment + timedelta(seconds=terms.seconds)
     places = {*filter(None, map(terms.place, files))}
     nested = nested_leases(session, places, holder=terms.holder, request_id=files[0].request_id)
     busy = []
     for file in files:
-        lease, around = leases[file.destination_key], nested.get(terms.place(file) or "", ())
-        others = (one for one in (lease, *around) if one.holder != terms.holder and one.expires_at > moment)
+        lease, around = leases.get(file.destination_key), nested.get(terms.place(file) or "", ())
+        there = around if lease is None else (lease, *around)
+        others = (one for one in there if one.holder != terms.holder and one.expires_at > moment)
         if (living := next(others, None)) is None:
             ended = [one for one in around if one.destination_key not in leases]
             _take(session, lease, ended, file=file, wanted=terms.row(file, until))
             continue
         busy.append(_busy(file, living, place=None if living is lease else living.destination))
-        if lease.holder == terms.holder:  # who waits for what is around keeps nobody waiting
-            session.delete(lease)
+        if lease is None or lease.holder == terms.holder:  # who waits for what is around keeps nobody waiting
+            session.execute(delete(LEASE).where(LEASE.c.destination_key == file.destination_key))
     return busy
 
 
@@ -228,21 +234,21 @@ def _busy(file: StagedFile, lease: DestinationLease, *, place: str | None) -> Bu
 
 def _take(
     session: Session,
-    lease: DestinationLease,
+    lease: DestinationLease | None,
     ended: Sequence[DestinationLease],
     *,
     file: StagedFile,
     wanted: Mapping[str, object],
 ) -> None:
-    """Make a lease the writer's, and take away those inside it or around it, whose time has ended."""
-    for one in (lease, *ended):
+    """Make a lease the writer's, where it was not made so, and take away those in it or around it that have ended."""
+    for one in filter(None, (lease, *ended)):
         if one.holder != wanted["holder"]:
             detail = f"taken over from {one.holder} (request {one.request_id}), whose time ended {one.expires_at}"
             note_event(session, file.request_id, kind="lease_taken_over", detail=detail)
             if one is not lease:
                 session.delete(one)
-    for name, value in wanted.items():
-        if getattr(lease, name) != value:  # a new one is the writer's already
+    for name, value in wanted.items() if lease else ():
+        if getattr(lease, name) != value:
             setattr(lease, name, value)
 
 
@@ -257,12 +263,18 @@ def held_leases(session: Session, wanted: Mapping[str, Mapping[str, object]]) ->
         The other columns of one that is to be made, by its key.
     """
     leases = _locked(session, wanted)
-    if missing := sorted(wanted.keys() - leases.keys()):
-        ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
-        rows = [{"destination_key": key, **wanted[key]} for key in missing]
-        session.connection().execute(insert(LEASE).prefix_with(ignore), rows)
+    if missing := wanted.keys() - leases.keys():
+        _make(session, wanted, missing)
         leases = _locked(session, wanted)
     return leases
+
+
+def _make(session: Session, wanted: Mapping[str, Mapping[str, object]], keys: Collection[str]) -> int:
+    """Make the leases of some keys where nobody was faster, and return how many were made."""
+    ignore = "IGNORE" if is_mysql(session.get_bind().dialect) else "OR IGNORE"
+    rows = [{"destination_key": key, **wanted[key]} for key in sorted(keys)]
+    statement = insert(LEASE).prefix_with(ignore).execution_options(preserve_rowcount=True)
+    return session.connection().execute(statement, rows).rowcount
 
 
 def _locked(session: Session, keys: Collection[str]) -> dict[str, DestinationLease]:

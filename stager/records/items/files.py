@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Required, TypedDict
+from typing import NamedTuple, Required, TypedDict
 
 from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -14,6 +13,7 @@ from sqlmodel import col
 from stager.checksums import ADLER32
 from stager.models import Status
 from stager.records.database import Database, chunks, now
+from stager.records.database.row_updates import update_rows
 from stager.records.tables import FILE, OPEN, DestinationLease, StagedFile
 
 
@@ -160,7 +160,7 @@ def save_files(database: Database, changes: Sequence[FileChange], *, holder: str
     def work(session: Session) -> list[int]:
         tries.append(moment := now(session))
         ours = _ours(session, sorted(change["id"] for change in changes), holder=holder, tries=tries)
-        _update(session, [_with_times(change, moment) for change in changes if change["id"] in ours])
+        update_rows(session, FILE, [_with_times(change, moment) for change in changes if change["id"] in ours])
         return [change["id"] for change in changes if change["id"] not in ours]
 
     return database.write(work)
@@ -232,16 +232,6 @@ def _ours(session: Session, ids: Sequence[int], *, holder: str | None, tries: Se
         theirs = {(row.destination_key, row.request_id) for row in session.execute(others)} if holder else set()
         ours.update(row.id for row in rows if (row.destination_key, row.request_id) not in theirs)
     return ours
-
-
-def _update(session: Session, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write changes of files, those of the same columns by one statement; by the table, in half the time."""
-    alike: dict[tuple[str, ...], list[Mapping[str, object]]] = defaultdict(list)
-    for row in rows:
-        alike[tuple(row)].append({f"new_{name}": value for name, value in row.items()})
-    for names, some in alike.items():
-        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names if name != "id"}
-        session.connection().execute(update(FILE).where(FILE.c.id == bindparam("new_id")).values(values), some)
 
 
 def _with_times(change: FileChange, moment: datetime) -> dict[str, object]:
