@@ -15,8 +15,9 @@ import pytest
 from stager.errors import RunLost
 from stager.models import Status
 from stager.records.items import files_of, save_files
-from stager.records.requests import start_requests
-from stager.records.runs import resubmit_requests
+from stager.records.requests import close_requests, start_requests
+from stager.records.runs import FairShare, claim_run_group, note_flow_run, resubmit_requests
+from stager.records.shards import shards_of
 from tests.ports import NO_PREFECT
 
 if TYPE_CHECKING:
@@ -193,6 +194,35 @@ def test_some_files_are_cancelled_and_the_others_go_on(lone_door: ServedDoor) ->
 
     assert (answer.status_code, answer.content) == (200, b"")
     assert states(lone_door, request_id) == {"/a.fits": "CANCELLED", "/b.fits": "SUBMITTED"}
+
+
+def test_a_request_of_several_shards_is_one_to_its_client(
+    serve: Callable[..., AbstractContextManager[ServedDoor]], open_path: Path
+) -> None:
+    share = FairShare(username="alice", method="local_copy", is_next=True)
+    where = {"database_url": f"sqlite:///{open_path}/records.db", "prefect_api": NO_PREFECT}
+    with serve(open_path, **where, STAGER_SHARD_ITEMS="2") as door:
+        request_id = staged(door, *(f"/{number}.fits" for number in range(5)))
+        while claim_run_group(door.database, share, limit=1):  # unless the door's dispatcher was faster
+            pass
+        first, *others = shards_of(door.database, [request_id])[request_id]
+        assert len(others) == 2
+        note_flow_run(door.database, [request_id], "run", run_key=str(first.run_key))
+        start_requests(door.database, [request_id], flow_run_id="run", acting_as="alice")
+        done, failed, *_ = files_of(door.database, request_id)
+        save_files(door.database, [{"id": done.id, **DONE}, {"id": failed.id, **FAILED}])
+        close_requests(door.database, [request_id], flow_run_id="run")
+        assert post(door, f"stage/{request_id}/cancel", "/2.fits", "/4.fits").status_code == 200
+        assert states(door, request_id) == {
+            "/0.fits": "COMPLETED",
+            "/1.fits": "FAILED",
+            "/2.fits": "CANCELLED",
+            "/3.fits": "SUBMITTED",
+            "/4.fits": "CANCELLED",
+        }
+        assert door.client.delete(f"/api/v1/stage/{request_id}").status_code == 200
+        assert {shard.status.is_final for shard in shards_of(door.database, [request_id])[request_id]} == {True}
+        assert door.request(request_id)["status"] == "cancelled"
 
 
 def test_with_a_foreign_path_nothing_is_cancelled(lone_door: ServedDoor) -> None:
