@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from manual import GENERATED, PAGES, generated
+from manual.bulk_sizing import MEASURED
 from manual.chart_values import CHART
 from manual.problem_kinds import problem_kinds
 from manual.python_api import write_python_api
@@ -41,6 +42,12 @@ def test_every_kind_of_problem_is_in_the_reference() -> None:
         if isinstance(kind, type) and issubclass(kind, StagingError) and kind is not StagingError
     }
     assert set(re.findall(r"^\| `([\w-]+)` \|", problem_kinds(), flags=re.MULTILINE)) == kinds
+
+
+def test_the_sizing_of_bulk_staging_begins_with_what_was_measured() -> None:
+    measured = re.findall(r"^\| an item each, one request \| ([\d,]+) ", MEASURED.read_text(), flags=re.MULTILINE)
+    assert measured
+    assert f"| items a second, one run | {' | '.join(measured)} |\n" in generated("bulk-sizing")
 
 
 def test_a_package_that_is_gone_leaves_no_page(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What of the manual is made from the code: settings, chart values, HTTP API, problems, promises, Python packages.
+"""What of the manual is made: of the code settings, chart values, HTTP API and more; of what was measured, a sizing.
 
 A page that has some of it says ``<!-- generated: NAME -->`` where it goes.
 """
@@ -18,6 +18,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 from deployments.local.settings import LocalSettings
+from manual.bulk_sizing import bulk_sizing
 from manual.chart_values import chart_values
 from manual.http_api import http_api, openapi
 from manual.problem_kinds import problem_kinds
@@ -30,13 +31,15 @@ MARK = re.compile(r"<!-- generated: ([a-z-]+) -->")
 GENERATED: dict[str, Callable[[], str]] = {
     "settings": lambda: settings_table(Settings),
     "settings-of-make-up": lambda: settings_table(LocalSettings),
+    "bulk-sizing": bulk_sizing,
     "chart-values": chart_values,
     "http-api": lambda: http_api(openapi()),
     "problems": problem_kinds,
     "promises": promises,
     "python-packages": python_packages,
 }
-PAGES = {f"reference/{page}" for page in ("settings", "chart-values", "http-api", "methods", "problems", "python")}
+REFERENCE = ("settings", "chart-values", "http-api", "methods", "problems", "python")
+PAGES = {"explanation/bulk", *(f"reference/{page}" for page in REFERENCE)}
 
 logger = logging.getLogger(__name__)
 
