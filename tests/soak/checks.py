@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import re
 import stat
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from stager.models import Status
 from stager.records.items import files_of
 from stager.records.tables import FILE, OPEN, REQUEST, DestinationLease
-from tests.patience import PATIENCE
 from tests.soak.ledger import Asked, Ledger
 from tests.soak.site import Site, uid_of
+from tests.soak.waiting import left_after_waiting
 
 # What a kill explains: an item's mover was killed, at its work or as it started; three runs of a request were.
 EXPLAINED = frozenset({"MoverLost", "MoverNotStarted", "RunLost"})
@@ -29,27 +29,29 @@ ITEMS_AT_ONCE = 5000
 FILE_MODE, WRITABLE = 0o400, 0o222
 
 
+def open_work(site: Site) -> int:
+    """Return how many requests and items have not ended."""
+    tables = [select(func.count()).select_from(one).where(one.c.status.in_(OPEN)) for one in (REQUEST, FILE)]
+    return sum(_count(site, query) for query in tables)
+
+
 def wait_until_all_is_final(site: Site) -> Iterator[str]:
     """Wait until no request is open and no lease is held; yield what does not end."""
-    still_open = select(func.count()).select_from(REQUEST).where(REQUEST.c.status.in_(OPEN))
     leases = select(func.count()).select_from(DestinationLease)
-    for what, query in (("requests are open", still_open), ("leases are held", leases)):
-        yield from _waited(lambda query=query: _count(site, query), what)  # type: ignore[misc]
     wanted = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
     url = f"{site.stack.prefect}/api/flow_runs/count"
-    yield from _waited(lambda: int(site.stack.client.post(url, json=wanted).json()), "runs go on, for Prefect")
+    counts: dict[str, Callable[[], int]] = {
+        "requests and items are open": partial(open_work, site),
+        "leases are held": partial(_count, site, leases),
+        "runs go on, for Prefect": lambda: int(site.stack.client.post(url, json=wanted).json()),
+    }
+    for what, count in counts.items():
+        if left := left_after_waiting(count):
+            yield f"{left} {what}, and do not become less"
 
 
-def _waited(count: Callable[[], int], what: str) -> Iterator[str]:
-    deadline = time.monotonic() + PATIENCE
-    while (left := count()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    if left:
-        yield f"{left} {what} after {PATIENCE:.0f} s"
-
-
-def _count(site: Site, query: object) -> int:
-    return site.records.read(lambda session: int(session.scalars(query).one()))  # type: ignore[call-overload]
+def _count(site: Site, query: Select[tuple[int]]) -> int:
+    return site.records.read(lambda session: session.scalars(query).one())
 
 
 def sweep(site: Site) -> Iterator[str]:
@@ -133,11 +135,14 @@ def check_sources(site: Site) -> Iterator[str]:
 
 def check_processes(site: Site, before: Counter[str]) -> Iterator[str]:
     """Wait until the processes are those that were there before the load; yield what is more or less."""
-    deadline = time.monotonic() + PATIENCE
-    while (now := roles(site)) != before and time.monotonic() < deadline:
-        time.sleep(0.5)
+    left_after_waiting(lambda: _difference(roles(site), before).total())
+    now = roles(site)
     yield from (f"{count} more of: {command}" for command, count in (now - before).items())
     yield from (f"{count} less of: {command}" for command, count in (before - now).items())
+
+
+def _difference(now: Counter[str], before: Counter[str]) -> Counter[str]:
+    return (now - before) + (before - now)
 
 
 def roles(site: Site) -> Counter[str]:
@@ -157,5 +162,6 @@ def _role(process: psutil.Process) -> str:
 
 
 def check_gone(site: Site) -> Iterator[str]:
-    """Yield the processes that outlive their stack, of all that were seen."""
+    """Wait until no process is left of all that were seen; yield those that outlive their stack."""
+    left_after_waiting(lambda: sum(process.is_running() for process in site.seen))
     yield from (f"{process} outlives the stack" for process in site.seen if process.is_running())

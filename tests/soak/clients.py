@@ -14,9 +14,10 @@ from typing import Any, Self
 import httpx
 
 from stager.models import Status
-from tests.patience import PATIENCE
+from tests.soak.checks import open_work
 from tests.soak.ledger import Asked, Ledger
 from tests.soak.site import LARGE, USERS, Site
+from tests.soak.waiting import left_after_waiting
 
 # The last user is the pipeline.
 PEOPLE, PIPELINE = USERS[:-1], USERS[-1]
@@ -27,18 +28,19 @@ MANIFEST = {"Content-Type": "text/csv"}
 
 
 class NotAnswered(Exception):
-    """A call was not answered in all the time that a test has."""
+    """A call was not answered, or a request did not end, when nothing went on any more."""
 
 
 @dataclass
 class Client:
-    """One that calls the service, each call again until it is answered."""
+    """One that calls the service, each call again until it is answered, or everybody gives up."""
 
     site: Site
     ledger: Ledger
     rng: random.Random
     name: str
     stop: threading.Event
+    give_up: threading.Event
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
     count: int = 0
 
@@ -50,8 +52,7 @@ class Client:
 
     def insist(self, verb: str, path: str, **call: Any) -> httpx.Response:
         """Return the answer to a call, made until there is one."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+        while not self.give_up.is_set():
             try:
                 answer = self.http.request(verb, f"{self.site.stack.http}{path}", **call)
             except httpx.TransportError as error:
@@ -88,8 +89,7 @@ class Client:
 
     def follow(self, request_id: str) -> None:
         """Look at a request until it is final."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+        while not self.give_up.is_set():
             found = self.insist("GET", f"/requests/{request_id}", params={"limit": 1})
             if found.status_code != HTTPStatus.OK:
                 self.ledger.faults.append(f"GET {request_id} was answered {found.status_code}: {found.text[:300]}")
@@ -147,8 +147,7 @@ def download(client: Client) -> None:
 def _all_of(client: Client, path: str, size: int) -> bytes:
     got = b""
     headers: dict[str, str] = {}
-    deadline = time.monotonic() + PATIENCE
-    while len(got) < size and time.monotonic() < deadline:
+    while len(got) < size and not client.give_up.is_set():
         try:
             with client.http.stream("GET", f"{client.site.stack.http}/files/source/{path}", headers=headers) as answer:
                 if answer.status_code == HTTPStatus.OK:
@@ -174,21 +173,30 @@ class Load:
     """All clients at work, until they are told to stop: then each ends what it has begun."""
 
     def __init__(self, site: Site, ledger: Ledger, rng: random.Random, *, phase: str) -> None:
-        self._stop, self._ledger = threading.Event(), ledger
+        self._site, self._ledger = site, ledger
+        self._stop, self._give_up = threading.Event(), threading.Event()
         acts = [act for act, count in LOAD for _ in range(count)]
         self._threads = ThreadPoolExecutor(len(acts))
         self._clients = [
-            self._threads.submit(
-                Client(site, ledger, random.Random(rng.random()), f"{phase}-{number}", self._stop).repeat, act
-            )
+            self._threads.submit(self._client(random.Random(rng.random()), f"{phase}-{number}").repeat, act)
             for number, act in enumerate(acts)
         ]
+
+    def _client(self, rng: random.Random, name: str) -> Client:
+        return Client(self._site, self._ledger, rng, name, self._stop, self._give_up)
+
+    def _left(self) -> int:
+        """Return how many clients wait, and what for: 0 once all have done."""
+        waiting = sum(not client.done() for client in self._clients)
+        return waiting and waiting + open_work(self._site)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        left_after_waiting(self._left)
+        self._give_up.set()
         for client in self._clients:
             if error := client.exception():
                 self._ledger.faults.append(f"a client gave up: {error!r}")

@@ -11,8 +11,8 @@ from contextlib import suppress
 import httpx
 import psutil
 
-from tests.patience import PATIENCE
 from tests.soak.site import Site
+from tests.soak.waiting import left_after_waiting
 
 STARTER = "stager.mover.starter"
 # They live for minutes where nobody kills them, so that their memory could grow.
@@ -46,12 +46,17 @@ class Killer:
         names = [name for name in self._finders if name not in but]
         return self._rng.sample(names, len(names))
 
-    def kill(self, component: str, *, until: float) -> None:
-        """Wait until a component is up, and kill it; when the time is over, do nothing."""
-        while not (victims := self._found(component)):
-            if time.monotonic() > until:
-                return
+    def kill_one(self, of: list[str], *, until: float) -> str | None:
+        """Wait until one of some components is up, kill and return the first that is; None when the time is over."""
+        while time.monotonic() < until:
+            for component in of:
+                if victims := self._found(component):
+                    self._kill(component, victims)
+                    return component
             time.sleep(0.05)
+        return None
+
+    def _kill(self, component: str, victims: Victims) -> None:
         for victim in victims:
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
@@ -63,12 +68,9 @@ class Killer:
 
     def wait_until_up(self) -> Iterator[str]:
         """Wait until every part answers; yield those that do not."""
-        deadline = time.monotonic() + PATIENCE
-        waiting = {name for name in self._finders if name not in {"run", "mover"}}
-        while waiting and time.monotonic() < deadline:
-            waiting = {name for name in waiting if not self._found(name)}
-            time.sleep(0.2)
-        yield from (f"the {name} is not up again" for name in waiting)
+        names = [name for name in self._finders if name not in {"run", "mover"}]
+        if left_after_waiting(lambda: sum(not self._found(name) for name in names)):
+            yield from (f"the {name} is not up again" for name in names if not self._found(name))
 
     def _found(self, component: str) -> Victims:
         with suppress(psutil.Error, OSError):  # it ends while it is looked at

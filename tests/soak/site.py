@@ -23,6 +23,8 @@ USERS = tuple(f"soak{number}" for number in range(6))
 LARGE = "large.bin"
 SMALL_FILES, SMALL_BYTES, PER_FOLDER = 2000, 4096, 100
 LARGE_BYTES = 32 << 20
+# What a killed service was sending is closed after two of these: the end of a soak waits for that.
+LEASE_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def _running_mariadb(folder: Path) -> Iterator[MariaDB]:
 def _running_stack(folder: Path, database_url: str) -> Iterator[Stack]:
     variables = {
         "STAGER_DATABASE_URL": database_url,
+        "STAGER_LEASE": str(LEASE_SECONDS),
         "STAGER_USERS_FILE": str(folder / "users.toml"),
         "STAGER_WAIT": "0",
         "TMPDIR": str(folder / "tmp"),

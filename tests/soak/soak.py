@@ -114,14 +114,15 @@ def _load_and_kill(
 ) -> dict[str, float]:
     """Load and kill, and return the most that each part held meanwhile, in MiB."""
     began, most = time.monotonic(), held(site)
-    order: list[str] = []
+    left: list[str] = []
     with Load(site, ledger, rng, phase="soak"):
         while (elapsed := time.monotonic() - began) < seconds:
             spared = LONG_LIVED if elapsed > ALL_DIE * seconds else frozenset[str]()
-            order = [one for one in order if one not in spared] or killer.round(but=spared)
+            left = [one for one in left if one not in spared] or killer.round(but=spared)
             time.sleep(PAUSE_SECONDS * 2 * rng.random())
-            killer.kill(component := order.pop(), until=began + seconds)
-            _say(f"{time.monotonic() - began:6.1f} s: killed {component}, {len(ledger.accepted)} requests accepted")
+            if component := killer.kill_one(left, until=began + seconds):
+                left.remove(component)
+                _say(f"{time.monotonic() - began:6.1f} s: killed {component}, {len(ledger.accepted)} requests accepted")
             most = {name: max(most.get(name, 0), mib) for name, mib in held(site).items()}
         _say("the load ends")
     return most

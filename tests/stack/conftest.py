@@ -115,7 +115,7 @@ def wait_until(is_so: Callable[[], bool], patience: float = PATIENCE) -> None:
 
 def end(launcher: subprocess.Popen[bytes]) -> int:
     launcher.send_signal(signal.SIGINT)
-    return launcher.wait(90)
+    return launcher.wait(PATIENCE)
 
 
 def processes_of(folder: Path) -> list[str]:
