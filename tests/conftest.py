@@ -18,7 +18,7 @@ from tests.mariadb import MariaDB, is_installed
 SHARED = (
     *("tests/cluster/", "tests/flows/", "tests/workers/"),
     *(f"tests/service/{room}/" for room in ("downloads", "access", "dispatch", "api", "insight", "tape", "http")),
-    *("tests/stack/", "tests/attacks/", "tests/peers/", "tests/methods/"),
+    *("tests/soak/", "tests/stack/", "tests/attacks/", "tests/peers/", "tests/methods/"),
 )
 SKIPS_FAIL = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
