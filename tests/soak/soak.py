@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 import sys
@@ -82,7 +83,7 @@ def soak(*, seconds: float, seed: int, with_mariadb: bool | None = None, logs: P
 def _soaked(site: Site, rng: random.Random, *, seconds: float, seed: int) -> Report:
     """Do so with a running stack."""
     ledger, killer, before_load = Ledger(), Killer(site, rng), roles(site)
-    _load(site, ledger, rng, seconds=min(WARM_UP_SECONDS, seconds), phase="warm")
+    _warm_up(site, ledger, rng, killer)
     faults = [*wait_until_all_is_final(site)]
     before = held(site)
     most = _load_and_kill(site, ledger, rng, killer, seconds=seconds)
@@ -104,9 +105,12 @@ def _soaked(site: Site, rng: random.Random, *, seconds: float, seed: int) -> Rep
     )
 
 
-def _load(site: Site, ledger: Ledger, rng: random.Random, *, seconds: float, phase: str) -> None:
-    with Load(site, ledger, rng, phase=phase):
-        time.sleep(seconds)
+def _warm_up(site: Site, ledger: Ledger, rng: random.Random, killer: Killer) -> None:
+    """Load, with an outage of the database: its connections' TLS contexts take tens of MiB, once, and keep them."""
+    with Load(site, ledger, rng, phase="warm"):
+        time.sleep(WARM_UP_SECONDS)
+        if site.mariadb:
+            killer.kill_one(["database"], until=math.inf)
 
 
 def _load_and_kill(
