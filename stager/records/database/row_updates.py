@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, Table, bindparam, update
+from sqlalchemy import BindParameter, Connection, Table, bindparam, update
 from sqlalchemy.orm import Session
 
 from stager.records.database.columns import is_mysql
@@ -33,7 +33,7 @@ def _update_each(
     connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Mapping[str, object]]
 ) -> None:
     """Give the driver one statement and all rows: SQLite is in this process."""
-    values = {name: bindparam(f"new_{name}") for name in names if name != "id"}
+    values: dict[str, BindParameter[object]] = {name: bindparam(f"new_{name}") for name in names if name != "id"}
     given = [{f"new_{name}": value for name, value in row.items()} for row in rows]
     connection.execute(update(table).where(table.c.id == bindparam("new_id")).values(values), given)
 

@@ -14,7 +14,7 @@ import pytest
 
 from stager.errors import RunLost
 from stager.models import Status
-from stager.records.items import files_of, save_files
+from stager.records.items import FileChange, files_of, save_files
 from stager.records.requests import close_requests, start_requests
 from stager.records.runs import FairShare, claim_run_group, note_flow_run, resubmit_requests
 from stager.records.shards import shards_of
@@ -210,7 +210,8 @@ def test_a_request_of_several_shards_is_one_to_its_client(
         note_flow_run(door.database, [request_id], "run", run_key=str(first.run_key))
         start_requests(door.database, [request_id], flow_run_id="run", acting_as="alice")
         done, failed, *_ = files_of(door.database, request_id)
-        save_files(door.database, [{"id": done.id, **DONE}, {"id": failed.id, **FAILED}])
+        ends = FileChange(id=done.id, status=Status.COMPLETED), FileChange(id=failed.id, status=Status.FAILED)
+        save_files(door.database, ends)
         close_requests(door.database, [request_id], flow_run_id="run")
         assert post(door, f"stage/{request_id}/cancel", "/2.fits", "/4.fits").status_code == 200
         assert states(door, request_id) == {
