@@ -52,7 +52,7 @@ class DescribedAPI(FastAPI):
                 _leave_null_out(operation)
                 _exemplify(operation, document["components"]["schemas"])
                 _share_headers(operation, document["components"]["headers"])
-                _share_problems(operation, document["components"]["responses"])
+            _share_answers([*_operations(document)], document["components"]["responses"])
             document["components"]["parameters"] = _share_parameters([*_operations(document)])
         return super().openapi()
 
@@ -119,14 +119,22 @@ def _share_parameters(operations: list[Node]) -> Node:
     return common
 
 
-def _share_problems(operation: Node, shared: Node) -> None:
-    """Put the problem of each status, which is the same for every call, once into the document."""
-    for status, answer in operation["responses"].items():
-        if not _is_problem(answer):
-            continue
-        name = f"Problem{status}"
-        if shared.setdefault(name, answer) == answer:
-            operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+def _share_answers(operations: list[Node], shared: Node) -> None:
+    """Put the problem of each status, and what else several calls answer alike, once into the document."""
+    said: list[Node] = [operation["responses"] for operation in operations]
+    every = [answer for answers in said for answer in answers.values()]
+    for answers in said:
+        for status, answer in answers.items():
+            form = _form_of(answer)
+            is_shared = form and (_is_problem(answer) or every.count(answer) > 1)
+            if is_shared and shared.setdefault(f"{form}{status}", answer) == answer:
+                answers[status] = {"$ref": f"#/components/responses/{form}{status}"}
+
+
+def _form_of(answer: Node) -> str:
+    """Return the name of the form that is answered; none of what has no form, or several."""
+    schemas = [media.get("schema", {}).get("$ref", "") for media in answer.get("content", {}).values()]
+    return str(schemas[0].rpartition("/")[2]) if len(schemas) == 1 else ""
 
 
 def _always(operation: Node) -> Iterator[str]:

@@ -33,7 +33,7 @@ def http_api(document: Description) -> str:
     calls: dict[str, list[str]] = {group: [] for group in GROUPS}
     for path, verbs in sorted(document["paths"].items()):
         for verb, call in verbs.items():
-            calls[call["tags"][0]].append("\n".join(_call(verb, path, call, document["components"]["parameters"])))
+            calls[call["tags"][0]].append("\n".join(_call(verb, path, call, document["components"])))
     groups = [f"## {GROUPS[group]}\n\n" + "\n".join(found) for group, found in calls.items() if found]
     forms = [_form(name, schema) for name, schema in sorted(document["components"]["schemas"].items())]
     return "\n".join([*groups, "## Bodies and answers\n", *forms])
@@ -43,14 +43,20 @@ def _call(verb: str, path: str, call: Description, shared: Description) -> Itera
     yield f"### `{verb.upper()} {path}`\n"
     yield f"**{call['summary']}** (`{call['operationId']}`). {call.get('description', '')}\n"
     said = call.get("parameters", [])
-    yield from _parameters([shared[one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in said])
+    yield from _parameters([_resolved(one, shared["parameters"]) for one in said])
     shown: list[object] = []
     if body := call.get("requestBody"):
         yield from _content("Body", body["content"], shown)
     for status, answer in call["responses"].items():
         if status < "400":
-            yield from _content(f"`{status}`: {answer['description'].rstrip('.')}", answer.get("content", {}), shown)
+            found = _resolved(answer, shared["responses"])
+            yield from _content(f"`{status}`: {found['description'].rstrip('.')}", found.get("content", {}), shown)
     yield from _refusals([status for status in call["responses"] if status >= "400"])
+
+
+def _resolved(said: Description, shared: Description) -> Description:
+    """Return what is said in one place, or what it refers to."""
+    return dict(shared[said["$ref"].rpartition("/")[2]]) if "$ref" in said else said
 
 
 def _parameters(parameters: list[Description]) -> Iterator[str]:
