@@ -19,6 +19,7 @@
     │   ├── SystemAccount            AreaNotWritable        BodyTooComplex
     │   ├── AmbiguousHost            UnreadableManifest     NestedDestination
     │   ├── InvalidSecret            SecretKeyMissing       SecretGone
+    │   ├── PoolNotAllowed           NoPods
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -66,7 +67,7 @@ import os
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
 # you: whoever made the request. nobody: it passes by itself, or is over.
@@ -115,6 +116,29 @@ class InvalidMethod(RequestError):
     def __init__(self, method: str) -> None:
         super().__init__(f"Invalid staging method: {method}")
         self.method = method
+
+
+class PoolNotAllowed(RequestError):
+    """The request asks for a pool that the operator does not let callers choose."""
+
+    http_status = 403
+
+    def __init__(self, pool: str, allowed: Collection[str]) -> None:
+        super().__init__(f"A request may not ask for the pool {pool} at this site: {_pools(allowed)}")
+        self.pool = pool
+        self.allowed = tuple(allowed)
+
+
+class NoPods(RequestError):
+    """The request asks for a pod of its own, and the site has none: it runs without Kubernetes."""
+
+    def __init__(self, allowed: Collection[str]) -> None:
+        super().__init__(f"There are no pods at this site, which runs without Kubernetes: {_pools(allowed)}")
+        self.allowed = tuple(allowed)
+
+
+def _pools(allowed: Collection[str]) -> str:
+    return f"it may ask for {', '.join(allowed)}, or leave the pool out" if allowed else "leave the pool out"
 
 
 class InvalidPath(RequestError):

@@ -28,7 +28,7 @@ from pydantic import (
 
 from stager.checksums import Checksum
 from stager.errors import readable
-from stager.vocabulary import OnConflict
+from stager.vocabulary import OnConflict, Pool
 
 MAX_PATH_BYTES = 4096
 # The destination area that means the user's own place: their folder there, or their notebook server.
@@ -225,6 +225,9 @@ class StagingTerms(Frozen):
     )
     priority: Priority = Field(0, description="Of waiting requests, those with a higher priority go first.")
     note: Note | None = Field(None, description="A note of the caller's own.")
+    pool: Pool | None = Field(
+        None, description="Where its runs are done, if not where the site's rule says: warm or pod; see GET /config."
+    )
 
 
 class StagingRequest(StagingTerms):

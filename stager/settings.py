@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stager.permission_bits import FolderMode, ReadOnlyMode
+from stager.vocabulary import Pool
 
 # What an operator must know who sets no access_file.
 AUTHENTICATION_IS_OFF = (
@@ -214,6 +215,11 @@ class Settings(BaseSettings):
     pods_from_items: int = Field(1000, ge=0, description="From how many items on a request gets a pod of its own.")
     pods_from_bytes: int = Field(
         10_000_000_000, ge=0, description="From how many bytes on, by the sizes that it states, a request gets a pod."
+    )
+    pools_to_choose: tuple[Pool, ...] = Field(
+        (Pool.POD,),
+        description="Pools that a request may ask for, whatever its size, as a JSON list: `warm`, and where there are "
+        "pods `pod`.",
     )
     pods_start: float = Field(
         600.0, gt=0, description="How long a pod may wait for a node, a quota, an image or a volume, in seconds."

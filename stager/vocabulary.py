@@ -14,6 +14,13 @@ class OnConflict(StrEnum):
     REPLACE = "replace"
 
 
+class Pool(StrEnum):
+    """Where a run is done: by a warm worker, or in a pod of its own."""
+
+    WARM = "warm"
+    POD = "pod"
+
+
 class ManifestEntry(NamedTuple):
     """One file of a staged product.
 

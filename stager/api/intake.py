@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from stager.callers.area_checks import check_destination, check_sources
 from stager.callers.caller import Caller
+from stager.dispatch.pools import check_pool
 from stager.errors import InvalidMethod, UnknownArea
 from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
@@ -103,7 +104,8 @@ class Intake:
         await self._check_user(username)
 
     async def check_terms(self, caller: Caller, terms: StagingTerms | StagingRequestRow) -> None:
-        """Check that the caller may stage on these terms; raise as `check` does."""
+        """Check that the caller may stage on these terms; raise as `check` and `check_pool` do."""
+        check_pool(terms.pool, self.settings)
         await self.check(
             caller,
             method=terms.method,

@@ -14,12 +14,12 @@ from contextlib import suppress
 import structlog
 
 from stager.dispatch.handover import submit
-from stager.dispatch.pools import needs_pod
+from stager.dispatch.pools import pool_rule
 from stager.dispatch.prefect import PrefectClient
 from stager.errors import DeploymentMissing, ServiceUnavailable
 from stager.methods.all_methods import METHODS
 from stager.records.database import AsyncDatabase
-from stager.records.runs import Load, claim_run_group, fair_shares
+from stager.records.runs import claim_run_group, fair_shares
 from stager.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -56,6 +56,7 @@ class Dispatcher:
     ) -> None:
         self._settings, self._records, self._prefect, self._recorded = settings, records, prefect, recorded
         self._look_every = look_every
+        self._pool_of = pool_rule(settings)
 
     async def run(self) -> None:
         """Hand requests over until cancelled. An error ends one round; the next one is tried after a pause."""
@@ -92,11 +93,8 @@ class Dispatcher:
                 continue
             served.add(share.username)
             if group := await self._records.ask(
-                claim_run_group, share, limit=MAX_REQUESTS, is_large=self._is_large, most_shards=most_shards
+                claim_run_group, share, limit=MAX_REQUESTS, pool_of=self._pool_of, most_shards=most_shards
             ):
                 with suppress(DeploymentMissing):  # another method's requests need not wait for it
                     await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
         return min((LATER_SECONDS if share.has_most_runs else SOON_SECONDS for share in left), default=math.inf)
-
-    def _is_large(self, load: Load) -> bool:
-        return needs_pod(load, self._settings)

@@ -43,4 +43,5 @@ async def submit(group: RunGroup, *, settings: Settings, records: AsyncDatabase,
             await records.ask(fail_request, request_id, error)
         return
     await records.ask(note_flow_run, group.request_ids, run, run_key=group.key)
-    logger.info("Requests handed to Prefect", staging_requests=group.request_ids, method=group.method, flow_run=run)
+    facts = {"method": group.method, "pool": group.pool.value, "flow_run": run}
+    logger.info("Requests handed to Prefect", staging_requests=group.request_ids, **facts)

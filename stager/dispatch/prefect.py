@@ -137,15 +137,15 @@ class PrefectClient:
         body = {"state": {"type": state, "message": message}}
         await self._ask("POST", f"/flow_runs/{flow_run_id}/set_state", body)
 
-    async def check_method(self, method: str) -> None:
-        """Check that Prefect has the deployment of a method.
+    async def check_method(self, method: str, *, in_pod: bool = False) -> None:
+        """Check that Prefect has the deployment of a method, or its deployment in pods.
 
         Raises
         ------
         DeploymentMissing
             It has not.
         """
-        await self._deployment(deployment_of(method, in_pod=False))
+        await self._deployment(deployment_of(method, in_pod=in_pod))
 
     async def place_of(self, flow_run_id: str) -> QueuePosition | None:
         """Return a run's position in Prefect's queues; None when Prefect does not know the run."""

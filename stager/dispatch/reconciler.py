@@ -18,7 +18,7 @@ import structlog
 from stager.dispatch.handover import submit
 from stager.dispatch.pod_trouble import PodTrouble
 from stager.dispatch.pod_watch import PodWatch, error_of
-from stager.dispatch.pools import POD_POOL
+from stager.dispatch.pools import POD_POOL, pool_rule
 from stager.dispatch.prefect import CANCELLED, CRASHED, FlowRun, PrefectClient
 from stager.errors import Cancelled, DeploymentMissing, RunLost, ServiceUnavailable, StagingError
 from stager.records.database import AsyncDatabase
@@ -131,7 +131,8 @@ class Reconciler:
 
     async def submit_waiting(self) -> None:
         """Create the runs that were claimed but never created, and close the downloads that never began."""
-        for group in await self._records.ask(claims_without_run, older_than=CLAIM_SECONDS):
+        pool_of = pool_rule(self._settings)
+        for group in await self._records.ask(claims_without_run, older_than=CLAIM_SECONDS, pool_of=pool_of):
             with suppress(DeploymentMissing):  # another method's requests need not wait for it
                 await submit(group, settings=self._settings, records=self._records, prefect=self._prefect)
         last = None

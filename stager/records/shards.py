@@ -27,7 +27,7 @@ SHOWN = ("run_key", "flow_run_id", "flow_run_at", "alive_until")
 
 def shard_rows(request: Mapping[str, Any], pieces: Sequence[Piece]) -> list[dict[str, Any]]:
     """Return the rows of a new request's shards."""
-    of_request = {name: request[name] for name in ("username", "method", "priority")}
+    of_request = {name: request[name] for name in ("username", "method", "priority", "pool")}
     return [
         {
             **of_request,

@@ -16,10 +16,12 @@ from stager.records.database.columns import (
     ExactText,
     PathBytes,
     PlaceBytes,
+    PoolText,
     Sentence,
     StatusText,
     UtcDateTime,
 )
+from stager.vocabulary import Pool
 
 # The statuses of what has not ended.
 OPEN = (Status.SUBMITTED, Status.STARTED)
@@ -82,6 +84,8 @@ class StagingRequestRow(SQLModel, table=True):
     lifetime: int | None = None
     expires_at: datetime | None = Field(None, sa_type=UtcDateTime)
     note: str | None = Field(None, sa_type=Sentence)
+    # The pool that the caller asks for; null where the rule chooses.
+    pool: Pool | None = Field(None, sa_type=PoolText)
     # Whether its items are still arriving: then it is not visible yet.
     is_arriving: bool = False
     item_count: int = 0
@@ -123,12 +127,14 @@ class Shard(SQLModel, table=True):
     method: str = Field(max_length=64)
     username: str = Field(max_length=255)
     priority: int
+    pool: Pool | None = Field(None, sa_type=PoolText)
     created_at: datetime = Field(sa_type=UtcDateTime)
     # Its end is told by its items, as a request's is.
     status: Status = Field(sa_type=StatusText)
     error_reason: str | None = Field(None, sa_type=Sentence)
-    # The key of the claim, which Prefect knows the run by; the run; and how many died over it.
+    # The key of the claim, which Prefect knows the run by, and its pool; the run; and how many died over it.
     run_key: str | None = Field(None, max_length=64)
+    run_pool: Pool | None = Field(None, sa_type=PoolText)
     flow_run_id: str | None = Field(None, max_length=64)
     crashes: int = 0
     flow_run_at: datetime | None = Field(None, sa_type=UtcDateTime)

@@ -112,9 +112,11 @@ def test_scaling_by_nothing_is_refused(template: Template) -> None:
 
 def test_without_warm_workers_every_request_gets_a_pod(template: Template, render: Render) -> None:
     cold = {"warmWorker.enabled": False}
-    assert render(**cold).of("ConfigMap", "-environment")["data"]["STAGER_PODS_FROM_ITEMS"] == "0"
-    done = template(**cold, **{"config.settings": {"STAGER_PODS_FROM_ITEMS": 10}})
-    assert "config.settings.STAGER_PODS_FROM_ITEMS: another value of the chart says it" in done.stderr
+    set_here = {"STAGER_PODS_FROM_ITEMS": "0", "STAGER_POOLS_TO_CHOOSE": '["pod"]'}
+    assert render(**cold).of("ConfigMap", "-environment")["data"].items() >= set_here.items()
+    for name in set_here:
+        done = template(**cold, **{"config.settings": {name: "10"}})
+        assert f"config.settings.{name}: another value of the chart says it" in done.stderr
     warm = render(**{"config.settings": {"STAGER_PODS_FROM_ITEMS": 10}})
     assert warm.of("ConfigMap", "-environment")["data"]["STAGER_PODS_FROM_ITEMS"] == "10"
 

@@ -23,8 +23,10 @@ from stager.records.requests import (
 )
 from stager.records.runs import (
     FairShare,
+    Load,
     claim_run_group,
     fair_shares,
+    load_of,
     note_flow_run,
     open_flow_runs,
     resubmit_requests,
@@ -72,7 +74,8 @@ def test_what_it_recorded_gets_a_shard_and_a_run(database: Database) -> None:
     assert adopt_requests(database) == 0
     group = claim_run_group(database, SHARE, limit=10)
     assert group is not None
-    assert (group.request_ids, group.load.items, group.load.size_bytes) == ((request_id,), 2, 200)
+    [shard] = shards_of(database, [request_id])[request_id]
+    assert (group.request_ids, load_of(shard)) == ((request_id,), Load(items=2, size_bytes=200))
 
 
 def test_a_run_that_it_claimed_is_known_by_its_requests_alone(database: Database) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
-from stager.errors import Cancelled
+from sqlalchemy import update
+from sqlmodel import col
+
+from stager.errors import Cancelled, RunLost
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
 from stager.records.requests import cancel_request, create_request, fail_request, start_requests
@@ -17,19 +20,25 @@ from stager.records.runs import (
     claims_without_run,
     fair_shares,
     note_flow_run,
+    resubmit_requests,
 )
+from stager.records.shards import shards_of
+from stager.records.tables import Shard
+from stager.vocabulary import Pool
 
 METHODS = ("local_copy", "local_symlink")
 
 
-ONE = Load(items=1, size_bytes=0)
-
-
 def ask(
-    database: Database, username: str, method: str = "local_copy", *, sizes: Collection[int | None] = (None,)
+    database: Database,
+    username: str,
+    method: str = "local_copy",
+    *,
+    sizes: Collection[int | None] = (None,),
+    pool: Pool | None = None,
 ) -> str:
     items = tuple(StagingItem(source="a", destination=f"b{n}", size_bytes=size) for n, size in enumerate(sizes))
-    return create_request(database, StagingRequest(method=method, username=username, items=items)).id
+    return create_request(database, StagingRequest(method=method, username=username, items=items, pool=pool)).id
 
 
 def waiting(
@@ -47,7 +56,7 @@ def test_requests_of_a_user_and_method_share_a_run_in_their_order(database: Data
     ids = [ask(database, "alice") for _ in range(3)]
     ask(database, "alice", "local_symlink")
     ask(database, "bob")
-    expected = RunGroup(key=ids[0], username="alice", method="local_copy", request_ids=tuple(ids), load=ONE)
+    expected = RunGroup(key=ids[0], username="alice", method="local_copy", request_ids=tuple(ids), pool=Pool.WARM)
     assert claim(database, "alice") == expected
     assert claim(database, "alice") is None
 
@@ -121,17 +130,50 @@ def test_many_doors_claim_each_request_once(database: Database) -> None:
     assert (sorted(claimed), len(claimed)) == (sorted(ids), len(ids))
 
 
+def by_size(load: Load) -> Pool:
+    return load.wanted_pool or (Pool.POD if load.items >= 8 or load.size_bytes >= 100 else Pool.WARM)
+
+
+def claims(database: Database, count: int) -> list[RunGroup]:
+    share = FairShare(username="alice", method="local_copy", is_next=True)
+    found = [claim_run_group(database, share, limit=10, pool_of=by_size) for _ in range(count)]
+    return [group for group in found if group is not None]
+
+
 def test_small_requests_never_share_a_run_with_large_ones(database: Database) -> None:
     small = [ask(database, "alice"), ask(database, "alice", sizes=(60, 30))]
     large = [ask(database, "alice", sizes=(60, None, 50)), ask(database, "alice", sizes=(1,) * 8)]
-    share = FairShare(username="alice", method="local_copy", is_next=True)
-    groups = [claim_run_group(database, share, limit=10, is_large=lambda load: load.is_over(items=8, size_bytes=100))]
-    groups += [claim_run_group(database, share, limit=10, is_large=lambda load: load.is_over(items=8, size_bytes=100))]
-    assert [group and (list(group.request_ids), group.load) for group in groups] == [
-        (small, Load(items=2, size_bytes=90)),
-        (large, Load(items=8, size_bytes=110)),
-    ]
+    groups = claims(database, 2)
+    assert [(list(group.request_ids), group.pool) for group in groups] == [(small, Pool.WARM), (large, Pool.POD)]
     assert sorted(claims_without_run(database, older_than=0), key=lambda group: group.key) == groups
+
+
+def test_what_asks_for_another_pool_shares_no_run_with_what_goes_elsewhere(database: Database) -> None:
+    warm = [ask(database, "alice"), ask(database, "alice", pool=Pool.WARM, sizes=(1000,))]
+    pod = [ask(database, "alice", pool=Pool.POD), ask(database, "alice", sizes=(1000,))]
+    warm.append(ask(database, "alice"))
+    groups = claims(database, 3)
+    assert [(list(group.request_ids), group.pool) for group in groups] == [(warm, Pool.WARM), (pod, Pool.POD)]
+
+
+def test_a_claim_keeps_its_pool_whatever_the_rule_says_later(database: Database) -> None:
+    [asked, other] = [ask(database, "alice"), ask(database, "bob")]
+    claims(database, 1)
+    claim(database, "bob")
+    forget_pool = update(Shard).where(col(Shard.request_id) == other).values(run_pool=None)  # as a version before did
+    database.write(lambda session: session.execute(forget_pool) and None)
+    found = claims_without_run(database, older_than=0, pool_of=lambda _: Pool.POD)
+    assert {group.request_ids[0]: group.pool for group in found} == {asked: Pool.WARM, other: Pool.POD}
+
+
+def test_another_run_after_a_crash_goes_where_the_rule_says_then(database: Database) -> None:
+    asked = ask(database, "alice", pool=Pool.POD)
+    [group] = claims(database, 1)
+    note_flow_run(database, group.request_ids, "run", run_key=group.key)
+    resubmit_requests(database, "run", RunLost("it died"))
+    [shard] = shards_of(database, [asked])[asked]
+    assert (shard.pool, shard.run_pool) == (Pool.POD, None)
+    assert [group.pool for group in claims(database, 1)] == [Pool.POD]
 
 
 def test_what_has_a_higher_priority_goes_first_among_users_and_in_a_run(database: Database) -> None:

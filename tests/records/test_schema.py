@@ -28,6 +28,7 @@ from stager.records.requests import (
 )
 from stager.records.shards import shards_of
 from stager.records.tables import TABLES
+from stager.vocabulary import Pool
 from tests.patience import PATIENCE
 
 ITEMS = (StagingItem(source="a", destination="a"), StagingItem(source="b", destination="b"))
@@ -165,6 +166,18 @@ def test_a_request_of_a_version_before_shards_keeps_its_run(database_url: str) -
     assert [one.status for one in shards_of(database, [ended])[ended]] == [Status.FAILED]
     assert get_requests(database, [waiting, handed, begun, ended]) == shown
     assert adopt_requests(database) == 0
+    database.close()
+
+
+def test_a_request_of_a_version_before_pools_asks_for_none(database_url: str) -> None:
+    migrate(database_url)
+    database = Database(database_url)
+    wanted = StagingRequest(method="local_copy", username="alice", items=ITEMS, pool=Pool.POD)
+    request_id = create_request(database, wanted).id
+    go_back(database_url, "0012")
+    migrate(database_url)
+    [shard] = shards_of(database, [request_id])[request_id]
+    assert (get_request(database, request_id).pool, shard.pool, shard.run_pool) == (None, None, None)
     database.close()
 
 

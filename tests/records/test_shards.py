@@ -45,6 +45,7 @@ from stager.records.runs import (
     claim_run_group,
     claims_without_run,
     fair_shares,
+    load_of,
     note_flow_run,
     open_flow_runs,
     resubmit_requests,
@@ -179,7 +180,7 @@ def test_each_shard_has_a_run_of_its_own_side_by_side(database: Database) -> Non
     request_id = ask(database)
     groups = [begin(database, request_id, f"run {number}") for number in range(3)]
     assert [group.request_ids for group in groups] == [(request_id,)] * 3
-    assert [group.load for group in groups] == [Load(items=2, size_bytes=20)] * 3
+    assert [load_of(shard) for shard in shards(database, request_id)] == [Load(items=2, size_bytes=20)] * 3
     assert len({group.key for group in groups}) == 3
     assert [shard.flow_run_id for shard in shards(database, request_id)] == ["run 0", "run 1", "run 2"]
     assert sorted(open_flow_runs(database)) == ["run 0", "run 1", "run 2"]

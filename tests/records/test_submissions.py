@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from typing import Any
 
 import pytest
 from sqlalchemy import exc
@@ -71,6 +72,17 @@ def test_users_have_keys_of_their_own(database: Database) -> None:
     assert len(set(ids_of(create_requests(database, requests)))) == 4
     assert len(set(ids_of(create_requests(database, requests)))) == 4
     assert len(list_requests(database).requests) == 4
+
+
+def test_a_request_without_a_pool_has_the_digest_that_versions_before_pools_gave_it() -> None:
+    asked: dict[str, Any] = {
+        "method": "local_copy",
+        "username": "alice",
+        "items": [{"source": "a", "destination": "b"}],
+    }
+    silent, asks = (StagingRequest.model_validate(asked | more) for more in ({}, {"pool": "pod"}))
+    before = "19bbe996b7988eb101e8fe1f1d5a2fa395b00d40a8edeb628ed0d609b7d71f0c"
+    assert [new_request(one).row["body_digest"] == before for one in (silent, asks)] == [True, False]
 
 
 def test_a_key_of_a_request_that_still_arrives_is_refused_alone(database: Database) -> None:

@@ -7,9 +7,11 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from stager.dispatch.pools import pools_to_choose
 from stager.http.dependencies import CurrentSettings
 from stager.http.offered_methods import offered_methods
 from stager.settings import AUTHENTICATION_IS_OFF
+from stager.vocabulary import Pool
 
 router = APIRouter(prefix="/config", tags=["site"])
 METHODS_SHOWN = ["direct_download", "local_copy"]
@@ -39,6 +41,7 @@ class Config(BaseModel):
     allowed_methods: tuple[str, ...] = Field(
         description="The staging methods that may be asked for.", examples=[METHODS_SHOWN]
     )
+    pools: tuple[Pool, ...] = Field(description="The pools that a request may ask for.", examples=[[Pool.POD]])
     authentication: Literal["on", "off"] = Field(
         description="Whether calls need a bearer token; when off, whoever reaches the service acts for any user."
     )
@@ -61,6 +64,7 @@ async def show_config(settings: CurrentSettings) -> Config:
         source_storage_path=str(settings.source_storage_path),
         target_storage_path=str(settings.target_storage_path),
         allowed_methods=offered_methods(settings),
+        pools=pools_to_choose(settings),
         authentication="off" if is_open else "on",
         warning=AUTHENTICATION_IS_OFF if is_open else None,
     )

@@ -13,17 +13,23 @@ from stager.methods.all_methods import METHODS
 from stager.records.database import AsyncDatabase
 from stager.records.runs import FairShare, fair_shares
 from stager.records.tables import StagingRequestRow
+from stager.vocabulary import Pool
 
 # A worker that has not polled for so long is away: it polls every ten seconds or so.
 WORKER_AWAY_AFTER = timedelta(seconds=60)
 
 
 async def why_not_begun(
-    row: StagingRequestRow, *, records: AsyncDatabase, prefect: PrefectClient, most_runs: int
+    row: StagingRequestRow, *, pool: Pool | None, records: AsyncDatabase, prefect: PrefectClient, most_runs: int
 ) -> Reason:
     """Return what a submitted request waits for, by our records or, once it has a run, by Prefect.
 
-    So many runs of one user may be under way.
+    Parameters
+    ----------
+    pool
+        The one that its run is claimed for, if one is.
+    most_runs
+        So many runs of one user may be under way.
     """
     since = row.flow_run_at or row.created_at
     if row.run_key is None and row.flow_run_id is None:
@@ -33,7 +39,7 @@ async def why_not_begun(
         return _behind_others(row, waiting, most_runs=most_runs)
     try:
         if row.flow_run_id is None:
-            await prefect.check_method(row.method)
+            await prefect.check_method(row.method, in_pod=pool is Pool.POD)
             return reason("HandedOver", "it is about to be handed to Prefect", since=since)
         place = await prefect.place_of(row.flow_run_id)
     except ServiceUnavailable as error:

@@ -15,6 +15,7 @@ from stager.http.problems import documented
 from stager.http.record_views import View
 from stager.insight.dependencies import OpenPrefect
 from stager.insight.explain.estimate import Estimate, estimate
+from stager.insight.explain.pools import ShardsPool, pools_of
 from stager.insight.explain.queue import why_not_begun
 from stager.insight.explain.recorded_reason import WAITS, Reason, recorded_reason
 from stager.models import Status
@@ -44,6 +45,9 @@ class Explanation(Reason):
         description="Bytes of these items; null where a size is not known yet.", examples=[2880]
     )
     shards: ShardCounts
+    pools: tuple[ShardsPool, ...] = Field(
+        description="Where its shards run, or will: one entry where all agree; none of a download."
+    )
     crashes: int = Field(
         description="Runs that have died over this request so far; its events of the kind resubmitted say why."
     )
@@ -67,8 +71,10 @@ async def explain(
     event = (await records.ask(last_events, [row.id])).get(row.id)
     left = await records.ask(remainder_of, row.id)
     past = await records.ask(samples, row.method)
+    shards = (await records.ask(shards_of, [row.id]))[row.id]
     if row.status is Status.SUBMITTED and not (event is not None and event.kind in WAITS):
-        found = await why_not_begun(row, records=records, prefect=prefect, most_runs=settings.max_runs)
+        pool = next((shard.run_pool for shard in shards if shard.run_key == row.run_key), None)
+        found = await why_not_begun(row, pool=pool, records=records, prefect=prefect, most_runs=settings.max_runs)
     else:
         since = await records.ask(cause_began, event) if event else None
         found = recorded_reason(row, event, moment=moment, since=since)
@@ -78,7 +84,8 @@ async def explain(
         status=row.status,
         items_left=left.items,
         bytes_left=left.size_bytes,
-        shards=_counts((await records.ask(shards_of, [row.id]))[row.id]),
+        shards=_counts(shards),
+        pools=pools_of(shards, settings),
         crashes=row.crashes,
         estimate=estimate(row, left, past, moment=moment),
     )

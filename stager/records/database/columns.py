@@ -17,6 +17,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from stager.checksums import Checksum
 from stager.errors import InvalidPath
 from stager.models import MAX_PATH_BYTES, Status
+from stager.vocabulary import Pool
 
 # Characters of a text that are kept; a TEXT column holds 65,535 bytes.
 TEXT_CHARACTERS = 16_000
@@ -112,6 +113,21 @@ class StatusText(TypeDecorator[Status]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Status | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return the status of that word."""
         return None if value is None else Status(value)
+
+
+class PoolText(TypeDecorator[Pool]):
+    """A pool by its word."""
+
+    impl = String(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: Pool | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the word."""
+        return None if value is None else Pool(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Pool | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the pool of that word."""
+        return None if value is None else Pool(value)
 
 
 class ChecksumText(TypeDecorator[Checksum]):

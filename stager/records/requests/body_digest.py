@@ -7,6 +7,9 @@ import json
 
 from stager.models import Frozen, StagingItem, StagingRequest, StagingTerms
 
+# What versions before do not know: absent, it leaves the digest as theirs is.
+_NEW = ("pool",)
+
 
 class BodyDigest:
     """Takes a request's items one by one, so that a million of them are never held at once."""
@@ -25,7 +28,8 @@ class BodyDigest:
 
     def _add(self, part: Frozen) -> None:
         # Not pydantic's own JSON, which refuses lone surrogates.
-        facts = part.model_dump(exclude={"items"})
+        said = part.model_dump(exclude={"items"})
+        facts = {name: value for name, value in said.items() if value is not None or name not in _NEW}
         self._hash.update(json.dumps(facts, sort_keys=True, default=str).encode() + b"\n")
 
 

@@ -94,7 +94,7 @@ def _take_up(session: Session, row: StagingRequestRow, shard: Shard, error: Stag
 def _submit_again(session: Session, row: StagingRequestRow, shard: Shard, error: StagingError) -> None:
     take_leases_away(session, shard)
     shard.status = Status.SUBMITTED
-    shard.run_key = shard.flow_run_id = shard.flow_run_at = shard.started_at = shard.alive_until = None
+    shard.run_key = shard.run_pool = shard.flow_run_id = shard.flow_run_at = shard.started_at = shard.alive_until = None
     session.execute(
         update(StagedFile)
         .where(*items_of_shard(shard), col(StagedFile.status) == Status.STARTED)

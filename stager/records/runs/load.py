@@ -1,13 +1,15 @@
-"""The load of shards: it decides in which work pool they run."""
+"""The load of shards, by which the pool is chosen that they run in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stager.vocabulary import Pool
+
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """The load of a shard: its items and bytes.
+    """The load of a shard: its items and bytes, and where its request wants it.
 
     Attributes
     ----------
@@ -15,11 +17,10 @@ class Load:
         How many files and directories.
     size_bytes
         Their sizes together, as far as the request says them.
+    wanted_pool
+        The pool that the request asks for, if it does.
     """
 
     items: int
     size_bytes: int
-
-    def is_over(self, *, items: int, size_bytes: int) -> bool:
-        """Return whether the load reaches either limit."""
-        return self.items >= items or self.size_bytes >= size_bytes
+    wanted_pool: Pool | None = None

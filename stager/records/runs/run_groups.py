@@ -25,6 +25,7 @@ from stager.records.runs.fair_share import FairShare, unclaimed
 from stager.records.runs.load import Load
 from stager.records.shards import named, show_claims
 from stager.records.tables import OPEN, Shard
+from stager.vocabulary import Pool
 
 # The columns that a group needs of a shard: whole records would cost ten times as much.
 _FACTS = select(
@@ -37,6 +38,8 @@ _FACTS = select(
     col(Shard.username),
     col(Shard.method),
     col(Shard.crashes),
+    col(Shard.pool),
+    col(Shard.run_pool),
 )
 # By priority and age; what else a user asks for goes before the later shards of what is large.
 _ORDER = (col(Shard.priority).desc(), col(Shard.number), col(Shard.created_at), col(Shard.request_id))
@@ -44,23 +47,20 @@ _ORDER = (col(Shard.priority).desc(), col(Shard.number), col(Shard.created_at), 
 
 @dataclass(frozen=True, kw_only=True)
 class RunGroup:
-    """Requests of one user and method that are claimed for one flow run, and the claim's key.
-
-    Attributes
-    ----------
-    load
-        The most items, and the most bytes, that one of them asks for.
-    """
+    """Requests of one user and method that are claimed for one flow run, the claim's key, and the run's pool."""
 
     key: str
     username: str
     method: str
     request_ids: tuple[str, ...]
-    load: Load
+    pool: Pool
 
 
-def _none_is(_: Load) -> bool:
-    return False
+PoolOf = Callable[[Load], Pool]
+
+
+def _warm(_: Load) -> Pool:
+    return Pool.WARM
 
 
 def claim_run_group(
@@ -68,20 +68,20 @@ def claim_run_group(
     share: FairShare,
     *,
     limit: int,
-    is_large: Callable[[Load], bool] = _none_is,
+    pool_of: PoolOf = _warm,
     most_shards: int | None = None,
 ) -> RunGroup | None:
     """Claim a user's waiting shards for one run, by priority and age; None if another process did.
 
     One of several of its request, or that has a single life left, is alone in its run, so that whatever kills
-    its runs takes no other with it. Small ones never share a run with large ones.
+    its runs takes no other with it. Those for different pools never share a run.
 
     Parameters
     ----------
     limit
         How many at most.
-    is_large
-        Which loads are large.
+    pool_of
+        The pool that a load goes to.
     most_shards
         As in ``fair_shares``.
     """
@@ -93,14 +93,14 @@ def claim_run_group(
         if not waiting:
             return None
         first = waiting[0]
-        fits = is_large(_load(first))
-        alike = [one for one in waiting if not _must_be_alone(one) and is_large(_load(one)) == fits]
+        pool = pool_of(load_of(first))
+        alike = [one for one in waiting if not _must_be_alone(one) and pool_of(load_of(one)) is pool]
         chosen = [first] if _must_be_alone(first) else alike
         key = _key(first)
         claim = {"run_key": key, "flow_run_at": now(session)}
-        session.execute(update(Shard).where(_are(chosen)).values(claim))
+        session.execute(update(Shard).where(_are(chosen)).values({**claim, "run_pool": pool}))
         show_claims(session, chosen, **claim)
-        return _group_of(key, chosen)
+        return _group_of(key, chosen, pool)
 
     return database.write(work)
 
@@ -119,8 +119,14 @@ def _are(shards: Sequence[Row[Any]]) -> ColumnElement[bool]:
     return tuple_(col(Shard.request_id), col(Shard.number)).in_([(one.request_id, one.number) for one in shards])
 
 
-def claims_without_run(database: Database, *, older_than: float) -> Sequence[RunGroup]:
-    """Return the claims older than some seconds that are not known to have a run in Prefect."""
+def claims_without_run(database: Database, *, older_than: float, pool_of: PoolOf = _warm) -> Sequence[RunGroup]:
+    """Return the claims older than some seconds that are not known to have a run in Prefect.
+
+    Parameters
+    ----------
+    pool_of
+        The pool that a load goes to, where the claim is by a version that recorded none.
+    """
 
     def work(session: Session) -> list[RunGroup]:
         before = now(session) - timedelta(seconds=older_than)
@@ -128,7 +134,7 @@ def claims_without_run(database: Database, *, older_than: float) -> Sequence[Run
             col(Shard.status) == Status.SUBMITTED, col(Shard.flow_run_id).is_(None), col(Shard.flow_run_at) <= before
         )
         keys = session.scalars(lost.distinct().order_by(col(Shard.run_key))).all()
-        return [group for key in keys if key is not None and (group := _group(session, key))]
+        return [group for key in keys if key is not None and (group := _group(session, key, pool_of))]
 
     return database.read(work)
 
@@ -158,17 +164,17 @@ def note_flow_run(
     database.write(work)
 
 
-def _group(session: Session, key: str) -> RunGroup | None:
+def _group(session: Session, key: str, pool_of: PoolOf) -> RunGroup | None:
     shards = session.execute(_FACTS.where(col(Shard.run_key) == key).order_by(*_ORDER)).all()
-    return _group_of(key, shards) if shards else None
+    return _group_of(key, shards, shards[0].run_pool or pool_of(load_of(shards[0]))) if shards else None
 
 
-def _group_of(key: str, shards: Sequence[Row[Any]]) -> RunGroup:
-    loads = [_load(one) for one in shards]
-    load = Load(items=max(one.items for one in loads), size_bytes=max(one.size_bytes for one in loads))
-    ids = tuple(one.request_id for one in shards)
-    return RunGroup(key=key, username=shards[0].username, method=shards[0].method, request_ids=ids, load=load)
+def _group_of(key: str, shards: Sequence[Row[Any]], pool: Pool) -> RunGroup:
+    first, ids = shards[0], tuple(one.request_id for one in shards)
+    return RunGroup(key=key, username=first.username, method=first.method, request_ids=ids, pool=pool)
 
 
-def _load(shard: Row[Any]) -> Load:
-    return Load(items=shard.end_position - shard.first_position, size_bytes=shard.size_bytes)
+def load_of(shard: Shard | Row[Any]) -> Load:
+    """Return the load of a shard."""
+    items = shard.end_position - shard.first_position
+    return Load(items=items, size_bytes=shard.size_bytes, wanted_pool=shard.pool)

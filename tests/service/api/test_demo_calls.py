@@ -102,6 +102,7 @@ def test_the_sites_settings_are_shown_as_in_the_demo(lone_door: ServedDoor, slas
         "source_storage_path": str(lone_door.source),
         "target_storage_path": str(lone_door.user_areas),
         "allowed_methods": methods,
+        "pools": [],
         "authentication": "off",
         "warning": AUTHENTICATION_IS_OFF,
     }

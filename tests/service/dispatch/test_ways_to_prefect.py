@@ -22,8 +22,9 @@ import pytest
 from stager.dispatch.prefect import CANCELLED, PrefectClient
 from stager.errors import PrefectUnavailable
 from stager.prefect_http import PrefectAuth, prefect_trust
-from stager.records.runs import Load, RunGroup
+from stager.records.runs import RunGroup
 from stager.settings import Settings
+from stager.vocabulary import Pool
 from tests import prefect_password
 from tests.gfal import make_certificate
 from tests.patience import PATIENCE
@@ -138,8 +139,7 @@ async def asked(settings: Settings, ask: Callable[[PrefectClient], Any]) -> Any:
 
 
 def group() -> RunGroup:
-    load = Load(items=1, size_bytes=0)
-    return RunGroup(key=uuid4().hex, username="alice", method="local_copy", request_ids=("1",), load=load)
+    return RunGroup(key=uuid4().hex, username="alice", method="local_copy", request_ids=("1",), pool=Pool.WARM)
 
 
 def test_a_prefect_that_wants_csrf_tokens_is_asked_with_one(guarded: Guarded) -> None:
