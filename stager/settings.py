@@ -185,7 +185,10 @@ class Settings(BaseSettings):
         10_000, gt=0, description="How many requests of one user may be open; more are refused until some have ended."
     )
     max_runs: int = Field(
-        20, gt=0, description="How many flow runs of one user may be under way; what they ask for meanwhile waits."
+        20,
+        gt=0,
+        description="How many flow runs of one user may be under way, pods that wait to begin included; what they ask "
+        "for meanwhile waits.",
     )
     max_long_calls: int = Field(
         200, gt=0, description="How many streams, uploads and waiting calls one user may hold at one replica."

@@ -48,8 +48,13 @@ def waiting(
     return [(share.username, share.is_next) for share in found]
 
 
+def by_size(load: Load) -> Pool:
+    return load.wanted_pool or (Pool.POD if load.items >= 8 or load.size_bytes >= 100 else Pool.WARM)
+
+
 def claim(database: Database, username: str, limit: int = 100) -> RunGroup | None:
-    return claim_run_group(database, FairShare(username=username, method="local_copy", is_next=True), limit=limit)
+    share = FairShare(username=username, method="local_copy", is_next=True)
+    return claim_run_group(database, share, limit=limit, pool_of=by_size)
 
 
 def test_requests_of_a_user_and_method_share_a_run_in_their_order(database: Database) -> None:
@@ -91,6 +96,19 @@ def test_a_user_waits_while_as_many_runs_of_theirs_are_under_way_as_may_be(datab
     assert waiting(database, most_runs=2) == [("alice", True), ("bob", True)]
 
 
+def test_pods_that_wait_to_begin_are_counted_among_the_runs_of_their_user(database: Database) -> None:
+    start_requests(database, [ask(database, "alice")], flow_run_id="run", acting_as="alice")
+    for _ in range(2):
+        for name, pool in (("alice", Pool.POD), ("bob", Pool.WARM)):
+            ask(database, name, pool=pool)
+            claim(database, name)
+    for name in ("alice", "bob"):
+        ask(database, name)
+    assert waiting(database, patience=0, most_runs=4) == [("alice", True), ("bob", True)]
+    assert waiting(database, patience=0, most_runs=3) == [("alice", False), ("bob", True)]
+    assert waiting(database, patience=0, most_runs=1) == [("alice", False), ("bob", True)]
+
+
 def test_nobody_waits_for_a_run_longer_than_patience_allows(database: Database) -> None:
     ask(database, "alice")
     claim(database, "alice")
@@ -130,14 +148,8 @@ def test_many_doors_claim_each_request_once(database: Database) -> None:
     assert (sorted(claimed), len(claimed)) == (sorted(ids), len(ids))
 
 
-def by_size(load: Load) -> Pool:
-    return load.wanted_pool or (Pool.POD if load.items >= 8 or load.size_bytes >= 100 else Pool.WARM)
-
-
 def claims(database: Database, count: int) -> list[RunGroup]:
-    share = FairShare(username="alice", method="local_copy", is_next=True)
-    found = [claim_run_group(database, share, limit=10, pool_of=by_size) for _ in range(count)]
-    return [group for group in found if group is not None]
+    return [group for _ in range(count) if (group := claim(database, "alice"))]
 
 
 def test_small_requests_never_share_a_run_with_large_ones(database: Database) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 from sqlmodel import col
 
 from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.tables import OPEN, Shard
+from stager.vocabulary import Pool
 
 UNCLAIMED = (
     col(Shard.status) == Status.SUBMITTED,
@@ -40,7 +42,7 @@ class FairShare:
     is_next
         A run may be claimed for them.
     has_most_runs
-        As many of the user's runs are under way as may be.
+        As many of the user's runs are under way as may be, pods that wait to begin included.
     """
 
     username: str
@@ -75,20 +77,26 @@ def fair_shares(
     waits = (*unclaimed(most_shards), col(row.method).in_(methods))
     order = (func.max(col(row.priority)).desc(), func.min(col(row.created_at)))
     who = select(col(row.username), col(row.method)).where(*waits).group_by(col(row.username), col(row.method))
-    under_way = (col(row.status) == Status.STARTED, col(row.method).in_(methods))
-    has_most = func.count(col(row.flow_run_id).distinct()) >= most_runs
-    busy = select(col(row.username)).where(*under_way).group_by(col(row.username)).having(has_most)
+    begun = (col(row.status) == Status.STARTED, col(row.method).in_(methods))
+    runs = select(col(row.username), func.count(col(row.flow_run_id).distinct())).where(*begun)
+    is_claimed = (col(row.status) == Status.SUBMITTED, col(row.run_key).is_not(None))
+    pods = func.count(case((col(row.run_pool) == Pool.POD, col(row.run_key))).distinct())
+    claims = select(col(row.username), func.max(col(row.flow_run_at)), pods).where(*is_claimed)
 
     def work(session: Session) -> list[FairShare]:
         since = now(session) - timedelta(seconds=patience)
-        behind = (col(row.status) == Status.SUBMITTED, col(row.run_key).is_not(None), col(row.flow_run_at) > since)
         waiting = session.execute(who.order_by(*order)).all()
         if not waiting:
             return []
-        full = set(session.scalars(busy))
-        blocked = full | set(session.scalars(select(col(row.username)).where(*behind).distinct()))
+        under_way = Counter(dict(session.execute(runs.group_by(col(row.username))).tuples().all()))
+        behind = set()
+        for name, claimed_at, waiting_pods in session.execute(claims.group_by(col(row.username))):
+            under_way[name] += waiting_pods
+            if claimed_at > since:
+                behind.add(name)
+        full = {name for name, count in under_way.items() if count >= most_runs}
         return [
-            FairShare(username=name, method=method, is_next=name not in blocked, has_most_runs=name in full)
+            FairShare(username=name, method=method, is_next=name not in behind | full, has_most_runs=name in full)
             for name, method in waiting
         ]
 
