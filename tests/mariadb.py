@@ -36,7 +36,10 @@ class MariaDB:
         self._process: subprocess.Popen[bytes] | None = None
         options = ["--no-defaults", f"--datadir={self.datadir}", *self._as_root]
         normal = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-        subprocess.run([str(INSTALL), *options, *normal], check=True, capture_output=True)
+        done = subprocess.run([str(INSTALL), *options, *normal], check=False, capture_output=True, text=True)
+        if done.returncode:
+            message = f"MariaDB was not installed: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+            raise RuntimeError(message)
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
