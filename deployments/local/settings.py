@@ -190,7 +190,9 @@ def prefect_environment(settings: LocalSettings) -> dict[str, str]:
 def stack_environment(settings: LocalSettings, auth_string: str) -> dict[str, str]:
     """Return the environment of every part: the caller's, with the stack's variables on top.
 
-    A caller's own Prefect (profile, account, address) never leaks in.
+    A caller's own Prefect (profile, account, address) never leaks in. Unless the
+    caller says how many shards of a request are done side by side, it is one for
+    each two cores, so that others' requests stay quick beside them.
 
     Parameters
     ----------
@@ -211,7 +213,10 @@ def stack_environment(settings: LocalSettings, auth_string: str) -> dict[str, st
         "PYTHONPATH": _path(str(CHECKOUT), inherited.get("PYTHONPATH")),
         "PYTHONUNBUFFERED": "1",
     }
-    return {**inherited, **ours, **password, **service_environment(settings), **prefect_environment(settings)}
+    # A run and its mover fill about one core, and the parts that serve them another.
+    unless_said = {"STAGER_MAX_SHARDS": str(max(1, min(4, len(os.sched_getaffinity(0)) // 2)))}
+    served = {**service_environment(settings), **prefect_environment(settings)}
+    return {**unless_said, **inherited, **ours, **password, **served}
 
 
 def _path(*parts: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What `make up` keeps is for no other account, wherever it lay before."""
+"""What `make up` keeps is for no other account, wherever it lay before; and what it sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from deployments.local.cannot_start import CannotStart
 from deployments.local.password import prefect_password
 from deployments.local.secret_key import secret_key
-from deployments.local.settings import LocalSettings
+from deployments.local.settings import LocalSettings, stack_environment
 from deployments.local.state import close_state, enterable, take_over
 from stager.user_secrets import SecretKeys
 from tests.open_folder import open_folder
@@ -312,3 +312,14 @@ def test_what_is_no_password_of_prefects_is_refused_without_repeating_it(wrong: 
         prefect_password(LocalSettings(prefect_auth_string=wrong))
 
     assert wrong not in str(refused.value)
+
+
+@pytest.mark.parametrize(("cores", "shards"), [(1, "1"), (2, "1"), (4, "2"), (64, "4")])
+def test_a_request_has_one_shard_at_a_time_for_each_two_cores(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, cores: int, shards: str
+) -> None:
+    monkeypatch.delenv("STAGER_MAX_SHARDS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert stack_environment(settings, "")["STAGER_MAX_SHARDS"] == shards
+    monkeypatch.setenv("STAGER_MAX_SHARDS", "7")
+    assert stack_environment(settings, "")["STAGER_MAX_SHARDS"] == "7"
