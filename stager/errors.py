@@ -23,6 +23,7 @@
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
+    │   ├── NotExpandable
     ├── DestinationError             the destination does not take it
     │   ├── DestinationExists        DestinationDiffers     DestinationBusy (retryable)
     │   ├── DestinationNotWritable   NoSpace                DestinationTampered
@@ -629,6 +630,12 @@ class SourceMismatch(SourceError):
     """The source has another size or checksum than the request says."""
 
     template = "Source is not as requested: {path}: {reason}"
+
+
+class NotExpandable(SourceError):
+    """The source stands for no items."""
+
+    template = "Source cannot be expanded: {path}: {reason}"
 
 
 class DestinationError(PathError):

@@ -1,6 +1,6 @@
 """The engine: it brings one file or tree to its destination, whole and verified, and nothing is visible before.
 
-``survey`` looks at a source, ``compare`` and ``fingerprint`` at a destination;
+``expanded`` lists a source, ``survey`` looks at one, ``compare`` and ``fingerprint`` at a destination;
 ``transfer``, ``stage_symlink`` and ``stage_hard_link`` bring something beside
 its destination; ``seal``, ``flush`` and ``publish`` finish it, ``discard``
 takes it back; ``sweep`` removes what dead processes left, ``remove_delivered``
@@ -10,6 +10,7 @@ what was published.
 from stager.engine.compare import Absent, compare, is_same_file, link_target
 from stager.engine.control import Control, StopSignal
 from stager.engine.delivered import remove_delivered
+from stager.engine.expansion import Found, expanded
 from stager.engine.expected import Expected, require_size, verify
 from stager.engine.fingerprint import fingerprint, fingerprint_of_file
 from stager.engine.flush import flush
@@ -27,6 +28,7 @@ __all__ = [
     "ABSENT",
     "Control",
     "Expected",
+    "Found",
     "Link",
     "Modes",
     "Publication",
@@ -37,6 +39,7 @@ __all__ = [
     "Survey",
     "compare",
     "discard",
+    "expanded",
     "fingerprint",
     "fingerprint_of_file",
     "flush",

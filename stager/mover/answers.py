@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stager.engine import Link, Refuse, StopSignal
+from stager.engine import Found, Link, Refuse, StopSignal
 from stager.errors import StagingError
 from stager.methods import Item
 from stager.mover.channel import Channel
@@ -34,6 +34,8 @@ class Watch:
         Called with the bytes and files done so far.
     on_file
         Called with each file of the product, in the walk's order.
+    on_found
+        Called with the next paths that the item stands for.
     known
         Gives the checksums of the very same source that are on record.
     admitted
@@ -43,6 +45,7 @@ class Watch:
     stopped: StopSignal
     on_progress: Callable[[int, int], None] = lambda _bytes, _files: None
     on_file: Callable[[ManifestEntry], None] = lambda _: None
+    on_found: Callable[[Sequence[Found]], None] = lambda _: None
     known: Callable[[], Iterable[ManifestEntry]] = tuple
     admitted: Callable[[StopSignal], AbstractContextManager[None]] = lambda _: nullcontext()
 
@@ -76,13 +79,13 @@ class Answers:
 
     def begin(self, items: Mapping[int, Item]) -> None:
         """Take back what was lent, and replace the items by these."""
+        self.lend({item_id: item.source for item_id, item in items.items() if item.read_as == "service"})
+
+    def lend(self, sources: Mapping[int, Location]) -> None:
+        """Take back what was lent, and lend these sources, by the ids of their items."""
+        # What has a folder's name by now may be a link of the user's.
         self._lending.begin(
-            {
-                # What has a folder's name by now may be a link of the user's.
-                item_id: replace(item.source, held=self._roots.get(item.source.root))
-                for item_id, item in items.items()
-                if item.read_as == "service"
-            }
+            {item_id: replace(source, held=self._roots.get(source.root)) for item_id, source in sources.items()}
         )
 
     def answer(self, asks: Question, waiting: Mapping[int, Watched], refuse: Refuse) -> None:
@@ -150,5 +153,5 @@ class Answers:
 
 
 def _folder_of(source: Location) -> tuple[Descriptor, bytes]:
-    """Open the folder that a source is in, by no link."""
-    return open_location(source.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED), source.name
+    """Open the folder that a source is in, by no link; an area as a whole is in itself."""
+    return open_location(source.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED), source.name or b"."

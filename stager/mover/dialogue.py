@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import starmap
 from typing import Any
 
-from stager.engine import Control
+from stager.engine import Control, Found
 from stager.errors import Cancelled, StagingError
 from stager.mover.channel import Channel, ConnectionLost
 from stager.vocabulary import ManifestEntry
@@ -59,6 +59,7 @@ class Dialogue:
         self._id = item_id
         self._stops = stops
         self._files: list[ManifestEntry] = []
+        self._found: list[Found] = []
         self._progress: tuple[int, int] | None = None
         self._told_at = time.monotonic()
 
@@ -83,14 +84,24 @@ class Dialogue:
         if len(self._files) >= FILES_IN_A_MESSAGE:
             self._channel.post(self._report())
 
+    def on_found(self, found: Found) -> None:
+        """Report a path that the item stands for."""
+        self._found.append(found)
+        if len(self._found) >= FILES_IN_A_MESSAGE:
+            self.report()
+
+    def report(self) -> None:
+        """Report what was not reported yet."""
+        self._channel.send(self._report())
+
     def _report(self) -> dict[str, Any]:
         return {"says": "report", "id": self._id, **self.unreported()}
 
     def unreported(self) -> dict[str, Any]:
-        """Return what was not reported yet, as it is added to a message: progress, and files."""
-        progress, self._progress = self._progress, None
-        files, self._files = self._files, []
-        return {**({"progress": progress} if progress else {}), **({"files": files} if files else {})}
+        """Return what was not reported yet, as it is added to a message: progress, files, and what was found."""
+        said = {"progress": self._progress, "files": self._files, "found": self._found}
+        self._progress, self._files, self._found = None, [], []
+        return {name: news for name, news in said.items() if news}
 
     def refuse(self, item_ids: Collection[int]) -> dict[int, StagingError]:
         """Return a `Cancelled` for each item that must not be published: the service knows why."""

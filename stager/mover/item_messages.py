@@ -44,9 +44,7 @@ def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, len
     lender
         Lends the source where it is read with the service's rights.
     """
-    source = source_of(said["source"], roots)
-    if said["read_as"] == "service":
-        source = replace(source, held=LentFolder(-1, lender, SOURCE))
+    source = readable_source(said["source"], roots, read_as=said["read_as"], lender=lender)
     checksum, size_bytes = said["expected"]
     file_mode, directory_mode, folder_mode = said["modes"]
     return Item(
@@ -59,6 +57,14 @@ def understood(said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, len
         expected=Expected(checksum=checksum and Checksum(*checksum), size_bytes=size_bytes),
         last_copy=said["last_copy"] and _last_copy(*said["last_copy"]),
     )
+
+
+def readable_source(
+    said: Mapping[str, Any], roots: Mapping[Path, Descriptor], *, read_as: str, lender: Lender
+) -> Location:
+    """Return the source that a message describes; the lender lends it where it is read with the service's rights."""
+    source = source_of(said, roots)
+    return replace(source, held=LentFolder(-1, lender, SOURCE)) if read_as == "service" else source
 
 
 def told_source(source: Location) -> dict[str, Any]:

@@ -76,7 +76,9 @@ class Lending:
         """Return a lent folder and a name in it; raise for whatever is not the source, or in it."""
         is_name = name not in ("", ".", "..") and "/" not in name and "\0" not in name
         source = self._sources.get(item_id)
-        if source is None or not is_name or (folder == SOURCE and os.fsencode(name) != source.name):
+        is_source = folder == SOURCE and source is not None and os.fsencode(name) == source.name
+        # Of an area as a whole, the name is none.
+        if source is None or not (is_source or (is_name and folder != SOURCE)):
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
         if folder != SOURCE:
             return self._folder(item_id, folder), name

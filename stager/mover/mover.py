@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Literal
 
-from stager.engine import Refuse, StopSignal
+from stager.engine import Found, Refuse, StopSignal
 from stager.errors import MoverLost, StagingError
 from stager.methods import Item, mounted
 from stager.mover.answers import Answers, Watch, Watched
@@ -95,6 +96,34 @@ class Mover:
             Called right before destinations get their names; tells why some must not.
         """
         return self._carried_out({"do": step, "items": list(watches)}, watches, refuse)
+
+    def expand(
+        self,
+        item_id: int,
+        folder: Location,
+        pattern: Sequence[str],
+        *,
+        after: str,
+        read_as: Literal["user", "service"],
+        watch: Watch,
+    ) -> None:
+        """Find what is beneath a folder and fits a pattern, as `engine.expanded` does, and tell it to a watch.
+
+        Parameters
+        ----------
+        read_as
+            Whose rights the folder is read with, as `Item` has it.
+
+        Raises
+        ------
+        StagingError
+            As `engine.expanded`, as the watch, or the mover is lost.
+        """
+        self.answers.lend({item_id: folder} if read_as == "service" else {})
+        said = {"folder": told_source(folder), "pattern": pattern, "after": after, "read_as": read_as}
+        [(_, outcome)] = list(self._carried_out({"do": "expand", "item": item_id, **said}, {item_id: watch}))
+        if isinstance(outcome, StagingError):
+            raise outcome
 
     def sweep(self, method: str, folders: Sequence[Place]) -> list[int | StagingError]:
         """Return how many leftovers of dead runs were removed in each folder, or the error."""
@@ -234,6 +263,8 @@ class Mover:
                 one.watch.on_progress(*reply.progress)
             for file in reply.entries():
                 one.watch.on_file(file)
+            if reply.found:
+                one.watch.on_found([Found(*found) for found in reply.found])
         except StagingError as error:
             one.error = error
             if isinstance(reply, Report):

@@ -18,12 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stager.engine import expanded
 from stager.engine.source import folder_of
 from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
 from stager.methods import MOUNTED_METHODS, StagingMethod, SymlinkCopy
 from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.dialogue import Dialogue, StopOrders
-from stager.mover.item_messages import place, source_of, understood
+from stager.mover.item_messages import place, readable_source, source_of, understood
 from stager.mover.lending import Lending
 from stager.mover.steps import STEPS, ItemsAtWork
 from stager.paths import Descriptor
@@ -145,10 +146,10 @@ class OrderExecutor:
                 self._together(order["items"], self._flush)
             case "publish":
                 self._publish_all(order["items"])
-            case "lend from":
-                self._lending.begin({int(one): source_of(said, self._roots) for one, said in order["sources"].items()})
-            case "lend":
-                self._lend(order["item"], order["what"], order["folder"], order["name"])
+            case "expand":
+                self._expand(order)
+            case "lend from" | "lend":
+                self._lend(order)
             case step:
                 for item_id in order["items"]:
                     self._step(step, item_id)
@@ -199,7 +200,13 @@ class OrderExecutor:
             for item_id, outcome in self._current().publish(item_ids, dialogue.refuse).items()
         }
 
-    def _lend(self, item_id: int, what: str, folder: int, name: str) -> None:
+    def _lend(self, order: Message) -> None:
+        if order["do"] == "lend from":
+            self._lending.begin({int(one): source_of(said, self._roots) for one, said in order["sources"].items()})
+        else:
+            self._lend_one(order["item"], order["what"], order["folder"], order["name"])
+
+    def _lend_one(self, item_id: int, what: str, folder: int, name: str) -> None:
         """Look at, open or take back what is in an item's source, and tell what came of it."""
         lending, opened = self._lending, Descriptor(-1)
         shown: dict[str, Any] = {}
@@ -221,6 +228,22 @@ class OrderExecutor:
         with opened:
             descriptors = [opened.fd] if opened.fd >= 0 else []
             self._channel.send({"says": "done", "id": item_id, "shown": shown}, descriptors)
+
+    def _expand(self, order: Message) -> None:
+        item_id = order["item"]
+        self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stops)
+        folder = readable_source(order["folder"], self._roots, read_as=order["read_as"], lender=self)
+
+        def work() -> dict[str, Any]:
+            try:
+                for found in expanded(folder, order["pattern"], control=dialogue.control(), after=order["after"]):
+                    dialogue.on_found(found)
+            except StagingError:
+                dialogue.report()
+                raise
+            return dialogue.unreported()
+
+        self._tell(item_id, work)
 
     def _step(self, step: str, item_id: int) -> None:
         self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stops)

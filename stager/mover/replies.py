@@ -34,11 +34,14 @@ class AboutAnItem(Frozen):
         Bytes and files done so far.
     files
         Its next files in the walk's order: path, size and checksum.
+    found
+        The next paths that it stands for, and the sizes that are known.
     """
 
     id: int
     progress: tuple[Count, Count] | None = None
     files: list[tuple[PathText, Count, Adler32]] = Field(default_factory=list)
+    found: list[tuple[PathText, Count | None]] = Field(default_factory=list)
 
     def entries(self) -> Iterator[ManifestEntry]:
         """Yield the files as entries of a manifest."""

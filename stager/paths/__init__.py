@@ -5,10 +5,11 @@ from stager.paths.descriptor import Descriptor
 from stager.paths.directory import make_directories, open_area, open_location, open_root
 from stager.paths.home import make_home, open_home
 from stager.paths.lent import Lender, LentFolder
-from stager.paths.location import RESERVED_PREFIX, Location, locate, names_in, user_folder
+from stager.paths.location import MAX_PATH_BYTES, RESERVED_PREFIX, Location, locate, names_in, user_folder
 from stager.paths.place import Place
 
 __all__ = [
+    "MAX_PATH_BYTES",
     "RESERVED_PREFIX",
     "Descriptor",
     "Lender",
