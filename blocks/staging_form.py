@@ -25,7 +25,7 @@ from stager.models import (
     StagingItem,
     StagingRequest,
 )
-from stager.vocabulary import OnConflict
+from stager.vocabulary import Expand, OnConflict
 
 
 class Form(Frozen):
@@ -71,6 +71,13 @@ class ItemForm(StagingItem, Form):
         None,
         title="Size of the source, in bytes",
         description="If you know it: what has another size is not delivered",
+    )
+    expand: Expand | None = Field(
+        None,
+        title="Expand",
+        description="Whether the source stands for many items. directory: each file below it is one. "
+        "glob: each path that fits it, with *, ?, [...] and ** for any folders. prefix: each file whose path begins "
+        "so. They appear below the destination, which is a folder then",
     )
 
 

@@ -28,7 +28,7 @@ from pydantic import (
 
 from stager.checksums import Checksum
 from stager.errors import readable
-from stager.vocabulary import OnConflict, Pool
+from stager.vocabulary import Expand, OnConflict, Pool
 
 MAX_PATH_BYTES = 4096
 # The destination area that means the user's own place: their folder there, or their notebook server.
@@ -192,6 +192,22 @@ class StagingItem(Frozen):
         examples=["adler32:0a1b2c3d"],
     )
     size_bytes: Size | None = Field(None, description="The source's size in bytes, if known.", examples=[2880])
+    expand: Expand | None = Field(
+        None,
+        description="What the source is if it stands for many items, which appear below the destination.",
+    )
+
+    @model_validator(mode="after")
+    def _is_of_one_file(self) -> Self:
+        if self.expand and (self.checksum is not None or self.size_bytes is not None):
+            message = "what is expanded has no checksum and no size of its own"
+            raise ValueError(message)
+        return self
+
+    @property
+    def read_at(self) -> str:
+        """The path at or beneath which all is that it reads."""
+        return self.expand.parted(self.source)[0] if self.expand else self.source
 
 
 # How long a delivery is wanted for, in seconds.
@@ -210,8 +226,8 @@ class StagingTerms(Frozen):
         USER_AREA,
         min_length=1,
         max_length=255,
-        description="Storage area of the destinations; for jupyter_copy, a hub's name, or user for the site's hub, "
-        "and after a slash the name of a server of the user's, if not the default one: user/lab.",
+        description="Storage area of the destinations; for jupyter_copy, a hub, or user for the site's, "
+        "and after a slash one of the user's servers, if not the default one: user/lab.",
     )
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL,
@@ -221,7 +237,7 @@ class StagingTerms(Frozen):
         None, description="Items that are not done by then are cancelled; UTC without an offset."
     )
     lifetime: Lifetime | None = Field(
-        None, description="How long the delivery is wanted for, in seconds; it is recorded only."
+        None, description="How long the delivery is wanted, in seconds; it is recorded only."
     )
     priority: Priority = Field(0, description="Of waiting requests, those with a higher priority go first.")
     note: Note | None = Field(None, description="A note of the caller's own.")
@@ -238,15 +254,20 @@ class StagingRequest(StagingTerms):
     @model_validator(mode="after")
     def _destinations_differ(self) -> Self:
         seen: set[str] = set()
+        # Folders that items are expanded into: others may be there, too.
+        folders: set[str] = set()
         for item in self.items:
             place = posixpath.normpath(item.destination)
+            if item.expand:
+                folders.add(f"{place}/")
+                continue
             if place in seen:
                 message = f"two items have the destination {readable(place)}"
                 raise ValueError(message)
             seen.add(place)
         # A separator that no name has, and nothing sorts before: what lies inside a destination follows it at once.
-        for outer, inner in pairwise(sorted(place.replace("/", "\0") for place in seen)):
-            if inner.startswith(outer + "\0"):
+        for outer, inner in pairwise(sorted(place.replace("/", "\0") for place in seen | folders)):
+            if inner.startswith(outer + "\0") and not outer.endswith("\0"):
                 message = f"the destination {_shown(inner)} lies inside {_shown(outer)}, another item's"
                 raise ValueError(message)
         return self

@@ -16,6 +16,7 @@ from stager.records.requests import (
     abandon_large_request,
     add_items,
     begin_large_request,
+    expansions_among,
     item_again,
     request_of_key,
     submit_large_request,
@@ -97,9 +98,11 @@ def _next(database: Database, request: StagingRequestRow, positions: range, flow
 def _pages(database: Database, request_id: str, positions: range) -> Iterator[Sequence[StagingItem]]:
     """Yield what was not delivered among the items at some positions, as it was asked for."""
     last = positions.start - 1
+    expanded = {one for one in expansions_among(database, request_id, statuses=ENDINGS) if one in positions}
     while files := files_of(database, request_id, after=last, limit=ITEMS_AT_ONCE, statuses=ENDINGS):
         last = files[-1].position
-        if items := [item_again(file) for file in files if file.position in positions]:
-            yield items
+        ours = [file for file in files if file.position in positions and file.expanded_from not in expanded]
+        if ours:
+            yield [item_again(file) for file in ours]
         if last >= positions.stop:
             return

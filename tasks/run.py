@@ -48,12 +48,14 @@ from stager.runs.batch_size import BATCH_SIZE, batch_size_after
 from stager.runs.become_user import ActingUser
 from stager.runs.destinations import LeaseHolder
 from stager.runs.entry import Entry
+from stager.runs.expansion import Expansion
 from stager.runs.heartbeat import alive
-from stager.runs.resolve import Resolver, resolve_files
+from stager.runs.resolve import Resolver, resolve_files, stop_of
 from stager.runs.shared_batches import MAX_SHARED_ITEMS, grouped, small_among
 from stager.runs.stop import Stops
 from stager.settings import get_settings
 from tasks.database import records_database
+from tasks.expand import expand
 from tasks.report import Outcome, in_words, outcome_of, report
 from tasks.retry_button import ENDINGS, retried, times_retried
 from tasks.termination import is_being_cancelled
@@ -208,10 +210,8 @@ class Run:
         if self._method.place is not Location:  # each may go to another server
             return {}
         files = first_files(self._database, list(begun), limit=MAX_SHARED_ITEMS + 1)
-        few = [file for some in files.values() if len(some) <= MAX_SHARED_ITEMS for file in some]
-        found: dict[str, list[Entry]] = {
-            request_id: [] for request_id, some in files.items() if len(some) <= MAX_SHARED_ITEMS
-        }
+        few = [file for some in files.values() if _may_share(some) for file in some]
+        found: dict[str, list[Entry]] = {request_id: [] for request_id, some in files.items() if _may_share(some)}
         for entry in self._entries(few, begun):
             found[entry.file.request_id].append(entry)
         if not few:
@@ -230,12 +230,23 @@ class Run:
         left, size = self._shards[request_id].positions, BATCH_SIZE
         while left and (files := self._files(request_id, left[:size])):
             left = range(files[-1].position + 1, left.stop)
+            for file in files:
+                if file.expand and not file.status.is_final:
+                    left = range(left.start, self._expanded(file, resolver, left.stop))
             if entries := self._entries(files, {request_id: resolver}):
                 yield (batch := self._batch(entries, resolver))
                 if self._method.place is Location:
                     size = batch_size_after(batch)
             if self._stops.requests[request_id].is_set():
                 return
+
+    def _expanded(self, file: StagedFile, resolver: Resolver, end: int) -> int:
+        """Have an item expanded, and return where its shard ends by then."""
+        stop = stop_of(file, self._stops.requests[file.request_id])
+        self._stops.items = {file.id: stop}
+        expansion = Expansion(file, resolver, writer=self._writer, acting=self.acting, stopped=stop)
+        expand(expansion)
+        return max(end, expansion.positions.stop)
 
     def _files(self, request_id: str, positions: range) -> Sequence[StagedFile]:
         return files_of(self._database, request_id, after=positions.start - 1, limit=len(positions))
@@ -244,7 +255,7 @@ class Run:
         def entry(file: StagedFile) -> Entry:
             return resolvers[file.request_id].entry(file, whole=self._stops.requests[file.request_id])
 
-        return resolve_files(self._database, files, entry)
+        return resolve_files(self._database, [file for file in files if not file.expand], entry)
 
     def _batch(self, entries: list[Entry], resolver: Resolver | None = None) -> Batch:
         """Return a batch, whose items are all of one request where its resolver is given."""
@@ -304,6 +315,11 @@ class Run:
         if any(row.status in (Status.FAILED, Status.CANCELLED) for row in rows):
             return Failed(message=in_words(rows))
         return Completed(message=in_words(rows))
+
+
+def _may_share(files: Sequence[StagedFile]) -> bool:
+    """Return whether a request of these items may share a batch: they are few, and none stands for more."""
+    return len(files) <= MAX_SHARED_ITEMS and not any(file.expand for file in files)
 
 
 def _run_key() -> str | None:

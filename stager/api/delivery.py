@@ -123,6 +123,8 @@ async def manifest_lines(records: AsyncDatabase, request_id: str) -> AsyncIterat
         position = files[-1].position
         single = []
         for file in files:
+            if file.expand:  # what it stands for is told by the items that it became
+                continue
             if file.kind != "directory":
                 single.append(_line(file))
                 continue

@@ -18,7 +18,7 @@ from stager.identity import resolve
 from stager.methods.all_methods import METHODS
 from stager.models import StagingRequest, StagingTerms, area_and_server
 from stager.paths import Location
-from stager.records.cutting import ShardLimits
+from stager.records.cutting import limits_of
 from stager.records.database import AsyncDatabase, GroupCommit
 from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request
 from stager.records.tables import StagingRequestRow
@@ -111,7 +111,7 @@ class Intake:
             method=terms.method,
             username=terms.username,
             source_area=terms.source_area,
-            sources=[item.source for item in terms.items] if isinstance(terms, StagingRequest) else (),
+            sources=[item.read_at for item in terms.items] if isinstance(terms, StagingRequest) else (),
             destination_area=terms.destination_area,
         )
 
@@ -185,8 +185,3 @@ class Intake:
         logger.info("Request recorded")
         self.recorded.set()
         return row
-
-
-def limits_of(settings: Settings) -> ShardLimits:
-    """Return how large a shard of a request may be."""
-    return ShardLimits(items=settings.shard_items, size_bytes=settings.shard_bytes)

@@ -27,7 +27,7 @@ class RequestPage(View):
     """Some requests, newest first."""
 
     requests: tuple[RequestListEntry, ...]
-    next_cursor: str | None = Field(description="The cursor of the next page; null on the last page.")
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last.")
 
 
 def listed(

@@ -15,7 +15,7 @@ from stager.models import Status
 from stager.records.database import AsyncDatabase
 from stager.records.downloads import DIRECT_DOWNLOAD
 from stager.records.items import files_of
-from stager.records.requests import item_again, terms_again
+from stager.records.requests import expansions_among, item_again, terms_again
 from stager.records.tables import StagingRequestRow
 
 ITEMS_AT_ONCE = 1000
@@ -68,6 +68,9 @@ async def retry(
 
 async def _pages(records: AsyncDatabase, request_id: str, *, statuses: Collection[Status]) -> ItemPages:
     position = None
+    expanded = await records.ask(expansions_among, request_id, statuses=statuses)
     while files := await records.ask(files_of, request_id, after=position, limit=ITEMS_AT_ONCE, statuses=statuses):
         position = files[-1].position
-        yield [item_again(file) for file in files]
+        # What is expanded again becomes the same items again.
+        if again := [item_again(file) for file in files if file.expanded_from not in expanded]:
+            yield again

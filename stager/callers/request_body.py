@@ -10,7 +10,7 @@ from pydantic import Field
 from stager.callers.caller import Caller
 from stager.models import USER_AREA, AreaName, DestinationName, StagingRequest, StagingTerms
 
-WHOSE = "User to stage for; by default the caller; required where authentication is off."
+WHOSE = "User to stage for; by default the caller; needed without authentication."
 
 
 class TermsBody(StagingTerms):

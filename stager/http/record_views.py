@@ -14,7 +14,7 @@ from stager.http.notebook_cell import cell_that_opens
 from stager.models import DELIVERED, PathText, Status
 from stager.records.tables import Event, StagedFile, StagingRequestRow
 from stager.settings import Settings
-from stager.vocabulary import OnConflict, Pool
+from stager.vocabulary import Expand, OnConflict, Pool
 
 RUN_ID = "6d4f9f0e-3c1b-4c8e-9d27-5b1a2f3e4c5d"
 
@@ -47,6 +47,9 @@ class ItemView(View):
     size_bytes: int | None = Field(examples=[2880])
     file_count: int | None = Field(examples=[1])
     expected_checksum: str | None = Field(description="What the source must have.", examples=["adler32:0a1b2c3d"])
+    expand: Expand | None
+    expanded_count: int | None = Field(description="Items that it became so far.")
+    expanded_from: int | None = Field(description="Position of the item that became it.")
     checksum: str | None = Field(examples=["0a1b2c3d"])
     checksum_algorithm: Literal["adler32", "sha256"] | None = Field(examples=[ADLER32])
     left_writable: str | None = Field(description="Why it could not be made read-only.")
@@ -73,23 +76,21 @@ class RequestSummary(View):
     on_conflict: OnConflict = Field(examples=[OnConflict.SKIP_IDENTICAL])
     status: Status = Field(examples=[Status.COMPLETED])
     error_reason: str | None = Field(description="Why it failed or was cancelled.")
-    origin: str = Field(
-        description="How the request came in: api, stage_data, prefect, tape or retry.", examples=["api"]
-    )
+    origin: str = Field(description="How it came in: api, stage_data, prefect, tape or retry.", examples=["api"])
     retry_of: str | None = Field(description="The request that it is a retry of.")
     priority: int = Field(examples=[0])
-    deadline: datetime | None = Field(description="Items that are not done by then are cancelled.")
-    lifetime: int | None = Field(description="How long the delivery is wanted for, in seconds.")
-    expires_at: datetime | None = Field(description="When the lifetime ends; set once the data are delivered.")
+    deadline: datetime | None = Field(description="What is not done by then is cancelled.")
+    lifetime: int | None = Field(description="How long the delivery is wanted, in seconds.")
+    expires_at: datetime | None = Field(description="When the lifetime ends, once the data are delivered.")
     note: str | None
     pool: Pool | None = Field(description="The pool that it asks for; null where the site's rule chooses.")
     item_count: int
-    cancel_requested: bool = Field(description="Whether its cancellation was asked for.")
+    cancel_requested: bool = Field(description="Whether it was asked to cancel.")
     acting_as: str | None = Field(
-        description="The account that the files are written as, in words.", examples=["alice (uid 1000)"]
+        description="Account that the files are written as, in words.", examples=["alice (uid 1000)"]
     )
     flow_run_id: str | None = Field(
-        description="The flow run in Prefect that does it; of several, that of its first open shard, or of its last.",
+        description="Flow run in Prefect; of several, that of the first open shard, or of the last.",
         examples=[RUN_ID],
     )
     flow_run_url: str | None = Field(
@@ -113,7 +114,7 @@ class ItemPage(View):
     """Some items, in the order of the request."""
 
     items: tuple[ItemView, ...]
-    next_cursor: int | None = Field(description="The cursor of the next page; null on the last page.")
+    next_cursor: int | None = Field(description="Cursor of the next page; null on the last.")
 
 
 class EventView(View):
@@ -136,7 +137,7 @@ class EventPage(View):
     """Some events of a request, in their order."""
 
     events: tuple[EventView, ...]
-    next_cursor: int | None = Field(description="The cursor of the next page; null on the last page.")
+    next_cursor: int | None = Field(description="Cursor of the next page; null on the last.")
 
 
 class Staged(View):

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from stager.settings import Settings
+
 # Pieces of a request at most: with more, two become one, and what follows is cut into pieces twice as large.
 MAX_PIECES = 1000
 
@@ -25,6 +27,20 @@ class ShardLimits:
     items: int
     size_bytes: int
 
+    def after(self, pieces: int) -> ShardLimits:
+        """Return the limits of what comes after so many pieces, which grow, so that there are never very many."""
+        times = 2 ** (2 * pieces // MAX_PIECES)
+        return ShardLimits(items=self.items * times, size_bytes=self.size_bytes * times)
+
+    def hold(self, piece: Piece) -> bool:
+        """Return whether a piece is within them."""
+        return piece.end - piece.first <= self.items and piece.size_bytes <= self.size_bytes
+
+
+def limits_of(settings: Settings) -> ShardLimits:
+    """Return how large a shard of a request may be."""
+    return ShardLimits(items=settings.shard_items, size_bytes=settings.shard_bytes)
+
 
 class Cutter:
     """Takes the sizes of a request's items one by one, so that a million are never held, and cuts it into pieces.
@@ -33,12 +49,14 @@ class Cutter:
     ----------
     limits
         Of a piece; without any, the request is one.
+    begun
+        The first piece, as far as it is there already.
     """
 
-    def __init__(self, limits: ShardLimits | None = None) -> None:
+    def __init__(self, limits: ShardLimits | None = None, begun: Piece | None = None) -> None:
         self._limits = limits
         self._pieces: list[Piece] = []
-        self._piece = Piece(0, 0, 0)
+        self._piece = begun or Piece(0, 0, 0)
 
     def add(self, sizes: Iterable[int | None]) -> None:
         """Add the next items, by their sizes in bytes; None stands for one that is not known, and counts nothing."""

@@ -19,21 +19,21 @@ from stager.models import Status
 from stager.records.cutting import Piece
 from stager.records.database import Database, now
 from stager.records.leases import is_held_by_run
-from stager.records.tables import REQUEST, DestinationLease, Shard, StagedFile, StagingRequestRow
+from stager.records.tables import REQUEST, SHARD, DestinationLease, Shard, StagedFile, StagingRequestRow
 
 # What a request shows of a shard.
 SHOWN = ("run_key", "flow_run_id", "flow_run_at", "alive_until")
 
 
-def shard_rows(request: Mapping[str, Any], pieces: Sequence[Piece]) -> list[dict[str, Any]]:
-    """Return the rows of a new request's shards."""
+def shard_rows(request: Mapping[str, Any], pieces: Sequence[Piece], *, after: int = 0) -> list[dict[str, Any]]:
+    """Return the rows of a request's new shards, after so many that it has."""
     of_request = {name: request[name] for name in ("username", "method", "priority", "pool")}
     return [
         {
             **of_request,
             "request_id": request["id"],
             "number": number,
-            "shard_count": len(pieces),
+            "shard_count": after + len(pieces),
             "first_position": piece.first,
             "end_position": piece.end,
             "size_bytes": piece.size_bytes,
@@ -41,7 +41,7 @@ def shard_rows(request: Mapping[str, Any], pieces: Sequence[Piece]) -> list[dict
             "flow_run_id": request.get("flow_run_id"),
             "crashes": 0,
         }
-        for number, piece in enumerate(pieces)
+        for number, piece in enumerate(pieces, after)
     ]
 
 
@@ -49,6 +49,26 @@ def insert_shards(session: Session, row: StagingRequestRow, pieces: Sequence[Pie
     """Record the shards of a request that is there, as far as its run is."""
     kept = {name: getattr(row, name) for name in ("created_at", "started_at", "status", "crashes", *SHOWN)}
     session.execute(insert(Shard), [shard | kept for shard in shard_rows(row.model_dump(), pieces)])
+
+
+def add_shards(session: Session, row: StagingRequestRow, pieces: Sequence[Piece]) -> list[Shard]:
+    """Record further shards of a request, which is locked and under way, and return all that it has."""
+    after = session.scalar(select(func.count()).select_from(Shard).where(col(Shard.request_id) == row.id)) or 0
+    request = {name: getattr(row, name) for name in ("id", "username", "method", "priority", "pool")}
+    new = [shard | {"created_at": row.created_at} for shard in shard_rows(request, pieces, after=after)]
+    if new:
+        session.execute(insert(Shard), new)
+        session.execute(update(SHARD).where(SHARD.c.request_id == row.id).values(shard_count=after + len(pieces)))
+    return shards_in(session, [row.id])[row.id]
+
+
+def rest_of(session: Session, row: StagingRequestRow) -> Piece:
+    """Return the items of a request that are no shard's yet, those that were added last; there may be none."""
+    file, ends = StagedFile, select(func.max(col(Shard.end_position))).where(col(Shard.request_id) == row.id)
+    first = session.scalar(ends) or 0
+    sizes = select(func.sum(col(file.size_bytes))).where(col(file.request_id) == row.id, col(file.position) >= first)
+    size_bytes = int(session.scalar(sizes) or 0) if first < row.item_count else 0
+    return Piece(first, row.item_count, size_bytes)
 
 
 def one_piece(session: Session, row: StagingRequestRow) -> Piece:

@@ -14,6 +14,7 @@ from stager.models import Status
 from stager.records.database.columns import (
     ChecksumText,
     ExactText,
+    ExpandText,
     PathBytes,
     PlaceBytes,
     PoolText,
@@ -21,7 +22,7 @@ from stager.records.database.columns import (
     StatusText,
     UtcDateTime,
 )
-from stager.vocabulary import Pool
+from stager.vocabulary import Expand, Pool
 
 # The statuses of what has not ended.
 OPEN = (Status.SUBMITTED, Status.STARTED)
@@ -197,6 +198,12 @@ class StagedFile(SQLModel, table=True):
     lifetime: int | None = None
     targeted_metadata: str | None = Field(None, sa_type=Text)
     released_at: datetime | None = Field(None, sa_type=UtcDateTime)
+    # How the source stands for many items, how many it became so far, and the position of the last of them.
+    expand: Expand | None = Field(None, sa_type=ExpandText)
+    expanded_count: int | None = None
+    expanded_to: int | None = None
+    # The position of the item that it comes of, where one was expanded.
+    expanded_from: int | None = None
 
 
 class DestinationLease(SQLModel, table=True):

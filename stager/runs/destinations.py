@@ -13,7 +13,9 @@ from stager.records.database import Database
 from stager.records.events import GOES_ON, note_waits, wait_for
 from stager.records.items import ended_among
 from stager.records.leases import BusyDestination, acquire_leases, confirm_leases, leased_among, release_leases
+from stager.records.tables import StagedFile
 from stager.runs.entry import Entry
+from stager.runs.stop import Stop
 
 # How long a run waits for a destination that another request writes, and how
 # often it tries again, in seconds. For a second process of its own run it waits as
@@ -48,6 +50,25 @@ class LeaseHolder:
         """
         try:
             yield self._still_open(self._acquired(entries))
+        finally:
+            release_leases(self.database, holder=self.holder)
+
+    @contextmanager
+    def alone(self, file: StagedFile, stopped: Stop) -> Iterator[None]:
+        """Be the one process that expands an item while the body runs; wait for a twin of this run that does.
+
+        Raises
+        ------
+        Cancelled
+            It is to be left.
+        """
+        places = {file.destination_key: f"what item {file.position} of {file.request_id} stands for"}
+        while acquire_leases(self.database, [file], holder=self.holder, seconds=self.lease, places=places):
+            if stopped.is_set():
+                raise stopped.error
+            time.sleep(BUSY_POLL_SECONDS)
+        try:
+            yield
         finally:
             release_leases(self.database, holder=self.holder)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from pydantic import SecretStr
 from sqlalchemy.orm.attributes import set_committed_value
@@ -16,7 +18,7 @@ from blocks.areas import resolve_area
 from stager.area_paths import root_of, seen_by_users
 from stager.checksums import Checksum
 from stager.engine import Expected, Modes
-from stager.errors import Cancelled, StagingError, WrongAccount
+from stager.errors import Cancelled, InvalidPath, PathOutsideArea, StagingError, WrongAccount
 from stager.identity import resolve
 from stager.methods import Item, LastCopy
 from stager.models import Status
@@ -31,7 +33,15 @@ from stager.runs.places import destination_of
 from stager.runs.stop import Stop
 from stager.settings import get_settings
 from stager.user_secrets import SecretKeys
-from stager.vocabulary import OnConflict
+from stager.vocabulary import Expand, OnConflict
+
+
+class Expandable(NamedTuple):
+    """What an item stands for: the folder in which it lies, the pattern there, and whose rights it is read with."""
+
+    folder: Location
+    pattern: tuple[str, ...]
+    read_as: Literal["user", "service"]
 
 
 class Resolver:
@@ -82,8 +92,28 @@ class Resolver:
         named = self.destination.named(file.relative_path)
         item = self._item(file, source, named.place)
         set_committed_value(file, "destination_key", key_of(named.key))
-        stop = _stop(file, whole)
+        stop = stop_of(file, whole)
         return Entry(file=file, item=item, place=named.key, stopped=stop, seen_at=named.seen_at, link=named.link)
+
+    def expandable(self, file: StagedFile) -> Expandable:
+        """Return what an item stands for that is to be expanded; raise StagingError where that is impossible."""
+        folder, pattern = (file.expand or Expand.DIRECTORY).parted(file.local_path_on_storage)
+        root, _ = self._source_roots
+        if ".." in pattern:
+            raise PathOutsideArea(file.local_path_on_storage, str(root))
+        if not pattern:
+            raise InvalidPath(file.local_path_on_storage, "it names nothing")
+        if posixpath.normpath(file.relative_path) != ".":  # the user's folder itself is none of its places
+            self.destination.named(file.relative_path)
+        # A name more, and one less: the area itself may be listed, too.
+        inner = locate(root, f"{folder}/-", may_be_absolute=True, is_direct=self._is_bounded)
+        return Expandable(folder=inner.parent, pattern=pattern, read_as=self._source_area.read_as)
+
+    def key(self, destination: str) -> str | None:
+        """Return the key of a destination; None where it can be no place."""
+        with suppress(StagingError):
+            return key_of(self.destination.named(destination).key)
+        return None
 
     def folders(self, files: Sequence[StagedFile]) -> set[Place]:
         """Return the folders of the items' destinations."""
@@ -143,7 +173,8 @@ def resolve_files(database: Database, files: Sequence[StagedFile], entry: Callab
     return entries
 
 
-def _stop(file: StagedFile, whole: Stop) -> Stop:
+def stop_of(file: StagedFile, whole: Stop) -> Stop:
+    """Return the signal of an item, given that of its request."""
     stop = Stop(whole)
     if file.cancel_requested:
         stop.because(Cancelled())

@@ -29,7 +29,7 @@ from stager.records.items import files_of
 from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_request
 from stager.records.tables import Shard, StagedFile, StagingRequestRow
-from stager.vocabulary import OnConflict
+from stager.vocabulary import Expand, OnConflict
 from tests.ask_prefect import ask_prefect
 from tests.forked import Forked
 from tests.patience import PATIENCE
@@ -81,9 +81,11 @@ class Site:
         is_bounded: bool = False,
         checksum: str | None = None,
         limits: ShardLimits | None = None,
+        expand: Expand | None = None,
     ) -> str:
         wanted = tuple(
-            StagingItem(source=source, destination=destination, checksum=checksum) for source, destination in items
+            StagingItem(source=source, destination=destination, checksum=checksum, expand=expand)
+            for source, destination in items
         )
         request = StagingRequest(
             method=method,

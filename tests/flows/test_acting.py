@@ -17,6 +17,7 @@ from stager.records.events import events_of
 from stager.records.items import destination_key
 from stager.records.leases import acquire_leases, release_leases
 from stager.records.requests import get_request
+from stager.vocabulary import Expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,6 +187,42 @@ def test_a_closed_source_area_is_read_where_the_operator_says_so(shut: Site) -> 
     shut.run("local_copy", request_id)
     assert shut.statuses([request_id]) == [C]
     assert (shut.users / "alice/b.fits").read_bytes() == (shut.folder / "storage/a.fits").read_bytes()
+
+
+def test_what_the_user_may_not_list_is_not_expanded_and_what_they_may_not_read_fails_alone(shut: Site) -> None:
+    tree = shut.folder / "storage/tree"
+    (tree / "locked").mkdir(parents=True)
+    for name, mode in (("a", 0o644), ("b", 0o600), ("locked/c", 0o644)):
+        (tree / name).write_bytes(b"data")
+        (tree / name).chmod(mode)
+    (tree / "locked").chmod(0o700)
+    request_id = shut.request(("tree", "out"), expand=Expand.DIRECTORY)
+    shut.run("local_copy", request_id)
+    said = {file.local_path_on_storage: (file.status, file.error_type) for file in shut.files(request_id)}
+    assert said == {"tree": (F, "SourceUnreadable"), "tree/a": (C, None), "tree/b": (F, "SourceUnreadable")}
+    assert "locked" in (shut.files(request_id)[0].error_reason or "")
+
+
+@pytest.mark.parametrize(
+    ("source", "expand", "found"),
+    [
+        ("**", Expand.GLOB, {"a.fits", "tree/b/c"}),
+        ("tree", Expand.DIRECTORY, {"b/c"}),
+        ("t", Expand.PREFIX, {"tree/b/c"}),
+    ],
+)
+def test_what_the_service_reads_for_its_users_is_expanded_too(
+    shut: Site, source: str, expand: Expand, found: set[str]
+) -> None:
+    (shut.folder / "storage/tree/b").mkdir(parents=True)
+    (shut.folder / "storage/tree/b/c").write_bytes(b"data")
+    (shut.folder / "storage").chmod(0o700)
+    shut.settings["STAGER_SOURCE_READ_AS"] = "service"
+    request_id = shut.request((source, "out"), expand=expand)
+    shut.run("local_copy", request_id)
+    assert shut.statuses([request_id]) == [C]
+    out = shut.users / "alice/out"
+    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == found
 
 
 def test_a_hard_link_is_made_by_root_to_what_the_user_opened(shut: Site) -> None:

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 import structlog
 from pydantic import SecretStr
 
-from stager.api.intake import Intake, limits_of
+from stager.api.intake import Intake
 from stager.api.large.distinct_destinations import DistinctDestinations
 from stager.callers.area_checks import check_sources
 from stager.callers.caller import Caller
 from stager.errors import IdempotencyConflict, RequestArriving, TooManyItems
 from stager.models import StagingItem, StagingTerms
-from stager.records.cutting import Cutter
+from stager.records.cutting import Cutter, limits_of
 from stager.records.requests import (
     BodyDigest,
     abandon_large_request,
@@ -124,10 +124,10 @@ class LargeIntake:
     async def _checked(self, pages: ItemPages) -> ItemPages:
         limit = self._settings.max_items
         async for items in pages:
-            await check_sources(self._caller, self._terms.source_area, [item.source for item in items])
+            await check_sources(self._caller, self._terms.source_area, [item.read_at for item in items])
             for item in items:
                 self._digest.add(item)
-                self._destinations.add(item.destination)
+                self._destinations.add(item.destination, is_folder=item.expand is not None)
             self._cutter.add(item.size_bytes for item in items)
             if len(self._destinations) > limit:
                 raise TooManyItems(limit, "make several requests")

@@ -30,7 +30,7 @@ ANSWERS: dict[int | str, dict[str, object]] = {
     200: {"description": "The request has ended, now or before."},
     202: {
         "description": "Its run, or the service that sends it, was asked to stop, and does so within seconds; "
-        "an nginx that sends a download goes on.",
+        "an nginx that sends it goes on.",
         "model": RequestSummary,
     },
     **documented(401, 403, 404, 422, 503),

@@ -68,7 +68,7 @@ APPLIED = {"Preference-Applied": described("What was followed of Prefer.", "wait
 LOCATION = APPLIED | {"Location": described("Address of the request.", f"/requests/{REQUEST_ID}")}
 # Answers to the calls that create a request, in whichever form.
 TAKEN_IN: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The request ended within the time that Prefer gave it.", "headers": LOCATION},
+    200: {"description": "It ended within the time that Prefer gave.", "headers": LOCATION},
     202: {"description": "The request is recorded.", "model": RequestSummary, "headers": LOCATION},
 }
 

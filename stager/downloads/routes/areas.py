@@ -65,7 +65,7 @@ class EntryPage(View):
     """Some of a folder's entries, sorted by the bytes of their names."""
 
     entries: tuple[EntryView, ...]
-    next_cursor: str | None = Field(description="The cursor of the next page; null on the last page.")
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last.")
 
 
 @router.get("", operation_id="list_areas", summary="The storage areas", responses=documented(401, 403))

@@ -114,11 +114,9 @@ async def show_life() -> Alive:
 async def show_readiness(
     settings: CurrentSettings, records: OpenRecords, prefect: OpenPrefect, response: Response
 ) -> Readiness:
-    """Ask the database, Prefect and the storage areas, all at once.
-
-    Only without the database a caller is better off elsewhere: what is asked
-    for while Prefect or a storage is away is recorded, and done later.
-    """
+    """Ask the database, Prefect and the storage areas, all at once."""
+    # Only without the database a caller is better off elsewhere: what is asked
+    # for while Prefect or a storage is away is recorded, and done later.
     with suppress(TimeoutError):
         await asyncio.wait_for(_probes.look(known_areas), AREAS_PROBE_SECONDS)
     areas = {f"area {area.name}": area for area in await asyncio.to_thread(areas_at_hand)}

@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from stager.checksums import Checksum
 from stager.errors import InvalidPath
 from stager.models import MAX_PATH_BYTES, Status
-from stager.vocabulary import Pool
+from stager.vocabulary import Expand, Pool
 
 # Characters of a text that are kept; a TEXT column holds 65,535 bytes.
 TEXT_CHARACTERS = 16_000
@@ -128,6 +128,21 @@ class PoolText(TypeDecorator[Pool]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Pool | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return the pool of that word."""
         return None if value is None else Pool(value)
+
+
+class ExpandText(TypeDecorator[Expand]):
+    """How an item is expanded, by its word."""
+
+    impl = String(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: Expand | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the word."""
+        return None if value is None else Expand(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Expand | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return what the word says."""
+        return None if value is None else Expand(value)
 
 
 class ChecksumText(TypeDecorator[Checksum]):

@@ -5,6 +5,13 @@ from stager.records.requests.body_digest import BodyDigest
 from stager.records.requests.cancellation import cancel_items, cancel_request, cancel_run, end_cancelled_shards
 from stager.records.requests.creation import create_request, create_requests, request_of_key
 from stager.records.requests.deadlines import stop_overdue_requests
+from stager.records.requests.expansion import (
+    AddedItem,
+    add_expanded,
+    end_expansion,
+    expansion_of,
+    expansions_among,
+)
 from stager.records.requests.large import (
     abandon_large_request,
     abandoned_large_requests,
@@ -19,11 +26,13 @@ from stager.records.requests.retries import item_again, terms_again
 from stager.records.requests.under_way import files_to_stop, renew_requests, requests_to_stop
 
 __all__ = [
+    "AddedItem",
     "BodyDigest",
     "ClientWish",
     "NewRequest",
     "abandon_large_request",
     "abandoned_large_requests",
+    "add_expanded",
     "add_items",
     "adopt_requests",
     "begin_large_request",
@@ -34,6 +43,9 @@ __all__ = [
     "create_request",
     "create_requests",
     "end_cancelled_shards",
+    "end_expansion",
+    "expansion_of",
+    "expansions_among",
     "fail_request",
     "files_to_stop",
     "get_request",

@@ -15,7 +15,7 @@ from stager.models import Status
 from stager.records.database import Database, now
 from stager.records.events import note_event
 from stager.records.request_secrets import forget_secret
-from stager.records.shards import items_of_shard, named, shards_in, show_run, take_leases_away
+from stager.records.shards import add_shards, items_of_shard, named, rest_of, shards_in, show_run, take_leases_away
 from stager.records.tables import OPEN, DestinationLease, Shard, StagedFile, StagingRequestRow
 
 # Reasons of items that a request's own reason names.
@@ -48,8 +48,14 @@ def end_in(session: Session, row: StagingRequestRow, error: StagingError) -> Non
 
 
 def end_shard_in(session: Session, row: StagingRequestRow, shard: Shard, error: StagingError) -> None:
-    """End a shard's open items with an error, and it by its items; end the request, which is locked, with its last."""
+    """End a shard's open items with an error, and it by its items; end the request, which is locked, with its last.
+
+    What an item was expanded into and no shard has yet gets one, unless the request is to be stopped.
+    """
     shards = shards_in(session, [row.id])[row.id]
+    rest = rest_of(session, row)
+    if rest.first < rest.end and not (row.cancel_requested or isinstance(error, Cancelled)):
+        shards = add_shards(session, row, [rest])
     if all(other.status.is_final for other in shards if other is not shard):
         end_in(session, row, error)
         return
@@ -133,8 +139,15 @@ def _end_request(session: Session, row: StagingRequestRow, items: Sequence[Colum
 def _outcome(session: Session, items: Sequence[ColumnElement[bool]]) -> _Outcome:
     file = StagedFile
     sums = (func.count(), func.sum(col(file.bytes_done)), func.sum(col(file.files_done)))
-    found: Any = session.execute(select(col(file.status), *sums).where(*items).group_by(col(file.status)))
-    totals = {status: (count, int(size), int(files)) for status, count, size, files in found}
+    kinds = (col(file.status), col(file.expand).is_not(None))
+    found: Any = session.execute(select(*kinds, *sums).where(*items).group_by(*kinds)).all()
+    # An item that became many delivered nothing itself: it counts where there is nothing else.
+    counted = [one for one in found if one[:2] != (Status.COMPLETED, True)] or found
+    totals: dict[Status, tuple[int, int, int]] = {}
+    for status, _, *some in counted:
+        count, size, files = map(int, some)
+        before = totals.get(status, (0, 0, 0))
+        totals[status] = (before[0] + count, before[1] + size, before[2] + files)
     ranked = (Status.CANCELLED, Status.FAILED, Status.COMPLETED)
     status = next((status for status in ranked if status in totals), Status.SKIPPED)
     return _Outcome(status, _reason(session, items, status, totals), totals)

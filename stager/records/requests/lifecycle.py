@@ -76,7 +76,8 @@ def close_requests(
     flow_run_id
         The run that closes them; what another run has is left to that one. Without one, all are closed.
     cancelled
-        The ids of those that somebody asked to stop: what is still open of them was cancelled.
+        The ids of those that the run was told to leave: what is still open of them was cancelled, as it is where that
+        was asked for.
 
     Raises
     ------
@@ -87,7 +88,8 @@ def close_requests(
     def work(session: Session) -> list[StagingRequestRow]:
         rows = [request_in(session, request_id, locked=True) for request_id in sorted(request_ids)]
         for row in rows:
-            error = why_stopped(row, now(session)) if row.id in cancelled else RunLost(UNFINISHED)
+            is_stopped = row.id in cancelled or row.cancel_requested
+            error = why_stopped(row, now(session)) if is_stopped else RunLost(UNFINISHED)
             for shard in _open_shards(session, row, flow_run_id):
                 if holder is None or not has_other_writer(session, shard, holder=holder):
                     end_shard_in(session, row, shard, error)

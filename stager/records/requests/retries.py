@@ -19,4 +19,5 @@ def item_again(file: StagedFile) -> StagingItem:
         destination=file.relative_path,
         checksum=file.expected_checksum and str(file.expected_checksum),
         size_bytes=file.expected_size_bytes,
+        expand=file.expand,
     )

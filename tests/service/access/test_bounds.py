@@ -14,7 +14,7 @@ from stager.callers.access_rules import ALL_OF_IT, Grant, read_rules
 from stager.callers.caller import Caller
 from stager.errors import ConfigurationError, SourceNotFound
 from stager.records.requests import fail_request, get_request
-from tests.attacks.doors import READING_DOORS, STAGING_DOORS, path_of_link, request_of
+from tests.attacks.doors import MANIFEST, READING_DOORS, STAGING_DOORS, path_of_link, request_of
 from tests.attacks.site import Answer, Site
 from tests.attacks.tricks import Place
 from tests.attacks.world import World
@@ -81,6 +81,49 @@ def test_who_may_read_a_part_of_an_area_is_refused_the_rest_by_every_door(
         assert given.status < 300
         if door in STAGING_DOORS:
             assert get_request(guarded_door.database, request_of(given)).is_bounded
+
+
+def expanded(site: Site, source: str, expand: str, *, by_manifest: bool) -> Answer:
+    item = {"source": source.format(source=site.world.storage), "destination": "out", "expand": expand}
+    terms = {"method": "local_copy"}
+    if not by_manifest:
+        return site.answer("POST", "/requests", json={**terms, "items": [item]})
+    kind = {"Content-Type": "application/x-ndjson"}
+    return site.answer("POST", MANIFEST, params=terms, content=json.dumps(item).encode(), headers=kind)
+
+
+@pytest.mark.parametrize("by_manifest", [False, True])
+@pytest.mark.parametrize(
+    ("source", "expand", "status"),
+    [
+        ("public", "directory", 403),
+        (".", "directory", 403),
+        ("{source}", "directory", 403),
+        ("public/data/../..", "directory", 403),
+        ("**", "glob", 403),
+        ("*/data/one.fits", "glob", 403),
+        ("public/*/one.fits", "glob", 403),
+        ("public/data*/one.fits", "glob", 403),
+        ("public/[d]ata/*", "glob", 403),
+        ("{source}/**", "glob", 403),
+        ("public/data/../../s*", "glob", 403),
+        ("public/data", "prefix", 403),
+        ("public/database/", "prefix", 403),
+        ("sec", "prefix", 403),
+        ("public/data", "directory", 202),
+        ("public/data/**/*.fits", "glob", 202),
+        ("{source}/public/data/*", "glob", 202),
+        ("public/data/", "prefix", 202),
+        ("public/data/o", "prefix", 202),
+    ],
+)
+def test_what_is_expanded_lies_in_the_part_that_may_be_read(
+    bounded: Site, guarded_door: ServedDoor, source: str, *, expand: str, status: int, by_manifest: bool
+) -> None:
+    answer = expanded(bounded, source, expand, by_manifest=by_manifest)
+    assert answer.status == status, answer.body
+    if status == 202:
+        assert get_request(guarded_door.database, request_of(answer)).is_bounded
 
 
 @pytest.mark.parametrize("door", [door for door in READING_DOORS if door != "archiveinfo"])

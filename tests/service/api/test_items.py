@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stager.errors import SourceChanged
 from stager.methods.jupyter_copy import JupyterCopy
 from stager.models import StagingItem, StagingRequest, Status
-from stager.records.items import files_of, manifest_writer
-from stager.records.requests import create_request
-from stager.vocabulary import ManifestEntry
+from stager.records.cutting import ShardLimits
+from stager.records.items import files_of, manifest_writer, save_files
+from stager.records.leases import acquire_leases, release_leases
+from stager.records.requests import (
+    AddedItem,
+    add_expanded,
+    close_requests,
+    create_request,
+    end_expansion,
+    start_requests,
+)
+from stager.vocabulary import Expand, ManifestEntry
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.stack
@@ -195,3 +207,83 @@ def test_there_is_no_receipt_before_the_end(lone_door: ServedDoor) -> None:
 @pytest.mark.parametrize("part", ["", "/items", "/events", "/manifest", "/receipt"])
 def test_of_what_nobody_asked_for_there_is_nothing(lone_door: ServedDoor, part: str) -> None:
     assert lone_door.client.get(f"/requests/no-such-id{part}").status_code == 404
+
+
+def test_an_item_that_became_many_is_told_with_these_and_no_line_of_the_manifest(lone_door: ServedDoor) -> None:
+    many = {"source": "tree", "destination": "out", "expand": "directory"}
+    asked = lone_door.ask(items=[many, {"source": "a", "destination": "a"}])
+    request_id = str(asked.json()["request_id"])
+    parent = files_of(lone_door.database, request_id)[0]
+    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    assert acquire_leases(lone_door.database, [parent], holder="run/1", seconds=60) == []
+    limits = ShardLimits(items=10, size_bytes=10)
+    added = [AddedItem(StagingItem(source="tree/x", destination="out/x"), 5, None)]
+    parent = add_expanded(lone_door.database, parent, added, holder="run/1", limits=limits, most_items=9)
+    waiting = lone_door.request(request_id)
+    end_expansion(lone_door.database, parent, None, holder="run/1", limits=limits)
+    files = files_of(lone_door.database, request_id)
+    assert [file.expand for file in files] == [Expand.DIRECTORY, None, None]
+    done: list[Any] = [FILE | {"id": file.id} for file in files[1:]]
+    save_files(lone_door.database, done)
+    close_requests(lone_door.database, [request_id])
+
+    told = [(one["expand"], one["expanded_count"], one["expanded_from"]) for one in waiting["items"]]
+    assert told == [("directory", 1, None), (None, None, None), (None, None, 0)]
+    assert (waiting["status"], waiting["item_count"]) == ("started", 3)
+    assert lone_door.request(request_id)["status"] == "completed"
+    lines = lone_door.client.get(f"/requests/{request_id}/manifest").text.splitlines()
+    assert [json.loads(line)["path"] for line in lines] == ["a", "out/x"]
+    receipt = lone_door.client.get(f"/requests/{request_id}/receipt").json()
+    assert (receipt["item_count"], receipt["size_bytes"], receipt["file_count"]) == (3, 10, 2)
+
+
+def test_a_retry_expands_again_what_failed_to_be_expanded_and_asks_for_nothing_twice(lone_door: ServedDoor) -> None:
+    many = {"source": "tree", "destination": "out", "expand": "directory"}
+    request_id = str(lone_door.ask(items=[many, {"source": "a", "destination": "a"}]).json()["request_id"])
+    parent = files_of(lone_door.database, request_id)[0]
+    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    assert acquire_leases(lone_door.database, [parent], holder="run/1", seconds=60) == []
+    limits = ShardLimits(items=10, size_bytes=10)
+    added = [AddedItem(StagingItem(source="tree/x", destination="out/x"), 5, None)]
+    parent = add_expanded(lone_door.database, parent, added, holder="run/1", limits=limits, most_items=9)
+    end_expansion(lone_door.database, parent, SourceChanged("tree/y"), holder="run/1", limits=limits)
+    release_leases(lone_door.database, holder="run/1")
+    close_requests(lone_door.database, [request_id])
+
+    again = lone_door.client.post(f"/requests/{request_id}/retry", json={}).json()
+    files = files_of(lone_door.database, again["request_id"])
+    assert [(file.local_path_on_storage, file.expand) for file in files] == [("tree", "directory"), ("a", None)]
+
+
+@pytest.mark.parametrize(
+    ("items", "why"),
+    [
+        ([("out", "directory"), ("out", None)], "lies inside"),
+        ([("a/b", "glob"), ("a", None)], "lies inside"),
+        ([("a", "unknown")], "expand"),
+    ],
+)
+def test_no_item_is_where_others_are_expanded_to(lone_door: ServedDoor, items: list[Any], why: str) -> None:
+    wanted = [{"source": "s", "destination": to, "expand": expand} for to, expand in items]
+    answers = [lone_door.ask(items=wanted), upload(lone_door, wanted)]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert all(why in answer.text for answer in answers)
+
+
+def test_several_are_expanded_into_one_folder_which_has_others_too(lone_door: ServedDoor) -> None:
+    wanted = [("out", "directory"), ("out", "glob"), ("out/in", "prefix"), ("out/x", None), ("o", None)]
+    items = [{"source": "s", "destination": to, "expand": expand} for to, expand in wanted]
+    assert [lone_door.ask(items=items).status_code, upload(lone_door, items).status_code] == [202, 202]
+
+
+def test_what_is_expanded_has_no_checksum_and_no_size(lone_door: ServedDoor) -> None:
+    many = {"source": "tree", "destination": "out", "expand": "directory", "size_bytes": 5}
+    answer = lone_door.ask(items=[many])
+    assert answer.status_code == 422
+    assert "no size of its own" in answer.text
+
+
+def upload(door: ServedDoor, items: list[dict[str, Any]]) -> httpx.Response:
+    terms, kind = {"method": "local_copy", "username": "alice"}, {"Content-Type": "application/x-ndjson"}
+    lines = "".join(json.dumps(item) + "\n" for item in items)
+    return door.client.post("/requests/from-manifest", params=terms, content=lines.encode(), headers=kind)
