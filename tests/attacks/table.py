@@ -89,6 +89,8 @@ def _names() -> Iterator[str]:
         yield f"| `{operation}` | {its} | `test_anothers_request_is_as_if_there_were_none` |"
     yield from (f"| `{operation}` | what its test says | `{test}` |" for operation, test in OTHER_DOORS.items())
     yield _row("what reads, with `?username=`", "Bob, root, `../bob`, `.`", "test_no_download_is_in_anothers_name")
+    what = "each path of the first table, as a directory, a pattern and a prefix"
+    yield _row("`POST /requests` with `expand`", what, "test_what_is_expanded_gives_nothing_of_another")
     test = "test_a_link_of_hers_leads_to_what_she_may_read_when_it_is_used"
     yield _row("a link of her own", "its file exchanged for a link to Bob's", test)
     yield ""
