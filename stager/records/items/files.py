@@ -106,10 +106,12 @@ def first_files(database: Database, request_ids: Sequence[str], *, limit: int) -
 
 
 def counts_of(database: Database, request_id: str) -> dict[Status, int]:
-    """Return the number of a request's items of each status."""
+    """Return the number of a request's items of each status, but for those that became others."""
     file = StagedFile
-    counts = select(col(file.status), func.count()).where(col(file.request_id) == request_id).group_by(col(file.status))
-    return database.read(lambda session: dict(session.execute(counts).tuples().all()))
+    counted = or_(col(file.expand).is_(None), col(file.status) != Status.COMPLETED)
+    counts = select(col(file.status), func.count()).where(col(file.request_id) == request_id, counted)
+    by_status = counts.group_by(col(file.status))
+    return database.read(lambda session: dict(session.execute(by_status).tuples().all()))
 
 
 def has_directory(database: Database, request_id: str, *, statuses: Sequence[Status]) -> bool:

@@ -235,6 +235,7 @@ def test_an_item_that_became_many_is_told_with_these_and_no_line_of_the_manifest
     assert [json.loads(line)["path"] for line in lines] == ["a", "out/x"]
     receipt = lone_door.client.get(f"/requests/{request_id}/receipt").json()
     assert (receipt["item_count"], receipt["size_bytes"], receipt["file_count"]) == (3, 10, 2)
+    assert receipt["items_by_status"] == {"completed": 2}
 
 
 def test_a_retry_expands_again_what_failed_to_be_expanded_and_asks_for_nothing_twice(lone_door: ServedDoor) -> None:
