@@ -160,8 +160,7 @@ class Run:
             self._close_requests(together.request_ids)
         for request_id, resolver in begun.items():
             if request_id not in few:
-                yield from self._batches_of(request_id, resolver)
-                self._close_requests([request_id])
+                yield from self._batches_of_shard(request_id, resolver)
 
     @property
     def acting(self) -> ActingUser:
@@ -226,13 +225,22 @@ class Run:
             request_id: entries for request_id, entries in found.items() if {one.file.id for one in entries} <= small
         }
 
-    def _batches_of(self, request_id: str, resolver: Resolver) -> Iterator[Batch]:
-        left, size = self._shards[request_id].positions, BATCH_SIZE
+    def _batches_of_shard(self, request_id: str, resolver: Resolver) -> Iterator[Batch]:
+        """Yield a shard's batches and close it; it may grow meanwhile, also by a twin of this run."""
+        shard, done = self._shards[request_id], self._shards[request_id].first_position
+        while shard.end_position > done and not shard.status.is_final:
+            yield from self._batches_of(request_id, resolver, range(done, shard.end_position))
+            done = shard.end_position
+            self._take(self._close_requests([request_id], ends={request_id: done}))
+            shard = self._shards[request_id]
+
+    def _batches_of(self, request_id: str, resolver: Resolver, left: range) -> Iterator[Batch]:
+        size = BATCH_SIZE
         while left and (files := self._files(request_id, left[:size])):
             left = range(files[-1].position + 1, left.stop)
             for file in files:
                 if file.expand and not file.status.is_final:
-                    left = range(left.start, self._expanded(file, resolver, left.stop))
+                    self._expand(file, resolver)
             if entries := self._entries(files, {request_id: resolver}):
                 yield (batch := self._batch(entries, resolver))
                 if self._method.place is Location:
@@ -240,13 +248,10 @@ class Run:
             if self._stops.requests[request_id].is_set():
                 return
 
-    def _expanded(self, file: StagedFile, resolver: Resolver, end: int) -> int:
-        """Have an item expanded, and return where its shard ends by then."""
+    def _expand(self, file: StagedFile, resolver: Resolver) -> None:
         stop = stop_of(file, self._stops.requests[file.request_id])
         self._stops.items = {file.id: stop}
-        expansion = Expansion(file, resolver, writer=self._writer, acting=self.acting, stopped=stop)
-        expand(expansion)
-        return max(end, expansion.positions.stop)
+        expand(Expansion(file, resolver, writer=self._writer, acting=self.acting, stopped=stop))
 
     def _files(self, request_id: str, positions: range) -> Sequence[StagedFile]:
         return files_of(self._database, request_id, after=positions.start - 1, limit=len(positions))
@@ -267,10 +272,12 @@ class Run:
         to = resolver.destination
         return made(connection=to.connection, limits=to.limits, secret=secret)
 
-    def _close_requests(self, request_ids: list[str]) -> None:
+    def _close_requests(self, request_ids: list[str], ends: dict[str, int] | None = None) -> list[StagingRequestRow]:
         cancelled = {request_id for request_id in request_ids if self._stops.requests[request_id].is_set()}
         run, holder = self._flow_run_id, self._holder
-        close_requests(self._database, request_ids, holder=holder, flow_run_id=run, cancelled=cancelled)
+        return close_requests(
+            self._database, request_ids, holder=holder, flow_run_id=run, cancelled=cancelled, ends=ends
+        )
 
     def abort(self, error: BaseException) -> None:
         """Close all requests that are open still when the run is stopped or fails.

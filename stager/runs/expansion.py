@@ -39,17 +39,11 @@ class Expansion:
     """An item that stands for many, while these are added to its request.
 
     It is no dataclass, as `Batch` says.
-
-    Attributes
-    ----------
-    positions
-        Those of its shard, which may have grown, once it has ended.
     """
 
     def __init__(
         self, file: StagedFile, resolver: Resolver, *, writer: LeaseHolder, acting: ActingUser, stopped: Stop
     ) -> None:
-        self.positions = range(0)
         self._file, self._resolver, self._writer, self._acting = file, resolver, writer, acting
         self._stopped = stopped
         self._limits, self._most_items = limits_of(get_settings()), get_settings().max_items
@@ -147,5 +141,4 @@ class Expansion:
 
     def _end(self, error: StagingError | None) -> None:
         database, writer = self._writer.database, self._writer
-        shard = end_expansion(database, self._file, error, holder=writer.holder, limits=self._limits)
-        self.positions = shard.positions
+        end_expansion(database, self._file, error, holder=writer.holder, limits=self._limits)

@@ -7,6 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+from sqlalchemy import delete
+
 from stager.errors import RunLost
 from stager.models import StagingItem, StagingRequest, Status
 from stager.records.cutting import ShardLimits
@@ -14,6 +17,7 @@ from stager.records.events import events_of
 from stager.records.requests import cancel_request, create_request, get_request
 from stager.records.runs import resubmit_requests
 from stager.records.shards import shards_of
+from stager.records.tables import DestinationLease
 from stager.vocabulary import Expand, OnConflict
 from tests.flows.conftest import RUN
 from tests.flows.test_shards import delivered, ended, next_run
@@ -36,6 +40,25 @@ def stopping(*given, **more):
         os.kill(os.getpid(), signal.SIGSTOP)
     return add(*given, **more)
 expansion.add_expanded = stopping
+"""
+# Two processes of one run: one stops once it has looked up its shards, one is killed once its item has become others.
+STOPPED_BEFORE_IT_BEGINS = """
+import os, signal
+from tasks.run import Run
+begun = Run._begun
+def stopping(run):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return begun(run)
+Run._begun = stopping
+"""
+KILLED_ONCE_IT_EXPANDED = """
+import os, signal
+from stager.runs import expansion
+end = expansion.end_expansion
+def dying(*given, **more):
+    end(*given, **more)
+    os.kill(os.getpid(), signal.SIGKILL)
+expansion.end_expansion = dying
 """
 
 
@@ -199,6 +222,22 @@ def test_a_run_that_was_killed_while_it_expanded_is_gone_on_with(site: Site) -> 
     assert [event.detail for event in events_of(site.database, request_id) if event.kind == "expanded"] == [
         "item 0 became 3500 items"
     ]
+
+
+def test_a_twin_of_a_run_that_was_killed_does_what_that_has_added_meanwhile(site: Site) -> None:
+    fill(site.folder / "storage/tree", *TREE)
+    request_id = asked(site, of("tree"))
+    run = next_run(site)
+    with site.executing(STOPPED_BEFORE_IT_BEGINS + RUN, "local_copy", run) as twin:
+        site.eventually(lambda: psutil.Process(twin.pid).status() == psutil.STATUS_STOPPED)
+        with site.executing(KILLED_ONCE_IT_EXPANDED + RUN, "local_copy", run) as killed:
+            killed.communicate(timeout=PATIENCE)
+        assert get_request(site.database, request_id).item_count == 1 + len(TREE)
+        site.database.write(lambda session: session.execute(delete(DestinationLease)))  # as they end by themselves
+        os.kill(twin.pid, 18)
+        assert site.ended(twin)[0].startswith("Completed")
+    assert set(files_in(site.users / "alice/out")) == set(TREE)
+    assert get_request(site.database, request_id).status is Status.COMPLETED
 
 
 def test_a_cancel_ends_an_expansion_and_what_it_became(site: Site) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -60,6 +60,7 @@ def close_requests(
     holder: str | None = None,
     flow_run_id: str | None = None,
     cancelled: Collection[str] = (),
+    ends: Mapping[str, int] | None = None,
 ) -> list[StagingRequestRow]:
     """Close a run's shards of requests by how their items ended, and return the requests' records in the ids' order.
 
@@ -78,6 +79,9 @@ def close_requests(
     cancelled
         The ids of those that the run was told to leave: what is still open of them was cancelled, as it is where that
         was asked for.
+    ends
+        By the ids, where the shards ended that the run has done: one that has grown since is left open, unless the run
+        was told to leave it.
 
     Raises
     ------
@@ -91,6 +95,8 @@ def close_requests(
             is_stopped = row.id in cancelled or row.cancel_requested
             error = why_stopped(row, now(session)) if is_stopped else RunLost(UNFINISHED)
             for shard in _open_shards(session, row, flow_run_id):
+                if ends and not is_stopped and shard.end_position > ends.get(row.id, shard.end_position):
+                    continue
                 if holder is None or not has_other_writer(session, shard, holder=holder):
                     end_shard_in(session, row, shard, error)
         return rows
