@@ -15,9 +15,10 @@ from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, or_, se
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.models import Status
+from stager.models import MAX_SIZE_BYTES, Status
 from stager.records.cutting import Piece
 from stager.records.database import Database, now
+from stager.records.database.sums import sum_of
 from stager.records.leases import is_held_by_run
 from stager.records.tables import REQUEST, SHARD, DestinationLease, Shard, StagedFile, StagingRequestRow
 
@@ -36,7 +37,7 @@ def shard_rows(request: Mapping[str, Any], pieces: Sequence[Piece], *, after: in
             "shard_count": after + len(pieces),
             "first_position": piece.first,
             "end_position": piece.end,
-            "size_bytes": piece.size_bytes,
+            "size_bytes": min(piece.size_bytes, MAX_SIZE_BYTES),
             "status": Status.SUBMITTED,
             "flow_run_id": request.get("flow_run_id"),
             "crashes": 0,
@@ -62,19 +63,10 @@ def add_shards(session: Session, row: StagingRequestRow, pieces: Sequence[Piece]
     return shards_in(session, [row.id])[row.id]
 
 
-def rest_of(session: Session, row: StagingRequestRow) -> Piece:
-    """Return the items of a request that are no shard's yet, those that were added last; there may be none."""
-    file, ends = StagedFile, select(func.max(col(Shard.end_position))).where(col(Shard.request_id) == row.id)
-    first = session.scalar(ends) or 0
-    sizes = select(func.sum(col(file.size_bytes))).where(col(file.request_id) == row.id, col(file.position) >= first)
-    size_bytes = int(session.scalar(sizes) or 0) if first < row.item_count else 0
-    return Piece(first, row.item_count, size_bytes)
-
-
 def one_piece(session: Session, row: StagingRequestRow) -> Piece:
     """Return all of a request, whose items are there, as one piece."""
     file = StagedFile
-    sizes = select(func.sum(col(file.expected_size_bytes))).where(col(file.request_id) == row.id)
+    sizes = select(sum_of(col(file.expected_size_bytes))).where(col(file.request_id) == row.id)
     return Piece(0, row.item_count, int(session.scalar(sizes) or 0))
 
 

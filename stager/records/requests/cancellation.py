@@ -15,6 +15,7 @@ from stager.records.downloads.record import DIRECT_DOWNLOAD
 from stager.records.events import note_event
 from stager.records.requests.ending import end_shard_in, end_waiting_shards, stop_in
 from stager.records.requests.lookup import get_request, request_in
+from stager.records.requests.rest import hand_out_rest
 from stager.records.shards import items_of_shard, shards_in
 from stager.records.tables import OPEN, Shard, StagedFile, StagingRequestRow
 
@@ -148,6 +149,7 @@ def _end_items(session: Session, row: StagingRequestRow, shard: Shard, ids: Sequ
     ending = {"error_reason": error.message, "error_type": type(error).__name__, "finished_at": now(session)}
     for some in chunks(ids):
         session.execute(update(file).where(col(file.id).in_(some)).values(status=Status.CANCELLED, **ending))
+    hand_out_rest(session, row, to=shard)
     if session.scalar(select(exists().where(*items_of_shard(shard), col(file.status).in_(OPEN)))):
         note_event(session, row.id, kind="items_cancelled", detail=_in_words(ids, error.message))
     else:

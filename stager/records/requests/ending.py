@@ -11,11 +11,13 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from stager.errors import Cancelled, DeadlinePassed, StagingError
-from stager.models import Status
+from stager.models import MAX_SIZE_BYTES, Status
 from stager.records.database import Database, now
+from stager.records.database.sums import sum_of
 from stager.records.events import note_event
 from stager.records.request_secrets import forget_secret
-from stager.records.shards import add_shards, items_of_shard, named, rest_of, shards_in, show_run, take_leases_away
+from stager.records.requests.rest import hand_out_rest
+from stager.records.shards import items_of_shard, named, shards_in, show_run, take_leases_away
 from stager.records.tables import OPEN, DestinationLease, Shard, StagedFile, StagingRequestRow
 
 # Reasons of items that a request's own reason names.
@@ -50,12 +52,15 @@ def end_in(session: Session, row: StagingRequestRow, error: StagingError) -> Non
 def end_shard_in(session: Session, row: StagingRequestRow, shard: Shard, error: StagingError) -> None:
     """End a shard's open items with an error, and it by its items; end the request, which is locked, with its last.
 
-    What an item was expanded into and no shard has yet gets one, unless the request is to be stopped.
+    What items were expanded into and no shard has yet gets one when the last of these has ended, unless the request is
+    to be stopped, or was this shard's run's alone: then it ends with the shard.
     """
     shards = shards_in(session, [row.id])[row.id]
-    rest = rest_of(session, row)
-    if rest.first < rest.end and not (row.cancel_requested or isinstance(error, Cancelled)):
-        shards = add_shards(session, row, [rest])
+    if shards[-1].end_position < row.item_count and not isinstance(error, Cancelled):
+        own = col(StagedFile.position).between(shard.first_position, shard.end_position - 1)
+        _end_open_files(session, (col(StagedFile.request_id) == row.id, own), error)
+        hand_out_rest(session, row)
+        shards = shards_in(session, [row.id])[row.id]
     if all(other.status.is_final for other in shards if other is not shard):
         end_in(session, row, error)
         return
@@ -138,7 +143,7 @@ def _end_request(session: Session, row: StagingRequestRow, items: Sequence[Colum
 
 def _outcome(session: Session, items: Sequence[ColumnElement[bool]]) -> _Outcome:
     file = StagedFile
-    sums = (func.count(), func.sum(col(file.bytes_done)), func.sum(col(file.files_done)))
+    sums = (func.count(), sum_of(col(file.bytes_done)), sum_of(col(file.files_done)))
     kinds = (col(file.status), col(file.expand).is_not(None))
     found: Any = session.execute(select(*kinds, *sums).where(*items).group_by(*kinds)).all()
     # An item that became many delivered nothing itself: it counts where there is nothing else.
@@ -147,7 +152,8 @@ def _outcome(session: Session, items: Sequence[ColumnElement[bool]]) -> _Outcome
     for status, _, *some in counted:
         count, size, files = map(int, some)
         before = totals.get(status, (0, 0, 0))
-        totals[status] = (before[0] + count, before[1] + size, before[2] + files)
+        most = MAX_SIZE_BYTES
+        totals[status] = (before[0] + count, min(before[1] + size, most), min(before[2] + files, most))
     ranked = (Status.CANCELLED, Status.FAILED, Status.COMPLETED)
     status = next((status for status in ranked if status in totals), Status.SKIPPED)
     return _Outcome(status, _reason(session, items, status, totals), totals)

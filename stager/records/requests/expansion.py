@@ -15,18 +15,15 @@ from sqlmodel import col
 
 from stager.errors import Cancelled, LeaseLost, SharedDestination, StagingError, TooManyItems
 from stager.models import StagingItem, Status
-from stager.records.cutting import Cutter, Piece, ShardLimits
+from stager.records.cutting import ShardLimits
 from stager.records.database import Database, chunks, now
 from stager.records.events import note_event
 from stager.records.leases import lease_in
 from stager.records.requests.ending import why_stopped
 from stager.records.requests.lookup import request_in
 from stager.records.requests.new_rows import file_rows
-from stager.records.shards import add_shards, rest_of, shards_in
+from stager.records.requests.rest import hand_out_full, hand_out_rest, has_one_run, rest_of
 from stager.records.tables import FILE, Shard, StagedFile, StagingRequestRow
-
-# Requests that come from Prefect are their one run's, wherever nobody hands out shards.
-ONE_RUN = "prefect"
 
 
 class AddedItem(NamedTuple):
@@ -104,13 +101,13 @@ def add_expanded(
             raise TooManyItems(
                 most_items, f"{file.relative_path} would have the request have more; expand less at once"
             )
-        rest = rest_of(session, row)
+        rest = None if has_one_run(row) else rest_of(session, row)
         session.connection().execute(insert(FILE), _rows(session, row, parent, added))
         row.item_count += len(added)
         parent.expanded_to = row.item_count - 1
         parent.expanded_count = (parent.expanded_count or 0) + len(added)
-        if not _has_one_run(row):
-            _hand_out(session, row, rest, [one.size_bytes for one in added], limits)
+        if rest is not None:
+            hand_out_full(session, row, rest, [one.size_bytes for one in added], limits)
         return parent
 
     return database.write(work)
@@ -118,10 +115,11 @@ def add_expanded(
 
 def end_expansion(
     database: Database, file: StagedFile, error: StagingError | None, *, holder: str, limits: ShardLimits
-) -> Shard:
-    """End an item that stands for many, and return its shard.
+) -> None:
+    """End an item that stands for many.
 
-    What was added and has no shard becomes this one's, if it is small enough and may be, or else another.
+    Once no other item of its request is to be expanded, what was added and has no shard becomes this one's, if it is
+    small enough and may be, or else another.
 
     Parameters
     ----------
@@ -136,17 +134,19 @@ def end_expansion(
         Another holder has it.
     """
 
-    def work(session: Session) -> Shard:
+    def work(session: Session) -> None:
         row, parent = _locked(session, file, holder)
-        shards = shards_in(session, [row.id])[row.id]
-        own = next(shard for shard in shards if parent.position in shard.positions)
         if not parent.status.is_final:
             _end(session, parent, error)
-            if not row.cancel_requested:
-                _give(session, row, own, rest_of(session, row), limits)
-        return own
+            hand_out_rest(session, row, to=_shard_of(session, parent), limits=limits)
 
-    return database.write(work)
+    database.write(work)
+
+
+def _shard_of(session: Session, parent: StagedFile) -> Shard:
+    shard = Shard
+    its = (col(shard.first_position) <= parent.position, col(shard.end_position) > parent.position)
+    return session.scalars(select(shard).where(col(shard.request_id) == parent.request_id, *its)).one()
 
 
 def _locked(session: Session, file: StagedFile, holder: str) -> tuple[StagingRequestRow, StagedFile]:
@@ -156,11 +156,6 @@ def _locked(session: Session, file: StagedFile, holder: str) -> tuple[StagingReq
     if lease is None or lease.holder != holder:
         raise LeaseLost(parent.relative_path)
     return row, parent
-
-
-def _has_one_run(row: StagingRequestRow) -> bool:
-    """Return whether one run does a request; a secret, too, is handed to one process at a time."""
-    return row.has_secret or row.origin == ONE_RUN
 
 
 def _rows(
@@ -191,28 +186,6 @@ def _positions_of(session: Session, request_id: str, keys: Collection[str]) -> d
         its = (col(file.destination_key).in_(some), is_its)
         found |= session.execute(select(col(file.destination_key), col(file.position)).where(*its)).tuples().all()
     return found
-
-
-def _hand_out(
-    session: Session, row: StagingRequestRow, rest: Piece, sizes: Sequence[int | None], limits: ShardLimits
-) -> None:
-    """Make shards of what is full of the request's last items, given those before and the sizes of the new ones."""
-    count = session.scalar(select(func.count()).select_from(Shard).where(col(Shard.request_id) == row.id)) or 0
-    cutter = Cutter(limits.after(count), begun=rest)
-    cutter.add(sizes)
-    if full := cutter.pieces()[:-1]:
-        add_shards(session, row, full)
-
-
-def _give(session: Session, row: StagingRequestRow, own: Shard, rest: Piece, limits: ShardLimits) -> None:
-    """Give the request's last items to a shard that goes on with them, or to a new one."""
-    if rest.first == rest.end:
-        return
-    grown = Piece(own.first_position, rest.end, own.size_bytes + rest.size_bytes)
-    if own.end_position == rest.first and (_has_one_run(row) or limits.hold(grown)):
-        own.end_position, own.size_bytes = grown.end, grown.size_bytes
-    else:
-        add_shards(session, row, [rest])
 
 
 def _end(session: Session, parent: StagedFile, error: StagingError | None) -> None:
