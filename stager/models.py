@@ -254,20 +254,18 @@ class StagingRequest(StagingTerms):
     @model_validator(mode="after")
     def _destinations_differ(self) -> Self:
         seen: set[str] = set()
-        # Folders that items are expanded into: others may be there, too.
-        folders: set[str] = set()
         for item in self.items:
             place = posixpath.normpath(item.destination)
-            if item.expand:
-                folders.add(f"{place}/")
-                continue
             if place in seen:
                 message = f"two items have the destination {readable(place)}"
                 raise ValueError(message)
             seen.add(place)
+        if "." in seen and len(seen) > 1:
+            message = "every other destination lies inside that of an item for the destination area itself"
+            raise ValueError(message)
         # A separator that no name has, and nothing sorts before: what lies inside a destination follows it at once.
-        for outer, inner in pairwise(sorted(place.replace("/", "\0") for place in seen | folders)):
-            if inner.startswith(outer + "\0") and not outer.endswith("\0"):
+        for outer, inner in pairwise(sorted(place.replace("/", "\0") for place in seen)):
+            if inner.startswith(outer + "\0"):
                 message = f"the destination {_shown(inner)} lies inside {_shown(outer)}, another item's"
                 raise ValueError(message)
         return self

@@ -133,8 +133,7 @@ class Expansion:
         for path in (source, destination):
             if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
                 raise InvalidPath(path, f"it has more than {MAX_PATH_BYTES} bytes")
-        item = StagingItem(source=source, destination=destination)
-        return AddedItem(item, found.size_bytes, self._resolver.key(destination))
+        return AddedItem(StagingItem(source=source, destination=destination), found.size_bytes)
 
     def _destination(self, path: str) -> str:
         return f"{self._file.relative_path.rstrip('/')}/{path}"

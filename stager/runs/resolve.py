@@ -109,12 +109,6 @@ class Resolver:
         inner = locate(root, f"{folder}/-", may_be_absolute=True, is_direct=self._is_bounded)
         return Expandable(folder=inner.parent, pattern=pattern, read_as=self._source_area.read_as)
 
-    def key(self, destination: str) -> str | None:
-        """Return the key of a destination; None where it can be no place."""
-        with suppress(StagingError):
-            return key_of(self.destination.named(destination).key)
-        return None
-
     def folders(self, files: Sequence[StagedFile]) -> set[Place]:
         """Return the folders of the items' destinations."""
         folders: set[Place] = set()

@@ -149,7 +149,9 @@ def test_what_cannot_be_expanded_fails_alone_and_says_why(site: Site) -> None:
     (site.folder / "storage/tree/empty").mkdir()
     (site.folder / "storage/out").symlink_to("../users")
     (site.folder / "storage/within").symlink_to("a.fits")
-    request_id = asked(site, *(item for item, _ in REFUSED), of("a.fits", None, "a.fits"))
+    own = [{"destination": item.destination.replace("out", f"out/{n}")} for n, (item, _) in enumerate(REFUSED)]
+    items = [item.model_copy(update=more) for (item, _), more in zip(REFUSED, own, strict=True)]
+    request_id = asked(site, *items, of("a.fits", None, "a.fits"))
     site.run("local_copy", request_id)
     *failed, last = site.files(request_id)
     assert [(file.local_path_on_storage, file.error_type) for file in failed] == [
@@ -177,16 +179,6 @@ def test_names_that_are_no_text_and_links_are_items_and_reserved_names_fail(site
         b"out/.stager-0123": "InvalidPath",
     }
     assert (site.users / "alice/out/link").read_bytes() == (site.folder / "storage/a.fits").read_bytes()
-
-
-def test_two_items_that_become_one_destination_fail_there_and_not_elsewhere(site: Site) -> None:
-    fill(site.folder / "storage", "one/a", "one/b", "two/b", "two/c")
-    request_id = asked(site, of("one"), of("two"), of("a.fits", None, "out/c"), on_conflict=OnConflict.REPLACE)
-    site.run("local_copy", request_id)
-    failed = {file.local_path_on_storage: file for file in site.files(request_id) if file.status is Status.FAILED}
-    assert {file.error_type for file in failed.values()} == {"SharedDestination"}
-    assert set(failed) == {"two/b", "two/c"}
-    assert (site.users / "alice/out/b").read_bytes() == b"one/b"
 
 
 def test_more_than_fits_into_a_shard_is_handed_to_other_runs_while_it_is_expanded(site: Site) -> None:

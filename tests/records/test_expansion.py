@@ -62,7 +62,7 @@ def begun(database: Database, *items: StagingItem, **more: Any) -> StagedFile:
 
 
 def found(names: Sequence[str], *, size: int = 10, to: str = "out") -> list[AddedItem]:
-    return [AddedItem(StagingItem(source=f"tree/{name}", destination=f"{to}/{name}"), size, None) for name in names]
+    return [AddedItem(StagingItem(source=f"tree/{name}", destination=f"{to}/{name}"), size) for name in names]
 
 
 def add(database: Database, file: StagedFile, *names: str, holder: str = HOLDER, **more: Any) -> StagedFile:
@@ -162,24 +162,6 @@ def test_none_is_added_beyond_what_a_request_may_have_nor_to_one_that_is_to_stop
     with pytest.raises(Cancelled):
         add(database, file, "a")
     assert get_request(database, file.request_id).item_count == 1
-
-
-def test_a_destination_that_another_item_has_fails_the_added_one(database: Database) -> None:
-    other = StagingItem(source="b", destination="./out//b")
-    file = begun(database, MANY, other)
-    begun_key = "k" * 64
-    save_files(database, [FileChange(id=files_of(database, file.request_id)[1].id, destination_key=begun_key)])
-    added = [AddedItem(one.item, None, begun_key if one.item.source == "tree/b" else "other") for one in found("ab")]
-    add_expanded(database, file, added, holder=HOLDER, limits=FIVE, most_items=10)
-    first, second = files_of(database, file.request_id)[2:]
-    assert (first.status, second.status) == (Status.SUBMITTED, Status.FAILED)
-    assert second.error_reason == "Items 1 and 3, counted from 0, have the same destination"
-
-
-def test_a_destination_is_known_before_its_run_has_begun_it(database: Database) -> None:
-    file = begun(database, MANY, StagingItem(source="b", destination="./out//b"))
-    add(database, file, "b")
-    assert files_of(database, file.request_id)[2].error_type == "SharedDestination"
 
 
 def test_what_was_added_goes_on_when_the_expansion_failed(database: Database) -> None:

@@ -28,9 +28,11 @@ class DistinctDestinations:
     def __len__(self) -> int:
         return self._item_count
 
-    def add(self, destination: str, *, is_folder: bool = False) -> None:
-        """Add the destination of the next item; or the folder in which others, too, may lie, of one to be expanded."""
-        names = posixpath.normpath(destination).split("/", _MAX_DEPTH)
+    def add(self, destination: str) -> None:
+        """Add the destination of the next item."""
+        path = posixpath.normpath(destination)
+        # All lie in the destination area, which is that of an item that is expanded into it.
+        names = ["."] if path == "." else [".", *path.split("/", _MAX_DEPTH)]
         place = hashlib.blake2b(digest_size=8)
         is_known = True
         for depth, name in enumerate(names):
@@ -42,7 +44,7 @@ class DistinctDestinations:
             place.update(name.encode("utf-8", "surrogatepass"))
             is_known = is_known and self._last[depth : depth + 1] == [name]
         self._last = names[:-1]
-        self._note(place, self._folders if is_folder else self._items)
+        self._note(place, self._items)
         self._item_count += 1
 
     def _note(self, place: hashlib.blake2b, parts: list[tuple[array[int], array[int]]]) -> None:

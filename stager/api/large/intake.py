@@ -127,7 +127,7 @@ class LargeIntake:
             await check_sources(self._caller, self._terms.source_area, [item.read_at for item in items])
             for item in items:
                 self._digest.add(item)
-                self._destinations.add(item.destination, is_folder=item.expand is not None)
+                self._destinations.add(item.destination)
             self._cutter.add(item.size_bytes for item in items)
             if len(self._destinations) > limit:
                 raise TooManyItems(limit, "make several requests")

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from stager.errors import Cancelled, LeaseLost, SharedDestination, StagingError, TooManyItems
+from stager.errors import Cancelled, LeaseLost, StagingError, TooManyItems
 from stager.models import StagingItem, Status
 from stager.records.cutting import ShardLimits
-from stager.records.database import Database, chunks, now
+from stager.records.database import Database, now
 from stager.records.events import note_event
 from stager.records.leases import lease_in
 from stager.records.requests.ending import why_stopped
@@ -27,11 +27,10 @@ from stager.records.tables import FILE, Shard, StagedFile, StagingRequestRow
 
 
 class AddedItem(NamedTuple):
-    """An item that another stands for: its size, if that is known, and its destination's key, if it can be a place."""
+    """An item that another stands for, and its size, if that is known."""
 
     item: StagingItem
     size_bytes: int | None
-    place_key: str | None
 
 
 def expansion_of(database: Database, file_id: int) -> tuple[StagedFile, str | None]:
@@ -65,8 +64,6 @@ def add_expanded(
     most_items: int,
 ) -> StagedFile:
     """Add the next items that an item stands for to its request, all or none, and return its record.
-
-    One whose destination another item of the request has is added as failed.
 
     Parameters
     ----------
@@ -102,7 +99,7 @@ def add_expanded(
                 most_items, f"{file.relative_path} would have the request have more; expand less at once"
             )
         rest = None if has_one_run(row) else rest_of(session, row)
-        session.connection().execute(insert(FILE), _rows(session, row, parent, added))
+        session.connection().execute(insert(FILE), _rows(row, parent, added))
         row.item_count += len(added)
         parent.expanded_to = row.item_count - 1
         parent.expanded_count = (parent.expanded_count or 0) + len(added)
@@ -158,34 +155,12 @@ def _locked(session: Session, file: StagedFile, holder: str) -> tuple[StagingReq
     return row, parent
 
 
-def _rows(
-    session: Session, row: StagingRequestRow, parent: StagedFile, added: Sequence[AddedItem]
-) -> list[dict[str, Any]]:
+def _rows(row: StagingRequestRow, parent: StagedFile, added: Sequence[AddedItem]) -> list[dict[str, Any]]:
     rows = file_rows([one.item for one in added], request_id=row.id, start=row.item_count)
-    keys = {name["destination_key"] for name in rows} | {one.place_key for one in added if one.place_key}
-    taken = _positions_of(session, row.id, keys)
-    moment = now(session)
-    for one, new in zip(added, rows, strict=True):
-        new |= {"expanded_from": parent.position, "size_bytes": one.size_bytes}
-        new |= {"error_reason": None, "error_type": None, "finished_at": None}
-        other = taken.get(new["destination_key"], taken.get(one.place_key or ""))
-        if other is not None:
-            error = SharedDestination(other, new["position"])
-            new |= {"status": Status.FAILED, "error_reason": error.message, "error_type": type(error).__name__}
-            new["finished_at"] = moment
-    return rows
-
-
-def _positions_of(session: Session, request_id: str, keys: Collection[str]) -> dict[str, int]:
-    """Return the positions of a request's items by those keys that they have."""
-    file = StagedFile
-    found: dict[str, int] = {}
-    # In words that no index has, so that the keys' is used: SQLite would look through all of the request.
-    is_its = func.substr(col(file.request_id), 1) == request_id
-    for some in chunks(sorted(keys)):
-        its = (col(file.destination_key).in_(some), is_its)
-        found |= session.execute(select(col(file.destination_key), col(file.position)).where(*its)).tuples().all()
-    return found
+    return [
+        new | {"expanded_from": parent.position, "size_bytes": one.size_bytes}
+        for one, new in zip(added, rows, strict=True)
+    ]
 
 
 def _end(session: Session, parent: StagedFile, error: StagingError | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -12,7 +11,6 @@ from stager.models import StagingItem, StagingRequest, StagingTerms, Status
 from stager.records.cutting import Cutter, ShardLimits
 from stager.records.database import new_id
 from stager.records.database.columns import path_bytes
-from stager.records.items import key_of
 from stager.records.requests.body_digest import digest_of
 from stager.records.shards import shard_rows
 from stager.user_secrets import UserSecret
@@ -129,7 +127,7 @@ def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) 
             "position": position,
             "local_path_on_storage": item.source,
             "relative_path": item.destination,
-            "destination_key": first_key(item, request_id=request_id, position=position),
+            "destination_key": f"{request_id}/{position}",  # until the run knows the place: its own
             "status": Status.SUBMITTED,
             "expected_checksum": item.checksum and Checksum.parse(item.checksum),
             "expected_size_bytes": item.size_bytes,
@@ -141,13 +139,3 @@ def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) 
         }
         for position, item in enumerate(items, start)
     ]
-
-
-def first_key(item: StagingItem, *, request_id: str, position: int) -> str:
-    """Return an item's key until its run knows the place: that of its destination in the request, or its own."""
-    return f"{request_id}/{position}" if item.expand else key_in_request(request_id, item.destination)
-
-
-def key_in_request(request_id: str, destination: str) -> str:
-    """Return a key that items of one request share where their destinations are the same."""
-    return key_of(f"{request_id}/{posixpath.normpath(destination)}")

@@ -217,7 +217,7 @@ def test_an_item_that_became_many_is_told_with_these_and_no_line_of_the_manifest
     start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
     assert acquire_leases(lone_door.database, [parent], holder="run/1", seconds=60) == []
     limits = ShardLimits(items=10, size_bytes=10)
-    added = [AddedItem(StagingItem(source="tree/x", destination="out/x"), 5, None)]
+    added = [AddedItem(StagingItem(source="tree/x", destination="out/x"), 5)]
     parent = add_expanded(lone_door.database, parent, added, holder="run/1", limits=limits, most_items=9)
     waiting = lone_door.request(request_id)
     end_expansion(lone_door.database, parent, None, holder="run/1", limits=limits)
@@ -245,7 +245,7 @@ def test_a_retry_expands_again_what_failed_to_be_expanded_and_asks_for_nothing_t
     start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
     assert acquire_leases(lone_door.database, [parent], holder="run/1", seconds=60) == []
     limits = ShardLimits(items=10, size_bytes=10)
-    added = [AddedItem(StagingItem(source="tree/x", destination="out/x"), 5, None)]
+    added = [AddedItem(StagingItem(source="tree/x", destination="out/x"), 5)]
     parent = add_expanded(lone_door.database, parent, added, holder="run/1", limits=limits, most_items=9)
     end_expansion(lone_door.database, parent, SourceChanged("tree/y"), holder="run/1", limits=limits)
     release_leases(lone_door.database, holder="run/1")
@@ -259,20 +259,27 @@ def test_a_retry_expands_again_what_failed_to_be_expanded_and_asks_for_nothing_t
 @pytest.mark.parametrize(
     ("items", "why"),
     [
-        ([("out", "directory"), ("out", None)], "lies inside"),
+        ([("out", "directory"), ("./out/", None)], "destination"),
+        ([("out", "directory"), ("out", "glob")], "destination"),
         ([("a/b", "glob"), ("a", None)], "lies inside"),
+        ([("a", "glob"), ("a/b/c", None)], "lies inside"),
+        ([("a", "prefix"), ("a/b/c", "prefix")], "lies inside"),
+        ([("-a", None), (".", "glob")], "lies inside"),
+        ([("b", "glob"), ("c/..", "glob")], "lies inside"),
         ([("a", "unknown")], "expand"),
     ],
 )
-def test_no_item_is_where_others_are_expanded_to(lone_door: ServedDoor, items: list[Any], why: str) -> None:
+def test_nothing_else_is_where_an_item_is_expanded_to(lone_door: ServedDoor, items: list[Any], why: str) -> None:
     wanted = [{"source": "s", "destination": to, "expand": expand} for to, expand in items]
     answers = [lone_door.ask(items=wanted), upload(lone_door, wanted)]
     assert [answer.status_code for answer in answers] == [422, 422]
     assert all(why in answer.text for answer in answers)
 
 
-def test_several_are_expanded_into_one_folder_which_has_others_too(lone_door: ServedDoor) -> None:
-    wanted = [("out", "directory"), ("out", "glob"), ("out/in", "prefix"), ("out/x", None), ("o", None)]
+@pytest.mark.parametrize(
+    "wanted", [[("out/1", "directory"), ("out/2", "glob"), ("out/3", None), ("o", "prefix")], [(".", "directory")]]
+)
+def test_each_is_expanded_into_a_folder_of_its_own(lone_door: ServedDoor, wanted: list[Any]) -> None:
     items = [{"source": "s", "destination": to, "expand": expand} for to, expand in wanted]
     assert [lone_door.ask(items=items).status_code, upload(lone_door, items).status_code] == [202, 202]
 
