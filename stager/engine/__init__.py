@@ -10,7 +10,7 @@ what was published.
 from stager.engine.compare import Absent, compare, is_same_file, link_target
 from stager.engine.control import Control, StopSignal
 from stager.engine.delivered import remove_delivered
-from stager.engine.expansion import Found, expanded
+from stager.engine.expansion import Found, Pattern, expanded
 from stager.engine.expected import Expected, require_size, verify
 from stager.engine.fingerprint import fingerprint, fingerprint_of_file
 from stager.engine.flush import flush
@@ -31,6 +31,7 @@ __all__ = [
     "Found",
     "Link",
     "Modes",
+    "Pattern",
     "Publication",
     "Published",
     "Refuse",

@@ -54,14 +54,18 @@ def expanded(folder: Location, pattern: Sequence[str], *, control: Control, afte
     with opened(folder) as found:
         if not found.is_directory:
             raise NotExpandable(folder.display, "it is no directory")
-        look = _Look(folder.display, _Pattern(pattern), control)
+        look = _Look(folder.display, Pattern(pattern), control)
         yield from look.into(found.content, "", look.pattern.start, after=after.split("/") if after else [])
 
 
-class _Pattern:
+class Pattern:
     """A pattern, by the positions in it that the names on the way have reached."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, pattern: Sequence[str]) -> None:
+        names: list[str] = []
+        for name in pattern:
+            if name != EVERYTHING or names[-1:] != [EVERYTHING]:  # one after another says no more
+                names.append(name)
         self._fits: list[Callable[[str], object] | None] = [
             None if name == EVERYTHING else re.compile(fnmatch.translate(name)).match for name in names
         ]
@@ -83,6 +87,15 @@ class _Pattern:
         """Return whether the pattern is at its end."""
         return len(self._fits) in reached
 
+    def leads_to(self, names: Sequence[str]) -> bool:
+        """Return whether these names, one in the other, are yielded as one path."""
+        reached = self.start
+        for name in names:
+            if self.takes_directories and self.is_whole(reached):
+                return False
+            reached = self.next(reached, name)
+        return self.is_whole(reached)
+
     def _with_skipped(self, reached: set[int]) -> frozenset[int]:
         """Add what is reached where a ``**`` stands for no directory."""
         for position, fits in enumerate(self._fits):
@@ -94,7 +107,7 @@ class _Pattern:
 class _Look:
     """A look at all that fits; the folder's path is for messages."""
 
-    def __init__(self, display: str, pattern: _Pattern, control: Control) -> None:
+    def __init__(self, display: str, pattern: Pattern, control: Control) -> None:
         self._display = display
         self.pattern = pattern
         self._control = control
@@ -111,10 +124,12 @@ class _Look:
             if status is None:
                 continue
             is_passed = bool(after) and name == first
+            if is_passed and not deeper:  # yielded before, whatever it is by now
+                continue
             if stat.S_ISDIR(status.st_mode) and not (self.pattern.takes_directories and self.pattern.is_whole(now)):
                 with self._opened(folder, name, path) as inner:
                     yield from self.into(inner, f"{path}{name}/", now, after=deeper if is_passed else [])
-            elif self.pattern.is_whole(now) and not (is_passed and not deeper):
+            elif self.pattern.is_whole(now):
                 yield Found(self._short(path + name), status.st_size if stat.S_ISREG(status.st_mode) else None)
 
     def _short(self, path: str) -> str:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from stager.engine import Found, Refuse, StopSignal
@@ -17,6 +17,7 @@ from stager.errors import MoverLost, StagingError
 from stager.methods import Item, mounted
 from stager.mover.answers import Answers, Watch, Watched
 from stager.mover.channel import Channel, ConnectionLost, Message
+from stager.mover.findings import Findings
 from stager.mover.item_messages import told, told_place, told_source
 from stager.mover.replies import (
     Heartbeat,
@@ -121,6 +122,7 @@ class Mover:
         """
         self.answers.lend({item_id: folder} if read_as == "service" else {})
         said = {"folder": told_source(folder), "pattern": pattern, "after": after, "read_as": read_as}
+        watch = replace(watch, on_found=Findings(pattern, after=after, taken=watch.on_found))
         [(_, outcome)] = list(self._carried_out({"do": "expand", "item": item_id, **said}, {item_id: watch}))
         if isinstance(outcome, StagingError):
             raise outcome

@@ -55,6 +55,7 @@ def listed(area: Path, source: str, expand: str, *, after: str = "") -> list[str
         ),
         ("tree/**/*.fits", "glob", "tree", ["a.fits", "b/1.fits", "b/c/3.fits"]),
         ("tree/**/*.ms", "glob", "tree", ["b/c/d.ms"]),
+        ("tree/**/**/**/*.ms", "glob", "tree", ["b/c/d.ms"]),
         ("tree/**/c/**/table", "glob", "tree", ["b/c/d.ms/table"]),
         ("tree/b/[13]*", "glob", "tree/b", ["1.fits"]),
         ("tree/b/[!13]*", "glob", "tree/b", ["2.txt", "c"]),
@@ -84,6 +85,13 @@ def test_it_goes_on_after_any_path_that_was_listed_before(tree: Path, source: st
 def test_it_goes_on_where_what_was_listed_last_is_gone(tree: Path) -> None:
     (tree / "tree/b/2.txt").unlink()
     assert listed(tree, "tree", "directory", after="b/2.txt") == ["b/c/3.fits", "b/c/d.ms/table", "b*/[x]", "z.txt"]
+
+
+def test_what_was_listed_as_a_file_and_is_a_directory_by_now_is_not_looked_into(tree: Path) -> None:
+    (tree / "tree/b/2.txt").unlink()
+    (tree / "tree/b/2.txt").mkdir()
+    (tree / "tree/b/2.txt/inner").touch()
+    assert listed(tree, "tree/b", "directory", after="2.txt") == ["c/3.fits", "c/d.ms/table"]
 
 
 def test_no_link_is_followed_and_each_is_listed_with_what_is_no_file(tree: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,12 @@ import pytest
 from stager.errors import DestinationDiffers, MoverLost, UnforeseenError
 from stager.mover.answers import Watch
 from stager.mover.replies import StepDone
+from stager.paths import locate
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.mover.conftest import Liar
 
 DONE = {"says": "done", "id": 1}
@@ -108,3 +112,50 @@ def test_one_that_does_not_listen_is_told_of_all_that_it_is_to_leave_in_one_mess
         liar.end.sendall(json.dumps({"says": "done", "id": 0, "also": [*range(1, 5000)]}).encode() + b"\n")
         liar.end.sendall(b'{"says": "over"}\n')
         assert len(done.result(PATIENCE)) == 5000
+
+
+def listed(liar: Liar, *pages: list[str], pattern: Sequence[str], after: str) -> list[str]:
+    """Have it answer an order to list with these pages, and return what is believed of them."""
+    for page in pages:
+        liar.end.sendall(
+            json.dumps({"says": "report", "id": 1, "found": [[path, 1] for path in page]}).encode() + b"\n"
+        )
+    liar.end.sendall(json.dumps(DONE).encode() + b"\n" + b'{"says": "over"}\n')
+    found: list[str] = []
+    watch = Watch(stopped=threading.Event(), on_found=lambda some: found.extend(one.path for one in some))
+    liar.mover.expand(1, locate(Path("/"), "tree"), pattern, after=after, read_as="user", watch=watch)
+    return found
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        ["../x.ms"],
+        ["b/../c.ms"],
+        ["b/./c.ms"],
+        ["b//c.ms"],
+        ["/b.ms"],
+        ["c.ms/"],
+        ["b.txt"],
+        ["b.ms", "b.ms"],
+        ["c.ms", "b.ms"],
+        ["a.ms"],
+        ["a.ms/b.ms"],
+        ["a.md.ms"],
+        ["b.ms/c.ms"],
+        ["\ud800.ms"],
+    ],
+)
+def test_what_it_was_not_asked_to_list_ends_it_and_is_not_taken(liar: Liar, page: list[str]) -> None:
+    with pytest.raises(MoverLost, match="not asked for"):
+        listed(liar, page, pattern=["**", "*.ms"], after="a.ms")
+
+
+def test_nothing_is_listed_twice_nor_in_another_by_several_messages(liar: Liar) -> None:
+    with pytest.raises(MoverLost):
+        listed(liar, ["b"], ["b/c"], pattern=["**"], after="")
+
+
+def test_what_it_was_asked_to_list_is_taken(liar: Liar) -> None:
+    pages = ["b/c.ms", "b/d/a.ms"], ["b/d-.ms", "b.ms", "c\udcff.ms"]
+    assert listed(liar, *pages, pattern=["**", "*.ms"], after="a.ms") == [*pages[0], *pages[1]]
