@@ -88,7 +88,7 @@ def _link(file: StagedFile) -> str:
 
 def _row(file: StagedFile) -> dict[str, Any]:
     return {
-        "Source": as_text(readable(file.local_path_on_storage)),
+        "Source": as_text(readable(file.source)),
         "Status": str(file.status),
         "Reason": as_text(file.error_reason or ""),
         "Destination": as_text(readable(file.seen_at or file.relative_path)),

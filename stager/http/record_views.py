@@ -196,7 +196,6 @@ def _item(file: StagedFile) -> dict[str, object]:
     return {
         **facts,
         "expected_checksum": expected,
-        "source": file.local_path_on_storage,
         "destination": file.relative_path,
         "progress": progress,
         "link": file.link if is_there else None,

@@ -198,12 +198,18 @@ class StagedFile(SQLModel, table=True):
     lifetime: int | None = None
     targeted_metadata: str | None = Field(None, sa_type=Text)
     released_at: datetime | None = Field(None, sa_type=UtcDateTime)
-    # How the source stands for many items, how many it became so far, and the position of the last of them.
+    # How its source stands for many items, and that source; how many it became so far, and the position of the last.
     expand: Expand | None = Field(None, sa_type=ExpandText)
+    expand_source: str | None = Field(None, sa_type=PathBytes)
     expanded_count: int | None = None
     expanded_to: int | None = None
     # The position of the item that it comes of, where one was expanded.
     expanded_from: int | None = None
+
+    @property
+    def source(self) -> str:
+        """The path in the source area, which is no single one where it stands for many items."""
+        return self.local_path_on_storage if self.expand_source is None else self.expand_source
 
 
 class DestinationLease(SQLModel, table=True):

@@ -97,12 +97,12 @@ class Resolver:
 
     def expandable(self, file: StagedFile) -> Expandable:
         """Return what an item stands for that is to be expanded; raise StagingError where that is impossible."""
-        folder, pattern = (file.expand or Expand.DIRECTORY).parted(file.local_path_on_storage)
+        folder, pattern = (file.expand or Expand.DIRECTORY).parted(file.source)
         root, _ = self._source_roots
         if ".." in pattern:
-            raise PathOutsideArea(file.local_path_on_storage, str(root))
+            raise PathOutsideArea(file.source, str(root))
         if not pattern:
-            raise InvalidPath(file.local_path_on_storage, "it names nothing")
+            raise InvalidPath(file.source, "it names nothing")
         if posixpath.normpath(file.relative_path) != ".":  # the user's folder itself is none of its places
             self.destination.named(file.relative_path)
         # A name more, and one less: the area itself may be listed, too.

@@ -198,7 +198,7 @@ def test_what_the_user_may_not_list_is_not_expanded_and_what_they_may_not_read_f
     (tree / "locked").chmod(0o700)
     request_id = shut.request(("tree", "out"), expand=Expand.DIRECTORY)
     shut.run("local_copy", request_id)
-    said = {file.local_path_on_storage: (file.status, file.error_type) for file in shut.files(request_id)}
+    said = {file.source: (file.status, file.error_type) for file in shut.files(request_id)}
     assert said == {"tree": (F, "SourceUnreadable"), "tree/a": (C, None), "tree/b": (F, "SourceUnreadable")}
     assert "locked" in (shut.files(request_id)[0].error_reason or "")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from stager.errors import Cancelled, LeaseLost, NotExpandable, RunLost, StagingError, TooManyItems
+from stager.errors import Cancelled, LeaseLost, NotExpandable, PathOutsideArea, RunLost, StagingError, TooManyItems
 from stager.models import StagingItem, StagingRequest, Status
+from stager.paths import locate
 from stager.records.cutting import MAX_PIECES, ShardLimits
 from stager.records.database import Database
 from stager.records.events import events_of
@@ -225,6 +227,14 @@ def test_a_retry_expands_again_what_was_not_expanded(database: Database) -> None
     assert item_again(file) == MANY
     assert expansions_among(database, file.request_id, statuses=[Status.FAILED]) == {0}
     assert expansions_among(database, file.request_id, statuses=[Status.COMPLETED]) == set()
+
+
+def test_a_version_before_refuses_it_by_the_path_that_it_looks_at(database: Database, tmp_path: Path) -> None:
+    file = begun(database)
+    assert file.source == "tree"
+    for is_direct in (False, True):
+        with pytest.raises(PathOutsideArea, match="later versions"):
+            locate(tmp_path, file.local_path_on_storage, may_be_absolute=True, is_direct=is_direct)
 
 
 def test_the_digest_of_what_is_not_expanded_is_as_it_was_before() -> None:

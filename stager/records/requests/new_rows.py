@@ -15,6 +15,10 @@ from stager.records.requests.body_digest import digest_of
 from stager.records.shards import shard_rows
 from stager.user_secrets import UserSecret
 
+# What an item that stands for many has for a path: versions before, which would replace its destination by what its
+# source is as a whole, refuse it before they look at anything.
+NO_SOURCE = "../is expanded by later versions alone"
+
 
 class ClientWish(TypedDict):
     """A Tape REST client's wishes for a file: its lifetime in seconds, and its metadata as JSON."""
@@ -125,7 +129,7 @@ def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) 
         {
             "request_id": request_id,
             "position": position,
-            "local_path_on_storage": item.source,
+            "local_path_on_storage": NO_SOURCE if item.expand else item.source,
             "relative_path": item.destination,
             "destination_key": f"{request_id}/{position}",  # until the run knows the place: its own
             "status": Status.SUBMITTED,
@@ -136,6 +140,7 @@ def file_rows(items: Iterable[StagingItem], *, request_id: str, start: int = 0) 
             "lifetime": None,
             "targeted_metadata": None,
             "expand": item.expand,
+            "expand_source": item.source if item.expand else None,
         }
         for position, item in enumerate(items, start)
     ]

@@ -15,7 +15,7 @@ def terms_again(request: StagingRequestRow) -> StagingTerms:
 def item_again(file: StagedFile) -> StagingItem:
     """Return an item as it was requested."""
     return StagingItem(
-        source=file.local_path_on_storage,
+        source=file.source,
         destination=file.relative_path,
         checksum=file.expected_checksum and str(file.expected_checksum),
         size_bytes=file.expected_size_bytes,

@@ -253,7 +253,7 @@ def test_a_retry_expands_again_what_failed_to_be_expanded_and_asks_for_nothing_t
 
     again = lone_door.client.post(f"/requests/{request_id}/retry", json={}).json()
     files = files_of(lone_door.database, again["request_id"])
-    assert [(file.local_path_on_storage, file.expand) for file in files] == [("tree", "directory"), ("a", None)]
+    assert [(file.source, file.expand) for file in files] == [("tree", "directory"), ("a", None)]
 
 
 @pytest.mark.parametrize(
