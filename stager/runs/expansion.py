@@ -102,7 +102,7 @@ class Expansion:
             self._add_rest()  # what was found before that
             raise
         self._add_rest()
-        if not self._file.expanded_count:
+        if not self._file.expanded_count and self._file.error_type is None:
             fits = "/".join(of.pattern)
             raise NotExpandable(of.folder.display, "no file is in it" if fits == EVERYTHING else f"nothing fits {fits}")
 
@@ -118,21 +118,24 @@ class Expansion:
     def _add(self) -> None:
         """Add what was found, so many items at most: the rest comes with what is found next."""
         now, self._found = self._found[:ITEMS_AT_ONCE], self._found[ITEMS_AT_ONCE:]
+        added = [self._added(found) for found in now]
         self._file = add_expanded(
             self._writer.database,
             self._file,
-            [self._added(found) for found in now],
+            [one for one in added if isinstance(one, AddedItem)],
+            left_out=next((one for one in added if isinstance(one, InvalidPath)), None),
             holder=self._writer.holder,
             limits=self._limits,
             most_items=self._most_items,
         )
 
-    def _added(self, found: Found) -> AddedItem:
+    def _added(self, found: Found) -> AddedItem | InvalidPath:
+        """Return what is to be added; or, where no record has room for its paths, why not."""
         source = f"{self._folder}/{found.path}" if self._folder else found.path
         destination = self._destination(found.path)
         for path in (source, destination):
             if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
-                raise InvalidPath(path, f"it has more than {MAX_PATH_BYTES} bytes")
+                return InvalidPath(path, f"it has more than {MAX_PATH_BYTES} bytes")
         return AddedItem(StagingItem(source=source, destination=destination), found.size_bytes)
 
     def _destination(self, path: str) -> str:

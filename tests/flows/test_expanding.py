@@ -160,6 +160,16 @@ def test_what_cannot_be_expanded_fails_alone_and_says_why(site: Site) -> None:
     assert get_request(site.database, request_id).status is Status.FAILED
 
 
+def test_a_path_that_is_too_long_fails_the_expansion_and_keeps_no_other_back(site: Site) -> None:
+    fill(site.folder / "storage/tree", "a", "b" * 50, "c")
+    to = "/".join(["n" * 200] * 20) + "/" + "m" * 50
+    request_id = asked(site, of("tree", to=to))
+    site.run("local_copy", request_id)
+    first, *added = site.files(request_id)
+    assert (first.status, first.error_type, first.expanded_count) == (Status.FAILED, "InvalidPath", 2)
+    assert [file.source for file in added] == ["tree/a", "tree/c"]
+
+
 def test_names_that_are_no_text_and_links_are_items_and_reserved_names_fail(site: Site) -> None:
     folder = site.folder / "storage/tree"
     folder.mkdir()

@@ -10,7 +10,16 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from stager.errors import Cancelled, LeaseLost, NotExpandable, PathOutsideArea, RunLost, StagingError, TooManyItems
+from stager.errors import (
+    Cancelled,
+    InvalidPath,
+    LeaseLost,
+    NotExpandable,
+    PathOutsideArea,
+    RunLost,
+    StagingError,
+    TooManyItems,
+)
 from stager.models import StagingItem, StagingRequest, Status
 from stager.paths import locate
 from stager.records.cutting import MAX_PIECES, ShardLimits
@@ -164,6 +173,16 @@ def test_none_is_added_beyond_what_a_request_may_have_nor_to_one_that_is_to_stop
     with pytest.raises(Cancelled):
         add(database, file, "a")
     assert get_request(database, file.request_id).item_count == 1
+
+
+def test_what_can_be_no_item_fails_the_expansion_when_all_else_was_added(database: Database) -> None:
+    file = begun(database)
+    why, later = InvalidPath("x", "it is too long"), InvalidPath("y", "it is too long")
+    file = add(database, add(database, file, "a", left_out=why), left_out=later)
+    end(database, add(database, file, "b"))
+    parent, *added = files_of(database, file.request_id)
+    assert (parent.status, parent.error_type, parent.error_reason) == (Status.FAILED, "InvalidPath", why.message)
+    assert [one.relative_path for one in added] == ["out/a", "out/b"]
 
 
 def test_what_was_added_goes_on_when_the_expansion_failed(database: Database) -> None:

@@ -62,6 +62,7 @@ def add_expanded(
     holder: str,
     limits: ShardLimits,
     most_items: int,
+    left_out: StagingError | None = None,
 ) -> StagedFile:
     """Add the next items that an item stands for to its request, all or none, and return its record.
 
@@ -75,6 +76,8 @@ def add_expanded(
         How large a shard may be; one that is full is handed to a run at once.
     most_items
         How many items a request may have.
+    left_out
+        Why something between them is none: the item fails by the first of these in the end.
 
     Raises
     ------
@@ -98,6 +101,10 @@ def add_expanded(
             raise TooManyItems(
                 most_items, f"{file.relative_path} would have the request have more; expand less at once"
             )
+        if left_out is not None and parent.error_type is None:
+            parent.error_reason, parent.error_type = left_out.message, type(left_out).__name__
+        if not added:
+            return parent
         rest = None if has_one_run(row) else rest_of(session, row)
         session.connection().execute(insert(FILE), _rows(row, parent, added))
         row.item_count += len(added)
@@ -166,11 +173,12 @@ def _rows(row: StagingRequestRow, parent: StagedFile, added: Sequence[AddedItem]
 def _end(session: Session, parent: StagedFile, error: StagingError | None) -> None:
     count = parent.expanded_count or 0
     parent.status, parent.finished_at = Status.COMPLETED, now(session)
+    if error is not None:
+        parent.error_reason, parent.error_type = error.message, type(error).__name__
     parent.size_bytes = parent.file_count = 0  # all that is known of it is its items'
     said = "1 item" if count == 1 else f"{count} items"
-    if error is not None:
+    if parent.error_type is not None:
         parent.status = Status.CANCELLED if isinstance(error, Cancelled) else Status.FAILED
-        parent.error_reason, parent.error_type = error.message, type(error).__name__
-        said = f"{said}, and no more: {error.message}"
+        said = f"{said}, and no more: {parent.error_reason}"
     detail, cause = f"item {parent.position} became {said}", parent.error_type
     note_event(session, parent.request_id, kind="expanded", detail=detail, cause=cause)
