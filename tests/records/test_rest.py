@@ -12,6 +12,7 @@ from stager.errors import NotExpandable, RunLost
 from stager.models import MAX_SIZE_BYTES, StagingItem, StagingRequest, Status
 from stager.records.cutting import ShardLimits
 from stager.records.database import Database
+from stager.records.insight import progress_of, remainder_of
 from stager.records.items import FileChange, files_of, save_files
 from stager.records.leases import acquire_leases, release_leases
 from stager.records.requests import (
@@ -125,6 +126,8 @@ def test_sizes_whose_sum_no_column_holds_end_as_the_largest_that_one_holds(datab
     file = add_expanded(database, file, largest, holder=HOLDER, limits=FIVE, most_items=10)
     file = add_expanded(database, file, found("de", size=MAX_SIZE_BYTES), holder=HOLDER, limits=FIVE, most_items=10)
     end(database, file)
+    assert [one.size_bytes for one in progress_of(database, [file.request_id])] == [MAX_SIZE_BYTES]
+    assert remainder_of(database, file.request_id).size_bytes == MAX_SIZE_BYTES
     for one in files_of(database, file.request_id)[1:]:
         change = FileChange(id=one.id, status=Status.COMPLETED, bytes_done=MAX_SIZE_BYTES, files_done=MAX_SIZE_BYTES)
         save_files(database, [change])

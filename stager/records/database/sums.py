@@ -16,7 +16,7 @@ LOWER = 2**HALF - 1
 TOO_LARGE = 2 ** (63 - HALF) - 2**21
 
 
-def sum_of(sizes: Mapped[int] | Mapped[int | None]) -> ColumnElement[Any]:
+def sum_of(sizes: Mapped[int] | Mapped[int | None] | ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the sum of a column's sizes, or the largest size there is where it would be about as large or larger."""
     upper, lower = func.sum(sizes.bitwise_rshift(HALF)), func.sum(sizes.bitwise_and(LOWER))
     return case((upper >= TOO_LARGE, MAX_SIZE_BYTES), else_=upper * 2**HALF + lower)

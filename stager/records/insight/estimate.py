@@ -10,6 +10,7 @@ from sqlmodel import col
 
 from stager.models import Status
 from stager.records.database import Database
+from stager.records.database.sums import sum_of
 from stager.records.tables import OPEN, StagedFile, StagingRequestRow
 
 # How many of the last completed requests are measured.
@@ -38,12 +39,13 @@ def remainder_of(database: Database, request_id: str) -> Remainder:
     """Return what is left of a request: its open items, and their bytes."""
     file = StagedFile
     size = func.coalesce(col(file.size_bytes), col(file.expected_size_bytes))
-    sums = select(func.count(), func.count(size), func.sum(size - col(file.bytes_done)))
+    sums = select(func.count(), func.count(size), sum_of(size), sum_of(col(file.bytes_done)))
     statement = sums.where(col(file.request_id) == request_id, col(file.status).in_(OPEN))
 
     def work(session: Session) -> Remainder:
-        items, known, size_bytes = session.execute(statement).one()
-        return Remainder(items=items, size_bytes=int(size_bytes or 0) if known == items else None)
+        items, known, size_bytes, bytes_done = session.execute(statement).one()
+        left = max(0, int(size_bytes or 0) - int(bytes_done or 0))
+        return Remainder(items=items, size_bytes=left if known == items else None)
 
     return database.read(work)
 

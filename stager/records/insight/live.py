@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from stager.models import Status
 from stager.records.database import Database, now
+from stager.records.database.sums import sum_of
 from stager.records.tables import Event, StagedFile, StagingRequestRow
 
 # How long an event may have its number before other transactions see it,
@@ -104,10 +105,10 @@ def progress_of(database: Database, request_ids: Collection[str]) -> list[Reques
     sums = [
         func.count(),
         func.count(col(file.finished_at)),
-        func.sum(col(file.bytes_done)),
-        func.sum(col(file.files_done)),
+        sum_of(col(file.bytes_done)),
+        sum_of(col(file.files_done)),
         func.count(size),
-        func.sum(size),
+        sum_of(size),
     ]
     joined = select(col(row.id), col(row.username), *sums).join(file, col(file.request_id) == col(row.id))
     statement = joined.where(col(row.id).in_(request_ids)).group_by(col(row.id), col(row.username))
