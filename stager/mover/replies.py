@@ -13,6 +13,7 @@ from stager.engine import Published, Survey
 from stager.errors import KINDS, StagingError, UnforeseenError, readable
 from stager.models import MAX_SIZE_BYTES, Frozen, PathText
 from stager.mover.channel import NO_MESSAGE, ConnectionLost, Message, message_of
+from stager.mover.dialogue import FILES_IN_A_MESSAGE
 from stager.vocabulary import ManifestEntry
 
 # Characters of an error that are kept.
@@ -35,13 +36,13 @@ class AboutAnItem(Frozen):
     files
         Its next files in the walk's order: path, size and checksum.
     found
-        The next paths that it stands for, and the sizes that are known.
+        The next paths that it stands for, and the sizes that are known; few, since they are kept until many are there.
     """
 
     id: int
     progress: tuple[Count, Count] | None = None
     files: list[tuple[PathText, Count, Adler32]] = Field(default_factory=list)
-    found: list[tuple[PathText, Count | None]] = Field(default_factory=list)
+    found: list[tuple[PathText, Count | None]] = Field(default_factory=list, max_length=FILES_IN_A_MESSAGE)
 
     def entries(self) -> Iterator[ManifestEntry]:
         """Yield the files as entries of a manifest."""

@@ -10,6 +10,8 @@ from stager.settings import Settings
 
 # Pieces of a request at most: with more, two become one, and what follows is cut into pieces twice as large.
 MAX_PIECES = 1000
+# More than a million items of the largest size have.
+ENDLESS = 2**100
 
 
 class Piece(NamedTuple):
@@ -28,7 +30,9 @@ class ShardLimits:
     size_bytes: int
 
     def after(self, pieces: int) -> ShardLimits:
-        """Return the limits of what comes after so many pieces, which grow, so that there are never very many."""
+        """Return the limits of what comes after so many pieces: they grow, and the last piece there may be has none."""
+        if pieces >= MAX_PIECES:
+            return ShardLimits(items=ENDLESS, size_bytes=ENDLESS)
         times = 2 ** (2 * pieces // MAX_PIECES)
         return ShardLimits(items=self.items * times, size_bytes=self.size_bytes * times)
 
@@ -40,6 +44,15 @@ class ShardLimits:
 def limits_of(settings: Settings) -> ShardLimits:
     """Return how large a shard of a request may be."""
     return ShardLimits(items=settings.shard_items, size_bytes=settings.shard_bytes)
+
+
+def warm_limits_of(settings: Settings) -> ShardLimits:
+    """Return how large one that a warm worker does may become: where there are pods, what is larger is for these."""
+    limits = limits_of(settings)
+    if settings.pods_namespace is None:
+        return limits
+    items, size_bytes = settings.pods_from_items - 1, settings.pods_from_bytes - 1
+    return ShardLimits(items=min(limits.items, items), size_bytes=min(limits.size_bytes, size_bytes))
 
 
 class Cutter:

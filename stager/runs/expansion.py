@@ -18,7 +18,7 @@ from stager.errors import (
 )
 from stager.models import MAX_PATH_BYTES, StagingItem, Status
 from stager.mover.answers import Watch
-from stager.records.cutting import limits_of
+from stager.records.cutting import limits_of, warm_limits_of
 from stager.records.events import note_waits, wait_for
 from stager.records.items import FileChange, save_files
 from stager.records.requests import AddedItem, add_expanded, end_expansion, expansion_of
@@ -108,7 +108,7 @@ class Expansion:
 
     def _take(self, found: Sequence[Found]) -> None:
         self._found += found
-        if len(self._found) >= ITEMS_AT_ONCE:
+        while len(self._found) >= ITEMS_AT_ONCE:
             self._add()
 
     def _add_rest(self) -> None:
@@ -143,4 +143,5 @@ class Expansion:
 
     def _end(self, error: StagingError | None) -> None:
         database, writer = self._writer.database, self._writer
-        end_expansion(database, self._file, error, holder=writer.holder, limits=self._limits)
+        limits, warm = self._limits, warm_limits_of(get_settings())
+        end_expansion(database, self._file, error, holder=writer.holder, limits=limits, warm_limits=warm)

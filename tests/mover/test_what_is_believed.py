@@ -12,6 +12,7 @@ import pytest
 
 from stager.errors import DestinationDiffers, MoverLost, UnforeseenError
 from stager.mover.answers import Watch
+from stager.mover.dialogue import FILES_IN_A_MESSAGE
 from stager.mover.replies import StepDone
 from stager.paths import locate
 from tests.patience import PATIENCE
@@ -149,6 +150,13 @@ def listed(liar: Liar, *pages: list[str], pattern: Sequence[str], after: str) ->
 def test_what_it_was_not_asked_to_list_ends_it_and_is_not_taken(liar: Liar, page: list[str]) -> None:
     with pytest.raises(MoverLost, match="not asked for"):
         listed(liar, page, pattern=["**", "*.ms"], after="a.ms")
+
+
+def test_one_message_names_no_more_than_an_honest_one(liar: Liar) -> None:
+    names = [f"{number:03}" for number in range(FILES_IN_A_MESSAGE + 1)]
+    assert listed(liar, names[:-1], names[-1:], pattern=["**"], after="") == names
+    with pytest.raises(MoverLost):
+        listed(liar, names, pattern=["**"], after="")
 
 
 def test_nothing_is_listed_twice_nor_in_another_by_several_messages(liar: Liar) -> None:

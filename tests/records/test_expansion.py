@@ -22,7 +22,7 @@ from stager.errors import (
 )
 from stager.models import StagingItem, StagingRequest, Status
 from stager.paths import locate
-from stager.records.cutting import MAX_PIECES, ShardLimits
+from stager.records.cutting import ENDLESS, MAX_PIECES, ShardLimits
 from stager.records.database import Database
 from stager.records.events import events_of
 from stager.records.items import FileChange, files_of, save_files
@@ -45,7 +45,7 @@ from stager.records.runs import FairShare, claim_run_group, note_flow_run, resub
 from stager.records.shards import shards_of
 from stager.records.tables import StagedFile
 from stager.user_secrets import SecretKeys
-from stager.vocabulary import Expand
+from stager.vocabulary import Expand, Pool
 
 SHARE = FairShare(username="alice", method="local_copy", is_next=True)
 MANY = StagingItem(source="tree", destination="out", expand=Expand.DIRECTORY)
@@ -61,9 +61,9 @@ def begin(database: Database, run: str = RUN) -> None:
     start_requests(database, group.request_ids, flow_run_id=run, acting_as="alice")
 
 
-def begun(database: Database, *items: StagingItem, **more: Any) -> StagedFile:
+def begun(database: Database, *items: StagingItem, request: StagingRequest | None = None, **more: Any) -> StagedFile:
     """Return the first item of a request that a run has begun, and whose lease it has."""
-    request = StagingRequest(method="local_copy", username="alice", items=items or (MANY,))
+    request = request or StagingRequest(method="local_copy", username="alice", items=items or (MANY,))
     request_id = create_request(database, request, **more).id
     if "flow_run_id" not in more:
         begin(database)
@@ -120,6 +120,17 @@ def test_many_are_cut_into_shards_while_they_are_added(database: Database) -> No
     ]
 
 
+@pytest.mark.parametrize(("wanted", "shards"), [(None, [(0, 1), (1, 3)]), (Pool.WARM, [(0, 3)])])
+def test_a_shard_that_a_warm_worker_does_does_not_grow_to_what_is_for_a_pod(
+    database: Database, wanted: Pool | None, shards: list[tuple[int, int]]
+) -> None:
+    request = StagingRequest(method="local_copy", username="alice", items=(MANY,), pool=wanted)
+    file = begun(database, request=request)
+    small = ShardLimits(items=2, size_bytes=1000)
+    end_expansion(database, add(database, file, "a", "b"), None, holder=HOLDER, limits=FIVE, warm_limits=small)
+    assert positions(database, file.request_id) == shards
+
+
 def test_bytes_cut_too(database: Database) -> None:
     file = begun(database)
     add_expanded(database, file, found("abc", size=600), holder=HOLDER, limits=FIVE, most_items=10)
@@ -131,7 +142,7 @@ def test_there_are_never_very_many_shards() -> None:
         5,
         5,
         10,
-        20,
+        ENDLESS,
     ]
 
 

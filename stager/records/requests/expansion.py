@@ -24,6 +24,7 @@ from stager.records.requests.lookup import request_in
 from stager.records.requests.new_rows import file_rows
 from stager.records.requests.rest import hand_out_full, hand_out_rest, has_one_run, rest_of
 from stager.records.tables import FILE, Shard, StagedFile, StagingRequestRow
+from stager.vocabulary import Pool
 
 
 class AddedItem(NamedTuple):
@@ -118,7 +119,13 @@ def add_expanded(
 
 
 def end_expansion(
-    database: Database, file: StagedFile, error: StagingError | None, *, holder: str, limits: ShardLimits
+    database: Database,
+    file: StagedFile,
+    error: StagingError | None,
+    *,
+    holder: str,
+    limits: ShardLimits,
+    warm_limits: ShardLimits | None = None,
 ) -> None:
     """End an item that stands for many.
 
@@ -131,6 +138,8 @@ def end_expansion(
         Why not all was added; None if it was.
     holder, limits
         As in ``add_expanded``.
+    warm_limits
+        How large its shard may become where a warm worker does it that the request did not ask for.
 
     Raises
     ------
@@ -142,7 +151,9 @@ def end_expansion(
         row, parent = _locked(session, file, holder)
         if not parent.status.is_final:
             _end(session, parent, error)
-            hand_out_rest(session, row, to=_shard_of(session, parent), limits=limits)
+            own = _shard_of(session, parent)
+            is_warm = own.run_pool is Pool.WARM and own.pool is not Pool.WARM
+            hand_out_rest(session, row, to=own, limits=warm_limits if is_warm and warm_limits else limits)
 
     database.write(work)
 
