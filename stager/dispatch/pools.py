@@ -78,10 +78,10 @@ def _by_size(load: Load, settings: Settings) -> tuple[Pool, str]:
     if load.items >= items:
         return Pool.POD, f"it has {_items(load)}, and gets one from {items:,} on (STAGER_PODS_FROM_ITEMS)"
     if load.size_bytes >= size_bytes:
-        said = f"its items have {load.size_bytes:,} bytes, by the sizes that the request states"
+        said = f"its items have {load.size_bytes:,} bytes, by the sizes that are known"
         return Pool.POD, f"{said}, and it gets one from {size_bytes:,} on (STAGER_PODS_FROM_BYTES)"
     return Pool.WARM, (
-        f"it has {_items(load)} with {load.size_bytes:,} bytes, by the sizes that the request states; "
+        f"it has {_items(load)} with {load.size_bytes:,} bytes, by the sizes that are known; "
         f"a pod is for {items:,} items or {size_bytes:,} bytes and more"
     )
 
@@ -98,7 +98,7 @@ async def pod_of(group: RunGroup, settings: Settings) -> dict[str, Any] | None:
     InvalidUserName, UserDoesNotExist, SystemAccount, ConfigurationError
         The user's account, which the pod runs as, is not known, or one of the system's own.
     """
-    if group.pool is Pool.WARM:
+    if group.pool is Pool.WARM or settings.pods_namespace is None:  # there were pods when it was claimed
         return None
     identity = await asyncio.to_thread(
         resolve, group.username, users_file=settings.users_file, least_id=settings.least_user_id

@@ -98,15 +98,19 @@ def test_a_user_waits_while_as_many_runs_of_theirs_are_under_way_as_may_be(datab
 
 def test_pods_that_wait_to_begin_are_counted_among_the_runs_of_their_user(database: Database) -> None:
     start_requests(database, [ask(database, "alice")], flow_run_id="run", acting_as="alice")
-    for _ in range(2):
-        for name, pool in (("alice", Pool.POD), ("bob", Pool.WARM)):
+    for number in range(2):
+        for name, pool in (("alice", Pool.POD), ("bob", Pool.WARM), ("carol", Pool.POD)):
             ask(database, name, pool=pool)
-            claim(database, name)
-    for name in ("alice", "bob"):
+            group = claim(database, name)
+            assert group is not None
+            if name != "carol":  # whose claims Prefect has not heard of
+                note_flow_run(database, group.request_ids, f"{name} {number}", run_key=group.key)
+    for name in ("alice", "bob", "carol"):
         ask(database, name)
-    assert waiting(database, patience=0, most_runs=4) == [("alice", True), ("bob", True)]
-    assert waiting(database, patience=0, most_runs=3) == [("alice", False), ("bob", True)]
-    assert waiting(database, patience=0, most_runs=1) == [("alice", False), ("bob", True)]
+    others = [("bob", True), ("carol", True)]
+    assert waiting(database, patience=0, most_runs=4) == [("alice", True), *others]
+    assert waiting(database, patience=0, most_runs=3) == [("alice", False), *others]
+    assert waiting(database, patience=0, most_runs=1) == [("alice", False), *others]
 
 
 def test_nobody_waits_for_a_run_longer_than_patience_allows(database: Database) -> None:

@@ -80,7 +80,8 @@ def fair_shares(
     begun = (col(row.status) == Status.STARTED, col(row.method).in_(methods))
     runs = select(col(row.username), func.count(col(row.flow_run_id).distinct())).where(*begun)
     is_claimed = (col(row.status) == Status.SUBMITTED, col(row.run_key).is_not(None))
-    pods = func.count(case((col(row.run_pool) == Pool.POD, col(row.run_key))).distinct())
+    # A claim that Prefect has not heard of holds nothing: its deployment may be missing.
+    pods = func.count(case((col(row.run_pool) == Pool.POD, col(row.flow_run_id))).distinct())
     claims = select(col(row.username), func.max(col(row.flow_run_at)), pods).where(*is_claimed)
 
     def work(session: Session) -> list[FairShare]:

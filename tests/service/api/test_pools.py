@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 BOTH = '["warm", "pod"]'
-SMALL = "a warm worker: it has 1 item with 0 bytes, by the sizes that the request states; "
+SMALL = "a warm worker: it has 1 item with 0 bytes, by the sizes that are known; "
 
 
 @pytest.fixture(scope="module")

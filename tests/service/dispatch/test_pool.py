@@ -19,7 +19,7 @@ ONE_MACHINE: dict[str, Any] = {**CLUSTER, "pods_namespace": None}
 BOTH: dict[str, Any] = {"pools_to_choose": (Pool.WARM, Pool.POD)}
 NONE: dict[str, Any] = {"pools_to_choose": ()}
 POD, WARM = "a pod of its own: ", "a warm worker: "
-STATED = "by the sizes that the request states"
+STATED = "by the sizes that are known"
 SMALL = f"it has 1 item with 0 bytes, {STATED}; a pod is for 1,000 items or 10,000 bytes and more"
 
 
@@ -104,3 +104,4 @@ def test_a_pod_is_the_user(tmp_path: Path) -> None:
     }
     with pytest.raises(UserDoesNotExist):
         asyncio.run(pod_of(group("bob"), settings))
+    assert asyncio.run(pod_of(group("alice"), Settings(**ONE_MACHINE))) is None  # whatever was claimed before
