@@ -52,15 +52,13 @@ def insert_shards(session: Session, row: StagingRequestRow, pieces: Sequence[Pie
     session.execute(insert(Shard), [shard | kept for shard in shard_rows(row.model_dump(), pieces)])
 
 
-def add_shards(session: Session, row: StagingRequestRow, pieces: Sequence[Piece]) -> list[Shard]:
-    """Record further shards of a request, which is locked and under way, and return all that it has."""
+def add_shards(session: Session, row: StagingRequestRow, pieces: Sequence[Piece]) -> None:
+    """Record further shards of a request, which is locked and under way."""
     after = session.scalar(select(func.count()).select_from(Shard).where(col(Shard.request_id) == row.id)) or 0
     request = {name: getattr(row, name) for name in ("id", "username", "method", "priority", "pool")}
     new = [shard | {"created_at": row.created_at} for shard in shard_rows(request, pieces, after=after)]
-    if new:
-        session.execute(insert(Shard), new)
-        session.execute(update(SHARD).where(SHARD.c.request_id == row.id).values(shard_count=after + len(pieces)))
-    return shards_in(session, [row.id])[row.id]
+    session.execute(insert(Shard), new)
+    session.execute(update(SHARD).where(SHARD.c.request_id == row.id).values(shard_count=after + len(pieces)))
 
 
 def one_piece(session: Session, row: StagingRequestRow) -> Piece:
