@@ -9,6 +9,7 @@ from sqlalchemy import BindParameter, Connection, Table, bindparam, update
 from sqlalchemy.orm import Session
 
 from stager.records.database.columns import is_mysql
+from stager.records.database.statement_size import chunks
 
 # Rows of one statement on MariaDB: with two texts of the longest kind in each they stay below the packet that its
 # server takes by default, 16 MiB ("max_allowed_packet").
@@ -25,8 +26,8 @@ def update_rows(session: Session, table: Table, rows: Sequence[Mapping[str, obje
         if not is_mysql(connection.dialect):
             _update_each(connection, table, names, some)
             continue
-        for start in range(0, len(some), ROWS_OF_A_STATEMENT):
-            _update_joined(connection, table, names, some[start : start + ROWS_OF_A_STATEMENT])
+        for part in chunks(some, ROWS_OF_A_STATEMENT):
+            _update_joined(connection, table, names, part)
 
 
 def _update_each(

@@ -10,6 +10,6 @@ T = TypeVar("T")
 ROWS_AT_ONCE = 1000
 
 
-def chunks(sequence: Sequence[T]) -> Iterator[Sequence[T]]:
+def chunks(sequence: Sequence[T], size: int = ROWS_AT_ONCE) -> Iterator[Sequence[T]]:
     """Return a sequence in pieces for one statement each."""
-    return (sequence[start : start + ROWS_AT_ONCE] for start in range(0, len(sequence), ROWS_AT_ONCE))
+    return (sequence[start : start + size] for start in range(0, len(sequence), size))
