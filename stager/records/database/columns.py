@@ -7,7 +7,8 @@ folds case and ignores trailing spaces, and neither takes a lone surrogate.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from sqlalchemy import DateTime, LargeBinary, String, Text
 from sqlalchemy.dialects import mysql
@@ -19,6 +20,7 @@ from stager.errors import InvalidPath
 from stager.models import MAX_PATH_BYTES, Status
 from stager.vocabulary import Expand, Pool
 
+W = TypeVar("W", bound=StrEnum)
 # Characters of a text that are kept; a TEXT column holds 65,535 bytes.
 TEXT_CHARACTERS = 16_000
 
@@ -100,49 +102,41 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-class StatusText(TypeDecorator[Status]):
+class _WordText(TypeDecorator[W]):
+    """One of some words."""
+
+    impl = String(16)
+    cache_ok = True
+    kind: type[W]
+
+    def process_bind_param(self, value: W | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the word."""
+        return None if value is None else self.kind(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> W | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return what the word stands for."""
+        return None if value is None else self.kind(value)
+
+
+class StatusText(_WordText[Status]):
     """A status in its lower-case word."""
 
-    impl = String(16)
     cache_ok = True
-
-    def process_bind_param(self, value: Status | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return the word."""
-        return None if value is None else Status(value).value
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Status | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return the status of that word."""
-        return None if value is None else Status(value)
+    kind = Status
 
 
-class PoolText(TypeDecorator[Pool]):
+class PoolText(_WordText[Pool]):
     """A pool by its word."""
 
-    impl = String(16)
     cache_ok = True
-
-    def process_bind_param(self, value: Pool | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return the word."""
-        return None if value is None else Pool(value).value
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Pool | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return the pool of that word."""
-        return None if value is None else Pool(value)
+    kind = Pool
 
 
-class ExpandText(TypeDecorator[Expand]):
+class ExpandText(_WordText[Expand]):
     """How an item is expanded, by its word."""
 
-    impl = String(16)
     cache_ok = True
-
-    def process_bind_param(self, value: Expand | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return the word."""
-        return None if value is None else Expand(value).value
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Expand | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return what the word says."""
-        return None if value is None else Expand(value)
+    kind = Expand
 
 
 class ChecksumText(TypeDecorator[Checksum]):

@@ -27,6 +27,7 @@ from stager.vocabulary import Expand, ManifestEntry
 if TYPE_CHECKING:
     import httpx
 
+    from stager.records.tables import StagedFile
     from tests.service.conftest import ServedDoor
 
 pytestmark = pytest.mark.stack
@@ -45,6 +46,7 @@ SKIPPED: dict[str, Any] = {"status": Status.SKIPPED, "kind": "file", "size_bytes
 
 VERIFIED_BY = JupyterCopy.promise.verified_by
 ITEMS = tuple(StagingItem(source=name, destination=name) for name in ("a.fits", "b.fits"))
+TEN = ShardLimits(items=10, size_bytes=10)
 TO_NOTEBOOK = StagingRequest(method="jupyter_copy", username="alice", items=ITEMS)
 
 
@@ -209,18 +211,21 @@ def test_of_what_nobody_asked_for_there_is_nothing(lone_door: ServedDoor, part: 
     assert lone_door.client.get(f"/requests/no-such-id{part}").status_code == 404
 
 
-def test_an_item_that_became_many_is_told_with_these_and_no_line_of_the_manifest(lone_door: ServedDoor) -> None:
+def expanding(door: ServedDoor) -> tuple[str, StagedFile]:
+    """Return a request that a run has begun, and its first item's record, which has become one item so far."""
     many = {"source": "tree", "destination": "out", "expand": "directory"}
-    asked = lone_door.ask(items=[many, {"source": "a", "destination": "a"}])
-    request_id = str(asked.json()["request_id"])
-    parent = files_of(lone_door.database, request_id)[0]
-    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
-    assert acquire_leases(lone_door.database, [parent], holder="run/1", seconds=60) == []
-    limits = ShardLimits(items=10, size_bytes=10)
+    request_id = str(door.ask(items=[many, {"source": "a", "destination": "a"}]).json()["request_id"])
+    parent = files_of(door.database, request_id)[0]
+    start_requests(door.database, [request_id], flow_run_id="run", acting_as="alice")
+    assert acquire_leases(door.database, [parent], holder="run/1", seconds=60) == []
     added = [AddedItem(StagingItem(source="tree/x", destination="out/x"), 5)]
-    parent = add_expanded(lone_door.database, parent, added, holder="run/1", limits=limits, most_items=9)
+    return request_id, add_expanded(door.database, parent, added, holder="run/1", limits=TEN, most_items=9)
+
+
+def test_an_item_that_became_many_is_told_with_these_and_no_line_of_the_manifest(lone_door: ServedDoor) -> None:
+    request_id, parent = expanding(lone_door)
     waiting = lone_door.request(request_id)
-    end_expansion(lone_door.database, parent, None, holder="run/1", limits=limits)
+    end_expansion(lone_door.database, parent, None, holder="run/1", limits=TEN)
     files = files_of(lone_door.database, request_id)
     assert [file.expand for file in files] == [Expand.DIRECTORY, None, None]
     done: list[Any] = [FILE | {"id": file.id} for file in files[1:]]
@@ -239,15 +244,8 @@ def test_an_item_that_became_many_is_told_with_these_and_no_line_of_the_manifest
 
 
 def test_a_retry_expands_again_what_failed_to_be_expanded_and_asks_for_nothing_twice(lone_door: ServedDoor) -> None:
-    many = {"source": "tree", "destination": "out", "expand": "directory"}
-    request_id = str(lone_door.ask(items=[many, {"source": "a", "destination": "a"}]).json()["request_id"])
-    parent = files_of(lone_door.database, request_id)[0]
-    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
-    assert acquire_leases(lone_door.database, [parent], holder="run/1", seconds=60) == []
-    limits = ShardLimits(items=10, size_bytes=10)
-    added = [AddedItem(StagingItem(source="tree/x", destination="out/x"), 5)]
-    parent = add_expanded(lone_door.database, parent, added, holder="run/1", limits=limits, most_items=9)
-    end_expansion(lone_door.database, parent, SourceChanged("tree/y"), holder="run/1", limits=limits)
+    request_id, parent = expanding(lone_door)
+    end_expansion(lone_door.database, parent, SourceChanged("tree/y"), holder="run/1", limits=TEN)
     release_leases(lone_door.database, holder="run/1")
     close_requests(lone_door.database, [request_id])
 
