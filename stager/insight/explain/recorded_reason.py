@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 from pydantic import Field
 
-from stager.errors import MendedBy
+from stager.errors import MendedBy, readable
 from stager.http.examples import BEGAN
 from stager.http.problems import error_class
 from stager.http.record_views import View
 from stager.models import Status
 from stager.records.downloads import DIRECT_DOWNLOAD
-from stager.records.tables import Event, StagingRequestRow
+from stager.records.tables import Event, StagedFile, StagingRequestRow
 
 # Causes that are no errors, and who can mend each; any other cause is the name of an error class.
 MENDED_BY: dict[str, MendedBy] = {
@@ -25,6 +25,7 @@ MENDED_BY: dict[str, MendedBy] = {
     "PoolPaused": "operator",
     "QueuePaused": "operator",
     "Working": "nobody",
+    "Expanding": "nobody",
     "Sending": "nobody",
     "RunSilent": "nobody",
     "Stopping": "nobody",
@@ -83,6 +84,12 @@ def recorded_reason(
     if row.status is Status.SUBMITTED:
         return _not_begun(row)
     return _begun(row, event, moment=moment)
+
+
+def expanding(item: StagedFile, *, since: datetime) -> Reason:
+    """Return why a request has its status while its run lists what an item stands for."""
+    listed = f"its run lists {readable(item.source)}, which item {item.position} asks for file by file"
+    return reason("Expanding", f"{listed}; {item.expanded_count or 0} items were added so far", since=since)
 
 
 def _waiting(event: Event, cause: str, *, moment: datetime, since: datetime) -> Reason:

@@ -17,10 +17,10 @@ from stager.insight.dependencies import OpenPrefect
 from stager.insight.explain.estimate import Estimate, estimate
 from stager.insight.explain.pools import ShardsPool, pools_of
 from stager.insight.explain.queue import why_not_begun
-from stager.insight.explain.recorded_reason import WAITS, Reason, recorded_reason
+from stager.insight.explain.recorded_reason import WAITS, Reason, expanding, recorded_reason
 from stager.models import Status
 from stager.records.events import cause_began, last_events
-from stager.records.insight import remainder_of, samples
+from stager.records.insight import remainder_of, samples, under_expansion
 from stager.records.shards import shards_of
 from stager.records.tables import Shard
 
@@ -78,6 +78,8 @@ async def explain(
     else:
         since = await records.ask(cause_began, event) if event else None
         found = recorded_reason(row, event, moment=moment, since=since)
+        if found.cause == "Working" and (item := await records.ask(under_expansion, row.id)):
+            found = expanding(item, since=found.since)
     return Explanation(
         **found.model_dump(),
         request_id=row.id,

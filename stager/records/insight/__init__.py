@@ -1,6 +1,6 @@
 """What people look at: the progress of requests, how long they may take, and metrics."""
 
-from stager.records.insight.estimate import Remainder, Sample, remainder_of, samples
+from stager.records.insight.estimate import Remainder, Sample, remainder_of, samples, under_expansion
 from stager.records.insight.live import (
     LiveEvent,
     RequestProgress,
@@ -30,4 +30,5 @@ __all__ = [
     "settled_position",
     "started_requests",
     "starting",
+    "under_expansion",
 ]

@@ -50,6 +50,14 @@ def remainder_of(database: Database, request_id: str) -> Remainder:
     return database.read(work)
 
 
+def under_expansion(database: Database, request_id: str) -> StagedFile | None:
+    """Return the first item of a request whose source is being listed, to be expanded into many; None if none is."""
+    file = StagedFile
+    its = (col(file.request_id) == request_id, col(file.status) == Status.STARTED, col(file.expand).is_not(None))
+    first = select(file).where(*its).order_by(col(file.position)).limit(1)
+    return database.read(lambda session: session.scalars(first).first())
+
+
 def samples(database: Database, method: str) -> list[Sample]:
     """Return how long the last completed requests of a method took."""
     row = StagingRequestRow

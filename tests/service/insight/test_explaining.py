@@ -12,9 +12,20 @@ import pytest
 
 from stager.errors import DestinationBusy, PeerNotReachable, RunLost, SourceChanged, StagingError, StorageFault
 from stager.models import StagingItem, StagingRequest, Status
+from stager.records.cutting import ShardLimits
 from stager.records.events import GOES_ON, Wait, events_of, note_waits, wait_for
-from stager.records.items import Progress, files_of, note_progress
-from stager.records.requests import cancel_request, create_request, get_request, renew_requests, start_requests
+from stager.records.items import FileChange, Progress, files_of, note_progress, save_files
+from stager.records.leases import acquire_leases
+from stager.records.requests import (
+    AddedItem,
+    add_expanded,
+    cancel_request,
+    create_request,
+    end_expansion,
+    get_request,
+    renew_requests,
+    start_requests,
+)
 from stager.records.runs import note_trouble, resubmit_requests
 from stager.records.tables import Event
 from stager.records.tape import release_files
@@ -220,6 +231,29 @@ def test_a_run_that_fell_silent_is_not_told_as_working(lone_door: ServedDoor) ->
     assert told(lively) == ("Working", "nobody")
     assert told(silent) == ("RunSilent", "nobody")
     assert silent["message"].startswith("its run has sent no heartbeat since ")
+
+
+def test_what_is_being_listed_is_told_with_how_many_items_were_added(lone_door: ServedDoor) -> None:
+    wanted = {"source": "night", "destination": "out", "expand": "directory"}
+    body = {"method": "local_copy", "username": "alice", "items": [wanted, {"source": "a", "destination": "b"}]}
+    request_id = lone_door.client.post("/requests", json=body).raise_for_status().json()["request_id"]
+    start_requests(lone_door.database, [request_id], flow_run_id="run", acting_as="alice")
+    waits = explain(lone_door, request_id)
+    night, _ = files_of(lone_door.database, request_id)
+    holder, limits = "run/1", ShardLimits(items=100, size_bytes=100)
+    acquire_leases(lone_door.database, [night], holder=holder, seconds=3600)
+    save_files(lone_door.database, [FileChange(id=night.id, status=Status.STARTED)])
+    begun = explain(lone_door, request_id)
+    added = [AddedItem(StagingItem(source=f"night/{name}", destination=f"out/{name}"), 1) for name in "ab"]
+    night = add_expanded(lone_door.database, night, added, holder=holder, limits=limits, most_items=10)
+    seen = explain(lone_door, request_id)
+    end_expansion(lone_door.database, night, None, holder=holder, limits=limits)
+
+    assert told(waits) == ("Working", "nobody")
+    assert told(begun) == told(seen) == ("Expanding", "nobody")
+    listing = "its run lists night, which item 0 asks for file by file"
+    assert [one["message"] for one in (begun, seen)] == [f"{listing}; {n} items were added so far" for n in (0, 2)]
+    assert told(explain(lone_door, request_id)) == ("Working", "nobody")
 
 
 def source_of(door: ServedDoor, row: dict[str, Any]) -> str:
