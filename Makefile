@@ -23,7 +23,7 @@ up: ## Run the service on this machine until Ctrl-C; with HUB=1, beside a Jupyte
 	@$(if $(HUB),deployments/local/hub/install "$(STATE)" "$(PYTHON)")
 	@$(if $(HUB),STAGER_HUB=true) exec $(LOCAL)/bin/python -m deployments.local
 
-test: ## Run lint, build the manual, and run every test
+test: ## Run lint, build the manual, and run every test; how long each took is in .run/tests-*.xml
 	@deployments/local/test_packages
 	@deployments/local/environment "$(VENV)" requirements/dev.txt "$(PYTHON)"
 	+@$(TOGETHER) lint unit tests
@@ -34,12 +34,12 @@ tests: docs
 	+@$(CLUSTER) $(TOGETHER) cluster-tests other-tests
 
 cluster-tests:
-	$(BIN)/python -m pytest -q tests/cluster/pool
-	$(BIN)/python -m pytest -q tests/cluster --ignore tests/cluster/pool
+	$(BIN)/python -m pytest -q tests/cluster/pool --junit-xml $(STATE)/tests-pool.xml
+	$(BIN)/python -m pytest -q tests/cluster --ignore tests/cluster/pool --junit-xml $(STATE)/tests-cluster.xml
 
 # They give way to those on the cluster, which wait half of the time and fail where they wait too long.
 other-tests:
-	nice -n 5 $(BIN)/python -m pytest -q --ignore tests/cluster -n 3
+	nice -n 5 $(BIN)/python -m pytest -q --ignore tests/cluster -n 3 --junit-xml $(STATE)/tests-others.xml
 
 unit: ## Run the tests that need no server on every other Python that is installed
 	@deployments/local/unit "$(STATE)"
