@@ -26,13 +26,13 @@ from stager.models import StagingItem, StagingRequest, Status
 from stager.records.cutting import ShardLimits
 from stager.records.database import Database
 from stager.records.items import files_of
-from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_request
 from stager.records.tables import Shard, StagedFile, StagingRequestRow
 from stager.vocabulary import Expand, OnConflict
 from tests.ask_prefect import ask_prefect
 from tests.forked import Forked
 from tests.patience import PATIENCE
+from tests.records_database import give_records
 
 CHECKOUT = Path(__file__).parents[2]
 STEPS = ["check source", "check duplicate", "transfer", "set read-only"]
@@ -227,7 +227,7 @@ def site_of(folder: Path, database_url: str, prefect_api: str, **settings: str) 
     (folder / "storage/a.fits").write_bytes(b"SIMPLE  =                    T")
     users = "".join(f"[users.{user}]\nuid = {os.geteuid()}\ngid = {os.getegid()}\n" for user in ("alice", "bob"))
     (folder / "users.toml").write_text(users)
-    migrate(database_url)
+    give_records(database_url)
     for file in folder.glob("records.db*"):
         file.chmod(0o666)
     site = Site(folder, database_url, prefect_api, settings)

@@ -7,15 +7,15 @@ from pathlib import Path
 from stager.errors import RunLost
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database
-from stager.records.migrate import migrate
 from stager.records.requests import create_request, start_requests
 from stager.records.runs import note_flow_run, resubmit_requests
 from stager.runs.stop import Stops
+from tests.records_database import give_records
 
 
 def test_a_request_that_was_given_back_before_its_run_began_it_is_not_cancelled_by_that(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/records.db"
-    migrate(url)
+    give_records(url)
     database = Database(url)
     items = (StagingItem(source="a", destination="a"),)
     row = create_request(database, StagingRequest(method="local_copy", username="alice", items=items))

@@ -25,7 +25,6 @@ from stager.paths import locate, make_home
 from stager.peers.http import Calls
 from stager.peers.jupyter import Hub, HubConnection
 from stager.records.database import Database
-from stager.records.migrate import migrate
 from stager.runs.become_user import ActingUser
 from stager.runs.sender import Sender
 from tests.methods.behind_proxy import FOREVER, NO_KERNEL, BehindProxy
@@ -35,6 +34,7 @@ from tests.open_folder import open_folder
 from tests.peers.conftest import running_hub  # noqa: F401 - the same, for these tests
 from tests.peers.faulty_proxy import FaultyProxy
 from tests.peers.running_hub import RunningHub
+from tests.records_database import give_records
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def proxied(notebook: Site, proxy: FaultyProxy, running_hub: RunningHub, areas: 
 
 @pytest.fixture
 def runs(database_url: str, notebook: Site, running_hub: RunningHub) -> Iterator[Runs]:  # noqa: F811
-    migrate(database_url)
+    give_records(database_url)
     database = Database(database_url, patience=20)
     connection = HubConnection(url=running_hub.url, token=SecretStr(running_hub.tokens["staging"]))
     with closing(database), closing(acting_as_alice()) as acting:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from stager.records.database import Database
-from stager.records.migrate import migrate
+from tests.records_database import give_records
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """The records, empty."""
-    migrate(database_url)
+    give_records(database_url)
     database = Database(database_url, patience=20)
     yield database
     database.close()

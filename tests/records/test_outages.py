@@ -37,6 +37,7 @@ from stager.records.requests import (
 from stager.records.runs import note_flow_run
 from stager.vocabulary import ManifestEntry
 from tests.patience import PATIENCE
+from tests.records_database import give_records
 
 ENTRIES = [ManifestEntry(path=str(number), size_bytes=number, checksum=f"{number:08x}") for number in range(5000)]
 T = TypeVar("T")
@@ -147,7 +148,7 @@ def unlucky(url: str) -> Iterator[UnluckyDatabase]:
 
 @pytest.mark.mariadb
 def test_nothing_is_done_twice_when_the_answer_to_a_commit_is_lost(mariadb_database: str) -> None:
-    migrate(mariadb_database)
+    give_records(mariadb_database)
     with unlucky(mariadb_database) as database:
         request_id = stage(database, "a")
         lost = database.proxy.lost
@@ -160,7 +161,7 @@ def test_nothing_is_done_twice_when_the_answer_to_a_commit_is_lost(mariadb_datab
 
 @pytest.mark.mariadb
 def test_requests_are_written_once_when_the_answer_to_their_commit_is_lost(mariadb_database: str) -> None:
-    migrate(mariadb_database)
+    give_records(mariadb_database)
     items = [StagingItem(source=name, destination=name) for name in "abc"]
     wanted = [StagingRequest(method="local_copy", username="alice", items=(item,)) for item in items]
     with unlucky(mariadb_database) as database:
@@ -277,7 +278,7 @@ Database(sys.argv[1]).write(stand)
 
 @pytest.mark.mariadb
 def test_a_process_that_stands_still_in_a_transaction_keeps_nobody_from_its_rows(mariadb_database: str) -> None:
-    migrate(mariadb_database)
+    give_records(mariadb_database)
     with closing(Database(mariadb_database, patience=PATIENCE)) as database:
         item = StagingItem(source="a.fits", destination="b.fits")
         row = create_request(database, StagingRequest(method="local_copy", username="alice", items=(item,)))

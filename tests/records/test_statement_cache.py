@@ -10,10 +10,10 @@ from sqlalchemy import Connection, event, text
 from stager.errors import DatabaseUnavailable
 from stager.records.database import Database
 from stager.records.items import beginning, files_of, save_files
-from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_requests, list_requests, start_requests
 from stager.records.runs import fill_statement_cache, note_flow_run
 from tests.records.test_requests import request_of
+from tests.records_database import give_records
 
 
 def test_filling_the_cache_leaves_no_record_and_no_connection(database: Database) -> None:
@@ -49,7 +49,7 @@ def test_filling_the_cache_without_tables_fails_at_once(database_url: str) -> No
 
 def test_filling_the_cache_waits_for_no_writer(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/records.db"
-    migrate(url)
+    give_records(url)
     database, writer = Database(url), Database(url)
     with database.rolled_back():
         assert database.read(lambda session: session.execute(text("PRAGMA busy_timeout")).scalar()) == 0

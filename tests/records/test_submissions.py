@@ -15,7 +15,6 @@ from stager.models import StagingItem, StagingRequest, StagingTerms
 from stager.records.database import Database
 from stager.records.events import events_of
 from stager.records.items import files_of
-from stager.records.migrate import migrate
 from stager.records.requests import (
     NewRequest,
     begin_large_request,
@@ -25,6 +24,7 @@ from stager.records.requests import (
     new_request,
 )
 from stager.records.tables import StagingRequestRow
+from tests.records_database import give_records
 
 
 def wanted(name: str, *, username: str = "alice", key: str | None = None) -> NewRequest:
@@ -120,7 +120,7 @@ def test_no_user_gets_more_requests_than_may_be_open(database: Database) -> None
 
 
 def test_groups_of_several_services_that_share_keys_write_each_once(database_url: str) -> None:
-    migrate(database_url)
+    give_records(database_url)
     services = [Database(database_url, patience=60) for _ in range(4)]
     keys = [f"{number}" for number in range(30)]
 

@@ -26,7 +26,6 @@ from sqlmodel import col
 
 from stager.records.database import Database, now
 from stager.records.items import files_of, save_files
-from stager.records.migrate import migrate
 from stager.records.requests import close_requests, start_requests
 from stager.records.tables import Shard, StagingRequestRow
 from tests import behind_nginx, prefect_password
@@ -35,6 +34,7 @@ from tests.open_folder import open_folder
 from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT, free_port
 from tests.prefect_database import give_database
+from tests.records_database import give_records
 from tests.tls import TRUSTED
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
@@ -191,7 +191,7 @@ def served_door(
     """
     (folder / "storage").mkdir(exist_ok=True)
     (folder / "user_areas").mkdir(exist_ok=True)
-    migrate(database_url)
+    give_records(database_url)
     port = free_port()
     url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
     trusted = ssl.create_default_context(cafile=certificate) if certificate else None

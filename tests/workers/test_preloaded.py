@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 from stager.records.database import Database
-from stager.records.migrate import migrate
 from tests.ports import NO_PREFECT
+from tests.records_database import give_records
 
 
 def test_the_fork_server_starts_also_while_somebody_writes_to_the_records(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/records.db"
-    migrate(url)
+    give_records(url)
     prefect = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": NO_PREFECT}  # else it starts a server
     environment = {**os.environ, "STAGER_DATABASE_URL": url, **prefect}
     with Database(url).engine.begin():

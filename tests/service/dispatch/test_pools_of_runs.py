@@ -14,11 +14,11 @@ from stager.dispatch.dispatcher import Dispatcher
 from stager.dispatch.prefect import PrefectClient
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database, open_records
-from stager.records.migrate import migrate
 from stager.records.requests import create_request, get_request, start_requests
 from stager.settings import Settings
 from stager.vocabulary import Pool
 from tests import prefect_password
+from tests.records_database import give_records
 
 if TYPE_CHECKING:
     from tests.service.conftest import PrefectServer
@@ -32,7 +32,7 @@ ITEMS = (StagingItem(source="a", destination="b"),)
 @pytest.fixture
 def records(new_database: Callable[[], str]) -> str:
     url = new_database()
-    migrate(url)
+    give_records(url)
     return url
 
 

@@ -17,9 +17,9 @@ from stager.insight.live.watcher import MAX_UNREAD, Watcher
 from stager.models import StagingItem, StagingRequest
 from stager.records.database import Database, now, open_records
 from stager.records.insight import LiveEvent
-from stager.records.migrate import migrate
 from stager.records.requests import create_request, start_requests
 from stager.records.tables import Event
+from tests.records_database import give_records
 
 REQUEST = StagingRequest(method="local_copy", username="alice", items=(StagingItem(source="a", destination="b"),))
 
@@ -31,7 +31,7 @@ def with_feed(database_url: str, work: Callable[[Database, Feed], Coroutine[Any,
         async with open_records(database_url) as records:
             await work(records.database, Feed(records))
 
-    migrate(database_url)
+    give_records(database_url)
     asyncio.run(run())
 
 
