@@ -26,10 +26,11 @@ RUN pip wheel --no-cache-dir --disable-pip-version-check --no-build-isolation --
 COPY prefect.yaml /srv/
 COPY deployments /srv/deployments
 # A third of all is of no use at run time: symbols for debuggers, sources of
-# extensions, other packages' tests and what they are made with, translations, and the text of a client that a program
-# wrote and of a checker of types, which checks nothing then.
+# extensions, other packages' tests and what they are made with, translations, what Amazon has beside object stores, and
+# the text of a client that a program wrote and of a checker of types, which checks nothing then.
 RUN find /opt/venv -name '*.so*' -exec strip --strip-unneeded {} + \
     && find /opt/venv -type d \( -name tests -o -path '*/sqlalchemy/testing' -o -path '*/alembic/testing' -o -path '*/humanize/locale' \) -prune -exec rm -r {} + \
+    && find /opt/venv/lib/python3.11/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts -exec rm -r {} + \
     && find /opt/venv -regex '.*\.\(c\|cpp\|h\|hpp\|po\|pyi\|pyx\|pxd\|pxi\)' -delete \
     && for package in kubernetes_asyncio beartype; do \
          compiled="/opt/venv/lib/python3.11/site-packages/$package"; \

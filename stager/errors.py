@@ -30,12 +30,15 @@
     │   ├── HardLinkImpossible       QuotaExceeded (a NoSpace)
     │   ├── UserFolderMissing        DestinationReadOnly (a DestinationNotWritable)
     │   ├── NameNotTaken             HomeFull (a NoSpace)
+    │   ├── KeyNotTaken (a NameNotTaken)     BucketFull (a NoSpace)
     ├── PeerError                    another server, which data are brought to, did not do what it was asked
     │   ├── PeerNotReachable (retryable)     PeerStalled (retryable)         PeerFault (retryable)
     │   ├── PeerBusy (retryable)     PeerRefused            PeerBodyLimit
     │   ├── NotebookStarting (retryable)     NotebookNotRunning (retryable)
     │   ├── NotebookNotStarted       NotebookUserUnknown    NotebookServerUnknown
     │   ├── NotebookTokenRefused (retryable)
+    │   ├── BucketUnknown            StoreKeysRefused       StoreKeysExpired (retryable)
+    │   ├── ClockSkewed              NotByStore
     ├── StorageFault                 the storage itself failed (retryable)
     ├── CorruptedInTransfer          what arrived is not what left (retryable)
     ├── LeaseLost                    another writer has taken the destination over
@@ -716,6 +719,18 @@ class NameNotTaken(DestinationError):
     template = "The notebook server takes no such name: {path}: {reason}"
 
 
+class KeyNotTaken(NameNotTaken):
+    """An object store takes no such key, or would take it for another."""
+
+    template = "An object store takes no such key: {path}: {reason}"
+
+
+class BucketFull(NoSpace):
+    """The bucket, or its owner, has as much as the store's quota allows."""
+
+    template = "The bucket is full: {path}: {reason}"
+
+
 class DestinationTampered(DestinationError):
     """Somebody changed the staged data before they were published."""
 
@@ -833,6 +848,41 @@ class NotebookServerUnknown(PeerError):
     mended_by = "you"
     http_status = 404
     template = "{peer} is none that the hub knows: {reason}"
+
+
+class BucketUnknown(PeerError):
+    """The object store has no such bucket."""
+
+    http_status = 404
+    template = "{peer} does not exist: {reason}"
+
+
+class StoreKeysRefused(PeerError):
+    """The object store does not know the access key, or the secret key does not belong to it."""
+
+    http_status = 403
+    template = "{peer} does not take our keys: {reason}"
+
+
+class StoreKeysExpired(PeerError):
+    """The temporary keys for the object store have run out; the next try has others."""
+
+    http_status = 403
+    retryable = True
+    template = "{peer} takes our temporary keys no more: {reason}"
+
+
+class ClockSkewed(PeerError):
+    """The object store's clock and this machine's differ by more than the store allows."""
+
+    template = "{peer} has another time than we: {reason}"
+
+
+class NotByStore(PeerError):
+    """The object store does not do that at all."""
+
+    http_status = 501
+    template = "{peer} does not do that: {reason}"
 
 
 class StorageFault(PathError):

@@ -176,8 +176,16 @@ def test_packages_of_node_are_locked_and_no_registry_is_named(folder: str) -> No
     assert [name for name, package in locked.items() if "resolved" in package or "integrity" not in package] == []
 
 
-def test_one_machine_needs_nothing_of_kubernetes() -> None:
-    without = "import sys; sys.modules.update(dict.fromkeys(['kubernetes_asyncio', 'prefect_kubernetes']))"
-    ours = "stager.app, stager.dispatch.__main__, workers.__main__, deployments.register, deployments.local.__main__"
+@pytest.mark.parametrize(
+    ("left_out", "ours"),
+    [
+        ("'kubernetes_asyncio', 'prefect_kubernetes'", "stager.app, stager.dispatch.__main__, workers.__main__"),
+        ("'kubernetes_asyncio', 'prefect_kubernetes'", "deployments.register, deployments.local.__main__"),
+        ("'boto3', 'botocore'", "stager.app, stager.dispatch.__main__, deployments.register"),
+        ("'boto3', 'botocore'", "stager.peers.s3.connection, stager.peers.s3.names"),
+    ],
+)
+def test_nothing_is_imported_that_only_some_need(left_out: str, ours: str) -> None:
+    without = f"import sys; sys.modules.update(dict.fromkeys([{left_out}]))"
     nobody = os.environ | {"PREFECT_API_URL": NO_PREFECT}  # else Prefect starts a server of its own
     subprocess.run([sys.executable, "-c", f"{without}; import {ours}"], cwd=CHECKOUT, check=True, env=nobody)

@@ -34,6 +34,11 @@ def checked_while_waiting(check: Callable[[], None]) -> Iterator[None]:
         _CHECK.reset(token)
 
 
+def check_on() -> None:
+    """Call what this thread's waiting is checked by, where something waits that is no answer."""
+    _CHECK.get()()
+
+
 @contextmanager
 def left_once(is_left: Callable[[], bool]) -> Iterator[None]:
     """End what this thread waits for once, as soon as it is left: what then cleans up is waited for.

@@ -85,14 +85,7 @@ class Answer:
     @property
     def retry_after(self) -> float | None:
         """Seconds after which it wants to be asked again (RFC 9110, section 10.2.3)."""
-        said = self.headers.get("Retry-After", "").strip()
-        if said.isdecimal() and len(said) < 10:  # noqa: PLR2004 - more than any of us lives
-            return float(said)
-        try:
-            until = parsedate_to_datetime(said)
-            return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-        except (ValueError, OverflowError):  # no date, or one that our calendar does not have
-            return None
+        return seconds_said(self.headers)
 
 
 class Calls:
@@ -205,24 +198,37 @@ def whole(answer: httpx.Response, peer: str) -> Answer:
     return Answer(peer, answer.status_code, answer.headers, bytes(content))
 
 
+def seconds_said(headers: Mapping[str, str]) -> float | None:
+    """Return how many seconds headers want one to wait, by ``Retry-After``; None where they do not say it."""
+    said = next((value.strip() for name, value in headers.items() if name.lower() == "retry-after"), "")
+    if said.isdecimal() and len(said) < 10:  # noqa: PLR2004 - more than any of us lives
+        return float(said)
+    try:
+        until = parsedate_to_datetime(said)
+        return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):  # no date, or one that our calendar does not have
+        return None
+
+
 @contextmanager
 def in_words(peer: str, stall_seconds: float) -> Iterator[None]:
     """Raise what goes wrong between us and a server as an error of ours."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-        raise PeerNotReachable(peer, _why(error)) from error
+        raise PeerNotReachable(peer, why(error)) from error
     except httpx.TimeoutException as error:
         raise PeerStalled(peer, f"not a byte passed for {stall_seconds:.0f} s") from error
     except AnswerWithoutEndError as error:
         raise PeerStalled(peer, "its answer does not come to an end") from error
     except httpx.TransportError as error:
-        raise PeerFault(peer, f"the connection broke: {_why(error)}") from error
+        raise PeerFault(peer, f"the connection broke: {why(error)}") from error
     except httpx.InvalidURL as error:
         raise PeerFault(peer, str(error)) from error
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
+    """Return in words why a connection was not made, or broke, by what is beneath an error."""
     cause: BaseException | None = error
     while cause is not None:
         cause = cause.__cause__ or cause.__context__

@@ -1,4 +1,4 @@
-"""The page of faults says what the errors of the code say."""
+"""The pages of faults say what the errors of the code say."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 
 from stager import errors
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "notebook-faults.md").read_text()
-ROWS = re.findall(r"^\| .+ \| `(\w+)` \| (.+) \| (yes|no) \| (\w+) \|$", PAGE, flags=re.MULTILINE)
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+PAGES = "".join((REFERENCE / name).read_text() for name in ("notebook-faults.md", "s3-faults.md"))
+ROWS = re.findall(r"^\| .+ \| `(\w+)` \| (.+) \| (yes|no) \| (\w+) \|$", PAGES, flags=re.MULTILINE)
 
 
 def kinds(base: type[errors.StagingError]) -> set[str]:
@@ -30,5 +31,5 @@ def test_a_fault_is_told_tried_again_and_mended_as_its_error_says(
     assert (is_retried, mended_by) == ("yes" if error.retryable else "no", error.mended_by)
 
 
-def test_every_error_of_another_server_is_in_the_table() -> None:
+def test_every_error_of_another_server_is_in_a_table() -> None:
     assert {kind for kind, *_ in ROWS} >= kinds(errors.PeerError) - {"PeerError"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 from tests.peers.listener import Listener
+from tests.peers.own_certificate import own_certificate
 
 
 class TlsFront(Listener):
@@ -16,15 +16,10 @@ class TlsFront(Listener):
 
     def __init__(self, folder: Path, port: int) -> None:
         super().__init__()
-        key, certificate = folder / "key.pem", folder / "certificate.pem"
-        made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        names = ["-subj", "/CN=nobody", "-addext", "subjectAltName=IP:127.0.0.1"]
-        command = [*made, *names, "-keyout", str(key), "-out", str(certificate)]
-        subprocess.run(command, check=True, capture_output=True)
-        self.certificate = certificate.read_text()
+        self.certificate = own_certificate(folder)
         self._behind = port
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._context.load_cert_chain(certificate, key)
+        self._context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
 
     def _serve(self, connection: socket.socket) -> None:
         with (

@@ -27,12 +27,12 @@ from stager.peers.jupyter.entry import Entry
 from stager.peers.jupyter.hub import Hub
 from stager.peers.jupyter.kernel import NotDoneByKernel
 from stager.peers.jupyter.names import check_path
-from stager.peers.jupyter.open_source import OpenSource
 from stager.peers.jupyter.progress import Progress
 from stager.peers.jupyter.room import room_in
 from stager.peers.jupyter.server import ServerState
 from stager.peers.jupyter.starting import start, stop
 from stager.peers.jupyter.upload import Uploaded, check, publish, sent_as, upload, verified
+from stager.peers.open_source import OpenSource
 
 __all__ = [
     "CALLS_AT_ONCE",

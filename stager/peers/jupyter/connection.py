@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import ssl
-from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -12,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 from stager.errors import ConfigurationError, NameNotTaken
+from stager.peers.certificates import trusting
 from stager.peers.http import Calls
 from stager.peers.jupyter.hub import SERVICES_NEEDS, USERS_NEEDS, Hub, hub_address
 from stager.peers.jupyter.names import check_path
@@ -19,7 +17,6 @@ from stager.peers.jupyter.names import check_path
 Name = Annotated[str, StringConstraints(min_length=1)]
 EVERYBODY_ELSE = "*"
 _USERNAME = "{username}"
-_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
 class HubConnection(BaseModel):
@@ -120,7 +117,7 @@ class HubConnection(BaseModel):
     @classmethod
     def _check_certificates(cls, certificates: str) -> str:
         if certificates:
-            _trust(certificates)
+            trusting(certificates)
         return certificates
 
     @field_validator("folder")
@@ -159,7 +156,7 @@ class HubConnection(BaseModel):
 
     def calls(self) -> Calls:
         """Return what calls it, and trusts those whom the operator trusts."""
-        return Calls(trust=_trust(self.certificates) if self.certificates else None)
+        return Calls(trust=trusting(self.certificates) if self.certificates else None)
 
     def hub(self, calls: Calls, token: SecretStr, *, needs: str = SERVICES_NEEDS) -> Hub:
         """Return the hub, as flow runs reach it."""
@@ -186,17 +183,3 @@ class HubConnection(BaseModel):
     def folder_of(self, account: str) -> str:
         """Return the folder in which the paths of a user's requests begin; it is empty where that is the uppermost."""
         return self.folder.replace(_USERNAME, account)
-
-
-def _trust(certificates: str) -> ssl.SSLContext:
-    """Return whom to trust by these certificates alone, whose lines may have been lost in a form's field."""
-    found = _CERTIFICATE.findall(certificates)
-    if not found:  # without any, all that is usual would be trusted
-        reason = "there is no certificate in it (-----BEGIN CERTIFICATE-----)"
-        raise ValueError(reason)
-    try:
-        decoded = [b64decode("".join(one.split()), validate=True) for one in found]
-        return ssl.create_default_context(cadata=b"".join(decoded))
-    except (ssl.SSLError, ValueError) as error:
-        reason = f"a certificate in it cannot be read: {error}"
-        raise ValueError(reason) from error

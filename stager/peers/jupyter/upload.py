@@ -12,7 +12,7 @@ from stager.errors import DestinationTampered, PeerBodyLimit, PeerFault, PeerSta
 from stager.peers.jupyter.by_kernel import look_with_checksum
 from stager.peers.jupyter.contents import Contents
 from stager.peers.jupyter.entry import Entry
-from stager.peers.jupyter.open_source import OpenSource
+from stager.peers.open_source import OpenSource
 
 # What is sent at once where 4 MiB are too much: with base64's third more it is less than the 1 MiB that proxies
 # before a hub take (nginx's client_max_body_size).

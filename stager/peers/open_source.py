@@ -52,12 +52,13 @@ class OpenSource:
             It became shorter, or cannot be read.
         """
         while start < end:
-            block = self._read(start, min(_BLOCK_BYTES, end - start))
+            block = self.read(start, min(_BLOCK_BYTES, end - start))
             self.sums.update(block)
             yield block
             start += len(block)
 
-    def _read(self, start: int, count: int) -> bytes:
+    def read(self, start: int, count: int) -> bytes:
+        """Return so many bytes from a position on, which are in no checksum; raises as `blocks`."""
         block = b""
         while len(block) < count:  # a storage may give less than was asked for
             try:

@@ -1,0 +1,214 @@
+"""A bucket, and what can be asked of it: each call as one function, tried again where that may help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, unquote
+
+from botocore.exceptions import ClientError
+from pydantic import SecretStr
+
+from stager.peers.s3.client import client_for
+from stager.peers.s3.objects import StoredObject, UnfinishedUpload
+from stager.peers.s3.refusals import UploadGone, in_words, is_absent
+from stager.peers.s3.retries import Pace
+
+if TYPE_CHECKING:
+    from stager.peers.s3.connection import StoreConnection
+
+READ_BYTES = 1 << 20
+SINGLE_BYTES = 16 << 20
+PART_BYTES = 16 << 20
+
+
+class Bucket:
+    """A bucket of an object store; threads share it.
+
+    Every call raises, beside what its own description says:
+
+    - PeerNotReachable, PeerStalled, PeerFault, PeerBusy: there is no answer, or none that it should give, after
+      several tries;
+    - BucketUnknown, StoreKeysRefused, StoreKeysExpired, ClockSkewed, PeerRefused, ConfigurationError: it is
+      not allowed, or not possible.
+
+    Attributes
+    ----------
+    prefix
+        Below which it is tried what the store is able to do.
+    parts
+        Sends the parts of large files, of all of them together.
+    single_bytes, part_bytes
+        Up to which size a file is sent by one call; and how large parts are at least.
+    """
+
+    def __init__(self, connection: StoreConnection, client: Any, parts: ThreadPoolExecutor, prefix: str) -> None:  # noqa: ANN401 - boto3 makes its class as it runs
+        self.connection = connection
+        self.title = connection.title
+        self.prefix = prefix
+        self.parts = parts
+        self.pace = Pace()
+        self.single_bytes = SINGLE_BYTES
+        self.part_bytes = PART_BYTES
+        self._client = client
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls,
+        connection: StoreConnection,
+        *,
+        access_key: str,
+        secret_key: SecretStr,
+        session_token: SecretStr | None,
+        prefix: str,
+    ) -> Iterator[Self]:
+        """Give a bucket to those who have such keys."""
+        keys = {"access_key": access_key, "secret_key": secret_key, "session_token": session_token}
+        with client_for(connection, **keys) as client, ThreadPoolExecutor(connection.parts_at_once) as parts:  # type: ignore[arg-type]
+            yield cls(connection, client, parts, prefix)
+
+    def address(self, key: str) -> str:
+        """Return how an object is shown."""
+        return f"s3://{self.connection.bucket}/{key}"
+
+    def ask(self, operation: str, key: str = "", **given: Any) -> dict[str, Any]:  # noqa: ANN401 - each operation has its own
+        """Return the answer to one call, which is not tried again."""
+        with in_words(self.title, self.address(key)):
+            named = {"Key": key} if key else {}
+            answer: dict[str, Any] = getattr(self._client, operation)(
+                Bucket=self.connection.bucket,
+                **named,
+                **{name: value for name, value in given.items() if value is not None},
+            )
+            return answer
+
+    def ask_again(self, operation: str, key: str = "", **given: Any) -> dict[str, Any]:  # noqa: ANN401 - likewise
+        """Return the answer to one call, which is tried again where that may help."""
+        return self.pace.repeated(lambda: self.ask(operation, key, **given))
+
+    def look(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
+        """Return what is at a key, or None."""
+        return self.pace.repeated(lambda: self._look(key, version_id))
+
+    def _look(self, key: str, version_id: str | None) -> StoredObject | None:
+        version = {"VersionId": version_id} if version_id else {}
+        with in_words(self.title, self.address(key)):
+            try:
+                return StoredObject.told(
+                    key, self._client.head_object(Bucket=self.connection.bucket, Key=key, **version)
+                )
+            except ClientError as error:
+                if is_absent(error):
+                    return None
+                raise
+
+    def list(self, prefix: str, *, limit: int | None = None) -> Iterator[StoredObject]:
+        """Yield what is at the keys that begin with something, by their order; the first so many."""
+        token, left = None, limit
+        while left is None or left > 0:
+            answer = self.ask_again(
+                "list_objects_v2",
+                Prefix=prefix,
+                ContinuationToken=token,
+                MaxKeys=left if left is not None and left < 1000 else None,  # noqa: PLR2004 - as many as a page has
+                EncodingType="url",
+            )
+            found = [StoredObject.listed(entry) for entry in answer.get("Contents", [])]
+            yield from found
+            left = None if left is None else left - len(found)
+            token = answer.get("NextContinuationToken")
+            if not answer.get("IsTruncated") or not token:
+                return
+
+    @contextmanager
+    def read(
+        self, key: str, *, start: int = 0, end: int | None = None, version_id: str | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Give the content of an object, from one byte up to another, as it comes.
+
+        Raises
+        ------
+        DestinationTampered
+            Nothing is there.
+        """
+        part = None if start == 0 and end is None else f"bytes={start}-{'' if end is None else end - 1}"
+        answer = self.ask_again("get_object", key, Range=part, VersionId=version_id)
+        with closing(answer["Body"]) as body, in_words(self.title, self.address(key)):
+            yield body.iter_chunks(READ_BYTES)
+
+    def delete(self, key: str, *, version_id: str | None = None) -> None:
+        """Delete what is at a key: for good where its version is given, else as the bucket keeps versions."""
+        self.ask_again("delete_object", key, VersionId=version_id)
+
+    def delete_many(self, keys: Iterable[str], *, on_deleted: Callable[[str], None] = lambda _: None) -> None:
+        """Delete what is at each of some keys, side by side; the first error ends it.
+
+        Each by a call of its own: the one for many wants a checksum that is not the same for every store.
+
+        Parameters
+        ----------
+        on_deleted
+            Called in this thread with each that is gone, in the same order.
+        """
+        context = copy_context()
+        with ThreadPoolExecutor(self.connection.files_at_once) as threads:
+            try:
+                for key in threads.map(lambda key: context.copy().run(self._deleted, key), keys):
+                    on_deleted(key)
+            except BaseException:
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _deleted(self, key: str) -> str:
+        self.delete(key)
+        return key
+
+    def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Yield the uploads to keys that begin with something, which are neither completed nor aborted."""
+        markers: dict[str, str] = {}
+        while True:
+            answer = self.ask_again("list_multipart_uploads", Prefix=prefix, EncodingType="url", **markers)
+            for entry in answer.get("Uploads", []):
+                yield UnfinishedUpload(
+                    key=unquote(entry["Key"]), upload_id=entry["UploadId"], initiated=entry.get("Initiated")
+                )
+            if not answer.get("IsTruncated"):
+                return
+            markers = {
+                "KeyMarker": unquote(answer.get("NextKeyMarker", "")),
+                "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
+            }
+
+    def abort(self, key: str, upload_id: str) -> bool:
+        """Remove the parts of an upload, and return whether it was there.
+
+        Nobody may be sending any, nor be completing it.
+        """
+        try:
+            self.ask_again("abort_multipart_upload", key, UploadId=upload_id)
+        except UploadGone:
+            return False
+        return True
+
+    def tags(self, key: str, *, version_id: str | None = None) -> dict[str, str]:
+        """Return an object's tags; raises NotByStore where the store has none."""
+        found = self.ask_again("get_object_tagging", key, VersionId=version_id).get("TagSet", [])
+        return {tag["Key"]: tag["Value"] for tag in found}
+
+    def set_tags(self, key: str, tags: Mapping[str, str], *, version_id: str | None = None) -> None:
+        """Give an object these tags and no others; raises as `tags`."""
+        given = {"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]}
+        self.ask_again("put_object_tagging", key, Tagging=given, VersionId=version_id)
+
+    def presigned(self, key: str, *, seconds: int, version_id: str | None = None, filename: str | None = None) -> str:
+        """Return an address by which one object can be read for some time by whoever has it."""
+        asked = {"Bucket": self.connection.bucket, "Key": key, "VersionId": version_id}
+        if filename is not None:
+            asked["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+        with in_words(self.title, self.address(key)):
+            given = {name: value for name, value in asked.items() if value is not None}
+            return str(self._client.generate_presigned_url("get_object", Params=given, ExpiresIn=seconds))

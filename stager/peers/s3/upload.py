@@ -1,0 +1,146 @@
+"""One file gets into a bucket, whole or not at all, and is checked there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import BinaryIO, cast
+
+from stager.checksums import MD5, ChecksumAlgorithm, Sums
+from stager.errors import DestinationTampered
+from stager.peers.open_source import OpenSource
+from stager.peers.s3.abilities import abilities_of
+from stager.peers.s3.bucket import Bucket
+from stager.peers.s3.multipart import send_in_parts
+from stager.peers.s3.names import check_key
+from stager.peers.s3.objects import ATTEMPT, StoredObject, metadata_of
+from stager.peers.s3.single import put_from, require_ours
+from stager.peers.s3.source_body import SourceBody
+from stager.peers.s3.uploaded import UploadedObject
+
+# What is held in memory while it is sent; what is larger is read a second time.
+HELD_BYTES = 1 << 20
+
+
+def upload(
+    bucket: Bucket,
+    descriptor: int,
+    key: str,
+    *,
+    source_name: str,
+    on_bytes: Callable[[int], None],
+    on_multipart: Callable[[str, str], None],
+    algorithms: Sequence[ChecksumAlgorithm] = (),
+    replace: bool = False,
+) -> UploadedObject:
+    """Bring an open file to a key, where it appears whole or not at all.
+
+    It is read in order, for its checksums; what is larger than `HELD_BYTES` is read again as it is sent, so that
+    memory does not grow with it, and the MD5 of the first reading goes with it. Threads may call it side by side.
+
+    Parameters
+    ----------
+    descriptor, source_name, algorithms
+        As of an `OpenSource`.
+    on_bytes
+        Called in this thread with the length of what has arrived, and with 0 while nothing has; what it raises ends
+        the upload.
+    on_multipart
+        Called in this thread with key and id of an upload in parts, before the first of them is sent: they
+        stay until the upload is completed or aborted. What it raises ends the upload.
+    replace
+        Whether to write over what is there.
+
+    Raises
+    ------
+    DestinationExists
+        Something is there, and is not to be replaced.
+    KeyNotTaken, BucketFull
+        The store does not take it.
+    SourceChanged, StorageFault
+        The file is not what it was at the beginning, or cannot be read.
+    DestinationTampered, CorruptedInTransfer
+        What is there is not what was sent.
+    StagingError
+        As by `Bucket`. What was sent in parts is aborted then, if the store answers, unless it was to be put together
+        already and no answer tells whether it is: then the object's attempt does.
+    """
+    check_key(key)
+    source = OpenSource(descriptor, source_name, algorithms)
+    if source.size_bytes > bucket.single_bytes:
+        return send_in_parts(bucket, source, key, on_bytes=on_bytes, on_multipart=on_multipart, replace=replace)
+    source = OpenSource(descriptor, source_name, (MD5, *algorithms))
+    return _send_at_once(bucket, source, key, on_bytes=on_bytes, replace=replace)
+
+
+def _send_at_once(
+    bucket: Bucket, source: OpenSource, key: str, *, on_bytes: Callable[[int], None], replace: bool
+) -> UploadedObject:
+    size = source.size_bytes
+    if size <= HELD_BYTES:
+        held = b"".join(source.blocks(0, size))
+    else:
+        for _ in source.blocks(0, size):
+            on_bytes(0)
+    source.require_unchanged()
+    sums = source.sums.checksums
+
+    def content() -> bytes | BinaryIO:
+        return held if size <= HELD_BYTES else cast("BinaryIO", SourceBody(source, 0, size))
+
+    md5 = sums[MD5].value
+    stored = put_from(bucket, key, content, size_bytes=size, md5=md5, metadata=metadata_of(sums), replace=replace)
+    if size > HELD_BYTES:
+        source.require_unchanged()
+    on_bytes(size)
+    return UploadedObject(
+        key=key,
+        size_bytes=size,
+        etag=stored.etag,
+        version_id=stored.version_id,
+        attempt=stored.metadata[ATTEMPT],
+        checksums=sums,
+        verified_by="md5" if stored.etag == md5 or abilities_of(bucket).checks_md5 else "size",
+        has_checksums=True,
+    )
+
+
+def require_same(bucket: Bucket, uploaded: UploadedObject) -> StoredObject:
+    """Return what is at a key by now.
+
+    Raises
+    ------
+    DestinationTampered
+        It is not what the upload has brought there.
+    """
+    sent = StoredObject(
+        key=uploaded.key, size_bytes=uploaded.size_bytes, etag=uploaded.etag, metadata={ATTEMPT: uploaded.attempt}
+    )
+    return require_ours(bucket, sent)
+
+
+def read_back(bucket: Bucket, uploaded: UploadedObject, *, on_bytes: Callable[[int], None]) -> None:
+    """Read what an upload has brought there, all of it.
+
+    Parameters
+    ----------
+    on_bytes
+        Called with the length of each piece that was read; what it raises ends the reading.
+
+    Raises
+    ------
+    DestinationTampered
+        It is not what was sent.
+    StagingError
+        As by `Bucket`.
+    """
+    bucket.pace.repeated(lambda: _read_back(bucket, uploaded, on_bytes))
+
+
+def _read_back(bucket: Bucket, uploaded: UploadedObject, on_bytes: Callable[[int], None]) -> None:
+    sums = Sums(*uploaded.checksums)
+    with bucket.read(uploaded.key, version_id=uploaded.version_id) as pieces:
+        for piece in pieces:
+            sums.update(piece)
+            on_bytes(len(piece))
+    if sums.checksums != uploaded.checksums:
+        raise DestinationTampered(bucket.address(uploaded.key), "it has another content than what was sent")
