@@ -1,4 +1,4 @@
-"""A proxy between a client and a hub, which breaks chosen calls in a chosen way.
+"""A proxy between a client and a hub or an object store, which breaks chosen calls in a chosen way.
 
 Each connection carries one call. Whatever is not chosen goes through unchanged.
 """
@@ -18,6 +18,7 @@ import httpx
 from tests.peers.listener import Listener, body_bytes, head_of
 
 BLOCK = 16 << 10
+_EXPECTS = re.compile(rb"(?i)\r\nexpect: 100-continue")
 PHASES = {
     "change": r"(POST|PUT|PATCH|DELETE) ",
     "look": r"GET \S*/hub/api/users/[^/ ]+ ",
@@ -34,6 +35,16 @@ PHASES = {
     "kernelspecs": r"GET \S*/api/kernelspecs ",
     "new kernel": r"POST \S*/api/kernels ",
     "kernel": r"GET \S*/api/kernels/[^/ ]+/channels",
+    "object": r"PUT [^? ]+ ",
+    "look at object": r"HEAD ",
+    "content": r"GET /[^/? ]+/[^? ]+ ",
+    "objects": r"GET \S*list-type=2",
+    "deletion": r"DELETE [^? ]+ ",
+    "upload": r"POST \S*\?uploads ",
+    "part": r"PUT \S*partNumber=",
+    "completion": r"POST \S*uploadId=",
+    "abort": r"DELETE \S*uploadId=",
+    "tags": r"PUT \S*\?tagging",
 }
 
 
@@ -211,6 +222,8 @@ class FaultyProxy(Listener):
     def _serve(self, connection: socket.socket) -> None:
         with connection as client, suppress(OSError), socket.create_connection(self._target) as server:
             head = head_of(client)
+            if _EXPECTS.search(head):  # else the client waits before it sends what it has
+                client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             if head:
                 self._fault_for(head)(Call(_for_one_call(head), client, server, self.ended))
 
@@ -231,4 +244,4 @@ def _for_one_call(head: bytes) -> bytes:
     """Return the head so that the server ends the connection after its answer."""
     if _is_websocket(head):
         return head
-    return re.sub(rb"(?i)\r\nconnection: [^\r]*", b"", head)[:-2] + b"Connection: close\r\n\r\n"
+    return re.sub(rb"(?i)\r\nconnection: [^\r]*", b"", _EXPECTS.sub(b"", head))[:-2] + b"Connection: close\r\n\r\n"
