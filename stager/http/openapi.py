@@ -54,6 +54,7 @@ class DescribedAPI(FastAPI):
                 _share_headers(operation, document["components"]["headers"])
             _share_answers([*_operations(document)], document["components"]["responses"])
             document["components"]["parameters"] = _share_parameters([*_operations(document)])
+            _share_members(document["components"]["schemas"])
         return super().openapi()
 
 
@@ -119,16 +120,40 @@ def _share_parameters(operations: list[Node]) -> Node:
     return common
 
 
+def _share_members(schemas: Node) -> None:
+    """Say of a form that has all members of another one, and more, what it has beside those."""
+    for schema in [one for one in schemas.values() if _is_open(one)]:
+        for name in [name for name, other in schemas.items() if _is_open(other) and _extends(schema, other)][:1]:
+            inherited = schemas[name]["properties"].keys()
+            own = {word: schema.pop(word) for word in ("type", "properties", "required")}
+            own["properties"] = {one: said for one, said in own["properties"].items() if one not in inherited}
+            own["required"] = [one for one in own["required"] if one not in inherited]
+            schema["allOf"] = [{"$ref": f"#/components/schemas/{name}"}, own]
+
+
+def _is_open(schema: Node) -> bool:
+    """Return whether a schema is that of an object whose members are not all said."""
+    return "properties" in schema and "additionalProperties" not in schema
+
+
+def _extends(schema: Node, other: Node) -> bool:
+    has, inherits = ({*one.get("required", ())} for one in (schema, other))
+    found, wanted = schema["properties"], other["properties"]
+    return found.keys() > wanted.keys() and inherits <= has and all(found[name] == wanted[name] for name in wanted)
+
+
 def _share_answers(operations: list[Node], shared: Node) -> None:
     """Put the problem of each status, and what else several calls answer alike, once into the document."""
-    said: list[Node] = [operation["responses"] for operation in operations]
-    every = [answer for answers in said for answer in answers.values()]
-    for answers in said:
+    every = [answer for operation in operations for answer in operation["responses"].values()]
+    for operation in operations:
+        answers: Node = operation["responses"]
         for status, answer in answers.items():
-            form = _form_of(answer)
-            is_shared = form and (_is_problem(answer) or every.count(answer) > 1)
-            if is_shared and shared.setdefault(f"{form}{status}", answer) == answer:
-                answers[status] = {"$ref": f"#/components/responses/{form}{status}"}
+            if not _is_problem(answer) and every.count(answer) == 1:
+                continue
+            name = next((name for name, one in shared.items() if one == answer), None)
+            name = name or f"{_form_of(answer) or operation['operationId']}{status}"
+            if shared.setdefault(name, answer) == answer:
+                answers[status] = {"$ref": f"#/components/responses/{name}"}
 
 
 def _form_of(answer: Node) -> str:

@@ -95,6 +95,9 @@ def _refusals(statuses: list[str]) -> Iterator[str]:
 
 def _form(name: str, schema: Description) -> str:
     parts = [f"({_label(name)})=\n### {name}\n", f"{schema.get('description', '')}\n"]
+    if "allOf" in schema:
+        inherited, schema = schema["allOf"]
+        parts.append(f"All that {_kind(inherited)} has, and:\n")
     if "enum" in schema:
         parts.append("One of " + ", ".join(f"`{value}`" for value in schema["enum"]) + ".\n")
     if schema.get("properties"):
