@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import httpx
 from prefect.client.orchestration import get_client
-from prefect.context import SyncClientContext
-from prefect.exceptions import ObjectNotFound, PrefectException
-from pydantic import SecretStr, ValidationError
+from prefect.exceptions import ObjectNotFound
+from pydantic import SecretStr
 
+from blocks.connections import connection, resolve_connection
 from blocks.jupyterhub import JupyterHub
-from stager.errors import ConfigurationError, PrefectUnavailable
+from stager.errors import ConfigurationError
 from stager.models import SITES_HUB
 from stager.settings import Settings
+
+TITLE = "The notebook hub"
 
 
 def resolve_hub(name: str = SITES_HUB) -> JupyterHub:
@@ -29,14 +30,7 @@ def resolve_hub(name: str = SITES_HUB) -> JupyterHub:
     PrefectUnavailable
         Prefect does not answer.
     """
-    try:
-        with SyncClientContext.get_or_create() as prefect:
-            document = prefect.client.read_block_document_by_name(name, JupyterHub.get_block_type_slug())
-    except ObjectNotFound as error:
-        raise ConfigurationError(_title(name), "Prefect has no block JupyterHub of that name") from error
-    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
-        raise PrefectUnavailable(str(error) or type(error).__name__) from error
-    return _hub(name, document.data)
+    return resolve_connection(JupyterHub, name, title=TITLE)
 
 
 async def seed_hub(settings: Settings) -> JupyterHub | None:
@@ -63,9 +57,9 @@ async def seed_hub(settings: Settings) -> JupyterHub | None:
     data = await _data()
     seeded_from = data.get("seeded_from")
     if seeded_from == seed:
-        return _hub(SITES_HUB, data)
+        return _hub(data)
     emptied = dict.fromkeys(_fields_of(seeded_from), "")
-    hub = _hub(SITES_HUB, {**data, **emptied, **said, "seeded_from": seed})
+    hub = _hub({**data, **emptied, **said, "seeded_from": seed})
     await hub.asave(SITES_HUB, overwrite=True)
     return hub
 
@@ -102,13 +96,5 @@ async def _data() -> dict[str, Any]:
     return dict(document.data)
 
 
-def _hub(name: str, data: Mapping[str, Any]) -> JupyterHub:
-    try:
-        return JupyterHub.model_validate(dict(data))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ConfigurationError(_title(name), wrong) from None
-
-
-def _title(name: str) -> str:
-    return f"The notebook hub {name!r}"
+def _hub(data: Mapping[str, Any]) -> JupyterHub:
+    return connection(JupyterHub, SITES_HUB, data, title=TITLE)

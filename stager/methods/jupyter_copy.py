@@ -10,18 +10,16 @@ from pydantic import SecretStr
 
 from stager import engine
 from stager.checksums import SHA256
-from stager.engine.source import Source, opened
-from stager.engine.survey import survey_opened
+from stager.engine.source import opened
 from stager.errors import (
     ConfigurationError,
-    SourceChanged,
     StagingError,
     UnforeseenError,
     printable,
 )
 from stager.methods.conflict import settle
 from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise
-from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there, require
+from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there
 from stager.methods.notebook_leftovers import Leftovers, discard, sweep
 from stager.methods.notebook_path import NotebookPath, below
 from stager.methods.notebook_publication import give_final_name
@@ -35,6 +33,7 @@ from stager.methods.notebook_staged import (
 )
 from stager.methods.notebook_transfer import bring
 from stager.methods.product_files import product_files
+from stager.methods.product_sums import require, require_unchanged
 from stager.paths import Place
 from stager.peers.jupyter import HubConnection, check_path, seal
 from stager.vocabulary import ManifestEntry, OnConflict
@@ -122,7 +121,7 @@ class JupyterCopy:
                     if fingerprint_there(contents, place, source) == last.destination_fingerprint:
                         return settle(item, difference=None)
             found = difference(contents, place, source, wanted=wanted, on_file=on_file, control=control)
-            _require_unchanged(source, survey)
+            require_unchanged(source, survey)
             return settle(item, difference=found)
 
     def transfer(
@@ -146,7 +145,7 @@ class JupyterCopy:
                 algorithms = [wanted.algorithm] if wanted else []
                 with self._servers.room(place).taken(contents, place, survey.size_bytes):
                     bring(contents, source, staged, algorithms=algorithms, on_file=on_file, control=control)
-                _require_unchanged(source, survey)
+                require_unchanged(source, survey)
                 for file in staged.files.values():
                     require(source.display, wanted, file.checksums)
                 control.finish()
@@ -235,8 +234,3 @@ def _at_notebook(place: Place) -> NotebookPath:
     if not isinstance(place, NotebookPath):
         raise UnforeseenError(TypeError(f"{place.display} is at no notebook server"))
     return place
-
-
-def _require_unchanged(source: Source, survey: engine.Survey) -> None:
-    if survey_opened(source).fingerprint != survey.fingerprint:
-        raise SourceChanged(source.display, "it is not what it was when it was checked")

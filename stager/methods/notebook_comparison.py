@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from stager.checksums import ADLER32, SHA256, Checksum, ChecksumAlgorithm, Sums
+from stager.checksums import ADLER32, SHA256, Checksum
 from stager.engine import Control
-from stager.engine.file_reading import BLOCK_BYTES, read_block
 from stager.engine.source import Source
-from stager.errors import SourceMismatch
 from stager.methods.notebook_path import NotebookPath
 from stager.methods.product_files import ProductFile, product_files
+from stager.methods.product_sums import fingerprint_of, require, sums_of
 from stager.peers.jupyter import Contents, Entry, look_with_checksum
 from stager.vocabulary import ManifestEntry
 
@@ -37,14 +35,6 @@ def fingerprint_there(contents: Contents, place: NotebookPath, source: Source) -
     return fingerprint_of((each.path, entry.sha256 or "", entry.size_bytes or 0) for each, entry in found)
 
 
-def fingerprint_of(files: Iterable[tuple[str, str, int]]) -> str:
-    """Return the SHA-256 of one line for each file: its SHA-256, size and path, that of a lone file being empty."""
-    whole = hashlib.sha256()
-    for path, sha256, size_bytes in files:
-        whole.update(f"{sha256} {size_bytes} {path}\n".encode())
-    return whole.hexdigest()
-
-
 def difference(
     contents: Contents,
     place: NotebookPath,
@@ -64,7 +54,7 @@ def difference(
     try:
         for each, entry in _told(contents, place, source):
             display = f"{source.display}/{each.path}" if each.path else source.display
-            sums = _sums_of(each, display, control, wanted)
+            sums = sums_of(each, display, control, wanted)
             if sums[SHA256].value != entry.sha256:
                 raise NotebookDiffers(each.path, "has another content than the source")  # noqa: TRY301
             require(display, wanted, sums)
@@ -73,12 +63,6 @@ def difference(
     except NotebookDiffers as found:
         return str(found)
     return None
-
-
-def require(display: str, wanted: Checksum | None, found: Mapping[ChecksumAlgorithm, Checksum]) -> None:
-    """Raise `SourceMismatch` if a source's checksum is not the requested one."""
-    if wanted is not None and found[wanted.algorithm] != wanted:
-        raise SourceMismatch(display, f"its checksum is {found[wanted.algorithm]}, not the requested {wanted}")
 
 
 def _told(contents: Contents, place: NotebookPath, source: Source) -> Iterator[tuple[ProductFile, Entry]]:
@@ -116,17 +100,3 @@ def _same_kind(contents: Contents, path: str, each: ProductFile) -> Entry:
     if entry is None or entry.sha256 is None:
         raise NotebookDiffers(each.path, "has no checksum that the notebook server tells")
     return entry
-
-
-def _sums_of(
-    file: ProductFile, display: str, control: Control, wanted: Checksum | None
-) -> Mapping[ChecksumAlgorithm, Checksum]:
-    sums = Sums(SHA256, *([wanted.algorithm] if wanted else []))
-    view, position = memoryview(bytearray(BLOCK_BYTES)), 0
-    while position < file.status.st_size:
-        wished = min(BLOCK_BYTES, file.status.st_size - position)
-        read = read_block(file.content.fd, view[:wished], position, display)
-        sums.update(view[:read])
-        position += read
-        control.advance(0)
-    return sums.checksums

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from stager.errors import DestinationDiffers, StagingError
-from stager.methods.notebook_comparison import NotebookDiffers, fingerprint_of
+from stager.methods.notebook_comparison import NotebookDiffers
 from stager.methods.notebook_path import NotebookPath, below
 from stager.methods.notebook_staged import remove, temporary_name
+from stager.methods.product_sums import fingerprint_of
 from stager.peers.jupyter import Contents, Entry, look_with_checksum
 
 # How many folders a directory may have beyond as many as it has files: a server could show them without end.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 import secrets
@@ -12,8 +11,8 @@ from typing import Literal
 from stager.checksums import ADLER32
 from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused
 from stager.methods.method import KEY_DIGITS
-from stager.methods.notebook_comparison import fingerprint_of
 from stager.methods.notebook_path import TEMPORARY, NotebookPath, below
+from stager.methods.product_sums import fingerprint_of, manifest_checksum
 from stager.peers.jupyter import (
     Contents,
     Entry,
@@ -101,8 +100,8 @@ class NotebookStaged:
     @property
     def manifest_checksum(self) -> str:
         """The SHA-256 over the manifest's lines, as a mounted copy has it."""
-        lines = (f"{file.checksums[ADLER32].value} {file.size_bytes} {path}\n" for path, file in self.files.items())
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        files = self.files.items()
+        return manifest_checksum((path, file.checksums[ADLER32].value, file.size_bytes) for path, file in files)
 
     def path(self, inner: str, *, at: str = "") -> str:
         """Return the path at the server of something in the product."""

@@ -13,11 +13,19 @@ from stager.engine.source import Source
 from stager.methods.notebook_bundle import MAX_BUNDLED_BYTES, Bundle
 from stager.methods.notebook_path import below
 from stager.methods.notebook_staged import NotebookStaged, temporary_name
-from stager.methods.notebook_uploads import Arrived, OnBytes, Uploads
 from stager.methods.product_files import ProductFile, product_files
 from stager.methods.repeated_upload import repeated
+from stager.methods.uploads import OnBytes, Uploads
 from stager.paths import Descriptor
-from stager.peers.jupyter import Contents, Uploaded, is_seen_by_kernel, look_by_kernel, look_with_checksum, upload
+from stager.peers.jupyter import (
+    CALLS_AT_ONCE,
+    Contents,
+    Uploaded,
+    is_seen_by_kernel,
+    look_by_kernel,
+    look_with_checksum,
+    upload,
+)
 from stager.vocabulary import ManifestEntry
 
 
@@ -43,7 +51,7 @@ def bring(
         name = path or source.name.decode("utf-8", "surrogateescape")
         on_file(ManifestEntry(path=name, size_bytes=file.size_bytes, checksum=file.checksums[ADLER32].value))
 
-    with Uploads(on_arrived, control) as uploads:
+    with Uploads(on_arrived, control, at_once=CALLS_AT_ONCE) as uploads:
         _Bringing(contents=contents, source=source, staged=staged, algorithms=algorithms, uploads=uploads).bring()
 
 
@@ -55,7 +63,7 @@ class _Bringing:
     source: Source
     staged: NotebookStaged
     algorithms: Sequence[ChecksumAlgorithm]
-    uploads: Uploads
+    uploads: Uploads[Uploaded]
     has_kernel: bool = False
     bundle: Bundle | None = None
 
@@ -95,7 +103,7 @@ class _Bringing:
         )
         content = Descriptor(os.dup(each.content.fd))  # that of the walk is closed when the next one is asked for
 
-        def sent(on_bytes: OnBytes) -> Arrived:
+        def sent(on_bytes: OnBytes) -> dict[str, Uploaded]:
             with content:
                 if not each.path:
                     return {each.path: send(content.fd, on_bytes=on_bytes)}

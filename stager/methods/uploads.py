@@ -7,22 +7,21 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from stager.engine import Control
 from stager.errors import Cancelled
 from stager.peers.connections import left_once
-from stager.peers.jupyter import CALLS_AT_ONCE, Uploaded
 
+T = TypeVar("T")
 OnBytes = Callable[[int], None]
-Arrived = Mapping[str, Uploaded]
 # Seconds between two looks at whether to stop.
 _POLL_SECONDS = 0.2
 # What has arrived and is not reported: above this, uploads wait for the caller, who may slow them down.
 _MOST_UNCOUNTED_BYTES = 16 << 20
 
 
-class Uploads:
+class Uploads(Generic[T]):
     """Does uploads in threads; the first error ends them all, and none goes on when the block is left.
 
     Parameters
@@ -32,13 +31,16 @@ class Uploads:
         order in which the uploads were begun.
     control
         Takes progress, and says when to stop.
+    at_once
+        How many go at a time.
     """
 
-    def __init__(self, on_arrived: Callable[[str, Uploaded], None], control: Control) -> None:
+    def __init__(self, on_arrived: Callable[[str, T], None], control: Control, *, at_once: int) -> None:
         self._on_arrived = on_arrived
         self._control = control
-        self._pool = ThreadPoolExecutor(CALLS_AT_ONCE)
-        self._begun: deque[Future[Arrived]] = deque()  # and not told
+        self._at_once = at_once
+        self._pool = ThreadPoolExecutor(at_once)
+        self._begun: deque[Future[Mapping[str, T]]] = deque()  # and not told
         self._news = threading.Condition()
         self._has_news = False
         self._uncounted_bytes = 0
@@ -55,7 +57,7 @@ class Uploads:
             self._news.notify_all()
         self._pool.shutdown(cancel_futures=True)
 
-    def begin(self, upload: Callable[[OnBytes], Arrived]) -> None:
+    def begin(self, upload: Callable[[OnBytes], Mapping[str, T]]) -> None:
         """Begin an upload, once there are not too many.
 
         Parameters
@@ -68,12 +70,12 @@ class Uploads:
         StagingError
             One that was begun before has failed, or the transfer is cancelled.
         """
-        self._wait(all_but=CALLS_AT_ONCE - 1)
+        self._wait(all_but=self._at_once - 1)
         going = self._pool.submit(self._done, upload)
         going.add_done_callback(self._tell_news)
         self._begun.append(going)
 
-    def _done(self, upload: Callable[[OnBytes], Arrived]) -> Arrived:
+    def _done(self, upload: Callable[[OnBytes], Mapping[str, T]]) -> Mapping[str, T]:
         with left_once(self._left.is_set):
             return upload(self._count)
 
@@ -113,7 +115,7 @@ class Uploads:
         if self._left.is_set():
             raise Cancelled
 
-    def _tell_news(self, _: Future[Arrived]) -> None:
+    def _tell_news(self, _: Future[Mapping[str, T]]) -> None:
         with self._news:
             self._has_news = True
             self._news.notify_all()
