@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_plus
 
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
@@ -171,15 +171,18 @@ class Bucket:
         """Yield the uploads to keys that begin with something, which are neither completed nor aborted."""
         markers: dict[str, str] = {}
         while True:
-            answer = self.ask_again("list_multipart_uploads", Prefix=prefix, EncodingType="url", **markers)
+            try:
+                answer = self.ask_again("list_multipart_uploads", Prefix=prefix, EncodingType="url", **markers)
+            except UploadGone:  # what rclone says where there never was one
+                return
             for entry in answer.get("Uploads", []):
                 yield UnfinishedUpload(
-                    key=unquote(entry["Key"]), upload_id=entry["UploadId"], initiated=entry.get("Initiated")
+                    key=unquote_plus(entry["Key"]), upload_id=entry["UploadId"], initiated=entry.get("Initiated")
                 )
             if not answer.get("IsTruncated"):
                 return
             markers = {
-                "KeyMarker": unquote(answer.get("NextKeyMarker", "")),
+                "KeyMarker": unquote_plus(answer.get("NextKeyMarker", "")),
                 "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
             }
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from secrets import token_hex
+from types import MappingProxyType
 
+from stager.checksums import Checksum, ChecksumAlgorithm
 from stager.errors import Cancelled, CorruptedInTransfer, DestinationExists, DestinationTampered, PeerError
 from stager.peers.connections import check_on, checked_while_waiting
 from stager.peers.open_source import OpenSource
@@ -18,6 +20,7 @@ from stager.peers.s3.abilities import abilities_of
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.completion import Ending, abort_quietly, complete
 from stager.peers.s3.etags import etag_of_parts
+from stager.peers.s3.names import check_key
 from stager.peers.s3.objects import ATTEMPT, PART_BYTES, StoredObject, metadata_of, written
 from stager.peers.s3.refusals import UploadGone
 from stager.peers.s3.single import BYTES
@@ -37,60 +40,114 @@ def part_bytes_of(size_bytes: int, least: int) -> int:
     return max(least, -(-size_bytes // (MOST_PARTS * _MIB)) * _MIB)
 
 
-def send_in_parts(
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A file whose parts are all in a bucket, and are no object yet.
+
+    Attributes
+    ----------
+    etags, md5s
+        Of the parts: as the store told them, and as we computed them.
+    checksums
+        Of what was sent, by their algorithms.
+    """
+
+    key: str
+    upload_id: str
+    attempt: str
+    size_bytes: int
+    part_bytes: int
+    etags: Sequence[str]
+    md5s: Sequence[str]
+    checksums: Mapping[ChecksumAlgorithm, Checksum]
+
+
+def send(
     bucket: Bucket,
-    source: OpenSource,
+    descriptor: int,
     key: str,
     *,
+    source_name: str,
     on_bytes: Callable[[int], None],
     on_multipart: Callable[[str, str], None],
-    replace: bool,
-) -> UploadedObject:
-    """Bring a file to a key, as `upload` does."""
-    is_refused_at_end = abilities_of(bucket).refuses_existing_complete
-    _require_free(bucket, key, replace=replace)
+    algorithms: Sequence[ChecksumAlgorithm] = (),
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> Sent:
+    """Bring the parts of an open file, which is not empty, to a bucket, where nothing is seen of them.
+
+    Parameters
+    ----------
+    metadata
+        What the object is to have in its metadata, beside what is ours.
+
+    Raises
+    ------
+    StagingError
+        As by `upload`, with the same parameters. What was sent is aborted then, if the store answers.
+    """
+    check_key(key)
+    source = OpenSource(descriptor, source_name, algorithms)
     attempt, part_bytes = token_hex(8), part_bytes_of(source.size_bytes, bucket.part_bytes)
-    metadata = written({ATTEMPT: attempt, PART_BYTES: str(part_bytes)})
+    given = written({**metadata, ATTEMPT: attempt, PART_BYTES: str(part_bytes)})
     # Where an answer is lost, an upload without parts stays behind: nothing tells it from another writer's.
-    answer = bucket.ask_again("create_multipart_upload", key, Metadata=metadata, ContentType=BYTES)
+    answer = bucket.ask_again("create_multipart_upload", key, Metadata=given, ContentType=BYTES)
     parts = _Parts(bucket=bucket, source=source, key=key, upload_id=answer["UploadId"], part_bytes=part_bytes)
     try:
         on_multipart(key, parts.upload_id)
         parts.send(on_bytes)
         source.require_unchanged()
-        if not is_refused_at_end:
-            _require_free(bucket, key, replace=replace)
     except BaseException:
         parts.leave()
         raise
-    ending = Ending(
+    return Sent(
         key=key,
         upload_id=parts.upload_id,
         attempt=attempt,
+        size_bytes=source.size_bytes,
+        part_bytes=part_bytes,
         etags=[parts.etags[number] for number in sorted(parts.etags)],
         md5s=parts.md5s,
-        size_bytes=source.size_bytes,
+        checksums=source.sums.checksums,
+    )
+
+
+def put_together(bucket: Bucket, sent: Sent, *, replace: bool) -> UploadedObject:
+    """Have parts that were sent become an object.
+
+    Raises
+    ------
+    DestinationExists
+        Something is there, and is not to be replaced; the parts are removed.
+    StagingError
+        As by `complete`.
+    """
+    is_refused_at_end = abilities_of(bucket).refuses_existing_complete
+    if not is_refused_at_end and not replace and bucket.look(sent.key):
+        abort_quietly(bucket, sent.key, sent.upload_id)
+        raise DestinationExists(bucket.address(sent.key))
+    ending = Ending(
+        key=sent.key,
+        upload_id=sent.upload_id,
+        attempt=sent.attempt,
+        etags=sent.etags,
+        md5s=sent.md5s,
+        size_bytes=sent.size_bytes,
         condition="*" if is_refused_at_end and not replace else None,
     )
     stored = complete(bucket, ending)
-    sums = source.sums.checksums
+    is_known = abilities_of(bucket).checks_md5 or stored.etag == etag_of_parts(sent.md5s)
     return UploadedObject(
-        key=key,
-        size_bytes=source.size_bytes,
+        key=sent.key,
+        size_bytes=sent.size_bytes,
         etag=stored.etag,
         version_id=stored.version_id,
-        attempt=attempt,
-        part_bytes=part_bytes,
-        part_count=len(parts.md5s),
-        checksums=sums,
-        verified_by="md5" if abilities_of(bucket).checks_md5 or stored.etag == etag_of_parts(parts.md5s) else "size",
-        has_checksums=_is_tagged(bucket, stored, metadata_of(sums)),
+        attempt=sent.attempt,
+        part_bytes=sent.part_bytes,
+        part_count=len(sent.md5s),
+        checksums=sent.checksums,
+        verified_by="md5" if is_known else "size",
+        has_checksums=_is_tagged(bucket, stored, metadata_of(sent.checksums)),
     )
-
-
-def _require_free(bucket: Bucket, key: str, *, replace: bool) -> None:
-    if not replace and bucket.look(key):
-        raise DestinationExists(bucket.address(key))
 
 
 def _is_tagged(bucket: Bucket, stored: StoredObject, checksums: Mapping[str, str]) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import BinaryIO, cast
 
 from stager.checksums import MD5, ChecksumAlgorithm, Sums
-from stager.errors import DestinationTampered
+from stager.errors import DestinationExists, DestinationTampered
 from stager.peers.open_source import OpenSource
 from stager.peers.s3.abilities import abilities_of
 from stager.peers.s3.bucket import Bucket
-from stager.peers.s3.multipart import send_in_parts
+from stager.peers.s3.multipart import put_together, send
 from stager.peers.s3.names import check_key
 from stager.peers.s3.objects import ATTEMPT, StoredObject, metadata_of
 from stager.peers.s3.single import put_from, require_ours
@@ -31,6 +32,7 @@ def upload(
     on_multipart: Callable[[str, str], None],
     algorithms: Sequence[ChecksumAlgorithm] = (),
     replace: bool = False,
+    metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> UploadedObject:
     """Bring an open file to a key, where it appears whole or not at all.
 
@@ -49,6 +51,8 @@ def upload(
         stay until the upload is completed or aborted. What it raises ends the upload.
     replace
         Whether to write over what is there.
+    metadata
+        What the object is to have in its metadata, beside what is ours.
 
     Raises
     ------
@@ -65,15 +69,32 @@ def upload(
         already and no answer tells whether it is: then the object's attempt does.
     """
     check_key(key)
-    source = OpenSource(descriptor, source_name, algorithms)
-    if source.size_bytes > bucket.single_bytes:
-        return send_in_parts(bucket, source, key, on_bytes=on_bytes, on_multipart=on_multipart, replace=replace)
     source = OpenSource(descriptor, source_name, (MD5, *algorithms))
-    return _send_at_once(bucket, source, key, on_bytes=on_bytes, replace=replace)
+    if source.size_bytes <= bucket.single_bytes:
+        return _send_at_once(bucket, source, key, on_bytes=on_bytes, replace=replace, metadata=metadata)
+    if not replace and bucket.look(key):
+        raise DestinationExists(bucket.address(key))
+    sent = send(
+        bucket,
+        descriptor,
+        key,
+        source_name=source_name,
+        on_bytes=on_bytes,
+        on_multipart=on_multipart,
+        algorithms=algorithms,
+        metadata=metadata,
+    )
+    return put_together(bucket, sent, replace=replace)
 
 
 def _send_at_once(
-    bucket: Bucket, source: OpenSource, key: str, *, on_bytes: Callable[[int], None], replace: bool
+    bucket: Bucket,
+    source: OpenSource,
+    key: str,
+    *,
+    on_bytes: Callable[[int], None],
+    replace: bool,
+    metadata: Mapping[str, str],
 ) -> UploadedObject:
     size = source.size_bytes
     if size <= HELD_BYTES:
@@ -87,8 +108,8 @@ def _send_at_once(
     def content() -> bytes | BinaryIO:
         return held if size <= HELD_BYTES else cast("BinaryIO", SourceBody(source, 0, size))
 
-    md5 = sums[MD5].value
-    stored = put_from(bucket, key, content, size_bytes=size, md5=md5, metadata=metadata_of(sums), replace=replace)
+    md5, metadata = sums[MD5].value, {**metadata, **metadata_of(sums)}
+    stored = put_from(bucket, key, content, size_bytes=size, md5=md5, metadata=metadata, replace=replace)
     if size > HELD_BYTES:
         source.require_unchanged()
     on_bytes(size)
