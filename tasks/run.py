@@ -217,8 +217,9 @@ class Run:
             return {}
         every = [entry for entries in found.values() for entry in entries]
         try:
-            worker = self.acting.worker(self._method, living=self._writer.written_by_others)
-            small = small_among(every, worker, self._method.name)
+            with self._method.connected(None, None) as method:
+                worker = self.acting.worker(method, living=self._writer.written_by_others)
+                small = small_among(every, worker, method.name)
         except StagingError:  # no mover, or none any more: each batch has its own, or its items end
             return {}
         return {

@@ -5,15 +5,26 @@ Here are those between mounted folders, which is all that a mover has a use for;
 
 from stager.methods.local_copy import LocalCopy
 from stager.methods.local_symlink import LocalSymlink
-from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise, ReadOnlyBy, StagingMethod, mounted
+from stager.methods.method import (
+    ConnectedMethod,
+    Item,
+    LastCopy,
+    LivingAmong,
+    OnWait,
+    Promise,
+    ReadOnlyBy,
+    StagingMethod,
+    mounted,
+)
 from stager.methods.symlink_copy import SymlinkCopy
 
-MOUNTED_METHODS: dict[str, StagingMethod] = {
+MOUNTED_METHODS: dict[str, LocalCopy | LocalSymlink | SymlinkCopy] = {
     method.name: method for method in (LocalCopy(), LocalSymlink(), SymlinkCopy())
 }
 
 __all__ = [
     "MOUNTED_METHODS",
+    "ConnectedMethod",
     "Item",
     "LastCopy",
     "LivingAmong",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from stager.checksums import Checksum
 from stager.engine import Control, Expected, Modes, Published, Refuse, Survey
@@ -104,7 +104,26 @@ class Promise:
 
 
 class StagingMethod(Protocol):
-    """One way to bring an item to its destination, in four steps.
+    """One way to bring an item to its destination, before it is known by which connection."""
+
+    name: ClassVar[str]
+    promise: ClassVar[Promise]
+    place: ClassVar[type[Place]]
+
+    def connected(self, connection: Any, secret: SecretStr | None) -> AbstractContextManager[ConnectedMethod]:  # noqa: ANN401 - the method's own
+        """Give the method as it is used for a batch, with what it needs to reach its place.
+
+        Parameters
+        ----------
+        connection
+            How an operator has set up the other server, of the method's own type; None for a mounted folder.
+        secret
+            The user's own for that server, where they gave one: then it alone is used there.
+        """
+
+
+class ConnectedMethod(Protocol):
+    """A method that brings items to their destinations, in four steps.
 
     Where ``place`` is a mounted folder, it works in a process that is the user. Else
     it works where the other server's secret is, which no user's process holds,
@@ -116,7 +135,8 @@ class StagingMethod(Protocol):
       path; after an error everything at the destination is as it was before.
     - Nothing is visible at the destination before it is published; what is
       published is whole and verified, and as atomic and read-only as the
-      method's ``promise`` says.
+      method's ``promise`` says. Where that is not atomic, nothing counts as
+      delivered before its manifest is there.
     - ``set_read_only`` never changes the source: neither its bytes nor its
       mode, owner and times.
     - Each step may be repeated, and a staging that was killed at any moment
@@ -129,17 +149,6 @@ class StagingMethod(Protocol):
     name: ClassVar[str]
     promise: ClassVar[Promise]
     place: ClassVar[type[Place]]
-
-    def connected(self, connection: Any, secret: SecretStr | None) -> AbstractContextManager[Self]:  # noqa: ANN401 - the method's own
-        """Give the method as it is used for a batch, with what it needs to reach its place.
-
-        Parameters
-        ----------
-        connection
-            How an operator has set up the other server, of the method's own type; None for a mounted folder.
-        secret
-            The user's own for that server, where they gave one: then it alone is used there.
-        """
 
     def reach(self, places: Iterable[Place], *, on_wait: OnWait, check: Callable[[], None]) -> None:
         """Have the servers of some places ready for the steps from the second on, which may take minutes.

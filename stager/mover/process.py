@@ -21,7 +21,7 @@ from typing import Any
 from stager.engine import expanded
 from stager.engine.source import folder_of
 from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
-from stager.methods import MOUNTED_METHODS, StagingMethod, SymlinkCopy
+from stager.methods import MOUNTED_METHODS, ConnectedMethod, SymlinkCopy
 from stager.mover.channel import Channel, ConnectionLost, Message
 from stager.mover.dialogue import Dialogue, StopOrders
 from stager.mover.item_messages import place, readable_source, source_of, understood
@@ -97,7 +97,7 @@ class OrderExecutor:
     def __init__(self, channel: Channel, roots: dict[Path, Descriptor], *, is_user: bool) -> None:
         self._channel = channel
         self._roots = roots
-        self._methods: dict[str, StagingMethod] = MOUNTED_METHODS
+        self._methods: Mapping[str, ConnectedMethod] = MOUNTED_METHODS
         if is_user:
             self._methods = {**MOUNTED_METHODS, SymlinkCopy.name: SymlinkCopy(link=self._link)}
         self._batch: ItemsAtWork | None = None

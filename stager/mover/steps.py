@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from stager.engine import Control, Published, Refuse, Staged, Survey
 from stager.engine.source import opened
 from stager.errors import SourceChanged, StagingError, UnforeseenError
-from stager.methods import Item, StagingMethod
+from stager.methods import ConnectedMethod, Item
 from stager.vocabulary import ManifestEntry
 
 # A file of more bytes may take seconds.
@@ -37,7 +37,7 @@ class ItemsAtWork:
     Each step returns what the service is told of it, beside that it is done.
     """
 
-    def __init__(self, method: StagingMethod, items: Mapping[int, Item]) -> None:
+    def __init__(self, method: ConnectedMethod, items: Mapping[int, Item]) -> None:
         self._method = method
         self._items = dict(items)
         self._surveys: dict[int, Survey] = {}

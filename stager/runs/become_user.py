@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stager.errors import StagingError, destination_error
 from stager.identity import Identity
-from stager.methods import LivingAmong, OnWait, StagingMethod
+from stager.methods import ConnectedMethod, LivingAmong, OnWait
 from stager.models import StorageArea
 from stager.mover.mover import Mover
 from stager.mover.start import start_mover
@@ -95,7 +95,9 @@ class ActingUser:
             )
         return self._mover
 
-    def worker(self, method: StagingMethod, *, living: LivingAmong, on_wait: OnWait = lambda _: None) -> Mover | Sender:
+    def worker(
+        self, method: ConnectedMethod, *, living: LivingAmong, on_wait: OnWait = lambda _: None
+    ) -> Mover | Sender:
         """Return who does a method's steps: in mounted folders the mover, else a sender, whose sources the mover opens.
 
         Raises

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stager.engine import Control, Refuse
 from stager.errors import Cancelled, StagingError, UnforeseenError
-from stager.methods import Item, LivingAmong, OnWait, StagingMethod
+from stager.methods import ConnectedMethod, Item, LivingAmong, OnWait
 from stager.mover.answers import Watch
 from stager.mover.borrowing import borrowed
 from stager.mover.mover import Mover
@@ -59,7 +59,7 @@ class Sender:
 
     def __init__(
         self,
-        method: StagingMethod,
+        method: ConnectedMethod,
         mover: Mover,
         roots: Mapping[Path, Descriptor],
         *,
