@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from blocks.jupyterhub import JupyterHub
+from blocks.object_store import ObjectStore
 from blocks.storage_area import StorageAreaBlock
 from stager.models import (
     SERVER_NAME,
@@ -187,3 +188,15 @@ class JupyterCopyForm(StagingForm):
     def _destination(self) -> str:
         hub = super()._destination()
         return f"{hub}/{self.server}" if self.server else hub
+
+
+class S3CopyForm(StagingForm):
+    """What to copy to an object store, for whom, from where and to where."""
+
+    method: Literal["s3_copy"] = "s3_copy"
+    destination_area: ObjectStore | None = Field(  # type: ignore[assignment] # likewise
+        None,
+        title="To",
+        description="Object store in which the user has a bucket, or a part of one; "
+        "where none is selected, the one named object-store",
+    )

@@ -20,6 +20,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from blocks.areas import seed_areas
 from blocks.hubs import seed_hub
+from blocks.object_store import ObjectStore
 from deployments import POD_POOL, WORK_POOL
 from deployments.check_hub import finding
 from deployments.job_template import base_job_template, read_pods
@@ -40,6 +41,7 @@ async def _prepare(settings: Settings) -> None:
     for name in await seed_areas(settings):
         print(f"storage area {name!r} written")
     await _prepare_hub(settings)
+    await ObjectStore.aregister_type_and_schema()
 
 
 async def _prepare_hub(settings: Settings) -> None:

@@ -31,10 +31,12 @@ from stager.errors import readable
 from stager.vocabulary import Expand, OnConflict, Pool
 
 MAX_PATH_BYTES = 4096
-# The destination area that means the user's own place: their folder there, or their notebook server.
+# The destination area that means the user's own place: their folder there, their notebook server, or their bucket.
 USER_AREA = "user"
 # The hub that is meant where none is named: the block that the settings are written to.
 SITES_HUB = "jupyterhub"
+# The object store that is meant where none is named, as the name of its block.
+SITES_STORE = "object-store"
 MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
 # What off_t holds; a file cannot be larger.
 MAX_SIZE_BYTES = 2**63 - 1
@@ -156,6 +158,11 @@ def hub_named(destination_area: str) -> str:
     return SITES_HUB if hub == USER_AREA else hub
 
 
+def store_named(destination_area: str) -> str:
+    """Return the name of the object store that a destination area stands for, in a request to buckets."""
+    return SITES_STORE if destination_area == USER_AREA else destination_area
+
+
 def _checksum_text(value: str) -> str:
     Checksum.parse(value)
     return value
@@ -227,7 +234,8 @@ class StagingTerms(Frozen):
         min_length=1,
         max_length=255,
         description="Storage area of the destinations; for jupyter_copy, a hub, or user for the site's, "
-        "and after a slash one of the user's servers, if not the default one: user/lab.",
+        "and after a slash one of the user's servers, if not the default one: user/lab; for s3_copy, an object store, "
+        "or user for the site's.",
     )
     on_conflict: OnConflict = Field(
         OnConflict.SKIP_IDENTICAL,

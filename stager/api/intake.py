@@ -16,8 +16,8 @@ from stager.errors import InvalidMethod, UnknownArea
 from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
 from stager.methods.all_methods import METHODS
+from stager.methods.notebook_path import NotebookPath
 from stager.models import StagingRequest, StagingTerms, area_and_server
-from stager.paths import Location
 from stager.records.cutting import limits_of
 from stager.records.database import AsyncDatabase, GroupCommit
 from stager.records.requests import ClientWish, NewRequest, create_request, create_requests, new_request
@@ -98,7 +98,7 @@ class Intake:
         await check_sources(caller, source_area, sources)
         if destination_area is not None:
             area, server = area_and_server(destination_area)
-            if server and METHODS[method].place is Location:
+            if server and METHODS[method].place is not NotebookPath:
                 raise UnknownArea(destination_area)
             await check_destination(caller, area)
         await self._check_user(username)

@@ -55,7 +55,7 @@ class ItemView(View):
     left_writable: str | None = Field(description="Why it could not be made read-only.")
     left_unverified: str | None = Field(description="Why only the sizes of its files could be verified.")
     seen_at: PathText | None = Field(
-        description="Its path as the user has it mounted, or as a notebook of theirs opens it.",
+        description="Its path as the user has it mounted, or as a notebook of theirs opens it; in a bucket s3://BUCKET/KEY.",
         examples=["/data/users/alice/night-1/a.fits"],
     )
     link: str | None = Field(description="Address that opens it in the user's JupyterLab.")
@@ -193,11 +193,12 @@ def _item(file: StagedFile) -> dict[str, object]:
     progress = Progress(bytes_done=file.bytes_done, files_done=file.files_done)
     expected = file.expected_checksum and str(file.expected_checksum)
     is_there = file.status in DELIVERED
+    is_path = "://" not in (file.seen_at or "")
     return {
         **facts,
         "expected_checksum": expected,
         "destination": file.relative_path,
         "progress": progress,
         "link": file.link if is_there else None,
-        "code": cell_that_opens(file.seen_at) if file.seen_at and is_there else None,
+        "code": cell_that_opens(file.seen_at) if file.seen_at and is_there and is_path else None,
     }

@@ -54,7 +54,7 @@ def difference(
     try:
         for each, entry in _told(contents, place, source):
             display = f"{source.display}/{each.path}" if each.path else source.display
-            sums = sums_of(each, display, control, wanted)
+            sums = sums_of(each, display, control.advance, wanted)
             if sums[SHA256].value != entry.sha256:
                 raise NotebookDiffers(each.path, "has another content than the source")  # noqa: TRY301
             require(display, wanted, sums)

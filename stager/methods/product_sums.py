@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from stager.checksums import SHA256, Checksum, ChecksumAlgorithm, Sums
-from stager.engine import Control, Survey
+from stager.engine import Survey
 from stager.engine.file_reading import BLOCK_BYTES, read_block
 from stager.engine.source import Source
 from stager.engine.survey import survey_opened
@@ -23,7 +23,7 @@ def fingerprint_of(files: Iterable[tuple[str, str, int]]) -> str:
 
 
 def sums_of(
-    file: ProductFile, display: str, control: Control, wanted: Checksum | None
+    file: ProductFile, display: str, on_bytes: Callable[[int], None], wanted: Checksum | None
 ) -> Mapping[ChecksumAlgorithm, Checksum]:
     """Return a file's SHA-256 and Adler-32, and its checksum as the request has it, by reading it.
 
@@ -32,7 +32,7 @@ def sums_of(
     SourceChanged, StorageFault
         It is shorter than it was, or cannot be read.
     Cancelled
-        ``control`` says to stop.
+        By ``on_bytes``, which is called with 0 again and again.
     """
     sums = Sums(SHA256, *([wanted.algorithm] if wanted else []))
     view, position = memoryview(bytearray(BLOCK_BYTES)), 0
@@ -41,7 +41,7 @@ def sums_of(
         read = read_block(file.content.fd, view[:wished], position, display)
         sums.update(view[:read])
         position += read
-        control.advance(0)
+        on_bytes(0)
     return sums.checksums
 
 

@@ -1,4 +1,4 @@
-"""Where a request's items go: into a storage area, or to the user's notebook server."""
+"""Where a request's items go: into a storage area, to the user's notebook server, or into their bucket."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import NamedTuple, Protocol
 
 from blocks.areas import resolve_destination
 from blocks.hubs import resolve_hub
+from blocks.object_store import resolve_store
 from stager.area_paths import root_of, seen_by_users
 from stager.methods.all_methods import METHODS
-from stager.methods.notebook_path import notebook_path
-from stager.models import StorageArea, area_and_server, hub_named
+from stager.methods.bucket_path import BucketPath, bucket_path
+from stager.methods.notebook_path import NotebookPath, notebook_path
+from stager.methods.store_area import StoreArea
+from stager.models import StorageArea, area_and_server, hub_named, store_named
 from stager.paths import Location, Place, locate
 from stager.peers.jupyter import HubConnection
 from stager.records.tables import StagingRequestRow
@@ -110,25 +113,51 @@ class AtNotebookServer:
         return NamedPlace(place, key=place.key, seen_at=f"{hub.root.rstrip('/')}/{place.path}", link=place.lab_url)
 
 
+@dataclass(frozen=True)
+class InBucket:
+    """Destinations in what is the user's in an object store.
+
+    Attributes
+    ----------
+    connection
+        To the user's own, of the store that has the name ``store``.
+    """
+
+    connection: StoreArea
+    store: str
+    area: None = None
+    limits: None = None
+
+    def named(self, path: str) -> NamedPlace:
+        """Return the key of a path, and the address by which the user's programs have the object."""
+        own = self.connection
+        place = bucket_path(path, endpoint=own.endpoint, bucket=own.bucket, prefix=own.prefix, area=self.store)
+        return NamedPlace(place, key=place.key, seen_at=place.address, link=None)
+
+
 def destination_of(request: StagingRequestRow) -> Destination:
     """Return where a request's items go.
 
     Its destination area names a storage area, or for a method that copies to
-    notebook servers, a hub: the area ``user`` is the user's own folder, or
-    their own server at the site's hub. After a slash stands which of the user's
-    servers it is, where it is not the default one.
+    notebook servers or buckets, a hub or an object store: the area ``user`` is the user's own folder,
+    their own server at the site's hub, or their own part of the site's store. After a slash stands which
+    of the user's servers it is, where it is not the default one.
 
     Raises
     ------
     UnknownArea, AreaNotWritable
         There is no such storage area, or it is no destination.
     ConfigurationError
-        There is no such hub.
+        There is no such hub or store.
     PrefectUnavailable
         It could not be asked.
     """
     method = METHODS.get(request.method)
-    if method is None or method.place is Location:
-        return InStorageArea(resolve_destination(request.destination_area), request.username)
-    _, server = area_and_server(request.destination_area)
-    return AtNotebookServer(resolve_hub(hub_named(request.destination_area)), request.username, server)
+    kind, area = method.place if method else Location, request.destination_area
+    if kind is NotebookPath:
+        _, server = area_and_server(area)
+        return AtNotebookServer(resolve_hub(hub_named(area)), request.username, server)
+    if kind is BucketPath:
+        store = store_named(area)
+        return InBucket(resolve_store(store).of_user(request.username), store)
+    return InStorageArea(resolve_destination(area), request.username)

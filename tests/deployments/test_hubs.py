@@ -14,9 +14,7 @@ from uuid import uuid4
 
 import pytest
 from prefect.blocks.core import Block
-from prefect.settings import PREFECT_HOME, get_current_settings, temporary_settings
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
-from prefect.testing.utilities import prefect_test_harness
 
 from blocks.hubs import resolve_hub, seed_hub
 from blocks.jupyterhub import JupyterHub
@@ -52,13 +50,6 @@ class TestJupyterHub(BlockStandardTestSuite):
         titles = [field.title for field in block.model_fields.values()]
         assert None not in titles
         assert len(set(titles)) == len(titles)
-
-
-@pytest.fixture(scope="module")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("prefect")
-    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=600):
-        yield str(get_current_settings().api.url)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every method between real folders, and to a real notebook server."""
+"""Every method between real folders, to a real notebook server, and to a real object store."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from pydantic import SecretStr
 
 from stager.identity import Identity
 from stager.methods import MOUNTED_METHODS
+from stager.methods.bucket_path import BucketPath, bucket_path
 from stager.methods.jupyter_copy import JupyterCopy
 from stager.methods.notebook_path import NotebookPath, notebook_path
 from stager.methods.notebook_servers import NotebookServers
+from stager.methods.s3_copy import S3Copy
+from stager.methods.store_area import StoreArea
 from stager.mover.mover import Mover
 from stager.mover.start import start_mover
 from stager.paths import locate, make_home
@@ -28,12 +31,15 @@ from stager.records.database import Database
 from stager.runs.become_user import ActingUser
 from stager.runs.sender import Sender
 from tests.methods.behind_proxy import FOREVER, NO_KERNEL, BehindProxy
+from tests.methods.bucket_peer import BucketPeer, hurried_copy
 from tests.methods.notebook_runs import Runs
 from tests.methods.staging_site import ALICE, CONTENT, IS_ROOT, Peer, Site
 from tests.open_folder import open_folder
 from tests.peers.conftest import running_hub  # noqa: F401 - the same, for these tests
 from tests.peers.faulty_proxy import FaultyProxy
 from tests.peers.running_hub import RunningHub
+from tests.peers.running_rclone import RunningRclone
+from tests.peers.s3.conftest import BUCKET, rclone  # noqa: F401 - likewise
 from tests.records_database import give_records
 
 
@@ -100,6 +106,30 @@ def notebook(running_hub: RunningHub, connected: JupyterCopy, areas: Areas, sour
 
 
 @pytest.fixture
+def store_area(rclone: RunningRclone) -> StoreArea:  # noqa: F811
+    """What is Alice's in an object store, and nobody else's."""
+    keys = {"access_key": rclone.access_key, "secret_key": SecretStr(rclone.secret_key)}
+    prefix = f"contract-{uuid.uuid4().hex}/{{username}}"
+    return StoreArea(endpoint=rclone.endpoint, bucket=BUCKET, prefix=prefix, **keys).of_user("alice")
+
+
+@pytest.fixture
+def bucket_site(rclone: RunningRclone, store_area: StoreArea, areas: Areas, source: Path) -> Iterator[Site]:  # noqa: F811
+    """Alice stages to a bucket."""
+
+    def place(path: str) -> BucketPath:
+        own = store_area
+        return bucket_path(path, endpoint=own.endpoint, bucket=own.bucket, prefix=own.prefix, area="object-store")
+
+    with hurried_copy(store_area) as method:
+        home = rclone.folder / "store" / BUCKET / store_area.prefix
+        peer = BucketPeer(home=home, place=place, owner=None, bucket=method.bucket)
+        worker = Sender(method, areas.mover, {}, living=lambda _: ())
+        yield Site(method=S3Copy.name, promise=S3Copy.promise, source=source, peer=peer, worker=worker)
+        worker.end()
+
+
+@pytest.fixture
 def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
     """What stands between us and the hub, and breaks what it is told to."""
     url = httpx.URL(running_hub.url)
@@ -148,11 +178,24 @@ def mounted(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Itera
     yield from mounted_site(request.param, areas, source)
 
 
+PEERS = {JupyterCopy.name: "notebook", S3Copy.name: "bucket_site"}
+
+
 @pytest.fixture(params=[*sorted(MOUNTED_METHODS), pytest.param(JupyterCopy.name, marks=pytest.mark.hub)])
+def site_with_modes(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
+    """Alice stages, by each method whose places have modes."""
+    yield from _site(request, areas, source)
+
+
+@pytest.fixture(params=[*sorted(MOUNTED_METHODS), pytest.param(JupyterCopy.name, marks=pytest.mark.hub), S3Copy.name])
 def site(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
     """Alice stages, by each method."""
-    if request.param == JupyterCopy.name:
-        yield request.getfixturevalue("notebook")
+    yield from _site(request, areas, source)
+
+
+def _site(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
+    if request.param in PEERS:
+        yield request.getfixturevalue(PEERS[request.param])
     else:
         yield from mounted_site(request.param, areas, source)
 

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 
 from stager.engine import Control
-from stager.methods import Item
-from stager.methods.jupyter_copy import JupyterCopy
+from stager.errors import StagingError
+from stager.methods import Item, StagingMethod
 from stager.mover.steps import STEPS, ItemsAtWork
-from stager.peers.jupyter import HubConnection
 from stager.vocabulary import ManifestEntry
 
 STEPS_DONE = ("check source", "check duplicate", "transfer", "set read-only", "publish")
@@ -34,22 +33,25 @@ class _Unwatched:
         pass
 
 
-def stage(item: Item, connection: HubConnection) -> None:
+def stage(method: StagingMethod, item: Item, connection: object) -> None:
     """Do all steps of an item, or as many as there is time for."""
-    with JupyterCopy().connected(connection, None) as method:
-        method.reach([item.destination], on_wait=lambda _: None, check=lambda: None)
-        method.sweep(item.destination.parent, living=lambda _: ())
-        items = ItemsAtWork(method, {1: item})
-        for step in STEPS_DONE:
+    with method.connected(connection, None) as connected:
+        connected.reach([item.destination], on_wait=lambda _: None, check=lambda: None)
+        connected.sweep(item.destination.parent, living=lambda _: ())
+        items = ItemsAtWork(connected, {1: item})
+        for step in STEPS_DONE[:-1]:
             STEPS[step](items, 1, _Unwatched())
+        outcome = items.publish([1], lambda _: {})[1]
+        if isinstance(outcome, StagingError):
+            raise outcome
 
 
 @contextmanager
-def staging(item: Item, connection: HubConnection) -> Iterator[ForkServerProcess]:
+def staging(method: StagingMethod, item: Item, connection: object) -> Iterator[ForkServerProcess]:
     """Give such a process, which has not begun yet."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # it imports for as long as it stages
-    process = context.Process(target=stage, args=(item, connection))
+    process = context.Process(target=stage, args=(method, item, connection))
     try:
         yield process
     finally:

@@ -48,8 +48,9 @@ def test_what_is_staged_reads_like_its_source_and_the_source_is_unchanged(site: 
 
 
 def test_the_user_cannot_write_to_what_is_staged(site: Site) -> None:
-    site.stage(site.item())
-    assert not site.peer.may_write("data/a.fits")
+    published = site.stage(site.item())
+    assert published is not None
+    assert site.peer.may_write("data/a.fits") == bool(published.left_writable)
     # Where the method sets nothing, it is a link, and what keeps the source is the source's own.
     assert (site.peer.home / "data/a.fits").is_symlink() == (site.promise.read_only_by == "nothing")
 
@@ -198,6 +199,7 @@ DELIVERIES = [
     *((method, "a.fits") for method in ("local_copy", "local_symlink", "symlink_copy")),
     *((method, "tree") for method in ("local_copy", "local_symlink")),
     *(pytest.param("jupyter_copy", what, marks=pytest.mark.hub) for what in ("a.fits", "tree")),
+    *(("s3_copy", what) for what in ("a.fits", "tree")),
 ]
 each_delivery = pytest.mark.parametrize(("site", "what"), DELIVERIES, indirect=["site"])
 each_that_copies = pytest.mark.parametrize(
@@ -304,7 +306,8 @@ def test_what_somebody_changes_in_the_last_moment_is_not_removed(site: Site, wha
 
 
 @needs_root
-def test_what_lies_where_its_user_may_not_write_any_more_is_not_removed(site: Site) -> None:
+def test_what_lies_where_its_user_may_not_write_any_more_is_not_removed(site_with_modes: Site) -> None:
+    site = site_with_modes
     delivery = site.delivered(site.item(destination="a.fits"))
     with site.peer.refusing():
         with pytest.raises(DestinationNotWritable):
@@ -417,7 +420,8 @@ def test_a_further_file_into_what_was_delivered_is_told_what_to_do(mounted: Site
 
 
 @needs_root
-def test_who_may_not_write_to_their_folder_is_told_so_and_nothing_is_read_for_them(site: Site) -> None:
+def test_who_may_not_write_to_their_folder_is_told_so_and_nothing_is_read_for_them(site_with_modes: Site) -> None:
+    site = site_with_modes
     with site.peer.refusing():
         with pytest.raises(DestinationNotWritable):
             site.stage(site.item(destination="a.fits"))

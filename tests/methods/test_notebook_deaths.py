@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from stager.errors import PeerError
+from stager.methods.jupyter_copy import JupyterCopy
 from stager.vocabulary import OnConflict
 from tests.methods.behind_proxy import FOREVER, NO_KERNEL, BehindProxy
 from tests.methods.killed_worker import staging
@@ -44,7 +45,7 @@ def test_a_worker_that_is_killed_at_any_call_is_followed_by_one_that_ends_right(
     was_killed, number = True, 0  # what only reads leaves all as it was after the call before
     while was_killed:
         begin_anew(site, before)
-        with staging(item, proxied.connection) as worker:
+        with staging(JupyterCopy(), item, proxied.connection) as worker:
             proxied.proxy.break_calls("kernelspecs", NO_KERNEL, times=FOREVER)
             proxied.proxy.break_calls_too("change", done_and_then(worker.kill), spared=number)
             worker.start()
@@ -64,7 +65,7 @@ def test_a_worker_that_is_killed_while_a_kernel_works_for_it_is_followed_by_one_
     proxied: BehindProxy, phase: str
 ) -> None:
     item = proxied.site.item(destination="product")
-    with staging(item, proxied.connection) as worker:
+    with staging(JupyterCopy(), item, proxied.connection) as worker:
         proxied.proxy.break_calls(phase, done_and_then(worker.kill))
         worker.start()
         worker.join(PATIENCE)

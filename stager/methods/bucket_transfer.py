@@ -1,0 +1,137 @@
+"""A product gets to a bucket, several files at once, without counting as delivered yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from stager.checksums import ADLER32, Checksum
+from stager.engine import Control
+from stager.engine.source import Source
+from stager.errors import DestinationDiffers, DestinationExists
+from stager.methods.bucket_staged import BucketStaged, FileSums
+from stager.methods.product_files import ProductFile, product_files
+from stager.methods.product_sums import sums_of
+from stager.methods.uploads import OnBytes, Uploads
+from stager.paths import Descriptor
+from stager.peers.s3.bucket import Bucket
+from stager.peers.s3.multipart import Sent, send
+from stager.peers.s3.upload import upload
+from stager.peers.s3.uploaded import UploadedObject
+from stager.vocabulary import ManifestEntry
+
+# A file of no more bytes is sent by one call, when it is published.
+SENT_LAST_BYTES = 1 << 20
+# Files of a product that go at a time.
+FILES_AT_ONCE = 16
+
+Arrived = UploadedObject | Sent | FileSums
+
+
+def bring(
+    bucket: Bucket,
+    source: Source,
+    staged: BucketStaged,
+    *,
+    wanted: Checksum | None,
+    on_file: Callable[[ManifestEntry], None],
+    control: Control,
+) -> None:
+    """Send a source, as far as nobody sees anything that is not whole.
+
+    The files of a directory become objects at once where nothing was before: without its manifest, it is not
+    delivered. Of what is to appear by itself, or replaces something, no object is made yet: small files
+    are only read for their checksums, and of others the parts are sent.
+
+    Raises
+    ------
+    DestinationDiffers
+        Somebody else has written there meanwhile.
+    StagingError
+        As by `upload`, `send` and `product_files`; nothing is sent any more then.
+    """
+
+    def on_arrived(path: str, arrived: Arrived) -> None:
+        match arrived:
+            case UploadedObject():
+                staged.uploaded[path] = arrived
+            case Sent():
+                staged.sent[path] = arrived
+        staged.files[path] = file = FileSums(size_bytes=arrived.size_bytes, checksums=arrived.checksums)
+        name = path or source.name.decode("utf-8", "surrogateescape")
+        on_file(ManifestEntry(path=name, size_bytes=file.size_bytes, checksum=file.checksums[ADLER32].value))
+
+    with Uploads(on_arrived, control, at_once=FILES_AT_ONCE) as uploads:
+        bringing = _Bringing(bucket=bucket, source=source, staged=staged, wanted=wanted)
+        for each in product_files(source):
+            if each.is_directory:
+                staged.folders.append(each.path)
+                if not each.path:
+                    staged.journal.note_directory()
+                uploads.look()
+            else:
+                uploads.begin(bringing.of(each))
+        uploads.finish()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bringing:
+    bucket: Bucket
+    source: Source
+    staged: BucketStaged
+    wanted: Checksum | None
+
+    def of(self, each: ProductFile) -> Callable[[OnBytes], Mapping[str, Arrived]]:
+        """Return what brings a file, whose content it keeps open until that is done."""
+        content = Descriptor(os.dup(each.content.fd))  # that of the walk is closed when the next one is asked for
+        file = ProductFile(path=each.path, content=content, status=each.status)
+        bring_it = self._way_of(file)
+
+        def brought(on_bytes: OnBytes) -> Mapping[str, Arrived]:
+            with content:
+                return {file.path: bring_it(on_bytes)}
+
+        return brought
+
+    def _way_of(self, file: ProductFile) -> Callable[[OnBytes], Arrived]:
+        if self.staged.folders and not self.staged.previous:
+            return partial(self._uploaded, file)
+        if file.status.st_size <= SENT_LAST_BYTES:
+            return partial(self._read, file)
+        return partial(self._sent, file)
+
+    def _read(self, file: ProductFile, on_bytes: OnBytes) -> FileSums:
+        sums = sums_of(file, self._display(file), on_bytes, self.wanted)
+        on_bytes(file.status.st_size)
+        return FileSums(size_bytes=file.status.st_size, checksums=sums)
+
+    def _sent(self, file: ProductFile, on_bytes: OnBytes) -> Sent:
+        return send(
+            self.bucket,
+            file.content.fd,
+            self.staged.key(file.path),
+            source_name=self._display(file),
+            on_bytes=on_bytes,
+            on_multipart=self.staged.journal.note_parts,
+            algorithms=[self.wanted.algorithm] if self.wanted else [],
+            metadata=self.staged.journal.metadata,
+        )
+
+    def _uploaded(self, file: ProductFile, on_bytes: OnBytes) -> UploadedObject:
+        try:
+            return upload(
+                self.bucket,
+                file.content.fd,
+                self.staged.key(file.path),
+                source_name=self._display(file),
+                on_bytes=on_bytes,
+                on_multipart=self.staged.journal.note_parts,
+                metadata=self.staged.journal.metadata,
+            )
+        except DestinationExists as error:
+            raise DestinationDiffers(self.staged.place.display, "it changed while the source was copied") from error
+
+    def _display(self, file: ProductFile) -> str:
+        return f"{self.source.display}/{file.path}" if file.path else self.source.display

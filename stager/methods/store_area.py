@@ -1,0 +1,63 @@
+"""The buckets that an operator gives users, and what is theirs in them."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from stager.errors import ConfigurationError
+from stager.peers.s3.connection import StoreConnection
+
+EVERYBODY_ELSE = "*"
+USERNAME = "{username}"
+
+
+class StoreArea(StoreConnection):
+    """An object store into which users' data are brought, each user's to a bucket or a prefix of their own."""
+
+    buckets: dict[str, str] = Field(
+        {},
+        title="Users' own buckets",
+        description='For users who have a bucket to themselves: {"alice": "alice-data"}. '
+        'The user * is everybody else: {"*": "{username}-data"}. '
+        "Where none is named, it is the bucket above, whose prefix has {username} in it then.",
+    )
+    retention_days: float = Field(
+        0,
+        ge=0,
+        le=36_500,
+        title="Days of retention",
+        description="For how long nothing that was brought there can be replaced or deleted, where the bucket has "
+        "object lock (mode GOVERNANCE); 0 for no retention.",
+    )
+
+    @model_validator(mode="after")
+    def _check_that_each_user_has_their_own(self) -> Self:
+        if USERNAME in self.prefix:
+            return self
+        if USERNAME not in self.buckets.get(EVERYBODY_ELSE, ""):
+            reason = (
+                "users would write over each other's data: {username} has to be in the prefix, or in the name for *"
+            )
+            raise ValueError(reason)
+        if len({*self.buckets.values()}) < len(self.buckets):
+            reason = "two users have the same bucket: then {username} has to be in the prefix"
+            raise ValueError(reason)
+        return self
+
+    def of_user(self, username: str) -> Self:
+        """Return what a user has: one bucket, and one prefix in it, which is empty where the bucket is theirs.
+
+        Raises
+        ------
+        ConfigurationError
+            What the operator says makes no name of a bucket, or no key.
+        """
+        template = self.buckets.get(username) or self.buckets.get(EVERYBODY_ELSE) or self.bucket
+        said = {"bucket": template.replace(USERNAME, username), "prefix": self.prefix_of(username)}
+        try:
+            own = StoreConnection.model_validate({**StoreConnection.model_validate(vars(self)).__dict__, **said})
+        except ValueError as error:
+            raise ConfigurationError(self.title, f"user {username} can have nothing there: {error}") from error
+        return self.model_copy(update={"bucket": own.bucket, "prefix": own.prefix})
