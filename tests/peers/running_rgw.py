@@ -110,12 +110,22 @@ class RunningRgw:
         (self.folder / "osd").mkdir()
         self._do("ceph-osd", "--mkfs", "-i", "0")
         self._do("ceph", "--connect-timeout", "30", "osd", "new", (self.folder / "osd" / "fsid").read_text().strip())
-        self._begin("ceph-osd", "-f", "-i", "0")
-        self._wait(lambda: json.loads(self._do("ceph", "osd", "stat", "--format", "json"))["num_up_osds"] == 1)
+        self._begin_store()
         # Before the gateway begins: the first of them makes its pools.
         self.make_user("staging", access_key=self.access_key, secret_key=self.secret_key)
         self._begin("radosgw", "-f", "-n", "client.rgw")
         self._wait(self._answers)
+
+    def _begin_store(self) -> None:
+        """Begin what stores, again where it ends: now and then it does at once ("wrong fsid")."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            store = self._begin("ceph-osd", "-f", "-i", "0")
+            while store.poll() is None and time.monotonic() < deadline:
+                if json.loads(self._do("ceph", "osd", "stat", "--format", "json"))["num_up_osds"] == 1:
+                    return
+            self._processes.remove(store)
+        raise AssertionError(self.log())
 
     def _answers(self) -> bool:
         with suppress(httpx.HTTPError):
@@ -153,12 +163,12 @@ class RunningRgw:
             process.wait()
         self._processes.clear()
 
-    def _begin(self, *command: str) -> None:
-        dies_with_us = ["setpriv", "--pdeathsig", "KILL", "--"]
+    def _begin(self, *command: str) -> subprocess.Popen[bytes]:
+        dies_with_us = ["setpriv", "--pdeathsig", "KILL", "--", *self._command(*command)]
         with (self.folder / "output.log").open("ab") as log:
-            self._processes.append(
-                subprocess.Popen([*dies_with_us, *self._command(*command)], cwd=self.folder, stdout=log, stderr=log)
-            )
+            begun = subprocess.Popen(dies_with_us, cwd=self.folder, stdout=log, stderr=log)
+        self._processes.append(begun)
+        return begun
 
     def _do(self, *command: str) -> str:
         done = subprocess.run(
