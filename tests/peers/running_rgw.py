@@ -65,7 +65,8 @@ rgw_enable_usage_log = false
 rgw_enable_ops_log = false
 rgw_cache_enabled = true
 rgw_run_sync_thread = false
-rgw_enable_gc_threads = false
+rgw_gc_obj_min_wait = 1
+rgw_gc_processor_period = 5
 rgw_enable_lc_threads = false
 rgw_thread_pool_size = 128
 """
