@@ -30,7 +30,7 @@ COPY deployments /srv/deployments
 # the text of a client that a program wrote and of a checker of types, which checks nothing then.
 RUN find /opt/venv -name '*.so*' -exec strip --strip-unneeded {} + \
     && find /opt/venv -type d \( -name tests -o -path '*/sqlalchemy/testing' -o -path '*/alembic/testing' -o -path '*/humanize/locale' \) -prune -exec rm -r {} + \
-    && find /opt/venv/lib/python3.11/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts -exec rm -r {} + \
+    && find /opt/venv -regex '.*/boto\(3\|core\)/data/[^/.]+' ! -name s3 ! -name sts -prune -exec rm -r {} + \
     && find /opt/venv -regex '.*\.\(c\|cpp\|h\|hpp\|po\|pyi\|pyx\|pxd\|pxi\)' -delete \
     && for package in kubernetes_asyncio beartype; do \
          compiled="/opt/venv/lib/python3.11/site-packages/$package"; \
