@@ -78,7 +78,7 @@ def compare(
         except FileNotFoundError:
             return Absent.ABSENT
         with parent:
-            refuse_overlap(found, parent=parent.fd, destination=destination)
+            refuse_overlap(found, parent=parent.fd, destination=destination, there=inode(status))
             hasher = hasher_for(checksum)
             comparing = _Comparing(found, on_file or (lambda _: None), control or unattended(), hasher)
             difference = _difference(found, _Place(parent.fd, destination.name, status), checksum, comparing)

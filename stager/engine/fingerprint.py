@@ -12,7 +12,7 @@ from stager.engine.mapping import refused, writing
 from stager.engine.source import READ_DIRECTORY
 from stager.engine.walk import Folder, Walk
 from stager.errors import StagingError
-from stager.paths import Descriptor, Location, Symlinks, open_location
+from stager.paths import Descriptor, Location, Symlinks, open_folder
 from stager.slices.helpers import Helpers
 from stager.slices.looking import Seen, allocated_bytes, facts
 from stager.slices.work import Slice
@@ -45,7 +45,7 @@ class Contents:
     def closed_with(self, top: os.stat_result, target: str = "") -> str:
         """Return the fingerprint, which has the product's own line last."""
         whole = self._hash.copy()
-        whole.update(f"\0{facts(top)}\0{target}\0".encode("utf-8", "surrogateescape"))
+        whole.update(_line(top, target))
         return whole.hexdigest()
 
 
@@ -122,16 +122,19 @@ def fingerprint(destination: Location) -> str | None:
     """
     with writing(destination):
         try:
-            parent = open_location(destination.parent, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED)
+            parent = open_folder(destination, destination.parts[:-1], Symlinks.REFUSED)
         except FileNotFoundError:
             return None
-        with parent:
-            return fingerprint_at(parent.fd, destination.name, destination.display)
+        return fingerprint_at(parent.fd, destination.name, destination.display)
 
 
-def fingerprint_of_file(status: os.stat_result) -> str:
-    """Return the fingerprint of a regular file, as a survey has it."""
-    return Contents().closed_with(status)
+def fingerprint_of_file(status: os.stat_result, target: str = "") -> str:
+    """Return the fingerprint of a regular file, as a survey has it; or of a link, given its text."""
+    return hashlib.sha256(_line(status, target)).hexdigest()
+
+
+def _line(top: os.stat_result, target: str) -> bytes:
+    return f"\0{facts(top)}\0{target}\0".encode("utf-8", "surrogateescape")
 
 
 def fingerprint_at(parent: int, name: bytes, display: str) -> str | None:
@@ -150,7 +153,7 @@ def fingerprint_with(parent: int, name: bytes, status: os.stat_result, display: 
     """Return the `fingerprint` that a name in an open directory would have with this status of its own."""
     if not stat.S_ISDIR(status.st_mode):
         target = os.fsdecode(os.readlink(name, dir_fd=parent)) if stat.S_ISLNK(status.st_mode) else ""
-        return Contents().closed_with(status, target)
+        return fingerprint_of_file(status, target)
     with Descriptor(os.open(name, READ_DIRECTORY, dir_fd=parent)) as directory:
         return contents_of(directory, display).closed_with(status)
 

@@ -23,8 +23,7 @@ def flush(staged: Iterable[Staged]) -> None:
     """
     systems: dict[int, list[Staged]] = defaultdict(list)
     for one in staged:
-        with writing(one.destination):
-            systems[os.fstat(one.parent.fd).st_dev].append(one)
+        systems[one.folder.inode[0]].append(one)
     for together in systems.values():
         first = together[0]
         with writing(first.destination):

@@ -10,20 +10,23 @@ from stager.errors import OverlappingPaths
 from stager.paths import LentFolder, Location
 
 
-def refuse_overlap(source: Source, *, parent: int, destination: Location) -> None:
+def refuse_overlap(source: Source, *, parent: int, destination: Location, there: Inode | None) -> None:
     """Raise `OverlappingPaths` if one lies inside the other, or both are the same.
 
     Another hard link of the source is another place. What is lent lies where
     its user cannot enter, and so no destination of theirs.
+
+    Parameters
+    ----------
+    parent
+        The destination's folder, open.
+    there
+        What is at the destination, if anything is.
     """
     if isinstance(source.parent, LentFolder):
         return
     with writing(destination):
         folder, source_folder = inode(os.fstat(parent)), inode(os.fstat(source.parent.fd))
-        try:
-            there = inode(os.stat(destination.name, dir_fd=parent, follow_symlinks=False))
-        except FileNotFoundError:
-            there = None
         overlaps = source_folder == folder and source.name == destination.name
         if source.is_directory:  # nothing lies in a file
             overlaps |= there == inode(source.status) or inode(source.status) in _upwards(parent)

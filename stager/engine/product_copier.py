@@ -111,6 +111,12 @@ class Copier:
                 self._on_file(ManifestEntry(path=path, size_bytes=size, checksum=text(checksum)))
         self.control.advance(advanced, len(files))
 
+    def note_alone(self, name: str, size_bytes: int, checksum: str) -> None:
+        """Report the file that the product itself is."""
+        if self._on_file:
+            self._on_file(ManifestEntry(path=name, size_bytes=size_bytes, checksum=checksum))
+        self.control.advance(0, 1)
+
     @property
     def manifest_checksum(self) -> str:
         """The SHA-256 over the manifest's lines, in hexadecimal."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from stager.checksums import ADLER32, SHA256, ChecksumAlgorithm
-from stager.engine.fingerprint import fingerprint_at
+from stager.engine.fingerprint import fingerprint_with
 from stager.engine.kernel import syncfs
 from stager.engine.mapping import refused
 from stager.engine.removal import refuse_irremovable
@@ -92,16 +92,19 @@ def publish(products: Mapping[int, Publication], *, refuse: Refuse) -> dict[int,
         publishing.each(_refuse_tampered)
         publishing.fail(refuse(publishing.pending.keys()))
         publishing.each(_rename)
-        publishing.each(_refuse_other)
+        arrived = publishing.each(_arrived)
         publishing.refuse_moved()
         publishing.sync_names()
-        published = publishing.each(_published)
+        published = {
+            number: _published(product.staged, arrived[number]) for number, product in publishing.pending.items()
+        }
     except BaseException:
         publishing.withdraw_all()
         raise
     for product in publishing.pending.values():
         product.staged.made.clear()
-        _remove_replaced(product.staged)
+        if product.staged.previous is not None:
+            _remove_replaced(product.staged)
         close(product.staged)
     return {**published, **publishing.errors}
 
@@ -213,21 +216,19 @@ def _rename(product: Publication) -> None:
         raise DestinationDiffers(staged.destination.display, "it changed while the source was copied")
 
 
-def _refuse_other(product: Publication) -> None:
-    """Check that the final name is our inode's."""
+def _arrived(product: Publication) -> str:
+    """Return the fingerprint of what has the final name now, and check that it is our inode."""
     staged = product.staged
-    found = staged.status(staged.destination.name)
+    name = staged.destination.name
+    found = staged.status(name)
     if found is None or inode(found) != staged.inode:
         raise DestinationTampered(staged.destination.display, "the final name is of something else")
-
-
-def _published(product: Publication) -> Published:
-    staged = product.staged
-    name, parent = staged.destination.name, staged.parent.fd
     if staged.contents:
-        fingerprint = staged.contents.closed_with(os.stat(name, dir_fd=parent, follow_symlinks=False))
-    else:
-        fingerprint = fingerprint_at(parent, name, staged.destination.display) or ""
+        return staged.contents.closed_with(found)
+    return fingerprint_with(staged.parent.fd, name, found, staged.destination.display)
+
+
+def _published(staged: Staged, fingerprint: str) -> Published:
     algorithm: ChecksumAlgorithm = SHA256 if staged.kind == "directory" else ADLER32
     return Published(
         kind=staged.kind,

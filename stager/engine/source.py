@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from stager.engine.mapping import opening_source
 from stager.errors import PathOutsideArea, SourceUnreadable, UnsupportedFileType
-from stager.paths import Descriptor, LentFolder, Location, Symlinks, names_in, open_beneath, open_root
+from stager.paths import Descriptor, LentFolder, Location, Symlinks, names_in, open_folder
 from stager.slices import copying
 
 READ = copying.READ
 READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _MAX_LINKS = 40
+_ORDINARY = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK})
 
 Inode = tuple[int, int]
 
@@ -60,21 +61,17 @@ def opened(source: Location) -> Iterator[Source]:
         opening a device or a FIFO may have an effect.
     """
     with opening_source(source):
-        parent, name = folder_of(source)
-    with parent:
-        with opening_source(source):
-            status = parent.status(name)
-            refuse_special(status, source.display)
-            content = parent.opened(name, READ)
-        with content:
-            yield Source(source, parent, name, content, os.fstat(content.fd))
+        parent, name, status = _found(source)
+        refuse_special(status, source.display)
+        content = parent.opened(name, READ)
+    with content:
+        yield Source(source, parent, name, content, os.fstat(content.fd))
 
 
 def refuse_special(status: os.stat_result, path: str) -> None:
     """Raise `UnsupportedFileType` for anything but a file, a directory or a link."""
-    kind = kind_in_words(status.st_mode)
-    if kind not in ("a file", "a directory", "a symbolic link"):
-        raise UnsupportedFileType(path, kind)
+    if stat.S_IFMT(status.st_mode) not in _ORDINARY:
+        raise UnsupportedFileType(path, kind_in_words(status.st_mode))
 
 
 def kind_in_words(mode: int) -> str:
@@ -93,32 +90,28 @@ def kind_in_words(mode: int) -> str:
 
 def folder_of(source: Location) -> tuple[Descriptor, bytes]:
     """Return the folder in which a source really is, open, and its name there; raises OSError, or as `opened`."""
+    return _found(source)[:2]
+
+
+def _found(source: Location) -> tuple[Descriptor, bytes, os.stat_result]:
+    """Return the `folder_of` a source, its name there, and the status of what has that name, which is no link."""
     if isinstance(source.held, LentFolder):
-        return source.held.lent_again(), source.name
-    parts = list(source.parts)
+        lent = source.held.lent_again()
+        return lent, source.name, lent.status(source.name)
+    parts = source.parts
     symlinks = Symlinks.REFUSED if source.is_direct else Symlinks.FOLLOWED_BENEATH
-    with open_root(source) as area:
-        for _ in range(_MAX_LINKS):
-            if not parts or parts[-1] == b"..":
-                # Only a link's text has dots: then the folder has no name of its own here.
-                return _open(area, parts, symlinks), b"."
-            parent = _open(area, parts[:-1], symlinks)
-            target = _link(parent, parts[-1])
-            if target is None:
-                return parent, parts[-1]
-            if source.is_direct:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            if target.startswith(b"/"):
-                raise PathOutsideArea(source.display, str(source.root))
-            parts[-1:] = names_in(target)
+    for _ in range(_MAX_LINKS):
+        # Only a link's text has dots: then the folder has no name of its own here.
+        is_nameless = not parts or parts[-1] == b".."
+        inner, name = (parts, b".") if is_nameless else (parts[:-1], parts[-1])
+        parent = open_folder(source, inner, symlinks)
+        status = parent.status(name)
+        if not stat.S_ISLNK(status.st_mode):
+            return parent, name, status
+        if source.is_direct:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        target = os.readlink(name, dir_fd=parent.fd)
+        if target.startswith(b"/"):
+            raise PathOutsideArea(source.display, str(source.root))
+        parts = (*inner, *names_in(target))
     raise SourceUnreadable(source.display, "too many symbolic links")
-
-
-def _open(area: Descriptor, parts: list[bytes], symlinks: Symlinks) -> Descriptor:
-    return Descriptor(open_beneath(area.fd, parts, os.O_PATH | os.O_DIRECTORY, symlinks))
-
-
-def _link(directory: Descriptor, name: bytes) -> bytes | None:
-    if stat.S_ISLNK(os.stat(name, dir_fd=directory.fd, follow_symlinks=False).st_mode):
-        return os.readlink(name, dir_fd=directory.fd)
-    return None

@@ -58,7 +58,7 @@ def stage_hard_link(source: Location, destination: Location, *, modes: Modes, li
     with opened(source) as found:
         refuse_writable(found.status, destination.display, uid=os.geteuid(), gids={os.getegid(), *os.getgroups()})
         with staging(destination, modes) as staged:
-            refuse_overlap(found, parent=staged.parent.fd, destination=destination)
+            refuse_overlap(found, parent=staged.parent.fd, destination=destination, there=staged.previous)
             staged.is_shared = True
             staged.size_bytes, staged.file_count = found.status.st_size, 1
             _link(found.content, staged, link)

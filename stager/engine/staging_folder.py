@@ -7,12 +7,13 @@ import fcntl
 import os
 import re
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from stager.engine.source import inode
+from stager.engine.source import Inode, inode
 from stager.errors import DestinationBusy
-from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_location
+from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_folder
 
 # Locks of versions before this one are each of one name, and their sweeps know no other: they leave these alone.
 LOCK_SUFFIX, FORMER_LOCK_SUFFIX = b".names-lock", b".lock"
@@ -40,6 +41,11 @@ class StagingFolder:
         self._is_locked = False
         self._names: set[bytes] = set()
         self._is_kept = False
+
+    @cached_property
+    def inode(self) -> Inode:
+        """What it is, while it is open."""
+        return inode(os.fstat(self.opened.fd))
 
     def take_name(self, destination: Location) -> bytes:
         """Return a new temporary name for what goes to a destination.
@@ -81,8 +87,8 @@ class StagingFolder:
         if self.opened.fd < 0:
             return False
         try:
-            with open_location(location, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as found:
-                return inode(os.fstat(found.fd)) == inode(os.fstat(self.opened.fd))
+            found = open_folder(location, location.parts, Symlinks.REFUSED)
+            return inode(os.fstat(found.fd)) == self.inode
         except OSError as error:
             if error.errno in _LEADS_ELSEWHERE:
                 return False

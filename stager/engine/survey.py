@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from stager.engine.fingerprint import Contents, FingerprintWalk, OnSpecial
+from stager.engine.fingerprint import Contents, FingerprintWalk, OnSpecial, fingerprint_of_file
 from stager.engine.mapping import unread
 from stager.engine.source import Source, opened, refuse_special
 from stager.engine.symlinks import refuse_leading_out
@@ -55,27 +55,37 @@ def survey(source: Location, *, depth: int | None = None) -> Survey:
         Something in it vanished meanwhile.
     """
     with opened(source) as found:
-        return survey_opened(found, depth=depth)
+        return survey_opened(found, depth=depth) if found.is_directory else survey_of_file(found.status)
 
 
 def survey_opened(source: Source, *, depth: int | None = None, helpers: Helpers | None = None) -> Survey:
     """Survey a source that is open already, with some helpers."""
+    if not source.is_directory:
+        return survey_of_file(os.fstat(source.content.fd))
     contents = Contents()
-    if source.is_directory and depth != 0:
+    if depth != 0:
         helpers = helpers or Helpers()
         look = FingerprintWalk(source.display, helpers, failed=unread, on_special=_refusing(source))
         look.walk(Folder(path="", source=source.content))
         helpers.finish()
         contents = look.contents
-    status = os.fstat(source.content.fd)
-    if not source.is_directory:
-        contents.count(status.st_size, allocated_bytes(status))
     return Survey(
-        kind="directory" if source.is_directory else "file",
+        kind="directory",
         size_bytes=contents.size_bytes,
         file_count=contents.file_count,
-        fingerprint=contents.closed_with(status),
+        fingerprint=contents.closed_with(os.fstat(source.content.fd)),
         allocated_bytes=contents.allocated_bytes,
+    )
+
+
+def survey_of_file(status: os.stat_result) -> Survey:
+    """Return the survey of a regular file, by its status."""
+    return Survey(
+        kind="file",
+        size_bytes=status.st_size,
+        file_count=1,
+        fingerprint=fingerprint_of_file(status),
+        allocated_bytes=allocated_bytes(status),
     )
 
 

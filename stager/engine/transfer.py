@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from stager.checksums import Checksum, hasher_for, text
 from stager.engine.control import Control
 from stager.engine.expected import Expected, require_checksum, require_size
+from stager.engine.fingerprint import fingerprint_of_file
 from stager.engine.mapping import writing
 from stager.engine.overlap import refuse_overlap
 from stager.engine.product_copier import Copier
@@ -96,7 +97,7 @@ def transfer(
         with opened(source) as found:
             _refuse_other(found, survey, expected)
             with staging(destination, modes) as staged:
-                refuse_overlap(found, parent=staged.parent.fd, destination=destination)
+                refuse_overlap(found, parent=staged.parent.fd, destination=destination, there=staged.previous)
                 copier = Copier(
                     source=source.display,
                     destination=destination.display,
@@ -110,7 +111,6 @@ def transfer(
                     _copy_tree(found, staged, copier, survey, helped=survey.file_count >= helped_from)
                 else:
                     _copy_file(found, staged, copier, survey, expected.checksum)
-                staged.size_bytes, staged.file_count = copier.size_bytes, copier.file_count
                 _refuse_other_files(found, staged, survey)
                 control.finish()
                 return staged
@@ -136,10 +136,10 @@ def _copy_file(source: Source, staged: Staged, copier: Copier, survey: Survey, w
     with content:
         checksum = copier.copy(source.content.fd, content.fd, status=source.status, path="", hasher=hasher)
         copier.settle(content.fd, status=source.status, terms=_AS_IT_IS, path="")
-    _refuse_changed(source, survey)
+    _refuse_changed(source, survey, fingerprint_of_file(os.fstat(source.content.fd)))
     require_checksum(source.display, wanted, adler32=checksum, hasher=hasher)
-    staged.checksum = text(checksum)
-    copier.note([(os.fsdecode(source.name), source.status.st_size, checksum)])
+    staged.checksum, staged.size_bytes, staged.file_count = text(checksum), source.status.st_size, 1
+    copier.note_alone(os.fsdecode(source.name), source.status.st_size, staged.checksum)
 
 
 def _copy_tree(source: Source, staged: Staged, copier: Copier, survey: Survey, *, helped: bool) -> None:
@@ -161,12 +161,13 @@ def _copy_tree(source: Source, staged: Staged, copier: Copier, survey: Survey, *
             raise copier.failure(error, error.path) from error
         with writing(copier.destination):
             os.utime(top.fd, ns=(source.status.st_atime_ns, source.status.st_mtime_ns))
-        _refuse_changed(source, survey, helpers)
+        _refuse_changed(source, survey, survey_opened(source, helpers=helpers).fingerprint)
     staged.checksum, staged.contents = copier.manifest_checksum, tree.contents
+    staged.size_bytes, staged.file_count = copier.size_bytes, copier.file_count
 
 
-def _refuse_changed(source: Source, survey: Survey, helpers: Helpers | None = None) -> None:
-    if survey_opened(source, helpers=helpers).fingerprint != survey.fingerprint:
+def _refuse_changed(source: Source, survey: Survey, fingerprint: str) -> None:
+    if fingerprint != survey.fingerprint:
         raise SourceChanged(source.display, "it is not what it was when it was checked")
 
 

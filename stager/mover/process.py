@@ -27,7 +27,7 @@ from stager.mover.dialogue import Dialogue, StopOrders
 from stager.mover.item_messages import place, readable_source, source_of, understood
 from stager.mover.lending import Lending
 from stager.mover.steps import STEPS, ItemsAtWork
-from stager.paths import Descriptor
+from stager.paths import Descriptor, folders_kept
 from stager.privileges import Ids, become
 
 # What came of a step of some items, by their ids: what there is to tell beside that it is done, or why it is not.
@@ -151,8 +151,9 @@ class OrderExecutor:
             case "lend from" | "lend":
                 self._lend(order)
             case step:
-                for item_id in order["items"]:
-                    self._step(step, item_id)
+                with folders_kept():
+                    for item_id in order["items"]:
+                        self._step(step, item_id)
 
     def _end(self) -> None:
         self._lending.begin({})

@@ -41,6 +41,8 @@ class ItemsAtWork:
         self._method = method
         self._items = dict(items)
         self._surveys: dict[int, Survey] = {}
+        # Those that were looked at again, since they had changed.
+        self._changed: set[int] = set()
         self._kinds: dict[int, str] = {}
         self._staged: dict[int, Staged] = {}
 
@@ -87,8 +89,9 @@ class ItemsAtWork:
             )
         except SourceChanged:
             del self._surveys[item_id]  # the next try takes the source as it is then
+            self._changed.add(item_id)
             raise
-        return {"surveyed": vars(survey)}
+        return {"surveyed": vars(survey)} if item_id in self._changed else {}
 
     def set_read_only(self, item_id: int, _: StepDialogue) -> dict[str, Any]:
         """Set the modes."""

@@ -2,7 +2,14 @@
 
 from stager.paths.beneath import Symlinks, open_beneath
 from stager.paths.descriptor import Descriptor
-from stager.paths.directory import make_directories, open_area, open_location, open_root
+from stager.paths.directory import (
+    folders_kept,
+    make_directories,
+    open_area,
+    open_folder,
+    open_location,
+    open_root,
+)
 from stager.paths.home import make_home, open_home
 from stager.paths.lent import Lender, LentFolder
 from stager.paths.location import MAX_PATH_BYTES, RESERVED_PREFIX, Location, locate, names_in, user_folder
@@ -17,12 +24,14 @@ __all__ = [
     "Location",
     "Place",
     "Symlinks",
+    "folders_kept",
     "locate",
     "make_directories",
     "make_home",
     "names_in",
     "open_area",
     "open_beneath",
+    "open_folder",
     "open_home",
     "open_location",
     "open_root",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,10 @@ from stager.paths.descriptor import Descriptor
 from stager.paths.location import Location
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_FOLDER = os.O_PATH | os.O_DIRECTORY
+_MOST_KEPT = 64
+# The folders that are kept open, by their names and by what these begin at; None where each is opened anew.
+_kept: ContextVar[dict[tuple[object, ...], Descriptor] | None] = ContextVar("kept", default=None)
 
 
 def open_area(root: Path) -> Descriptor:
@@ -28,6 +34,39 @@ def open_location(location: Location, flags: int, symlinks: Symlinks) -> Descrip
     """Open a location, confined to its root; raises OSError as `open_beneath` does."""
     with open_root(location) as root:
         return Descriptor(open_beneath(root.fd, location.parts, flags, symlinks))
+
+
+@contextmanager
+def folders_kept() -> Iterator[None]:
+    """Have `open_folder` open each folder once while the body runs, for all that is in it.
+
+    Keep that short. A folder that is moved or exchanged meanwhile stays the one that it was when it was opened,
+    as it does between any opening and what follows: it was beneath its root then, and is entered with no other rights.
+    What is staged in it is published only where its path leads there still.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def open_folder(location: Location, parts: Sequence[bytes], symlinks: Symlinks) -> Descriptor:
+    """Open a folder beneath a location's root, for what is in it; raises OSError as `open_beneath` does.
+
+    Others may have it too: nobody closes it, and it closes with the last reference.
+    """
+    kept = _kept.get()
+    key = location.root, location.held, symlinks, *parts
+    if kept is not None and (found := kept.get(key)) is not None:
+        return found
+    with open_root(location) as root:
+        opened = Descriptor(open_beneath(root.fd, parts, _FOLDER, symlinks))
+    if kept is not None:
+        if len(kept) >= _MOST_KEPT:
+            kept.clear()
+        kept[key] = opened
+    return opened
 
 
 def make_directories(location: Location, *, mode: int, made: list[Location]) -> Descriptor:

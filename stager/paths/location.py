@@ -53,7 +53,7 @@ class Location:
 
     def below(self, root: Path) -> str:
         """Return the path of its names below another root, for instance where users see that."""
-        return os.fsdecode(posixpath.join(os.fsencode(root), *self.parts))
+        return posixpath.join(root, os.fsdecode(b"/".join(self.parts))) if self.parts else os.fspath(root)
 
     @property
     def parent(self) -> Location:
