@@ -25,6 +25,7 @@ from stager.mover.replies import (
     Question,
     Reply,
     Report,
+    Several,
     Shown,
     StepDone,
     StepFailed,
@@ -239,15 +240,17 @@ class Mover:
     def _taken(
         self, reply: Reply, waiting: dict[int, Watched], refuse: Refuse
     ) -> Iterator[tuple[int, StepDone | StagingError]]:
-        """Handle a reply about an item; yield the item once the step is done."""
+        """Handle a reply about items; yield those for which the step is done."""
         if isinstance(reply, Heartbeat | OrderDone):
             return
+        if isinstance(reply, Several | StepDone):
+            for done in reply.done if isinstance(reply, Several) else [reply]:
+                self._note(done, waiting[done.id])
+                for item_id in (done.id, *done.also):
+                    yield item_id, waiting.pop(item_id).error or done
+            return
         one = waiting[reply.id]
-        if isinstance(reply, StepDone):
-            self._note(reply, one)
-            for item_id in (reply.id, *reply.also):
-                yield item_id, waiting.pop(item_id).error or reply
-        elif isinstance(reply, StepFailed):
+        if isinstance(reply, StepFailed):
             del waiting[reply.id]
             if reply.trace:
                 logger.error("Unforeseen error of the mover of %s: %s", self.name, reply.trace)
@@ -285,13 +288,20 @@ class Mover:
 
 def _expected(reply: Reply, waiting: Mapping[int, Watched]) -> Reply:
     """Return a mover's reply; raise `ConnectionLost` where it is about no item of the order, or ends it too early."""
-    is_over = isinstance(reply, OrderDone)
-    is_about_others = not isinstance(reply, OrderDone | Heartbeat) and reply.id not in waiting
-    if isinstance(reply, StepDone) and reply.also:
-        is_about_others |= not {*reply.also} <= waiting.keys() or len({reply.id, *reply.also}) <= len(reply.also)
-    if is_about_others or (is_over and waiting):
+    items = _items_of(reply)
+    is_too_early = isinstance(reply, OrderDone) and waiting
+    if is_too_early or not waiting.keys() >= {*items} or len({*items}) < len(items):
         raise ConnectionLost(UNFINISHED)
     return reply
+
+
+def _items_of(reply: Reply) -> list[int]:
+    """Return the items that a reply is about."""
+    if isinstance(reply, Several):
+        return [item_id for done in reply.done for item_id in (done.id, *done.also)]
+    if isinstance(reply, StepDone):
+        return [reply.id, *reply.also]
+    return [] if isinstance(reply, OrderDone | Heartbeat) else [reply.id]
 
 
 def _has_ended(life: Descriptor, seconds: float) -> bool:

@@ -34,8 +34,11 @@ from stager.privileges import Ids, become
 Outcomes = Mapping[int, dict[str, Any] | StagingError]
 # Seconds after which a mover that sent nothing else sends a heartbeat.
 ALIVE_EVERY = 1.0
-# Items of which nothing is told but that a step is done, in one message at most.
+# Items of which nothing is told but that a step is done, in one message at most; and of which there is little to tell.
 TOLD_AT_ONCE = 256
+PAGE_ITEMS = 64
+# Seconds that a step that is done is kept until others are.
+PAGE_SECONDS = 0.2
 # Items that get their names after one confirmation of their leases, which holds for a time.
 PUBLISHED_AT_ONCE = 256
 
@@ -106,6 +109,9 @@ class OrderExecutor:
         self._stops = StopOrders(channel)
         # The items for which the step that is under way is done, and of which there is nothing to tell.
         self._done: list[int] = []
+        # What else there is to tell, of those of which it is little.
+        self._page: list[dict[str, Any]] = []
+        self._page_begun = 0.0
 
     def work(self) -> None:
         """Carry out orders until the service is gone."""
@@ -124,6 +130,9 @@ class OrderExecutor:
         self._channel.send({"says": "over"})
 
     def _report_done(self) -> None:
+        if self._page:
+            self._channel.post({"says": "several", "done": self._page})
+            self._page = []
         if self._done:
             first, *also = self._done
             self._channel.post({"says": "done", "id": first, "also": also})
@@ -264,12 +273,19 @@ class OrderExecutor:
             self._note(item_id, done)
 
     def _note(self, item_id: int, done: Mapping[str, Any]) -> None:
-        """Report that a step is done: at the order's end, where there is nothing to tell of the item."""
-        if done:
-            self._channel.post({"says": "done", "id": item_id, **done})
-            return
-        self._done.append(item_id)
-        if len(self._done) >= TOLD_AT_ONCE:
+        """Report that a step is done: with others, where there is little or nothing to tell of the item."""
+        said = {"says": "done", "id": item_id, **done}
+        if len(done.get("files", ())) + len(done.get("found", ())) > 1:
+            self._channel.post(said)
+        elif done:
+            self._page.append(said)
+        else:
+            self._done.append(item_id)
+        now = time.monotonic()
+        if len(self._done) + len(self._page) == 1:
+            self._page_begun = now
+        is_old = self._page and now - self._page_begun > PAGE_SECONDS
+        if is_old or len(self._done) >= TOLD_AT_ONCE or len(self._page) >= PAGE_ITEMS:
             self._report_done()
 
     def _current(self) -> ItemsAtWork:

@@ -41,8 +41,8 @@ class AboutAnItem(Frozen):
 
     id: int
     progress: tuple[Count, Count] | None = None
-    files: list[tuple[PathText, Count, Adler32]] = Field(default_factory=list)
-    found: list[tuple[PathText, Count | None]] = Field(default_factory=list, max_length=FILES_IN_A_MESSAGE)
+    files: tuple[tuple[PathText, Count, Adler32], ...] = ()
+    found: Annotated[tuple[tuple[PathText, Count | None], ...], Field(max_length=FILES_IN_A_MESSAGE)] = ()
 
     def entries(self) -> Iterator[ManifestEntry]:
         """Yield the files as entries of a manifest."""
@@ -81,7 +81,7 @@ class Surveyed(Frozen):
 
     def survey(self) -> Survey:
         """Return the same as the engine's class."""
-        return Survey(**self.model_dump())
+        return Survey(**vars(self))
 
 
 class Delivered(Frozen):
@@ -106,7 +106,7 @@ class Delivered(Frozen):
 
     def published(self) -> Published:
         """Return the same as the engine's class."""
-        return Published(**self.model_dump())
+        return Published(**vars(self))
 
 
 class Shown(Frozen):
@@ -150,6 +150,13 @@ class StepDone(AboutAnItem):
     shown: Shown | None = None
 
 
+class Several(Frozen):
+    """A step is done for several items."""
+
+    says: Literal["several"]
+    done: list[StepDone]
+
+
 class StepFailed(Frozen):
     """A step has failed for an item."""
 
@@ -179,7 +186,7 @@ class Heartbeat(Frozen):
     says: Literal["alive"]
 
 
-Reply = Report | Question | StepDone | StepFailed | OrderDone | Heartbeat
+Reply = Report | Question | StepDone | Several | StepFailed | OrderDone | Heartbeat
 _reply: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="says")])
 
 

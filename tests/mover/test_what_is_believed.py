@@ -49,6 +49,10 @@ NONSENSE: dict[str, Any] = {
     "another's item, also": {**DONE, "also": [3]},
     "an item twice": {**DONE, "also": [1]},
     "an item also twice": {**DONE, "also": [2, 2]},
+    "another's item, among several": {"says": "several", "done": [DONE, {**DONE, "id": 3}]},
+    "an item twice among several": {"says": "several", "done": [DONE, DONE]},
+    "an item among several and also": {"says": "several", "done": [{**DONE, "also": [2]}, {**DONE, "id": 2}]},
+    "something else among several": {"says": "several", "done": [DONE, {"says": "alive"}]},
     "an order": {"do": "begin"},
     "a list": [1],
     "over too early": {"says": "over"},
@@ -88,6 +92,9 @@ def test_what_it_found_of_its_items_is_taken(liar: Liar) -> None:
 
 def test_of_several_items_it_may_tell_at_once(liar: Liar) -> None:
     outcomes = dict(liar.says({**DONE, "also": [2]}, {"says": "over"}))
+    assert {item_id: type(outcome) for item_id, outcome in outcomes.items()} == {1: StepDone, 2: StepDone}
+    page = {"says": "several", "done": [{**DONE, "surveyed": SURVEYED}, {**DONE, "id": 2}]}
+    outcomes = dict(liar.says(page, {"says": "over"}))
     assert {item_id: type(outcome) for item_id, outcome in outcomes.items()} == {1: StepDone, 2: StepDone}
 
 
