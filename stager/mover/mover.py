@@ -77,13 +77,19 @@ class Mover:
         return self._is_closed or _has_ended(self.life, 0)
 
     def begin(self, method: str, items: Mapping[int, Item]) -> None:
-        """Send the items, by ids of the caller's; they replace those sent before. A message holds some of them."""
+        """Send the items, by ids of the caller's; they replace those sent before.
+
+        A message holds some of them. That these are taken is not waited for: the first step is answered after that.
+        """
         self.answers.begin(items)
         list(self._carried_out({"do": "begin", "method": method}, {}))
         every = list(items.items())
         for start in range(0, len(every), ITEMS_IN_A_MESSAGE):
             said = {str(item_id): told(item) for item_id, item in every[start : start + ITEMS_IN_A_MESSAGE]}
-            list(self._carried_out({"do": "take", "items": said}, {}))
+            try:
+                self.channel.send({"do": "take", "items": said})
+            except ConnectionLost as gone:
+                raise self._lost(gone) from gone
 
     def do(
         self, step: str, watches: Mapping[int, Watch], *, refuse: Refuse = lambda _: {}
@@ -201,13 +207,17 @@ class Mover:
             while not isinstance(reply := self._reply(waiting, is_left), OrderDone):
                 yield from self._taken(reply, waiting, refuse)
         except ConnectionLost as gone:
-            self._kill()
-            self._lost_by = self._lost_by or str(gone) or "has ended"
-            error = MoverLost(self.name, self._lost_by)
+            error = self._lost(gone)
             yield from ((item_id, one.error or error) for item_id, one in waiting.items())
             if not watches:
                 raise error from gone
         self._is_busy = False
+
+    def _lost(self, gone: ConnectionLost) -> MoverLost:
+        """Kill it, and return the error of whatever it was to do."""
+        self._kill()
+        self._lost_by = self._lost_by or str(gone) or "has ended"
+        return MoverLost(self.name, self._lost_by)
 
     def _reply(self, waiting: Mapping[int, Watched], is_left: StopSignal | None) -> Reply:
         """Return its next reply; meanwhile, tell it what is to be stopped."""

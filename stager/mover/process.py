@@ -121,7 +121,8 @@ class OrderExecutor:
                     self._stops.add(order["stop"])
                 else:
                     self._do(order)
-                    self._report_end()
+                    if order["do"] != "take":
+                        self._report_end()
         finally:
             self._end()
 
