@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import BindParameter, Connection, Table, bindparam, update
+from sqlalchemy import Connection, Table
 from sqlalchemy.orm import Session
 
 from stager.records.database.columns import is_mysql
@@ -23,35 +23,36 @@ def update_rows(session: Session, table: Table, rows: Sequence[Mapping[str, obje
     for row in rows:
         alike[tuple(row)].append(row)
     for names, some in alike.items():
-        if not is_mysql(connection.dialect):
-            _update_each(connection, table, names, some)
-            continue
-        for part in chunks(some, ROWS_OF_A_STATEMENT):
-            _update_joined(connection, table, names, part)
+        write = _update_joined if is_mysql(connection.dialect) else _update_each
+        write(connection, table, names, _as_the_driver_takes(connection, table, names, some))
 
 
-def _update_each(
+def _as_the_driver_takes(
     connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Mapping[str, object]]
-) -> None:
-    """Give the driver one statement and all rows: SQLite is in this process."""
-    values: dict[str, BindParameter[object]] = {name: bindparam(f"new_{name}") for name in names if name != "id"}
-    given = [{f"new_{name}": value for name, value in row.items()} for row in rows]
-    connection.execute(update(table).where(table.c.id == bindparam("new_id")).values(values), given)
-
-
-def _update_joined(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Mapping[str, object]]
-) -> None:
-    """Join the table with the new rows: PyMySQL sends one UPDATE after the other, and waits for each answer."""
+) -> list[tuple[object, ...]]:
+    """Return the values of rows in the names' order: SQLAlchemy takes longer over each than the database does."""
     dialect = connection.dialect
     processors = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
-    first = ", ".join(f"%s AS {name}" for name in names)
-    others = f" UNION ALL SELECT {', '.join(['%s'] * len(names))}" * (len(rows) - 1)
-    changes = ", ".join(f"old.{name} = new.{name}" for name in names if name != "id")
-    values = tuple(
-        process(row[name]) if process else row[name]
-        for row in rows
+    columns = (
+        [process(row[name]) for row in rows] if process else [row[name] for row in rows]
         for name, process in zip(names, processors, strict=True)
     )
-    joined = f"{table.name} AS old JOIN (SELECT {first}{others}) AS new ON old.id = new.id"
-    connection.exec_driver_sql(f"UPDATE {joined} SET {changes}", values)  # noqa: S608 - names alone
+    return list(zip(*columns, strict=True))
+
+
+def _update_each(connection: Connection, table: Table, names: Sequence[str], rows: list[tuple[object, ...]]) -> None:
+    """Give the driver one statement and all rows: SQLite is in this process."""
+    changes = ", ".join(f"{name} = ?{number}" for number, name in enumerate(names, 1) if name != "id")
+    where = f"id = ?{names.index('id') + 1}"
+    connection.exec_driver_sql(f"UPDATE {table.name} SET {changes} WHERE {where}", rows)  # noqa: S608 - names alone
+
+
+def _update_joined(connection: Connection, table: Table, names: Sequence[str], rows: list[tuple[object, ...]]) -> None:
+    """Join the table with the new rows: PyMySQL sends one UPDATE after the other, and waits for each answer."""
+    changes = ", ".join(f"old.{name} = new.{name}" for name in names if name != "id")
+    first = ", ".join(f"%s AS {name}" for name in names)
+    for part in chunks(rows, ROWS_OF_A_STATEMENT):
+        others = f" UNION ALL SELECT {', '.join(['%s'] * len(names))}" * (len(part) - 1)
+        joined = f"{table.name} AS old JOIN (SELECT {first}{others}) AS new ON old.id = new.id"
+        values = tuple(value for row in part for value in row)
+        connection.exec_driver_sql(f"UPDATE {joined} SET {changes}", values)  # noqa: S608 - names alone
