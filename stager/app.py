@@ -38,6 +38,7 @@ from stager.dispatch.running import dispatching
 from stager.downloads import open_downloads
 from stager.downloads.routes import areas, files, internal, links
 from stager.errors import ConfigurationError
+from stager.garbage import search_less
 from stager.http.call_limits import CallLimits
 from stager.http.long_calls import LongCalls
 from stager.http.offered_methods import tell_of_methods
@@ -65,8 +66,6 @@ EXPOSED = [
     *("Location", "Preference-Applied", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
     *("ETag", "Repr-Digest", "Accept-Ranges", "Content-Range", "Content-Disposition"),
 ]
-# Objects that are created between two runs of the garbage collector.
-GARBAGE_THRESHOLD = 20_000
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -156,18 +155,11 @@ async def _warm_up(settings: Settings) -> None:
 
 
 def _import_prefect() -> None:
-    """Import Prefect's package, and exclude it from garbage collection.
-
-    Notes
-    -----
-    A call makes a thousand objects, and by default Python looks for garbage
-    after seven hundred: a fifth of a call's time. Documentation of ``gc``.
-    """
+    """Import Prefect's package, and exclude it from garbage collection."""
     import blocks.areas  # noqa: F401, PLC0415 - takes seconds
 
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
+    search_less()
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:

@@ -25,6 +25,7 @@ from stager.errors import (
     TypedRunNotAllowed,
     UnforeseenError,
 )
+from stager.garbage import search_less
 from stager.methods import StagingMethod
 from stager.models import Status
 from stager.paths import Location
@@ -354,6 +355,7 @@ def recorded(
     RequestNotFound
         There is none of that id.
     """
+    search_less()
     database = records_database()
     record = Run(method, database)
     try:

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from stager.garbage import search_less
 from stager.mover.orphan_reaper import MoverReaper
 from stager.paths import Descriptor
 
@@ -92,7 +93,7 @@ def main(control: int, grace: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever starts us may ignore it: then nobody could be waited for
     _be_quiet()
     gc.collect()
-    gc.freeze()  # what is here now stays shared with the movers; gc.freeze, Python's manual
+    search_less()  # and what is here now stays shared with the movers; gc.freeze, Python's manual
     with socket.socket(fileno=control) as asked:
         reaper = MoverReaper(asked, grace)
         while True:
