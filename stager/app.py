@@ -159,6 +159,7 @@ def _import_prefect() -> None:
     import blocks.areas  # noqa: F401, PLC0415 - takes seconds
 
     gc.collect()
+    gc.freeze()
     search_less()
 
 

@@ -1,4 +1,4 @@
-"""Python's search for garbage, which passes over what stays."""
+"""How often Python searches for garbage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ GARBAGE_THRESHOLD = 20_000
 
 
 def search_less() -> None:
-    """Leave what this process has now out of searches for garbage, and search less often.
+    """Search for garbage less often.
 
     Notes
     -----
@@ -17,5 +17,4 @@ def search_less() -> None:
     default Python searches after seven hundred: a fifth of the time of either.
     Documentation of ``gc``.
     """
-    gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)

@@ -60,4 +60,5 @@ _prepare_statements()
 readiness = Readiness()
 keep_starter()  # of the movers of all runs
 gc.collect()
-search_less()  # and what is here now stays shared with the children; gc.freeze, Python's manual
+gc.freeze()  # what is here now stays shared with the children; gc.freeze, Python's manual
+search_less()

@@ -95,6 +95,9 @@ def publish(products: Mapping[int, Publication], *, refuse: Refuse) -> dict[int,
         arrived = publishing.each(_arrived)
         publishing.refuse_moved()
         publishing.sync_names()
+        # Another name of a shared file may have been taken back since, which changes the file's status.
+        shared = {number: product for number, product in publishing.pending.items() if product.staged.is_shared}
+        arrived |= publishing.each(_arrived, shared)
         published = {
             number: _published(product.staged, arrived[number]) for number, product in publishing.pending.items()
         }
@@ -116,11 +119,11 @@ class _Publishing:
         self.pending = dict(products)
         self.errors: dict[int, StagingError] = {}
 
-    def each(self, do: Callable[[Publication], T]) -> dict[int, T]:
-        """Do something with each that has not failed, and return the results."""
+    def each(self, do: Callable[[Publication], T], some: Mapping[int, Publication] | None = None) -> dict[int, T]:
+        """Do something with each, or some, of those that have not failed, and return the results."""
         done: dict[int, T] = {}
         errors: dict[int, StagingError] = {}
-        for number, product in self.pending.items():
+        for number, product in (self.pending if some is None else some).items():
             try:
                 done[number] = do(product)
             except (OSError, StagingError) as error:

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from stager.engine.source import Inode, inode
 from stager.errors import DestinationBusy
-from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_folder
+from stager.paths import RESERVED_PREFIX, Descriptor, Location, Symlinks, make_directories, open_location
 
 # Locks of versions before this one are each of one name, and their sweeps know no other: they leave these alone.
 LOCK_SUFFIX, FORMER_LOCK_SUFFIX = b".names-lock", b".lock"
@@ -87,8 +87,8 @@ class StagingFolder:
         if self.opened.fd < 0:
             return False
         try:
-            found = open_folder(location, location.parts, Symlinks.REFUSED)
-            return inode(os.fstat(found.fd)) == self.inode
+            with open_location(location, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as found:
+                return inode(os.fstat(found.fd)) == self.inode
         except OSError as error:
             if error.errno in _LEADS_ELSEWHERE:
                 return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import starmap
 from typing import Any
 
@@ -13,8 +13,10 @@ from stager.errors import Cancelled, StagingError
 from stager.mover.channel import Channel, ConnectionLost
 from stager.vocabulary import ManifestEntry
 
-# Files of a product in one message.
+# In one message at most: files of a product; items of which nothing is told but that a step is done; others.
 FILES_IN_A_MESSAGE = 512
+TOLD_AT_ONCE = 256
+PAGE_ITEMS = 64
 # Seconds between two looks for what is to be left, and between two reports of an item's progress.
 LOOK_SECONDS = 0.05
 PROGRESS_SECONDS = 0.2
@@ -52,12 +54,17 @@ class Dialogue:
     ----------
     stops
         Tells which items are to be left.
+    before
+        Called before each report and question.
     """
 
-    def __init__(self, channel: Channel, item_id: int, stops: StopOrders) -> None:
+    def __init__(
+        self, channel: Channel, item_id: int, stops: StopOrders, *, before: Callable[[], None] = lambda: None
+    ) -> None:
         self._channel = channel
         self._id = item_id
         self._stops = stops
+        self._before = before
         self._files: list[ManifestEntry] = []
         self._found: list[Found] = []
         self._progress: tuple[int, int] | None = None
@@ -95,6 +102,7 @@ class Dialogue:
         self._channel.send(self._report())
 
     def _report(self) -> dict[str, Any]:
+        self._before()
         return {"says": "report", "id": self._id, **self.unreported()}
 
     def unreported(self) -> dict[str, Any]:
@@ -144,6 +152,7 @@ class Dialogue:
         self._ask("return", folder=folder)
 
     def _ask(self, what: str, *descriptors: int, **more: Any) -> Any:  # noqa: ANN401 - whatever is answered
+        self._before()
         asks = {"says": what, "id": self._id, "descriptors": len(descriptors), **more}
         self._channel.send(asks, descriptors)
         while (message := self._channel.receive(None)) is not None:

@@ -23,7 +23,7 @@ from stager.engine.source import folder_of
 from stager.errors import MoverNotStarted, StagingError, UnforeseenError, readable
 from stager.methods import MOUNTED_METHODS, ConnectedMethod, SymlinkCopy
 from stager.mover.channel import Channel, ConnectionLost, Message
-from stager.mover.dialogue import Dialogue, StopOrders
+from stager.mover.dialogue import PAGE_ITEMS, TOLD_AT_ONCE, Dialogue, StopOrders
 from stager.mover.item_messages import place, readable_source, source_of, understood
 from stager.mover.lending import Lending
 from stager.mover.steps import STEPS, ItemsAtWork
@@ -34,9 +34,6 @@ from stager.privileges import Ids, become
 Outcomes = Mapping[int, dict[str, Any] | StagingError]
 # Seconds after which a mover that sent nothing else sends a heartbeat.
 ALIVE_EVERY = 1.0
-# Items of which nothing is told but that a step is done, in one message at most; and of which there is little to tell.
-TOLD_AT_ONCE = 256
-PAGE_ITEMS = 64
 # Seconds that a step that is done is kept until others are.
 PAGE_SECONDS = 0.2
 # Items that get their names after one confirmation of their leases, which holds for a time.
@@ -195,6 +192,7 @@ class OrderExecutor:
                 self._channel.post(_failure(item_id, outcome, trace))
             else:
                 self._note(item_id, outcome)
+        self._report_done()
 
     def _flush(self, item_ids: list[int]) -> Outcomes:
         self._current().flush(item_ids)
@@ -205,7 +203,7 @@ class OrderExecutor:
             self._together(item_ids[start : start + PUBLISHED_AT_ONCE], self._publish)
 
     def _publish(self, item_ids: list[int]) -> Outcomes:
-        dialogue = Dialogue(self._channel, item_ids[0], self._stops)
+        dialogue = self._dialogue_about(item_ids[0])
         return {
             item_id: outcome if isinstance(outcome, StagingError) else {"delivered": vars(outcome)}
             for item_id, outcome in self._current().publish(item_ids, dialogue.refuse).items()
@@ -242,7 +240,7 @@ class OrderExecutor:
 
     def _expand(self, order: Message) -> None:
         item_id = order["item"]
-        self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stops)
+        self._dialogue = dialogue = self._dialogue_about(item_id)
         folder = readable_source(order["folder"], self._roots, read_as=order["read_as"], lender=self)
 
         def work() -> dict[str, Any]:
@@ -257,8 +255,11 @@ class OrderExecutor:
         self._tell(item_id, work)
 
     def _step(self, step: str, item_id: int) -> None:
-        self._dialogue = dialogue = Dialogue(self._channel, item_id, self._stops)
+        self._dialogue = dialogue = self._dialogue_about(item_id)
         self._tell(item_id, lambda: {**STEPS[step](self._current(), item_id, dialogue), **dialogue.unreported()})
+
+    def _dialogue_about(self, item_id: int) -> Dialogue:
+        return Dialogue(self._channel, item_id, self._stops, before=self._report_done)
 
     def _tell(self, item_id: int, work: Callable[[], dict[str, Any]]) -> None:
         """Do something for an item, and report the result."""
@@ -279,13 +280,12 @@ class OrderExecutor:
         if len(done.get("files", ())) + len(done.get("found", ())) > 1:
             self._channel.post(said)
         elif done:
+            if not self._page:
+                self._page_begun = time.monotonic()
             self._page.append(said)
         else:
             self._done.append(item_id)
-        now = time.monotonic()
-        if len(self._done) + len(self._page) == 1:
-            self._page_begun = now
-        is_old = self._page and now - self._page_begun > PAGE_SECONDS
+        is_old = self._page and time.monotonic() - self._page_begun > PAGE_SECONDS
         if is_old or len(self._done) >= TOLD_AT_ONCE or len(self._page) >= PAGE_ITEMS:
             self._report_done()
 

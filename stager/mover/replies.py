@@ -13,7 +13,7 @@ from stager.engine import Published, Survey
 from stager.errors import KINDS, StagingError, UnforeseenError, readable
 from stager.models import MAX_SIZE_BYTES, Frozen, PathText
 from stager.mover.channel import NO_MESSAGE, ConnectionLost, Message, message_of
-from stager.mover.dialogue import FILES_IN_A_MESSAGE
+from stager.mover.dialogue import FILES_IN_A_MESSAGE, PAGE_ITEMS, TOLD_AT_ONCE
 from stager.vocabulary import ManifestEntry
 
 # Characters of an error that are kept.
@@ -41,7 +41,7 @@ class AboutAnItem(Frozen):
 
     id: int
     progress: tuple[Count, Count] | None = None
-    files: tuple[tuple[PathText, Count, Adler32], ...] = ()
+    files: Annotated[tuple[tuple[PathText, Count, Adler32], ...], Field(max_length=FILES_IN_A_MESSAGE)] = ()
     found: Annotated[tuple[tuple[PathText, Count | None], ...], Field(max_length=FILES_IN_A_MESSAGE)] = ()
 
     def entries(self) -> Iterator[ManifestEntry]:
@@ -140,7 +140,7 @@ class StepDone(AboutAnItem):
     """
 
     says: Literal["done"]
-    also: tuple[int, ...] = ()
+    also: Annotated[tuple[int, ...], Field(max_length=TOLD_AT_ONCE)] = ()
     surveyed: Surveyed | None = None
     is_duplicate: bool = False
     is_small: bool = False
@@ -154,7 +154,7 @@ class Several(Frozen):
     """A step is done for several items."""
 
     says: Literal["several"]
-    done: list[StepDone]
+    done: Annotated[list[StepDone], Field(max_length=PAGE_ITEMS)]
 
 
 class StepFailed(Frozen):

@@ -93,7 +93,8 @@ def main(control: int, grace: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever starts us may ignore it: then nobody could be waited for
     _be_quiet()
     gc.collect()
-    search_less()  # and what is here now stays shared with the movers; gc.freeze, Python's manual
+    gc.freeze()  # what is here now stays shared with the movers; gc.freeze, Python's manual
+    search_less()
     with socket.socket(fileno=control) as asked:
         reaper = MoverReaper(asked, grace)
         while True:

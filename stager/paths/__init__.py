@@ -3,6 +3,7 @@
 from stager.paths.beneath import Symlinks, open_beneath
 from stager.paths.descriptor import Descriptor
 from stager.paths.directory import (
+    MOST_KEPT,
     folders_kept,
     make_directories,
     open_area,
@@ -17,6 +18,7 @@ from stager.paths.place import Place
 
 __all__ = [
     "MAX_PATH_BYTES",
+    "MOST_KEPT",
     "RESERVED_PREFIX",
     "Descriptor",
     "Lender",

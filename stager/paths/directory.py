@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -15,9 +16,11 @@ from stager.paths.location import Location
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FOLDER = os.O_PATH | os.O_DIRECTORY
-_MOST_KEPT = 64
-# The folders that are kept open, by their names and by what these begin at; None where each is opened anew.
-_kept: ContextVar[dict[tuple[object, ...], Descriptor] | None] = ContextVar("kept", default=None)
+# How many folders are kept open at a time, and each for how many seconds at most.
+MOST_KEPT = 8
+_KEPT_SECONDS = 1.0
+# Those, with the time of their opening, by their names and by what these begin at; None where each is opened anew.
+_kept: ContextVar[dict[tuple[object, ...], tuple[float, Descriptor]] | None] = ContextVar("kept", default=None)
 
 
 def open_area(root: Path) -> Descriptor:
@@ -38,9 +41,9 @@ def open_location(location: Location, flags: int, symlinks: Symlinks) -> Descrip
 
 @contextmanager
 def folders_kept() -> Iterator[None]:
-    """Have `open_folder` open each folder once while the body runs, for all that is in it.
+    """Have `open_folder` open each folder once in a second while the body runs, for all that is in it.
 
-    Keep that short. A folder that is moved or exchanged meanwhile stays the one that it was when it was opened,
+    A folder that is moved or exchanged meanwhile stays the one that it was when it was opened,
     as it does between any opening and what follows: it was beneath its root then, and is entered with no other rights.
     What is staged in it is published only where its path leads there still.
     """
@@ -58,14 +61,17 @@ def open_folder(location: Location, parts: Sequence[bytes], symlinks: Symlinks) 
     """
     kept = _kept.get()
     key = location.root, location.held, symlinks, *parts
-    if kept is not None and (found := kept.get(key)) is not None:
-        return found
+    if kept is not None and key in kept:
+        opened_at, found = kept[key]
+        if time.monotonic() - opened_at < _KEPT_SECONDS:
+            return found
+        del kept[key]
     with open_root(location) as root:
         opened = Descriptor(open_beneath(root.fd, parts, _FOLDER, symlinks))
     if kept is not None:
-        if len(kept) >= _MOST_KEPT:
-            kept.clear()
-        kept[key] = opened
+        if len(kept) >= MOST_KEPT:
+            del kept[next(iter(kept))]
+        kept[key] = time.monotonic(), opened
     return opened
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 
+from stager.paths import MOST_KEPT
 from stager.runs.batch import Batch
 
 # Items of a batch whose sizes are not known yet, or that may take long: none of them is published before all are there.
@@ -12,7 +13,7 @@ BATCH_SIZE = 256
 LARGE_BATCH_SIZE = 1024
 SMALL_ITEM_BYTES, SMALL_ITEM_FILES = 1 << 20, 4
 # File descriptors that a mover holds for each item until it is published, and that it has besides.
-DESCRIPTORS_OF_AN_ITEM, OTHER_DESCRIPTORS = 2, 128
+DESCRIPTORS_OF_AN_ITEM, OTHER_DESCRIPTORS = 2, 128 + MOST_KEPT
 
 
 def batch_size_after(batch: Batch) -> int:

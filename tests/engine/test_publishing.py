@@ -229,6 +229,28 @@ def test_a_hard_link_leaves_the_shared_file_as_it_is(areas: Areas) -> None:
     assert areas.leftovers() == ["a"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a file of another account")
+def test_the_fingerprint_of_a_hard_link_is_taken_after_another_of_the_same_file_was_taken_back(areas: Areas) -> None:
+    (areas.source / "a").write_bytes(b"x")
+    (areas.source / "a").chmod(0o444)
+    os.chown(areas.source / "a", 65534, 65534)
+    products = {
+        name: engine.stage_hard_link(areas.at("a"), areas.to(name), modes=MODES, link=engine.link_opened)
+        for name in ("a", "moved/b")
+    }
+    for staged in products.values():
+        engine.seal(staged)
+    (areas.destination / "moved").rename(areas.destination / "elsewhere")
+    some = enumerate(engine.Publication(staged=staged, replace=False) for staged in products.values())
+    first, second = engine.publish(dict(some), refuse=lambda _: {}).values()
+    found = engine.fingerprint(areas.to("a"))
+    for staged in reversed(products.values()):
+        engine.discard(staged)
+    assert isinstance(first, engine.Published)
+    assert first.fingerprint == found
+    assert isinstance(second, DestinationTampered)
+
+
 @pytest.mark.parametrize(("bits", "uid", "gids"), [(0o444, 0, ()), (0o446, 1, ()), (0o464, 1, (0,))])
 def test_a_hard_link_through_which_the_user_could_write_is_refused(
     areas: Areas, bits: int, uid: int, gids: tuple[int, ...]

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import pytest
 from stager import engine
 from stager.engine.staging_folder import LOCK_SUFFIX
 from stager.errors import DestinationTampered
+from stager.paths import folders_kept
 from tests.engine.conftest import finish, none
 
 if TYPE_CHECKING:
@@ -117,16 +120,19 @@ def test_what_cannot_be_discarded_of_several_keeps_the_lock_for_the_sweep(areas:
     assert areas.leftovers() == ["b", "taken"]
 
 
+@pytest.mark.parametrize("kept", [folders_kept, nullcontext])
 @pytest.mark.parametrize("is_moved", [True, False])
 def test_a_folder_that_its_owner_moves_or_removes_meanwhile_is_made_anew_for_the_next(
-    areas: Areas, *, is_moved: bool
+    areas: Areas, kept: Callable[[], AbstractContextManager[None]], *, is_moved: bool
 ) -> None:
-    first = areas.bring("a", "folder/a")
-    if is_moved:
-        (areas.destination / "folder").rename(areas.destination / "moved")
-    else:
-        shutil.rmtree(areas.destination / "folder")
-    finish(areas.bring("b", "folder/b"))
+    with kept():
+        first = areas.bring("a", "folder/a")
+        if is_moved:
+            (areas.destination / "folder").rename(areas.destination / "moved")
+        else:
+            shutil.rmtree(areas.destination / "folder")
+        second = areas.bring("b", "folder/b")
+    finish(second)
     engine.discard(first)
     assert areas.leftovers() == ["folder", "folder/b", *(["moved"] * is_moved)]
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from stager import engine
 from stager.errors import StagingError
-from stager.paths import locate
+from stager.paths import folders_kept, locate
 from tests.modes import MODES
 
 
@@ -32,29 +32,34 @@ def stage(
     replace: bool = False,
     helped_from: int = 2000,
 ) -> None:
-    """Bring a product, or a batch of more, to its place, as often as it takes: like a run and its retry."""
+    """Bring a product, or a batch of more, to its place, as often as it takes: like a run and its retry.
+
+    Its folders are kept as a mover keeps those of a step.
+    """
     items = {
         locate(Path(source_area), came_from): locate(Path(destination_area), goes_to)
         for came_from, goes_to in {source: destination, **(more or {})}.items()
     }
-    surveys = {came_from: engine.survey(came_from) for came_from in items}
+    with folders_kept():
+        surveys = {came_from: engine.survey(came_from) for came_from in items}
     for folder in {goes_to.parent: None for goes_to in items.values()}:
         engine.sweep(folder)
     products: list[engine.Publication] = []
     try:
-        for came_from, goes_to in items.items():
-            if engine.compare(came_from, goes_to, survey=surveys[came_from], checksum=None) is None:
-                engine.repair(goes_to, MODES)
-                continue
-            staged = engine.transfer(
-                came_from,
-                goes_to,
-                survey=surveys[came_from],
-                modes=MODES,
-                control=engine.Control(lambda _bytes, _files: None, threading.Event()),
-                helped_from=helped_from,
-            )
-            products.append(engine.Publication(staged=staged, replace=replace))
+        with folders_kept():
+            for came_from, goes_to in items.items():
+                if engine.compare(came_from, goes_to, survey=surveys[came_from], checksum=None) is None:
+                    engine.repair(goes_to, MODES)
+                    continue
+                staged = engine.transfer(
+                    came_from,
+                    goes_to,
+                    survey=surveys[came_from],
+                    modes=MODES,
+                    control=engine.Control(lambda _bytes, _files: None, threading.Event()),
+                    helped_from=helped_from,
+                )
+                products.append(engine.Publication(staged=staged, replace=replace))
         for product in products:
             engine.seal(product.staged)
         engine.flush(product.staged for product in products)

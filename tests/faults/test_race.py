@@ -106,9 +106,13 @@ def test_nothing_outside_is_read_or_touched_while_components_are_swapped(
 
 
 def order(places: dict[str, Path], number: int) -> dict[str, Any]:
+    """Return one for a product, or half the time for several whose folders are the same."""
+    made = f"alice/deep/made{number % 3}/{number}"
+    more = {f"data/sub/{name}": f"{made}-{name[-1]}" for name in ("tree/a", "tree/inner", "tree/inner/b")}
     return {
         "source_area": str(places["source"]),
         "destination_area": str(places["user"]),
         "source": f"data/sub/{('file', 'tree')[number % 2]}",
-        "destination": f"alice/deep/made{number % 3}/{number}",
+        "destination": made,
+        "more": more if number // 2 % 2 else {},
     }

@@ -7,15 +7,21 @@ import select
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from stager.errors import MoverLost
+from stager.errors import LeaseLost, MoverLost, StagingError
+from stager.mover.answers import Watch
+from stager.mover.process import PUBLISHED_AT_ONCE
 from stager.mover.replies import StepDone
 from stager.paths import Descriptor, locate
+from tests.mover.conftest import STEPS
 
 if TYPE_CHECKING:
     from tests.mover.conftest import Closed
@@ -37,6 +43,26 @@ def test_a_mover_that_is_killed_at_its_work_is_the_error_of_its_items(closed: Cl
     signal.pidfd_send_signal(closed.mover.life.fd, signal.SIGKILL)
     assert isinstance(closed.do("publish"), MoverLost)
     assert closed.mover.is_lost
+
+
+def test_what_has_its_name_is_told_before_others_get_theirs(closed: Closed) -> None:
+    def refuse(_: Collection[int]) -> dict[int, StagingError]:
+        told_before.append(len(told))
+        return {} if told else {1: LeaseLost("1")}
+
+    items = {
+        number: replace(closed.item("one.fits"), destination=locate(closed.home, str(number)))
+        for number in range(PUBLISHED_AT_ONCE + 1)
+    }
+    watches = dict.fromkeys(items, Watch(stopped=threading.Event()))
+    closed.mover.begin("local_copy", items)
+    for step in STEPS[:-1]:
+        assert len(list(closed.mover.do(step, watches))) == len(items)
+    told: list[int] = []
+    told_before: list[int] = []
+    for item_id, _ in closed.mover.do("publish", watches, refuse=refuse):
+        told.append(item_id)
+    assert told_before == [0, PUBLISHED_AT_ONCE]
 
 
 def test_more_folders_than_one_message_can_name_are_swept(closed: Closed) -> None:

@@ -12,13 +12,14 @@ import pytest
 
 from stager.errors import DestinationDiffers, MoverLost, UnforeseenError
 from stager.mover.answers import Watch
-from stager.mover.dialogue import FILES_IN_A_MESSAGE
-from stager.mover.replies import StepDone
+from stager.mover.channel import ConnectionLost
+from stager.mover.dialogue import FILES_IN_A_MESSAGE, PAGE_ITEMS, TOLD_AT_ONCE
+from stager.mover.replies import StepDone, reply_of
 from stager.paths import locate
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tests.mover.conftest import Liar
 
@@ -117,7 +118,9 @@ def test_one_that_does_not_listen_is_told_of_all_that_it_is_to_leave_in_one_mess
         with liar.end.makefile("rb") as lines:
             next(lines)
             assert json.loads(next(lines)) == {"stop": [*range(5000)]}
-        liar.end.sendall(json.dumps({"says": "done", "id": 0, "also": [*range(1, 5000)]}).encode() + b"\n")
+        for first in range(0, 5000, TOLD_AT_ONCE):
+            also = [*range(first + 1, min(first + TOLD_AT_ONCE, 5000))]
+            liar.end.sendall(json.dumps({"says": "done", "id": first, "also": also}).encode() + b"\n")
         liar.end.sendall(b'{"says": "over"}\n')
         assert len(done.result(PATIENCE)) == 5000
 
@@ -164,6 +167,21 @@ def test_one_message_names_no_more_than_an_honest_one(liar: Liar) -> None:
     assert listed(liar, names[:-1], names[-1:], pattern=["**"], after="") == names
     with pytest.raises(MoverLost):
         listed(liar, names, pattern=["**"], after="")
+
+
+@pytest.mark.parametrize(
+    ("most", "told"),
+    [
+        (PAGE_ITEMS, lambda many: {"says": "several", "done": [{**DONE, "id": number} for number in range(many)]}),
+        (TOLD_AT_ONCE, lambda many: {**DONE, "also": [*range(many)]}),
+        (FILES_IN_A_MESSAGE, lambda many: {**DONE, "files": [["a", 1, "00000001"]] * many}),
+    ],
+    ids=["items", "items of which there is little to tell", "files"],
+)
+def test_one_message_tells_of_no_more_than_an_honest_one(most: int, told: Callable[[int], dict[str, Any]]) -> None:
+    reply_of(told(most))
+    with pytest.raises(ConnectionLost):
+        reply_of(told(most + 1))
 
 
 def test_nothing_is_listed_twice_nor_in_another_by_several_messages(liar: Liar) -> None:

@@ -21,7 +21,7 @@ def update_rows(session: Session, table: Table, rows: Sequence[Mapping[str, obje
     connection = session.connection()
     alike: dict[tuple[str, ...], list[Mapping[str, object]]] = defaultdict(list)
     for row in rows:
-        alike[tuple(row)].append(row)
+        alike[(*(name for name in row if name != "id"), "id")].append(row)
     for names, some in alike.items():
         write = _update_joined if is_mysql(connection.dialect) else _update_each
         write(connection, table, names, _as_the_driver_takes(connection, table, names, some))
@@ -42,9 +42,9 @@ def _as_the_driver_takes(
 
 def _update_each(connection: Connection, table: Table, names: Sequence[str], rows: list[tuple[object, ...]]) -> None:
     """Give the driver one statement and all rows: SQLite is in this process."""
-    changes = ", ".join(f"{name} = ?{number}" for number, name in enumerate(names, 1) if name != "id")
-    where = f"id = ?{names.index('id') + 1}"
-    connection.exec_driver_sql(f"UPDATE {table.name} SET {changes} WHERE {where}", rows)  # noqa: S608 - names alone
+    *others, last = names
+    changes = ", ".join(f"{name} = ?" for name in others)
+    connection.exec_driver_sql(f"UPDATE {table.name} SET {changes} WHERE {last} = ?", rows)  # noqa: S608 - names alone
 
 
 def _update_joined(connection: Connection, table: Table, names: Sequence[str], rows: list[tuple[object, ...]]) -> None:
