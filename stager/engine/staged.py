@@ -92,7 +92,7 @@ def _refuse_read_only(destination: Location) -> None:
     """Raise `DestinationReadOnly` if the deepest existing folder on the way is this account's, and read-only."""
     for depth in range(len(destination.parts) - 1, 0, -1):
         folder = replace(destination, parts=destination.parts[:depth])
-        with suppress(FileNotFoundError), open_location(folder, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as opened:
+        with suppress(OSError), open_location(folder, os.O_PATH | os.O_DIRECTORY, Symlinks.REFUSED) as opened:
             status = os.fstat(opened.fd)
             if status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWUSR:
                 raise DestinationReadOnly(destination.display, f"{folder.display} {_READ_ONLY}")
