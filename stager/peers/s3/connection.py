@@ -91,7 +91,7 @@ class StoreConnection(BaseModel):
     @classmethod
     def _check_endpoint(cls, endpoint: str) -> str:
         parts = urlsplit(endpoint)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
             reason = "it is no address such as https://s3.example.org"
             raise ValueError(reason)
         if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
@@ -150,11 +150,12 @@ class StoreConnection(BaseModel):
         Raises
         ------
         ConfigurationError
-            There are no keys.
+            There are no keys, or one of a user's own without the other.
         """
         from stager.peers.s3.bucket import Bucket  # noqa: PLC0415 - boto3 is for those alone who ask a bucket
 
-        access, secret = (access_key, secret_key) if secret_key else (self.access_key, self.secret_key)
+        has_own = bool(access_key) or secret_key is not None
+        access, secret = (access_key, secret_key) if has_own else (self.access_key, self.secret_key)
         if not access or not secret:
             raise ConfigurationError(self.title, "there is no access key with its secret key for it")
         prefix = self.prefix_of(account) if account else self.prefix.partition(_USERNAME)[0].rpartition("/")[0]
@@ -162,7 +163,7 @@ class StoreConnection(BaseModel):
             self,
             access_key=access,
             secret_key=secret,
-            session_token=None if secret_key else self.session_token,
+            session_token=None if has_own else self.session_token,
             prefix=prefix if account or _USERNAME in self.prefix else self.prefix,
         ) as bucket:
             yield bucket

@@ -123,7 +123,7 @@ def is_absent(error: boto.ClientError) -> bool:
 
 def _broken(peer: str, error: boto.BotoCoreError) -> StagingError:
     """Return what a call stands for that came to no answer, or to part of one."""
-    causes = list(_causes(error))
+    causes = list(_causes(error.kwargs.get("error")))
     for cause in causes:
         if isinstance(cause, StagingError):  # of whoever gave the content, or wanted no more
             return cause
@@ -136,11 +136,12 @@ def _broken(peer: str, error: boto.BotoCoreError) -> StagingError:
     return PeerFault(peer, f"the connection broke: {why(error)}"[:MAX_WORDS])
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
+def _causes(error: object) -> Iterator[BaseException]:
+    """Yield what a call has failed of: not its context, for that may be another call's end (`__context__`)."""
+    if isinstance(error, BaseException):
+        yield error
+        for cause in (error.__cause__, *error.args):
+            yield from _causes(cause)
 
 
 def _headers(answer: Mapping[str, Any]) -> Mapping[str, str]:
@@ -164,5 +165,7 @@ def _skew(answer: Mapping[str, Any]) -> str:
         there = parsedate_to_datetime(_headers(answer).get("date", ""))
     except ValueError:
         return "by how much, it does not say"
+    if there.tzinfo is None:  # so it is parsed where its zone is -0000
+        there = there.replace(tzinfo=UTC)
     seconds = (there - datetime.now(UTC)).total_seconds()
     return f"its clock is {abs(seconds):.0f} s {'before' if seconds > 0 else 'behind'} ours"

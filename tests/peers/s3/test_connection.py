@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from stager.errors import (
     BucketUnknown,
@@ -33,6 +33,7 @@ GIVEN = {"endpoint": "https://s3.example.org", "bucket": "data", "access_key": "
     [
         ({"endpoint": "s3.example.org"}, "no address"),
         ({"endpoint": "ftp://s3.example.org"}, "no address"),
+        ({"endpoint": "https://s3.example.org:abc"}, "Port"),
         ({"endpoint": "https://hunter2:x@s3.example.org"}, "only a host and a port"),
         ({"endpoint": "https://s3.example.org/data"}, "only a host and a port"),
         ({"bucket": "a/b"}, "no name of a bucket"),
@@ -150,6 +151,14 @@ def test_a_users_own_keys_take_the_place_of_the_services(rgw: RunningRgw) -> Non
     own = connection_to(rgw).secret_key
     with connection.opened("alice", access_key=rgw.access_key, secret_key=own) as bucket:
         assert next(bucket.list(connection.prefix), None) is None
+
+
+@pytest.mark.parametrize("own", [{"access_key": "hers", "secret_key": ""}, {"access_key": "hers"}, {"secret_key": ""}])
+def test_half_of_a_users_own_keys_is_not_made_up_for_by_the_services(own: dict[str, str]) -> None:
+    keys = {name: SecretStr(value) if name == "secret_key" else value for name, value in own.items()}
+    connection = StoreConnection.model_validate(GIVEN)
+    with pytest.raises(ConfigurationError, match="no access key"), connection.opened("alice", **keys):  # type: ignore[arg-type]
+        pass
 
 
 def test_a_connection_can_be_handed_to_another_process() -> None:
