@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,13 +18,13 @@ from stager.errors import (
     PeerRefused,
     StagingError,
 )
+from stager.peers.connections import checked_while_waiting
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.etags import etag_of_parts
+from stager.peers.s3.refusals import UploadGone
 
 PROBE = ".stager-probe-"
 _FIRST, _PART = b"first", b"part"
-_KNOWN: dict[tuple[str, str], Abilities] = {}
-_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +82,19 @@ class Abilities:
 
 
 def abilities_of(bucket: Bucket) -> Abilities:
-    """Return what a bucket's store is able to do, tried once a process by small objects that are removed again.
+    """Return what a bucket's store is able to do, tried once by small objects that are removed again.
+
+    It is known of this bucket alone, for other keys may be allowed other things; what could not be tried is not known.
 
     Raises
     ------
     StagingError
         As by `Bucket`: nothing can be written there.
     """
-    name = bucket.connection.endpoint, bucket.connection.bucket
-    with _LOCK:
-        if name not in _KNOWN:
-            _KNOWN[name] = _tried(bucket)
-        return _KNOWN[name]
+    with bucket.abilities_lock:
+        if bucket.abilities is None:
+            bucket.abilities = _tried(bucket)
+        return bucket.abilities
 
 
 def _tried(bucket: Bucket) -> Abilities:
@@ -121,7 +121,7 @@ def _tried(bucket: Bucket) -> Abilities:
 def _answer_or_nothing(bucket: Bucket, operation: str) -> dict[str, Any]:
     try:
         return bucket.ask_again(operation)
-    except (PeerRefused, NotByStore, PeerError) as error:
+    except PeerError as error:
         if error.retryable:
             raise
         return {}
@@ -133,7 +133,8 @@ def _probe(bucket: Bucket) -> Iterator[_Probe]:
     try:
         yield probe
     finally:
-        probe.remove()
+        with checked_while_waiting(lambda: None):
+            probe.remove()
 
 
 class _Probe:
@@ -166,14 +167,21 @@ class _Probe:
 
     def checks_md5(self) -> bool:
         wrong = b64encode(hashlib.md5(b"another", usedforsecurity=False).digest()).decode()
-        try:
-            self._bucket.ask("put_object", self._wrong_key, Body=b"one", ContentMD5=wrong)
-        except CorruptedInTransfer:
-            return True
-        except PeerError:
+
+        def is_refused() -> bool:
+            try:
+                answer = self._bucket.ask("put_object", self._wrong_key, Body=b"one", ContentMD5=wrong)
+            except CorruptedInTransfer:
+                return True
+            self._versions.append((self._wrong_key, answer.get("VersionId")))
             return False
-        self._versions.append((self._wrong_key, None))
-        return False
+
+        try:
+            return self._bucket.pace.repeated(is_refused)
+        except PeerError as error:
+            if error.retryable:
+                raise
+            return False
 
     def takes_tags(self) -> bool:
         try:
@@ -197,16 +205,20 @@ class _Probe:
 
     def _is_completed(self, **condition: str) -> bool:
         """Write by an upload of one part where something is, and tell whether that was not refused for it."""
-        upload_id = self._bucket.ask_again("create_multipart_upload", self._key)["UploadId"]
+        upload_id = self._bucket.begun(self._key)
         try:
             sent = self._bucket.ask_again("upload_part", self._key, UploadId=upload_id, PartNumber=1, Body=_PART)
             parts = {"Parts": [{"PartNumber": 1, "ETag": sent["ETag"]}]}
-            answer = self._bucket.ask(
+            answer = self._bucket.ask_again(
                 "complete_multipart_upload", self._key, UploadId=upload_id, MultipartUpload=parts, **condition
             )
+        except UploadGone:  # after an answer that was lost
+            return True
         except StagingError as error:
-            with suppress(PeerError):
+            with suppress(StagingError, UploadGone), checked_while_waiting(lambda: None):
                 self._bucket.abort(self._key, upload_id)
+            if error.retryable or not isinstance(error, (PeerError, DestinationExists)):
+                raise
             return not isinstance(error, DestinationExists)
         self._versions.append((self._key, answer.get("VersionId")))
         return True

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
+from stager.errors import DestinationTampered, PeerFault
 from stager.peers.s3.client import client_for
 from stager.peers.s3.objects import StoredObject, UnfinishedUpload
 from stager.peers.s3.refusals import UploadGone, in_words, is_absent
 from stager.peers.s3.retries import Pace
 
 if TYPE_CHECKING:
+    from stager.peers.s3.abilities import Abilities
     from stager.peers.s3.connection import StoreConnection
 
 READ_BYTES = 1 << 20
@@ -43,6 +46,8 @@ class Bucket:
         Sends the parts of large files, of all of them together.
     single_bytes, part_bytes
         Up to which size a file is sent by one call; and how large parts are at least.
+    abilities, abilities_lock
+        Of `abilities_of`: what its store lets these keys do, once that was tried.
     """
 
     def __init__(self, connection: StoreConnection, client: Any, parts: ThreadPoolExecutor, prefix: str) -> None:  # noqa: ANN401 - boto3 makes its class as it runs
@@ -53,6 +58,8 @@ class Bucket:
         self.pace = Pace()
         self.single_bytes = SINGLE_BYTES
         self.part_bytes = PART_BYTES
+        self.abilities: Abilities | None = None
+        self.abilities_lock = threading.Lock()
         self._client = client
 
     @classmethod
@@ -92,9 +99,10 @@ class Bucket:
 
     def look(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
         """Return what is at a key, or None."""
-        return self.pace.repeated(lambda: self._look(key, version_id))
+        return self.pace.repeated(lambda: self.look_once(key, version_id=version_id))
 
-    def _look(self, key: str, version_id: str | None) -> StoredObject | None:
+    def look_once(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
+        """Do as `look`, which is not tried again."""
         version = {"VersionId": version_id} if version_id else {}
         with in_words(self.title, self.address(key)):
             try:
@@ -108,21 +116,37 @@ class Bucket:
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[StoredObject]:
         """Yield what is at the keys that begin with something, by their order; the first so many."""
-        token, left = None, limit
-        while left is None or left > 0:
-            answer = self.ask_again(
-                "list_objects_v2",
-                Prefix=prefix,
-                ContinuationToken=token,
-                MaxKeys=left if left is not None and left < 1000 else None,  # noqa: PLR2004 - as many as a page has
-                EncodingType="url",
-            )
+        begin: dict[str, str] | None = {}
+        left = limit
+        while begin is not None and (left is None or left > 0):
+            most = left if left is not None and left < 1000 else None  # noqa: PLR2004 - as many as a page has
+            asked = {"Prefix": prefix, "MaxKeys": most, **begin}
+            answer, begin = self._page("list_objects_v2", ("Name", "IsTruncated"), ("ContinuationToken",), asked)
             found = [StoredObject.listed(entry) for entry in answer.get("Contents", [])]
             yield from found
             left = None if left is None else left - len(found)
-            token = answer.get("NextContinuationToken")
-            if not answer.get("IsTruncated") or not token:
-                return
+
+    def _page(
+        self, operation: str, needed: Sequence[str], markers: Sequence[str], asked: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, str] | None]:
+        """Return a page of a listing, and by which markers the next begins, if there is one.
+
+        An answer that is cut, or of somebody else's, would else say that nothing is there. Names are
+        not decoded here: boto asks for their encoding, and knows by the answer whether they are encoded.
+        """
+
+        def page() -> tuple[dict[str, Any], dict[str, str] | None]:
+            answer = self.ask(operation, **asked)
+            if any(name not in answer for name in needed):
+                raise PeerFault(self.title, "what it gives for a listing is none")
+            if not answer.get("IsTruncated"):
+                return answer, None
+            begin = {name: answer.get(f"Next{name}") or "" for name in markers}
+            if not any(begin.values()) or begin == {name: asked.get(name) for name in markers}:
+                raise PeerFault(self.title, "its listing does not say where it goes on")
+            return answer, begin
+
+        return self.pace.repeated(page)
 
     @contextmanager
     def read(
@@ -138,11 +162,14 @@ class Bucket:
         part = None if start == 0 and end is None else f"bytes={start}-{'' if end is None else end - 1}"
         answer = self.ask_again("get_object", key, Range=part, VersionId=version_id)
         with closing(answer["Body"]) as body, in_words(self.title, self.address(key)):
+            if part and not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
+                raise PeerFault(self.title, f"it gives another part of {self.address(key)} than was asked for")
             yield body.iter_chunks(READ_BYTES)
 
     def delete(self, key: str, *, version_id: str | None = None) -> None:
         """Delete what is at a key: for good where its version is given, else as the bucket keeps versions."""
-        self.ask_again("delete_object", key, VersionId=version_id)
+        with suppress(DestinationTampered):  # some stores say so where nothing is, as after an answer that was lost
+            self.ask_again("delete_object", key, VersionId=version_id)
 
     def delete_many(self, keys: Iterable[str], *, on_deleted: Callable[[str], None] = lambda _: None) -> None:
         """Delete what is at each of some keys, side by side; the first error ends it.
@@ -169,28 +196,35 @@ class Bucket:
 
     def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
         """Yield the uploads to keys that begin with something, which are neither completed nor aborted."""
-        markers: dict[str, str] = {}
-        while True:
+        begin: dict[str, str] | None = {}
+        while begin is not None:
+            asked = {"Prefix": prefix, **begin}
             try:
-                answer = self.ask_again("list_multipart_uploads", Prefix=prefix, EncodingType="url", **markers)
+                answer, begin = self._page(
+                    "list_multipart_uploads", ("Bucket",), ("KeyMarker", "UploadIdMarker"), asked
+                )
             except UploadGone:  # what rclone says where there never was one
                 return
             for entry in answer.get("Uploads", []):
-                yield UnfinishedUpload(
-                    key=unquote_plus(entry["Key"]), upload_id=entry["UploadId"], initiated=entry.get("Initiated")
-                )
-            if not answer.get("IsTruncated"):
-                return
-            markers = {
-                "KeyMarker": unquote_plus(answer.get("NextKeyMarker", "")),
-                "UploadIdMarker": answer.get("NextUploadIdMarker", ""),
-            }
+                yield UnfinishedUpload(key=entry["Key"], upload_id=entry["UploadId"], initiated=entry.get("Initiated"))
+
+    def begun(self, key: str, **given: Any) -> str:  # noqa: ANN401 - as of `ask`
+        """Begin an upload in parts, and return its id.
+
+        Where an answer is lost, an upload without parts stays behind: nothing tells it from another writer's.
+        """
+        upload_id = self.ask_again("create_multipart_upload", key, **given).get("UploadId")
+        if not upload_id:
+            raise PeerFault(self.title, f"it gives no id to an upload to {self.address(key)}")
+        return str(upload_id)
 
     def abort(self, key: str, upload_id: str) -> bool:
         """Remove the parts of an upload, and return whether it was there.
 
         Nobody may be sending any, nor be completing it.
         """
+        if not upload_id:  # stores would delete what is at the key
+            return False
         try:
             self.ask_again("abort_multipart_upload", key, UploadId=upload_id)
         except UploadGone:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
-from urllib.parse import quote, unquote, unquote_plus
+from urllib.parse import quote, unquote
 
 from stager.checksums import ADLER32, SHA256, Checksum, ChecksumAlgorithm
 
@@ -57,7 +57,7 @@ class StoredObject:
     def listed(cls, entry: Mapping[str, Any]) -> Self:
         """Return what an entry of a listing says."""
         return cls(
-            key=unquote_plus(entry["Key"]),
+            key=entry["Key"],
             size_bytes=int(entry["Size"]),
             etag=str(entry.get("ETag", "")).strip('"'),
             last_modified=entry.get("LastModified"),

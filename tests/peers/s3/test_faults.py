@@ -216,3 +216,24 @@ def test_a_cancellation_ends_an_upload_while_a_part_is_under_way(behind: Behind)
     with pytest.raises(Cancelled), left_once(is_cancelled.is_set):
         behind.bring(random_bytes(LARGE))
     assert behind.left == []
+
+
+@pytest.mark.parametrize(("phase", "spared"), [("object", 2), ("completion", 0), ("completion", 1), ("tags", 0)])
+@pytest.mark.parametrize("name", ["503", "reset"])
+def test_what_a_store_is_able_to_do_is_found_out_though_a_call_breaks(
+    behind: Behind, phase: str, spared: int, name: str
+) -> None:
+    able, behind.bucket.abilities = abilities_of(behind.bucket), None
+    behind.proxy.break_calls(phase, BREAKS[name], spared=spared)
+    assert abilities_of(behind.bucket) == able
+    assert (behind.proxy.faults_done, behind.left) == (1, [])
+
+
+def test_what_could_not_be_tried_is_not_kept(behind: Behind) -> None:
+    able, behind.bucket.abilities = abilities_of(behind.bucket), None
+    behind.proxy.break_calls("completion", reset, times=1000)
+    with pytest.raises(PeerFault):
+        abilities_of(behind.bucket)
+    behind.proxy.break_calls("completion", reset, times=0)
+    assert abilities_of(behind.bucket) == able
+    assert behind.left == []
