@@ -59,17 +59,21 @@ def _require(place: BucketPath, found: str, fingerprint: str) -> None:
 def discard(bucket: Bucket, staged: BucketStaged) -> None:
     """Remove what was sent of a product that was not published; what it has replaced already is not there again.
 
+    Of a file of which the store may still be making an object, parts and record stay for the next sweep.
+
     Raises
     ------
     StagingError
         As by `Bucket`: the next sweep does it.
     """
-    for sent in staged.sent.values():
-        bucket.abort(sent.key, sent.upload_id)
-    staged.sent.clear()
+    for path, sent in [*staged.sent.items()]:
+        if not sent.may_be_ending:
+            bucket.abort(sent.key, sent.upload_id)
+            del staged.sent[path]
     if staged.folders:
         remove_of(bucket, staged.place, staged.journal.delivery)
     elif staged.has_begun and is_of(bucket, staged.place.object_key, staged.journal.delivery):
         bucket.delete(staged.place.object_key)
     staged.uploaded.clear()
-    staged.journal.forget()
+    if not staged.sent:
+        staged.journal.forget()

@@ -10,7 +10,7 @@ from stager.checksums import Checksum, ChecksumAlgorithm
 from stager.engine import Survey
 from stager.methods.bucket_journal import Journal
 from stager.methods.bucket_path import BucketPath
-from stager.peers.s3.multipart import Sent
+from stager.peers.s3.completion import Sent
 from stager.peers.s3.objects import StoredObject
 from stager.peers.s3.uploaded import UploadedObject
 

@@ -17,7 +17,8 @@ from stager.methods.product_sums import sums_of
 from stager.methods.uploads import OnBytes, Uploads
 from stager.paths import Descriptor
 from stager.peers.s3.bucket import Bucket
-from stager.peers.s3.multipart import Sent, send
+from stager.peers.s3.completion import Sent
+from stager.peers.s3.multipart import send
 from stager.peers.s3.upload import upload
 from stager.peers.s3.uploaded import UploadedObject
 from stager.vocabulary import ManifestEntry

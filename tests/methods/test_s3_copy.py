@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stager import engine
 from stager.errors import (
     ConfigurationError,
     DestinationDiffers,
@@ -21,8 +22,11 @@ from stager.errors import (
 )
 from stager.methods.bucket_journal import Journal, sweep
 from stager.methods.bucket_path import BucketPath, bucket_path
+from stager.methods.bucket_removal import discard
+from stager.methods.bucket_staged import BucketStaged
 from stager.methods.bucket_transfer import SENT_LAST_BYTES
 from stager.methods.store_area import StoreArea
+from stager.peers.s3.completion import Sent
 from stager.peers.s3.single import put
 from stager.vocabulary import OnConflict
 from tests.methods.bucket_peer import BucketPeer
@@ -221,6 +225,29 @@ def test_a_sweep_removes_what_is_on_record_as_ours_and_of_nobody_living(bucket_s
     assert sweep(peer.bucket, place.parent, living=lambda _: ()) == 1
     assert all_keys(bucket_site) == ["data/.stager-notes.txt", "data/product/theirs"]
     assert unfinished(bucket_site) == [f"{place.inside}of-somebody"]
+
+
+def test_parts_of_which_the_store_may_be_making_an_object_are_left_to_the_sweep(bucket_site: Site) -> None:
+    bucket, place = peer_of(bucket_site).bucket, place_of(bucket_site, "data/product")
+    survey = engine.survey(bucket_site.item("a.fits", "data/product").source)
+    staged = BucketStaged(place=place, survey=survey, journal=Journal(bucket, place), previous={})
+    sent = Sent(
+        key=place.object_key,
+        upload_id=bucket.begun(place.object_key),
+        attempt="1",
+        size_bytes=1,
+        part_bytes=1,
+        etags=[],
+        md5s=[],
+        checksums={},
+        may_be_ending=True,
+    )
+    staged.journal.note_parts(sent.key, sent.upload_id)
+    staged.sent[""] = sent
+    discard(bucket, staged)
+    assert (unfinished(bucket_site), len(all_keys(bucket_site))) == ([sent.key], 1)
+    assert sweep(bucket, place.parent, living=lambda _: ()) == 1
+    assert (unfinished(bucket_site), all_keys(bucket_site)) == ([], [])
 
 
 def test_a_record_that_is_forged_has_nothing_removed_elsewhere(bucket_site: Site) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from stager.checksums import Checksum, ChecksumAlgorithm
 from stager.errors import DestinationExists, DestinationTampered, PeerFault, StagingError
 from stager.peers.connections import checked_while_waiting, given_up_after
 from stager.peers.s3.abilities import abilities_of
@@ -18,82 +19,94 @@ from stager.peers.s3.retries import PASSES
 ABORT_SECONDS = 30.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ending:
-    """An upload whose parts are all there.
+@dataclass(kw_only=True)
+class Sent:
+    """A file whose parts are all in a bucket, and are no object yet.
 
     Attributes
     ----------
-    etags
-        Of the parts, as the store told them.
-    md5s
-        Of the parts, as we computed them.
-    condition
-        ``If-None-Match``.
+    etags, md5s
+        Of the parts: as the store told them, and as we computed them.
+    checksums
+        Of what was sent, by their algorithms.
+    may_be_ending
+        Whether the store was asked to make an object of it, and it is not known whether it still does so: parts that
+        are aborted then may be lost to an object that appears (ceph#60771).
     """
 
     key: str
     upload_id: str
     attempt: str
+    size_bytes: int
+    part_bytes: int
     etags: Sequence[str]
     md5s: Sequence[str]
-    size_bytes: int
-    condition: str | None
+    checksums: Mapping[ChecksumAlgorithm, Checksum]
+    may_be_ending: bool = False
 
 
-def complete(bucket: Bucket, ending: Ending) -> StoredObject:
+def complete(bucket: Bucket, sent: Sent, *, replace: bool) -> StoredObject:
     """Have an upload become an object, and return that, which is looked at.
 
     An answer that was lost, or that is an error of the store's, tells nothing: the object's attempt does.
+    Where it is not there in the end, the parts are removed, unless they `may_be_ending`.
 
     Raises
     ------
     DestinationExists
-        Something else is there; the parts are removed.
+        Something else is there.
     DestinationTampered
         What is there is not what was sent.
     StagingError
-        As by `Bucket`: the parts are removed where it was refused; else they stay, for nobody knows.
+        As by `Bucket`.
     """
-    for delay in bucket.pace.completion_delays_seconds:
+    for delay in (*bucket.pace.completion_delays_seconds, None):
         try:
-            return _completed(bucket, ending)
+            _ask(bucket, sent, replace=replace)
+            break
         except PASSES as error:
-            bucket.pace.pause(error, delay)
-            if found := _found(bucket, ending):
+            sent.may_be_ending = True
+            if delay is not None:
+                bucket.pace.pause(error, delay)
+            if found := _found(bucket, sent):
                 return found
-    return _completed(bucket, ending)
-
-
-def _completed(bucket: Bucket, ending: Ending) -> StoredObject:
-    parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(ending.etags, start=1)]
-    try:
-        bucket.ask(
-            "complete_multipart_upload",
-            ending.key,
-            UploadId=ending.upload_id,
-            MultipartUpload={"Parts": parts},
-            IfNoneMatch=ending.condition,
-        )
-    except (UploadGone, DestinationExists) as error:  # after an answer that was lost
-        if found := _found(bucket, ending):
-            return found
-        if isinstance(error, DestinationExists):
-            abort_quietly(bucket, ending.key, ending.upload_id)
-            raise
-        raise DestinationTampered(bucket.address(ending.key), "somebody has removed its parts") from error
-    except PASSES:
-        raise
-    except StagingError:
-        abort_quietly(bucket, ending.key, ending.upload_id)
-        raise
-    found = _found(bucket, ending)
+            if delay is None:
+                raise
+        except (UploadGone, StagingError) as error:
+            return _found_despite(bucket, sent, error)
+    found = _found(bucket, sent)
     if found is None:
-        raise DestinationTampered(bucket.address(ending.key), "somebody else has written or removed it")
+        raise DestinationTampered(bucket.address(sent.key), "somebody else has written or removed it")
     return found
 
 
-def _found(bucket: Bucket, ending: Ending) -> StoredObject | None:
+def _ask(bucket: Bucket, sent: Sent, *, replace: bool) -> None:
+    """Ask once, and look before where the store itself would not keep what is there."""
+    is_kept = abilities_of(bucket).refuses_existing_complete
+    if not replace and not is_kept and bucket.look_once(sent.key):
+        raise DestinationExists(bucket.address(sent.key))
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(sent.etags, start=1)]
+    bucket.ask(
+        "complete_multipart_upload",
+        sent.key,
+        UploadId=sent.upload_id,
+        MultipartUpload={"Parts": parts},
+        IfNoneMatch="*" if is_kept and not replace else None,
+    )
+
+
+def _found_despite(bucket: Bucket, sent: Sent, error: UploadGone | StagingError) -> StoredObject:
+    """Return the object that an earlier try has made whose answer was lost; else raise why this one was refused."""
+    if isinstance(error, (UploadGone, DestinationExists)) and (found := _found(bucket, sent)):
+        return found
+    if isinstance(error, UploadGone):
+        raise DestinationTampered(bucket.address(sent.key), "somebody has removed its parts") from error
+    if not sent.may_be_ending:
+        abort_quietly(bucket, sent.key, sent.upload_id)
+    raise error
+
+
+def _found(bucket: Bucket, sent: Sent) -> StoredObject | None:
     """Return the object if it is there and is of this upload.
 
     Raises
@@ -101,12 +114,12 @@ def _found(bucket: Bucket, ending: Ending) -> StoredObject | None:
     DestinationTampered
         It is of this upload, and not what was sent.
     """
-    found, address = bucket.look(ending.key), bucket.address(ending.key)
-    if found is None or found.attempt != ending.attempt:
+    found, address = bucket.look(sent.key), bucket.address(sent.key)
+    if found is None or found.attempt != sent.attempt:
         return None
-    if found.size_bytes != ending.size_bytes:
-        raise DestinationTampered(address, f"it has {found.size_bytes} bytes, and {ending.size_bytes} were sent")
-    if abilities_of(bucket).etag_is_of_parts and found.etag != etag_of_parts(ending.md5s):
+    if found.size_bytes != sent.size_bytes:
+        raise DestinationTampered(address, f"it has {found.size_bytes} bytes, and {sent.size_bytes} were sent")
+    if abilities_of(bucket).etag_is_of_parts and found.etag != etag_of_parts(sent.md5s):
         raise DestinationTampered(address, "its ETag is not that of what was sent")
     bucket.pace.repeated(lambda: _require_readable(bucket, found))
     return found

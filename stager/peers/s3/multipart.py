@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from types import MappingProxyType
 
-from stager.checksums import Checksum, ChecksumAlgorithm
-from stager.errors import Cancelled, CorruptedInTransfer, DestinationExists, DestinationTampered, PeerError
+from stager.checksums import ChecksumAlgorithm
+from stager.errors import Cancelled, CorruptedInTransfer, DestinationTampered, StagingError
 from stager.peers.connections import check_on, checked_while_waiting
 from stager.peers.open_source import OpenSource
 from stager.peers.s3.abilities import abilities_of
 from stager.peers.s3.bucket import Bucket
-from stager.peers.s3.completion import Ending, abort_quietly, complete
+from stager.peers.s3.completion import Sent, abort_quietly, complete
 from stager.peers.s3.etags import etag_of_parts
 from stager.peers.s3.names import check_key
 from stager.peers.s3.objects import ATTEMPT, PART_BYTES, StoredObject, metadata_of, written
@@ -38,28 +38,6 @@ _POLL_SECONDS = 0.2
 def part_bytes_of(size_bytes: int, least: int) -> int:
     """Return how large the parts of a file are."""
     return max(least, -(-size_bytes // (MOST_PARTS * _MIB)) * _MIB)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """A file whose parts are all in a bucket, and are no object yet.
-
-    Attributes
-    ----------
-    etags, md5s
-        Of the parts: as the store told them, and as we computed them.
-    checksums
-        Of what was sent, by their algorithms.
-    """
-
-    key: str
-    upload_id: str
-    attempt: str
-    size_bytes: int
-    part_bytes: int
-    etags: Sequence[str]
-    md5s: Sequence[str]
-    checksums: Mapping[ChecksumAlgorithm, Checksum]
 
 
 def send(
@@ -89,9 +67,8 @@ def send(
     source = OpenSource(descriptor, source_name, algorithms)
     attempt, part_bytes = token_hex(8), part_bytes_of(source.size_bytes, bucket.part_bytes)
     given = written({**metadata, ATTEMPT: attempt, PART_BYTES: str(part_bytes)})
-    # Where an answer is lost, an upload without parts stays behind: nothing tells it from another writer's.
-    answer = bucket.ask_again("create_multipart_upload", key, Metadata=given, ContentType=BYTES)
-    parts = _Parts(bucket=bucket, source=source, key=key, upload_id=answer["UploadId"], part_bytes=part_bytes)
+    upload_id = bucket.begun(key, Metadata=given, ContentType=BYTES)
+    parts = _Parts(bucket=bucket, source=source, key=key, upload_id=upload_id, part_bytes=part_bytes)
     try:
         on_multipart(key, parts.upload_id)
         parts.send(on_bytes)
@@ -121,20 +98,7 @@ def put_together(bucket: Bucket, sent: Sent, *, replace: bool) -> UploadedObject
     StagingError
         As by `complete`.
     """
-    is_refused_at_end = abilities_of(bucket).refuses_existing_complete
-    if not is_refused_at_end and not replace and bucket.look(sent.key):
-        abort_quietly(bucket, sent.key, sent.upload_id)
-        raise DestinationExists(bucket.address(sent.key))
-    ending = Ending(
-        key=sent.key,
-        upload_id=sent.upload_id,
-        attempt=sent.attempt,
-        etags=sent.etags,
-        md5s=sent.md5s,
-        size_bytes=sent.size_bytes,
-        condition="*" if is_refused_at_end and not replace else None,
-    )
-    stored = complete(bucket, ending)
+    stored = complete(bucket, sent, replace=replace)
     is_known = abilities_of(bucket).checks_md5 or stored.etag == etag_of_parts(sent.md5s)
     return UploadedObject(
         key=sent.key,
@@ -146,7 +110,7 @@ def put_together(bucket: Bucket, sent: Sent, *, replace: bool) -> UploadedObject
         part_count=len(sent.md5s),
         checksums=sent.checksums,
         verified_by="md5" if is_known else "size",
-        has_checksums=_is_tagged(bucket, stored, metadata_of(sent.checksums)),
+        has_checksums=is_known and _is_tagged(bucket, stored, metadata_of(sent.checksums)),
     )
 
 
@@ -156,7 +120,9 @@ def _is_tagged(bucket: Bucket, stored: StoredObject, checksums: Mapping[str, str
         return False
     try:
         bucket.set_tags(stored.key, checksums, version_id=stored.version_id)
-    except PeerError:
+    except Cancelled:
+        raise
+    except StagingError:  # the object is whole without
         return False
     return True
 
@@ -233,8 +199,7 @@ class _Parts:
     def leave(self) -> None:
         """End what is under way, and remove what was sent, as far as the store answers: its id is on record."""
         self.is_left.set()
-        for one in self.going:
-            one.cancel()
-        _, going = wait_for(self.going, LEAVE_SECONDS)
+        begun = {one for one in self.going if not one.cancel()}
+        _, going = wait_for(begun, LEAVE_SECONDS)
         if not going:  # else what is on its way might stay behind
             abort_quietly(self.bucket, self.key, self.upload_id)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from secrets import token_hex
 from typing import BinaryIO
 
-from stager.errors import DestinationExists, DestinationTampered
+from stager.errors import CorruptedInTransfer, DestinationExists, DestinationTampered, PeerFault
 from stager.peers.s3.abilities import abilities_of
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.names import check_key
@@ -74,17 +74,18 @@ def put_from(
     DestinationTampered
         What is there then is something else.
     CorruptedInTransfer
-        What arrived was not what was sent, time and again.
+        What arrived was not what was sent, time and again; it is removed.
     StagingError
         As by `Bucket`.
     """
     check_key(key)
     able, attempt = abilities_of(bucket), token_hex(8)
     metadata = {**metadata, ATTEMPT: attempt}
-    if not replace and not able.refuses_existing_put and bucket.look(key):
-        raise DestinationExists(bucket.address(key))
+    must_look = not replace and not able.refuses_existing_put
 
     def call() -> StoredObject:
+        if must_look and bucket.look_once(key):  # also before another try, for somebody may have come meanwhile
+            raise DestinationExists(bucket.address(key))
         answer = bucket.ask(
             "put_object",
             key,
@@ -93,9 +94,11 @@ def put_from(
             ContentMD5=b64encode(bytes.fromhex(md5)).decode(),
             ContentType=content_type,
             Metadata=written(metadata),
-            IfNoneMatch=None if replace or not able.refuses_existing_put else "*",
+            IfNoneMatch=None if replace or must_look else "*",
         )
         etag = str(answer.get("ETag", "")).strip('"')
+        if not etag:
+            raise PeerFault(bucket.title, f"it says nothing of what it has at {bucket.address(key)}")
         version_id = version_of(answer)
         return StoredObject(key=key, size_bytes=size_bytes, etag=etag, version_id=version_id, metadata=metadata)
 
@@ -105,9 +108,37 @@ def put_from(
         found = bucket.look(key)
         if found is None or found.attempt != attempt or found.size_bytes != size_bytes:
             raise
-        return found
-    # A store that looks at MD5s, or tells the one that we know, has what was sent; of another the size is asked.
-    return stored if able.checks_md5 or stored.etag == md5 else require_ours(bucket, stored)
+        stored = found
+    if must_look:
+        stored = require_ours(bucket, stored)
+    _require_content(bucket, stored, md5)
+    return stored
+
+
+def _require_content(bucket: Bucket, stored: StoredObject, md5: str) -> None:
+    """Remove an object of ours, and raise `CorruptedInTransfer`, unless it has the content that was to be sent.
+
+    Its MD5 is the store's word, or it is read where the store has none: it has our checksums in its metadata.
+    """
+    able = abilities_of(bucket)
+    if able.etag_is_md5:
+        is_right = stored.etag == md5
+    else:
+        is_right = able.checks_md5 or bucket.pace.repeated(lambda: _md5_of(bucket, stored)) == md5
+    if is_right:
+        return
+    found = bucket.look(stored.key, version_id=stored.version_id)
+    if found and found.attempt == stored.attempt:
+        bucket.delete(stored.key, version_id=stored.version_id)
+    raise CorruptedInTransfer(bucket.address(stored.key), "it arrived as something else")
+
+
+def _md5_of(bucket: Bucket, stored: StoredObject) -> str:
+    md5 = hashlib.md5(usedforsecurity=False)
+    with bucket.read(stored.key, version_id=stored.version_id) as pieces:
+        for piece in pieces:
+            md5.update(piece)
+    return md5.hexdigest()
 
 
 def require_ours(bucket: Bucket, stored: StoredObject) -> StoredObject:

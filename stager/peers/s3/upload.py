@@ -7,9 +7,8 @@ from types import MappingProxyType
 from typing import BinaryIO, cast
 
 from stager.checksums import MD5, ChecksumAlgorithm, Sums
-from stager.errors import DestinationExists, DestinationTampered
+from stager.errors import CorruptedInTransfer, DestinationExists, DestinationTampered
 from stager.peers.open_source import OpenSource
-from stager.peers.s3.abilities import abilities_of
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.multipart import put_together, send
 from stager.peers.s3.names import check_key
@@ -106,12 +105,17 @@ def _send_at_once(
     sums = source.sums.checksums
 
     def content() -> bytes | BinaryIO:
-        return held if size <= HELD_BYTES else cast("BinaryIO", SourceBody(source, 0, size))
+        if size <= HELD_BYTES:
+            return held
+        source.require_unchanged()
+        return cast("BinaryIO", SourceBody(source, 0, size))
 
     md5, metadata = sums[MD5].value, {**metadata, **metadata_of(sums)}
-    stored = put_from(bucket, key, content, size_bytes=size, md5=md5, metadata=metadata, replace=replace)
-    if size > HELD_BYTES:
+    try:
+        stored = put_from(bucket, key, content, size_bytes=size, md5=md5, metadata=metadata, replace=replace)
+    except CorruptedInTransfer:
         source.require_unchanged()
+        raise
     on_bytes(size)
     return UploadedObject(
         key=key,
@@ -120,7 +124,7 @@ def _send_at_once(
         version_id=stored.version_id,
         attempt=stored.metadata[ATTEMPT],
         checksums=sums,
-        verified_by="md5" if stored.etag == md5 or abilities_of(bucket).checks_md5 else "size",
+        verified_by="md5",
         has_checksums=True,
     )
 

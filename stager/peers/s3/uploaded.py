@@ -22,8 +22,8 @@ class UploadedObject:
     checksums
         Of what was sent, by their algorithms.
     verified_by
-        md5 where the store has checked or told the MD5 of all that was sent, and that is what we computed; else only
-        the size is the same.
+        md5 where the store has checked or told the MD5 of all that was sent, or what it has was read for that, and
+        that is what we computed; else only the size is the same.
     has_checksums
         Whether the store has our checksums, in the object's metadata or as its tags.
     """

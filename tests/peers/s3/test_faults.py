@@ -36,6 +36,7 @@ from tests.peers.faulty_proxy import (
     reset,
     silent,
 )
+from tests.peers.running_rclone import RunningRclone
 from tests.peers.running_rgw import RunningRgw
 from tests.peers.s3.conftest import (
     LEAST_PART_BYTES,
@@ -237,3 +238,34 @@ def test_what_could_not_be_tried_is_not_kept(behind: Behind) -> None:
     behind.proxy.break_calls("completion", reset, times=0)
     assert abilities_of(behind.bucket) == able
     assert behind.left == []
+
+
+def test_parts_stay_where_an_earlier_try_may_be_putting_them_together_still(behind: Behind) -> None:
+    behind.proxy.break_calls("completion", BREAKS["500"])
+    behind.proxy.break_calls_too("completion", said("AccessDenied", "403 Forbidden"))
+    with pytest.raises(PeerRefused):
+        behind.bring(random_bytes(LARGE))
+    [left] = behind.bucket.unfinished(f"{behind.bucket.prefix}/")
+    assert behind.bucket.abort(left.key, left.upload_id)
+
+
+@pytest.mark.parametrize(("phase", "size_bytes"), [("object", SMALL), ("completion", LARGE)])
+def test_where_the_store_refuses_nothing_it_is_looked_before_each_try(
+    rclone: RunningRclone, phase: str, size_bytes: int
+) -> None:
+    with (
+        FaultyProxy("127.0.0.1", rclone.port).running() as proxy,
+        connection_to(rclone, endpoint=f"http://127.0.0.1:{proxy.port}").opened() as opened,
+        connection_to(rclone).opened() as direct,
+    ):
+        bucket = hurried(opened)
+        key = f"{bucket.prefix}/a"
+        assert not abilities_of(bucket).refuses_existing_put
+
+        def come(_: Call) -> None:
+            put(direct, key, b"another's")
+
+        proxy.break_calls(phase, come)
+        with pytest.raises(DestinationExists):
+            brought(bucket, random_bytes(size_bytes), "a")
+        assert content_of(direct, key) == b"another's"

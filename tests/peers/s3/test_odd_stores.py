@@ -12,8 +12,8 @@ from stager.errors import ClockSkewed, DestinationExists, PeerFault
 from stager.peers.s3.abilities import Abilities
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.connection import StoreConnection
-from tests.peers.odd_server import OddServer, hangs_up, says
-from tests.peers.s3.conftest import hurried
+from tests.peers.odd_server import OddCall, OddServer, hangs_up, says
+from tests.peers.s3.conftest import LEAST_PART_BYTES, brought, hurried, random_bytes
 
 OBJECTS, UPLOADS = r"GET \S*list-type=2", r"GET \S*\?uploads"
 WHOLE = "<Name>staging</Name><IsTruncated>false</IsTruncated>"
@@ -85,10 +85,29 @@ def test_an_answer_that_is_no_whole_listing_is_not_taken_for_one(odd: OddServer,
         list(strange.unfinished(""))
 
 
+def test_an_upload_without_an_id_is_none_and_nothing_is_deleted_for_it(odd: OddServer, strange: Bucket) -> None:
+    odd.answers = {
+        r"POST \S*\?uploads": says(b"<InitiateMultipartUploadResult><UploadId/></InitiateMultipartUploadResult>"),
+    }
+    with pytest.raises(PeerFault, match="no id"):
+        brought(strange, random_bytes(LEAST_PART_BYTES + 1), "a", replace=True)
+    assert not strange.abort("a", "")
+    assert [head for head in odd.heads if head.startswith(b"DELETE")] == []
+
+
 def test_a_store_that_gives_the_whole_for_a_part_has_failed(odd: OddServer, strange: Bucket) -> None:
     odd.answers = {r"GET ": says(b"0123456789")}
     with pytest.raises(PeerFault, match="another part"), strange.read("a", start=2, end=5):
         pass
+
+
+def test_an_object_of_which_the_store_says_nothing_is_not_taken_for_written(odd: OddServer, strange: Bucket) -> None:
+    def not_found(call: OddCall) -> None:
+        call.connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    odd.answers = {r"HEAD ": not_found, r"PUT ": says(b"")}
+    with pytest.raises(PeerFault, match="says nothing"):
+        brought(strange, b"", "a")
 
 
 def test_what_is_not_there_is_deleted_whatever_the_store_says(odd: OddServer, strange: Bucket) -> None:

@@ -8,23 +8,26 @@ import tempfile
 import threading
 import tracemalloc
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 
 import pytest
 
 from stager.checksums import ADLER32, MD5, SHA256
 from stager.errors import (
     Cancelled,
+    CorruptedInTransfer,
     DestinationExists,
     DestinationTampered,
     KeyNotTaken,
     SourceChanged,
 )
 from stager.peers.connections import left_once
+from stager.peers.s3.abilities import Abilities
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.etags import etag_of
 from stager.peers.s3.objects import UnfinishedUpload
-from stager.peers.s3.single import put
+from stager.peers.s3.single import put, put_from
 from stager.peers.s3.upload import HELD_BYTES, read_back, require_same, upload
 from tests.peers.s3.conftest import LEAST_PART_BYTES, brought, content_of, ignore, opened, random_bytes
 
@@ -165,6 +168,42 @@ def test_a_source_that_changes_is_not_delivered(bucket: Bucket, size_bytes: int)
     assert list(bucket.unfinished(f"{bucket.prefix}/")) == []
 
 
+@pytest.mark.parametrize("able", [Abilities(etag_is_md5=True, refuses_existing_put=True), Abilities()])
+def test_a_small_object_that_is_another_than_was_read_is_removed(
+    ceph: Bucket, monkeypatch: pytest.MonkeyPatch, able: Abilities
+) -> None:
+    def ask_unchecked(operation: str, key: str = "", **given: Any) -> dict[str, Any]:
+        given.pop("ContentMD5", None)
+        return Bucket.ask(ceph, operation, key, **given)
+
+    monkeypatch.setattr(ceph, "ask", ask_unchecked)
+    monkeypatch.setattr(ceph, "abilities", able)
+    key, md5 = f"{ceph.prefix}/a", hashlib.md5(b"read").hexdigest()
+    with pytest.raises(CorruptedInTransfer, match="something else"):
+        put_from(ceph, key, lambda: b"sent", size_bytes=4, md5=md5)
+    assert ceph.look(key) is None
+    put_from(ceph, key, lambda: b"read", size_bytes=4, md5=md5)
+    assert content_of(ceph, key) == b"read"
+
+
+def test_parts_that_no_thread_has_begun_are_not_waited_for(ceph: Bucket) -> None:
+    is_over = threading.Event()
+    others = [ceph.parts.submit(is_over.wait) for _ in range(ceph.connection.parts_at_once)]
+    cancelled = iter([False, False])
+
+    def cancel(_: int) -> None:
+        if next(cancelled, True):
+            raise Cancelled
+
+    try:
+        with pytest.raises(Cancelled):
+            brought(ceph, random_bytes(LARGE), "a", on_bytes=cancel)
+        assert list(ceph.unfinished(f"{ceph.prefix}/")) == []
+    finally:
+        is_over.set()
+        wait(others)
+
+
 def test_memory_does_not_grow_with_the_file(ceph: Bucket) -> None:
     with tempfile.TemporaryFile() as file:
         os.truncate(file.fileno(), 64 << 20)
@@ -200,10 +239,10 @@ def test_a_key_that_no_store_takes_is_refused_before_the_first_byte(bucket: Buck
 
 
 @pytest.mark.parametrize("name", ["a b", "é", "e\u0301", "a%20b", "a+b#?&=;", "\U0001f52d", "'\"\\<>", "x" * 200])
-def test_a_name_of_any_letters_is_that_of_the_object(ceph: Bucket, name: str) -> None:
-    uploaded = brought(ceph, name.encode(), name)
-    assert [found.key for found in ceph.list(f"{ceph.prefix}/")] == [f"{ceph.prefix}/{name}"]
-    assert content_of(ceph, uploaded.key) == name.encode()
+def test_a_name_of_any_letters_is_that_of_the_object(bucket: Bucket, name: str) -> None:
+    uploaded = brought(bucket, name.encode(), name)
+    assert [found.key for found in bucket.list(f"{bucket.prefix}/")] == [f"{bucket.prefix}/{name}"]
+    assert content_of(bucket, uploaded.key) == name.encode()
 
 
 def test_many_small_files_go_side_by_side_and_are_listed_whole(ceph: Bucket) -> None:
