@@ -47,7 +47,14 @@ def client_for(
         closed.callback(made.close)
         # A bucket of another tenant has a colon in its name (Ceph), and keys have been looked at by us.
         made.meta.events.unregister("before-parameter-build.s3", validate_bucket_name)
+        # boto would follow to the region that an answer names, by calls that nobody counts.
+        made.meta.events.register("before-call.s3", _follow_nowhere)
         yield made
+
+
+def _follow_nowhere(context: dict[str, Any], **_: object) -> None:
+    """Have boto believe that it has followed already."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _configuration(connection: StoreConnection) -> Config:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from pydantic import SecretStr
 
-from stager.errors import ClockSkewed, DestinationExists, PeerFault
+from stager.errors import ClockSkewed, ConfigurationError, DestinationExists, PeerFault
 from stager.peers.s3.abilities import Abilities
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.connection import StoreConnection
@@ -113,6 +113,14 @@ def test_an_object_of_which_the_store_says_nothing_is_not_taken_for_written(odd:
 def test_what_is_not_there_is_deleted_whatever_the_store_says(odd: OddServer, strange: Bucket) -> None:
     odd.answers = {r"DELETE ": says(b"<Error><Code>NoSuchKey</Code></Error>", "404 Not Found")}
     strange.delete("a")
+
+
+def test_a_store_that_names_another_region_is_not_asked_again_there(odd: OddServer, strange: Bucket) -> None:
+    error = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>elsewhere</Region></Error>"
+    odd.answers = {r"[A-Z]+ ": says(error, "400 Bad Request")}
+    with pytest.raises(ConfigurationError, match="endpoint or region is another"):
+        list(strange.list(""))
+    assert len(odd.heads) == 1
 
 
 def test_a_clock_whose_zone_is_not_said_is_compared_as_well(odd: OddServer, strange: Bucket) -> None:
