@@ -19,7 +19,7 @@ from stager.errors import (
 )
 from stager.peers.connections import check_on
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 # How long to wait before each try after the first, in seconds, on average; and at most where the store says how long.
 DELAYS_SECONDS = (0.2, 1.0, 3.0, 8.0, 20.0)
 # The same for the end of an upload in parts: stores that put parts together twice at once have lost them (ceph#55042).
@@ -56,7 +56,7 @@ class Pace:
             wait(min(left, _POLL_SECONDS))
         check_on()
 
-    def repeated(self, call: Callable[[], Result]) -> Result:
+    def repeated(self, call: Callable[[], T]) -> T:
         """Return what a call gives, which is done again some times where that may help.
 
         Raises
