@@ -26,8 +26,12 @@ class BucketDiffers(Exception):
 
 
 def objects_at(bucket: Bucket, place: BucketPath) -> dict[str, StoredObject]:
-    """Return what is at a place, by paths in it: an object of its own key has the empty one."""
-    there = {one.key.removeprefix(place.inside): one for one in bucket.list(place.inside)}
+    """Return what is at a place, by paths in it: an object of its own key has the empty one.
+
+    Empty objects whose keys end in a slash are left out: other clients make those to have folders.
+    """
+    listed = (one for one in bucket.list(place.inside) if one.size_bytes or not one.key.endswith("/"))
+    there = {one.key.removeprefix(place.inside): one for one in listed if one.key != place.inside}
     if (itself := bucket.look(place.object_key)) is not None:
         there[""] = itself
     return there
@@ -76,6 +80,9 @@ def difference(
     return None
 
 
+# No store takes smaller parts, but for the last.
+_LEAST_PART_BYTES = 5 << 20
+
 Told = Callable[[ProductFile, str, Control, Checksum | None], Mapping[ChecksumAlgorithm, Checksum]]
 
 
@@ -98,7 +105,7 @@ def _of_directory(
 ) -> Iterator[tuple[ProductFile, Told]]:
     if "" in there:
         raise BucketDiffers("", "is a file, the source is a directory")
-    manifest = manifest_at(bucket, place)
+    manifest = manifest_at(bucket, place, object_count=len(there))
     if manifest is None:
         raise BucketDiffers("", "has no manifest of the staging service's")
     _require_as_delivered(manifest, there)
@@ -151,18 +158,18 @@ def _by_sha256(sha256: str) -> Told:
 
 def _by_etag(bucket: Bucket, stored: StoredObject) -> Told:
     """Return what compares by the ETag, where that is made of MD5s; somebody else has written the object."""
-    if not abilities_of(bucket).etag_is_md5 or (stored.parts is not None and stored.part_bytes is None):
+    in_parts, part_bytes = stored.parts is not None, stored.part_bytes
+    if not abilities_of(bucket).etag_is_md5 or (in_parts and (part_bytes or 0) < _LEAST_PART_BYTES):
         raise BucketDiffers("", "has no checksum that we know")
 
     def told(
         file: ProductFile, display: str, control: Control, wanted: Checksum | None
     ) -> Mapping[ChecksumAlgorithm, Checksum]:
         algorithms = [MD5, *([wanted.algorithm] if wanted else [])]
-        part_bytes = stored.part_bytes if stored.parts is not None else None
         etag, sums = etag_of(
             file.content.fd,
             display,
-            part_bytes=part_bytes,
+            part_bytes=part_bytes if in_parts else None,
             algorithms=algorithms,
             on_bytes=lambda _: control.advance(0),
         )

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from stager import engine
 from stager.checksums import ADLER32, SHA256
 from stager.engine.source import opened
-from stager.errors import DestinationDiffers, KeyNotTaken, PeerError, StagingError, UnforeseenError, printable
+from stager.errors import DestinationDiffers, KeyNotTaken, StagingError, UnforeseenError, printable
 from stager.methods.bucket_comparison import difference, fingerprint_at, objects_at
 from stager.methods.bucket_journal import Journal, sweep
+from stager.methods.bucket_manifest import MANIFEST
 from stager.methods.bucket_path import BucketPath, check_name
 from stager.methods.bucket_publication import publish
 from stager.methods.bucket_removal import discard, remove_delivered
@@ -26,7 +27,7 @@ from stager.paths import Place
 from stager.peers.s3.abilities import abilities_of
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.locks import retain
-from stager.peers.s3.names import same_when_composed
+from stager.peers.s3.names import check_key, same_when_composed
 from stager.peers.s3.objects import StoredObject
 from stager.vocabulary import ManifestEntry, OnConflict
 
@@ -63,6 +64,8 @@ class BucketCopy(S3Copy):
             paths = [each.path for each in product_files(source)]
         for path in paths:
             check_name(f"{place.inside}{path}" if path else place.object_key)
+        for key in (f"{place.inside}{MANIFEST}", Journal(self.bucket, place).longest_key):
+            check_key(key)
         if twins := same_when_composed(paths):
             raise KeyNotTaken(twins[1], f"it looks the same as {printable(twins[0])!r}, another name")
         return found
@@ -174,7 +177,7 @@ class BucketCopy(S3Copy):
         try:
             for one in objects:
                 retain(self.bucket, one.key, until)
-        except PeerError as error:
+        except StagingError as error:
             return printable(error.message)[:REASON_CHARACTERS]
         return None
 

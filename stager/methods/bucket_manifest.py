@@ -13,8 +13,9 @@ from stager.peers.s3.single import put
 
 MANIFEST = f"{RESERVED}manifest.json"
 FORM = "skao-staging-manifest"
-# As much of one is read as that of some millions of files has.
-_MOST_BYTES = 1 << 30
+# How much of one is read at most, and how much more for each object: whoever has the bucket can write some.
+_MOST_BYTES = 16 << 20
+_MOST_BYTES_OF_ONE = 1 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +78,14 @@ def put_manifest(bucket: Bucket, place: BucketPath, manifest: Manifest, metadata
     put(bucket, f"{place.inside}{MANIFEST}", content, metadata=metadata, content_type="application/json")
 
 
-def manifest_at(bucket: Bucket, place: BucketPath) -> Manifest | None:
-    """Return the manifest of a directory, or None where there is none."""
+def manifest_at(bucket: Bucket, place: BucketPath, *, object_count: int = 0) -> Manifest | None:
+    """Return the manifest of a directory, or None where there is none, or one too large for so many objects."""
+    key = f"{place.inside}{MANIFEST}"
+    found = bucket.look(key)
+    if found is None or not 0 < found.size_bytes <= _MOST_BYTES + _MOST_BYTES_OF_ONE * object_count:
+        return None
     try:
-        with bucket.read(f"{place.inside}{MANIFEST}", end=_MOST_BYTES) as pieces:
+        with bucket.read(key, end=found.size_bytes) as pieces:
             return Manifest.read(b"".join(pieces))
     except DestinationTampered:
         return None

@@ -15,14 +15,13 @@ from stager.methods.bucket_comparison import objects_at
 from stager.methods.bucket_journal import DELIVERY
 from stager.methods.bucket_manifest import MANIFEST, Manifest, ManifestFile, put_manifest
 from stager.methods.bucket_staged import BucketStaged
-from stager.methods.bucket_transfer import FILES_AT_ONCE
+from stager.methods.bucket_transfer import FILES_AT_ONCE, completed
 from stager.methods.method import Item
 from stager.methods.product_files import ProductFile, product_files
 from stager.methods.product_sums import require_unchanged
 from stager.methods.uploads import OnBytes, Uploads
 from stager.paths import Descriptor
 from stager.peers.s3.bucket import Bucket
-from stager.peers.s3.multipart import put_together
 from stager.peers.s3.objects import StoredObject
 from stager.peers.s3.upload import upload
 from stager.peers.s3.uploaded import UploadedObject
@@ -51,7 +50,7 @@ def publish(
     SourceChanged
         The source is not what was read.
     StagingError
-        As by `upload` and `put_together`.
+        As by `upload` and `completed`.
     """
     place = staged.place
     if not staged.has_begun:
@@ -109,7 +108,8 @@ def _make_objects(bucket: Bucket, item: Item, staged: BucketStaged) -> None:
         if arrived.checksums[SHA256] != staged.files[path].checksums[SHA256]:
             raise SourceChanged(item.source.display, "it is not what it was when it was read first")
         staged.uploaded[path] = arrived
-        staged.sent.pop(path, None)
+        if sent := staged.sent.pop(path, None):
+            staged.journal.note_end(sent.upload_id)
 
     making = _Making(bucket, staged)
     with Uploads(on_arrived, Control(lambda *_: None, threading.Event()), at_once=FILES_AT_ONCE) as uploads:
@@ -134,7 +134,8 @@ class _Making:
 
     def completed(self, path: str) -> Made:
         sent, replaces = self.staged.sent[path], path in self.staged.previous
-        return lambda _: {path: self._made(path, lambda: put_together(self.bucket, sent, replace=replaces))}
+        journal = self.staged.journal
+        return lambda _: {path: self._made(path, lambda: completed(self.bucket, sent, journal, replace=replaces))}
 
     def written(self, file: ProductFile, display: str) -> Made:
         content, path = Descriptor(os.dup(file.content.fd)), file.path

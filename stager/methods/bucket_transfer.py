@@ -11,6 +11,7 @@ from stager.checksums import ADLER32, Checksum
 from stager.engine import Control
 from stager.engine.source import Source
 from stager.errors import DestinationDiffers, DestinationExists
+from stager.methods.bucket_journal import Journal
 from stager.methods.bucket_staged import BucketStaged, FileSums
 from stager.methods.product_files import ProductFile, product_files
 from stager.methods.product_sums import sums_of
@@ -18,7 +19,7 @@ from stager.methods.uploads import OnBytes, Uploads
 from stager.paths import Descriptor
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.completion import Sent
-from stager.peers.s3.multipart import send
+from stager.peers.s3.multipart import put_together, send
 from stager.peers.s3.upload import upload
 from stager.peers.s3.uploaded import UploadedObject
 from stager.vocabulary import ManifestEntry
@@ -77,6 +78,17 @@ def bring(
         uploads.finish()
 
 
+def completed(bucket: Bucket, sent: Sent, journal: Journal, *, replace: bool) -> UploadedObject:
+    """Have parts become an object, with that on record before; raises as `put_together`."""
+    journal.note_completion(sent.upload_id)
+    try:
+        return put_together(bucket, sent, replace=replace)
+    except DestinationExists:
+        if not sent.may_be_ending:
+            journal.note_refusal(sent.upload_id)
+        raise
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Bringing:
     bucket: Bucket
@@ -122,6 +134,10 @@ class _Bringing:
 
     def _uploaded(self, file: ProductFile, on_bytes: OnBytes) -> UploadedObject:
         try:
+            if file.status.st_size > self.bucket.single_bytes:
+                made = completed(self.bucket, sent := self._sent(file, on_bytes), self.staged.journal, replace=False)
+                self.staged.journal.note_end(sent.upload_id)
+                return made
             return upload(
                 self.bucket,
                 file.content.fd,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from stager.errors import ConfigurationError
+from stager.identity import NAME
 from stager.peers.s3.connection import StoreConnection
 
 EVERYBODY_ELSE = "*"
@@ -41,10 +44,24 @@ class StoreArea(StoreConnection):
                 "users would write over each other's data: {username} has to be in the prefix, or in the name for *"
             )
             raise ValueError(reason)
-        if len({*self.buckets.values()}) < len(self.buckets):
+        if self._may_be_shared():
             reason = "two users have the same bucket: then {username} has to be in the prefix"
             raise ValueError(reason)
         return self
+
+    def _may_be_shared(self) -> bool:
+        """Tell whether two users who are named have one bucket, or one has that of somebody who is not named."""
+        template = re.escape(self.buckets[EVERYBODY_ELSE].rpartition(":")[2])
+        first, *others = template.split(re.escape(USERNAME))
+        of_others = re.compile(f"{first}(?P<user>{NAME.pattern}){'(?P=user)'.join(others)}", re.ASCII | re.IGNORECASE)
+        tenants: dict[str, list[str]] = defaultdict(list)
+        for user, said in self.buckets.items():
+            if user != EVERYBODY_ELSE and said:
+                tenant, _, name = said.replace(USERNAME, user).rpartition(":")
+                tenants[name.lower()].append(tenant)
+                if (found := of_others.fullmatch(name)) and found["user"] != user:
+                    return True
+        return any(len(found) > 1 and ("" in found or len({*found}) < len(found)) for found in tenants.values())
 
     def of_user(self, username: str) -> Self:
         """Return what a user has: one bucket, and one prefix in it, which is empty where the bucket is theirs.

@@ -6,7 +6,10 @@ import json
 import os
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,16 +20,21 @@ from stager.errors import (
     KeyNotTaken,
     LeaseLost,
     PathOutsideArea,
+    PeerStalled,
     SourceChanged,
     StagingError,
 )
+from stager.methods import bucket_comparison, bucket_journal, bucket_manifest, bucket_publication, bucket_transfer
+from stager.methods.bucket_comparison import BucketDiffers, objects_at
 from stager.methods.bucket_journal import Journal, sweep
 from stager.methods.bucket_path import BucketPath, bucket_path
 from stager.methods.bucket_removal import discard
 from stager.methods.bucket_staged import BucketStaged
 from stager.methods.bucket_transfer import SENT_LAST_BYTES
 from stager.methods.store_area import StoreArea
+from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.completion import Sent
+from stager.peers.s3.objects import PART_BYTES, StoredObject
 from stager.peers.s3.single import put
 from stager.vocabulary import OnConflict
 from tests.methods.bucket_peer import BucketPeer
@@ -227,7 +235,10 @@ def test_a_sweep_removes_what_is_on_record_as_ours_and_of_nobody_living(bucket_s
     assert unfinished(bucket_site) == [f"{place.inside}of-somebody"]
 
 
-def test_parts_of_which_the_store_may_be_making_an_object_are_left_to_the_sweep(bucket_site: Site) -> None:
+def test_parts_of_which_the_store_may_be_making_an_object_are_left_to_the_sweep(
+    bucket_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_journal, "LONGEST_COMPLETION", timedelta())
     bucket, place = peer_of(bucket_site).bucket, place_of(bucket_site, "data/product")
     survey = engine.survey(bucket_site.item("a.fits", "data/product").source)
     staged = BucketStaged(place=place, survey=survey, journal=Journal(bucket, place), previous={})
@@ -243,6 +254,7 @@ def test_parts_of_which_the_store_may_be_making_an_object_are_left_to_the_sweep(
         may_be_ending=True,
     )
     staged.journal.note_parts(sent.key, sent.upload_id)
+    staged.journal.note_completion(sent.upload_id)
     staged.sent[""] = sent
     discard(bucket, staged)
     assert (unfinished(bucket_site), len(all_keys(bucket_site))) == ([sent.key], 1)
@@ -263,6 +275,105 @@ def test_a_record_that_is_forged_has_nothing_removed_elsewhere(bucket_site: Site
     assert unfinished(bucket_site) == [f"{other.inside}parts"]
 
 
+def stalled(*_: Any, **__: Any) -> Any:
+    raise PeerStalled(str(VALUES["endpoint"]), "silent")
+
+
+@pytest.mark.parametrize(("name", "own"), [("large", "product"), ("tree", "product/deep/large")])
+def test_an_upload_that_may_be_put_together_is_not_aborted_and_stays_on_record(
+    bucket_site: Site, monkeypatch: pytest.MonkeyPatch, name: str, own: str
+) -> None:
+    make_tree(bucket_site)
+    for path in (bucket_site.source / "large", bucket_site.source / "tree/deep/large"):
+        path.write_bytes(LARGE * 6)  # so large that it goes in parts, also into a new directory
+    peer, place = peer_of(bucket_site), place_of(bucket_site, "product")
+    with monkeypatch.context() as patched:
+        patched.setattr(bucket_transfer, "put_together", stalled)
+        with pytest.raises(PeerStalled):
+            bucket_site.stage(bucket_site.item(name, "product"))
+    assert unfinished(bucket_site) == [f"{place.parent.inside}{own}"]
+    left = all_keys(bucket_site)
+    assert left
+    assert all(key.startswith(".stager-") for key in left)
+    assert sweep(peer.bucket, place.parent, living=lambda _: ()) == 0
+    assert all_keys(bucket_site) == left
+    monkeypatch.setattr(bucket_journal, "LONGEST_COMPLETION", timedelta())
+    assert sweep(peer.bucket, place.parent, living=lambda _: ()) == 1
+    assert all_keys(bucket_site) == unfinished(bucket_site) == []
+
+
+@pytest.mark.parametrize("name", ["a.fits", "large"])
+def test_what_has_replaced_an_object_stays_whatever_goes_wrong_then(
+    bucket_site: Site, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (bucket_site.source / "large").write_bytes(LARGE)
+    peer_of(bucket_site).put("product")
+    monkeypatch.setattr(bucket_publication, "_require_what_was_sent", stalled)
+    with pytest.raises(PeerStalled):
+        replaced(bucket_site, name)
+    assert bucket_site.peer.read("product") == (bucket_site.source / name).read_bytes()
+    assert all_keys(bucket_site) == ["product"]
+    assert unfinished(bucket_site) == []
+
+
+def test_what_a_removal_that_fails_has_left_is_swept(bucket_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(bucket_site)
+    delivery = bucket_site.delivered(bucket_site.item("tree", "product"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "delete_many", stalled)
+        with pytest.raises(PeerStalled):
+            bucket_site.remove(delivery)
+    assert "product/a" in all_keys(bucket_site)
+    place = place_of(bucket_site, "product")
+    assert sweep(peer_of(bucket_site).bucket, place.parent, living=lambda _: ()) == 1
+    assert all_keys(bucket_site) == []
+
+
+def test_a_marker_of_a_folder_is_no_object_of_its_own(bucket_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket, place = peer_of(bucket_site).bucket, place_of(bucket_site, "product")
+    put(bucket, f"{place.inside}a", b"1")
+    listed = [*bucket.list(place.inside)]
+    markers = [replace(listed[0], key=key, size_bytes=0) for key in (place.inside, f"{place.inside}sub/")]
+    monkeypatch.setattr(bucket, "list", lambda _: [*markers, *listed])
+    assert [*objects_at(bucket, place)] == ["a"]
+
+
+def test_no_object_is_compared_by_parts_that_are_too_small(bucket_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket_comparison, "abilities_of", lambda _: SimpleNamespace(etag_is_md5=True))
+    bucket = peer_of(bucket_site).bucket
+    of_parts = StoredObject(key="a", size_bytes=1, etag=f"{'0' * 32}-1", metadata={PART_BYTES: str(5 << 20)})
+    bucket_comparison._by_etag(bucket, of_parts)  # noqa: SLF001
+    with pytest.raises(BucketDiffers, match="no checksum"):
+        bucket_comparison._by_etag(bucket, replace(of_parts, metadata={PART_BYTES: "1"}))  # noqa: SLF001
+
+
+def test_a_manifest_that_is_too_large_is_not_read(bucket_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(bucket_site)
+    bucket_site.stage(bucket_site.item("tree", "product"))
+    monkeypatch.setattr(bucket_manifest, "_MOST_BYTES", 1)
+    monkeypatch.setattr(bucket_manifest, "_MOST_BYTES_OF_ONE", 1)
+    with pytest.raises(DestinationDiffers, match="has no manifest"):
+        bucket_site.stage(bucket_site.item("tree", "product"))
+
+
+def test_an_entry_that_cannot_be_undone_stays_and_is_in_no_others_way(
+    bucket_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, folder = peer_of(bucket_site).bucket, place_of(bucket_site, "data/product").parent
+    journals = [Journal(bucket, folder.within(name)) for name in ("a", "b", "c")]
+    for journal in journals:
+        journal.note_parts(folder.within(journal._name).object_key, "an id")  # noqa: SLF001
+    of_another = {"digits": "0" * 16, "delivery": "1" * 16}
+    put(bucket, f"{folder.inside}.stager-{of_another['digits']}-{of_another['delivery']}", b'{"name": "a"}')
+    put(bucket, f"{folder.inside}.stager-{of_another['digits']}-{'2' * 16}", b"")
+    monkeypatch.setattr(bucket, "abort", lambda key, _: stalled() if key.endswith("b") else False)
+    assert sweep(bucket, folder, living=lambda _: ()) == 3
+    left = [key for key in all_keys(bucket_site) if key.startswith("data/.stager-")]
+    assert len(left) == 2
+    assert any(journals[1].delivery in key for key in left)
+    assert any(of_another["delivery"] in key for key in left)
+
+
 @pytest.mark.parametrize(
     "path", [".stager-manifest.json", "data/.stager-x", "a\x01b", "a\ufffeb", "x" * 250 + "/y" * 500]
 )
@@ -279,6 +390,14 @@ def test_a_name_in_a_directory_that_makes_no_key_is_refused_before_anything_is_s
     Path(os.fsdecode(os.fsencode(bucket_site.source / "tree") + b"/" + name)).write_bytes(b"1")
     with pytest.raises(KeyNotTaken):
         bucket_site.stage(bucket_site.item("tree", "product"))
+    assert all_keys(bucket_site) == []
+
+
+def test_a_key_that_leaves_no_room_for_our_own_names_is_refused_before_anything_is_sent(bucket_site: Site) -> None:
+    make_tree(bucket_site)
+    left = 1010 - len(place_of(bucket_site, "x").parent.inside)
+    with pytest.raises(KeyNotTaken, match="longer"):
+        bucket_site.stage(bucket_site.item("tree", "/".join(["y"] * (left // 2))))
     assert all_keys(bucket_site) == []
 
 
@@ -325,6 +444,11 @@ def test_each_user_has_a_prefix_or_a_bucket_of_their_own() -> None:
         {"buckets": {"alice": "alice-data"}},
         {"buckets": {"*": "everybody"}},
         {"buckets": {"*": "{username}-data", "alice": "shared", "bob": "shared"}},
+        {"buckets": {"*": "{username}-data", "carol": "alice-data"}},
+        {"buckets": {"*": "{username}-data", "carol": "Alice-Data"}},
+        {"buckets": {"*": "{username}-data", "carol": "tenant:alice-data"}},
+        {"buckets": {"*": "{username}-data", "alice": "tenant:shared", "bob": "shared"}},
+        {"buckets": {"*": "{username}-data", "alice": "shared-{username}", "bob": "shared-alice"}},
     ],
 )
 def test_an_operator_cannot_let_users_write_over_each_others_data(said: dict[str, object]) -> None:
