@@ -44,10 +44,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what starts a hub, and show what is the same by any database with one: the records' own tests have both."""
+    """Mark what starts a server, and show what is the same by any database with one: records' own tests have both."""
     for item in items:
-        if "running_hub" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.hub)
+        for mark, fixtures in {"hub": {"running_hub"}, "store": {"rclone", "rgw"}}.items():
+            if fixtures & {*getattr(item, "fixturenames", ())}:
+                item.add_marker(mark)
     twice = [item for item in items if {"any_database", "mariadb"} <= {mark.name for mark in item.iter_markers()}]
     if twice:
         config.hook.pytest_deselected(items=twice)

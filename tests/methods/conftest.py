@@ -187,7 +187,13 @@ def site_with_modes(request: pytest.FixtureRequest, areas: Areas, source: Path) 
     yield from _site(request, areas, source)
 
 
-@pytest.fixture(params=[*sorted(MOUNTED_METHODS), pytest.param(JupyterCopy.name, marks=pytest.mark.hub), S3Copy.name])
+@pytest.fixture(
+    params=[
+        *sorted(MOUNTED_METHODS),
+        pytest.param(JupyterCopy.name, marks=pytest.mark.hub),
+        pytest.param(S3Copy.name, marks=pytest.mark.store),
+    ]
+)
 def site(request: pytest.FixtureRequest, areas: Areas, source: Path) -> Iterator[Site]:
     """Alice stages, by each method."""
     yield from _site(request, areas, source)

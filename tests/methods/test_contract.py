@@ -199,7 +199,7 @@ DELIVERIES = [
     *((method, "a.fits") for method in ("local_copy", "local_symlink", "symlink_copy")),
     *((method, "tree") for method in ("local_copy", "local_symlink")),
     *(pytest.param("jupyter_copy", what, marks=pytest.mark.hub) for what in ("a.fits", "tree")),
-    *(("s3_copy", what) for what in ("a.fits", "tree")),
+    *(pytest.param("s3_copy", what, marks=pytest.mark.store) for what in ("a.fits", "tree")),
 ]
 each_delivery = pytest.mark.parametrize(("site", "what"), DELIVERIES, indirect=["site"])
 each_that_copies = pytest.mark.parametrize(
