@@ -18,7 +18,6 @@ from sqlalchemy.orm import configure_mappers
 
 from blocks.areas import adopt_areas
 from stager.errors import DatabaseUnavailable
-from stager.garbage import search_less
 from stager.mover.starter import keep_starter
 from stager.records.runs import fill_statement_cache
 from tasks.database import records_database
@@ -61,4 +60,3 @@ readiness = Readiness()
 keep_starter()  # of the movers of all runs
 gc.collect()
 gc.freeze()  # what is here now stays shared with the children; gc.freeze, Python's manual
-search_less()
