@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any
 
 from prefect import flow
@@ -10,17 +9,14 @@ from prefect.client.schemas.objects import State
 
 from blocks.staging_form import S3CopyForm
 from stager.methods.s3_copy import S3Copy
-from tasks.check_duplicate import check_duplicate
-from tasks.check_source import check_source
-from tasks.run import Run, recorded
-from tasks.set_read_only import set_read_only
-from tasks.transfer import transfer
+from tasks.run import recorded
+from tasks.stage import stage
 
 
 @flow(name="s3-copy", persist_result=False)
 def s3_copy(request: S3CopyForm) -> State[Any]:
     """Copy files and directories to the user's bucket: verified, recorded, retained where it lets us."""
-    return _stage(recorded(S3Copy(), request=request))
+    return stage(recorded(S3Copy(), request=request))
 
 
 @flow(name="s3-copy", persist_result=False)
@@ -31,15 +27,4 @@ def s3_copy_from_api(request_ids: tuple[str, ...]) -> State[Any]:
         request_ids: Requests that the service handed to this run; any others are left alone.
 
     """
-    return _stage(recorded(S3Copy(), request_ids=request_ids))
-
-
-def _stage(requests: AbstractContextManager[Run]) -> State[Any]:
-    with requests as record:
-        for batch in record.batches():
-            with batch:
-                check_source(batch)
-                check_duplicate(batch)
-                transfer(batch)
-                set_read_only(batch)
-    return record.conclusion()
+    return stage(recorded(S3Copy(), request_ids=request_ids))
