@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from stager.checksums import ADLER32, MD5, SHA256, Checksum, ChecksumAlgorithm
+from stager.checksums import MD5, SHA256, Checksum, ChecksumAlgorithm
 from stager.engine import Control
 from stager.engine.source import Source
 from stager.methods.bucket_manifest import MANIFEST, Manifest, manifest_at
 from stager.methods.bucket_path import BucketPath
-from stager.methods.product_files import ProductFile, product_files
-from stager.methods.product_sums import fingerprint_of, require, sums_of
+from stager.methods.product_files import ProductFile, below, product_files
+from stager.methods.product_sums import fingerprint_of, manifest_entry, require, sums_of
 from stager.peers.s3.abilities import abilities_of
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.etags import etag_of
@@ -70,11 +70,10 @@ def difference(
     same = _of_directory if source.is_directory else _of_file
     try:
         for file, told in same(bucket, place, there, source):
-            display = f"{source.display}/{file.path}" if file.path else source.display
+            display = below(source.display, file.path)
             sums = told(file, display, control, wanted)
             require(display, wanted, sums)
-            name = file.path or source.name.decode("utf-8", "surrogateescape")
-            on_file(ManifestEntry(path=name, size_bytes=file.status.st_size, checksum=sums[ADLER32].value))
+            on_file(manifest_entry(source, file.path, file.status.st_size, sums))
     except BucketDiffers as found:
         return str(found)
     return None

@@ -18,7 +18,7 @@ from stager.methods.bucket_publication import publish
 from stager.methods.bucket_removal import discard, remove_delivered
 from stager.methods.bucket_staged import BucketStaged
 from stager.methods.bucket_transfer import bring
-from stager.methods.conflict import settle
+from stager.methods.conflict import last_fingerprint, settle
 from stager.methods.method import Item, LastCopy, LivingAmong, OnWait
 from stager.methods.product_files import product_files
 from stager.methods.product_sums import manifest_checksum, require, require_unchanged
@@ -83,14 +83,9 @@ class BucketCopy(S3Copy):
         there = objects_at(self.bucket, place)
         if not there:
             return False
-        last, wanted = item.last_copy, item.expected.checksum
-        if (
-            last
-            and last.source_fingerprint == survey.fingerprint
-            and wanted in (None, last.checksum)
-            and fingerprint_at(there) == last.destination_fingerprint
-        ):
+        if fingerprint_at(there) == last_fingerprint(item, survey):
             return settle(item, difference=None)
+        wanted = item.expected.checksum
         with opened(item.source) as source:
             found = difference(self.bucket, place, there, source, wanted=wanted, on_file=on_file, control=control)
             require_unchanged(source, survey)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from stager.checksums import ADLER32, SHA256
 from stager.engine import Control
@@ -15,15 +15,13 @@ from stager.methods.bucket_comparison import objects_at
 from stager.methods.bucket_journal import DELIVERY
 from stager.methods.bucket_manifest import MANIFEST, Manifest, ManifestFile, put_manifest
 from stager.methods.bucket_staged import BucketStaged
-from stager.methods.bucket_transfer import FILES_AT_ONCE, completed
+from stager.methods.bucket_transfer import FILES_AT_ONCE, completed, uploaded
 from stager.methods.method import Item
-from stager.methods.product_files import ProductFile, product_files
+from stager.methods.product_files import ProductFile, below, product_files
 from stager.methods.product_sums import require_unchanged
 from stager.methods.uploads import OnBytes, Uploads
-from stager.paths import Descriptor
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.objects import StoredObject
-from stager.peers.s3.upload import upload
 from stager.peers.s3.uploaded import UploadedObject
 
 CHANGED = "it changed while the source was copied"
@@ -111,15 +109,15 @@ def _make_objects(bucket: Bucket, item: Item, staged: BucketStaged) -> None:
         if sent := staged.sent.pop(path, None):
             staged.journal.note_end(sent.upload_id)
 
-    making = _Making(bucket, staged)
+    making, left = _Making(bucket, staged), staged.files.keys() - staged.uploaded.keys() - staged.sent.keys()
     with Uploads(on_arrived, Control(lambda *_: None, threading.Event()), at_once=FILES_AT_ONCE) as uploads:
         for path in [*staged.sent]:
             uploads.begin(making.completed(path))
-        if staged.files.keys() - staged.uploaded.keys() - staged.sent.keys():
+        if left:
             with opened(item.source) as source:
                 require_unchanged(source, staged.survey)
                 for file in product_files(source):
-                    if file.path in staged.files.keys() - staged.uploaded.keys() - staged.sent.keys():
+                    if file.path in left:
                         uploads.begin(making.written(file, source.display))
         uploads.finish()
 
@@ -138,22 +136,12 @@ class _Making:
         return lambda _: {path: self._made(path, lambda: completed(self.bucket, sent, journal, replace=replaces))}
 
     def written(self, file: ProductFile, display: str) -> Made:
-        content, path = Descriptor(os.dup(file.content.fd)), file.path
+        kept, path = file.kept(), file.path
+        name, replace = below(display, path), path in self.staged.previous
 
         def made(on_bytes: OnBytes) -> dict[str, UploadedObject]:
-            def write() -> UploadedObject:
-                return upload(
-                    self.bucket,
-                    content.fd,
-                    self.staged.key(path),
-                    source_name=f"{display}/{path}" if path else display,
-                    on_bytes=on_bytes,
-                    on_multipart=self.staged.journal.note_parts,
-                    replace=path in self.staged.previous,
-                    metadata=self.staged.journal.metadata,
-                )
-
-            with content:
+            with kept.content:
+                write = partial(uploaded, self.bucket, self.staged, kept, name, on_bytes=on_bytes, replace=replace)
                 return {path: self._made(path, write)}
 
         return made

@@ -10,6 +10,7 @@ from stager.checksums import Checksum, ChecksumAlgorithm
 from stager.engine import Survey
 from stager.methods.bucket_journal import Journal
 from stager.methods.bucket_path import BucketPath
+from stager.methods.product_files import below
 from stager.peers.s3.completion import Sent
 from stager.peers.s3.objects import StoredObject
 from stager.peers.s3.uploaded import UploadedObject
@@ -59,7 +60,6 @@ class BucketStaged:
     folders: list[str] = field(default_factory=list)
     left_writable: str | None = None
     has_begun: bool = False
-    is_published: bool = False
 
     @property
     def kind(self) -> Literal["file", "directory"]:
@@ -75,7 +75,7 @@ class BucketStaged:
 
     def display(self, path: str) -> str:
         """Return what a file of the product is called in messages."""
-        return f"{self.place.display}/{path}" if path else self.place.display
+        return below(self.place.display, path)
 
     def key(self, path: str) -> str:
         """Return the key of a file of the product."""

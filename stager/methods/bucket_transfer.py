@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from stager.checksums import ADLER32, Checksum
+from stager.checksums import Checksum
 from stager.engine import Control
 from stager.engine.source import Source
 from stager.errors import DestinationDiffers, DestinationExists
 from stager.methods.bucket_journal import Journal
 from stager.methods.bucket_staged import BucketStaged, FileSums
-from stager.methods.product_files import ProductFile, product_files
-from stager.methods.product_sums import sums_of
+from stager.methods.product_files import ProductFile, below, product_files
+from stager.methods.product_sums import manifest_entry, sums_of
 from stager.methods.uploads import OnBytes, Uploads
-from stager.paths import Descriptor
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.completion import Sent
 from stager.peers.s3.multipart import put_together, send
@@ -62,8 +60,7 @@ def bring(
             case Sent():
                 staged.sent[path] = arrived
         staged.files[path] = file = FileSums(size_bytes=arrived.size_bytes, checksums=arrived.checksums)
-        name = path or source.name.decode("utf-8", "surrogateescape")
-        on_file(ManifestEntry(path=name, size_bytes=file.size_bytes, checksum=file.checksums[ADLER32].value))
+        on_file(manifest_entry(source, path, file.size_bytes, file.checksums))
 
     with Uploads(on_arrived, control, at_once=FILES_AT_ONCE) as uploads:
         bringing = _Bringing(bucket=bucket, source=source, staged=staged, wanted=wanted)
@@ -89,6 +86,22 @@ def completed(bucket: Bucket, sent: Sent, journal: Journal, *, replace: bool) ->
         raise
 
 
+def uploaded(
+    bucket: Bucket, staged: BucketStaged, file: ProductFile, display: str, *, on_bytes: OnBytes, replace: bool = False
+) -> UploadedObject:
+    """Have a file of a product be an object, by sending it now; raises as `upload`."""
+    return upload(
+        bucket,
+        file.content.fd,
+        staged.key(file.path),
+        source_name=display,
+        on_bytes=on_bytes,
+        on_multipart=staged.journal.note_parts,
+        replace=replace,
+        metadata=staged.journal.metadata,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Bringing:
     bucket: Bucket
@@ -98,12 +111,11 @@ class _Bringing:
 
     def of(self, each: ProductFile) -> Callable[[OnBytes], Mapping[str, Arrived]]:
         """Return what brings a file, whose content it keeps open until that is done."""
-        content = Descriptor(os.dup(each.content.fd))  # that of the walk is closed when the next one is asked for
-        file = ProductFile(path=each.path, content=content, status=each.status)
+        file = each.kept()
         bring_it = self._way_of(file)
 
         def brought(on_bytes: OnBytes) -> Mapping[str, Arrived]:
-            with content:
+            with file.content:
                 return {file.path: bring_it(on_bytes)}
 
         return brought
@@ -138,17 +150,9 @@ class _Bringing:
                 made = completed(self.bucket, sent := self._sent(file, on_bytes), self.staged.journal, replace=False)
                 self.staged.journal.note_end(sent.upload_id)
                 return made
-            return upload(
-                self.bucket,
-                file.content.fd,
-                self.staged.key(file.path),
-                source_name=self._display(file),
-                on_bytes=on_bytes,
-                on_multipart=self.staged.journal.note_parts,
-                metadata=self.staged.journal.metadata,
-            )
+            return uploaded(self.bucket, self.staged, file, self._display(file), on_bytes=on_bytes)
         except DestinationExists as error:
             raise DestinationDiffers(self.staged.place.display, "it changed while the source was copied") from error
 
     def _display(self, file: ProductFile) -> str:
-        return f"{self.source.display}/{file.path}" if file.path else self.source.display
+        return below(self.source.display, file.path)

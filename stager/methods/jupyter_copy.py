@@ -17,11 +17,11 @@ from stager.errors import (
     UnforeseenError,
     printable,
 )
-from stager.methods.conflict import settle
+from stager.methods.conflict import last_fingerprint, settle
 from stager.methods.method import Item, LastCopy, LivingAmong, OnWait, Promise
 from stager.methods.notebook_comparison import NotebookDiffers, difference, fingerprint_there
 from stager.methods.notebook_leftovers import Leftovers, discard, sweep
-from stager.methods.notebook_path import NotebookPath, below
+from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_publication import give_final_name
 from stager.methods.notebook_removal import remove_delivered
 from stager.methods.notebook_servers import NotebookServers
@@ -32,7 +32,7 @@ from stager.methods.notebook_staged import (
     temporary_name,
 )
 from stager.methods.notebook_transfer import bring
-from stager.methods.product_files import product_files
+from stager.methods.product_files import below, product_files
 from stager.methods.product_sums import require, require_unchanged
 from stager.paths import Place
 from stager.peers.jupyter import HubConnection, check_path, seal
@@ -115,11 +115,11 @@ class JupyterCopy:
         with self._servers.contents(place) as contents, opened(item.source) as source:
             if contents.look(place.path) is None:
                 return False
-            last, wanted = item.last_copy, item.expected.checksum
-            if last and last.source_fingerprint == survey.fingerprint and wanted in (None, last.checksum):
+            if (last := last_fingerprint(item, survey)) is not None:
                 with suppress(NotebookDiffers):
-                    if fingerprint_there(contents, place, source) == last.destination_fingerprint:
+                    if fingerprint_there(contents, place, source) == last:
                         return settle(item, difference=None)
+            wanted = item.expected.checksum
             found = difference(contents, place, source, wanted=wanted, on_file=on_file, control=control)
             require_unchanged(source, survey)
             return settle(item, difference=found)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from stager import engine
 from stager.methods.by_rename import PublishedByRename
-from stager.methods.conflict import settle
+from stager.methods.conflict import last_fingerprint, settle
 from stager.methods.method import Item, Promise, mounted
 from stager.vocabulary import ManifestEntry
 
@@ -41,7 +41,7 @@ class LocalCopy(PublishedByRename):
         found = engine.fingerprint(mounted(item.destination))
         if found is None:
             return False
-        if self._is_our_last_copy(item, survey, found):
+        if found == last_fingerprint(item, survey):
             return settle(item, difference=None)
         difference = engine.compare(
             item.source,
@@ -56,15 +56,6 @@ class LocalCopy(PublishedByRename):
         # A run may have been killed between the rename and its last step.
         engine.repair(mounted(item.destination), item.modes)
         return True
-
-    @staticmethod
-    def _is_our_last_copy(item: Item, survey: engine.Survey, found: str) -> bool:
-        last, wanted = item.last_copy, item.expected.checksum
-        return (
-            last is not None
-            and (last.source_fingerprint, last.destination_fingerprint) == (survey.fingerprint, found)
-            and wanted in (None, last.checksum)
-        )
 
     def transfer(
         self,

@@ -6,12 +6,12 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from stager.checksums import ADLER32, SHA256, Checksum
+from stager.checksums import SHA256, Checksum
 from stager.engine import Control
 from stager.engine.source import Source
 from stager.methods.notebook_path import NotebookPath
-from stager.methods.product_files import ProductFile, product_files
-from stager.methods.product_sums import fingerprint_of, require, sums_of
+from stager.methods.product_files import ProductFile, below, product_files
+from stager.methods.product_sums import fingerprint_of, manifest_entry, require, sums_of
 from stager.peers.jupyter import Contents, Entry, look_with_checksum
 from stager.vocabulary import ManifestEntry
 
@@ -53,13 +53,12 @@ def difference(
     """
     try:
         for each, entry in _told(contents, place, source):
-            display = f"{source.display}/{each.path}" if each.path else source.display
+            display = below(source.display, each.path)
             sums = sums_of(each, display, control.advance, wanted)
             if sums[SHA256].value != entry.sha256:
                 raise NotebookDiffers(each.path, "has another content than the source")  # noqa: TRY301
             require(display, wanted, sums)
-            name = each.path or source.name.decode("utf-8", "surrogateescape")
-            on_file(ManifestEntry(path=name, size_bytes=each.status.st_size, checksum=sums[ADLER32].value))
+            on_file(manifest_entry(source, each.path, each.status.st_size, sums))
     except NotebookDiffers as found:
         return str(found)
     return None

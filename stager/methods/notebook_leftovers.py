@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from stager.errors import Cancelled, DestinationError, PeerRefused, StagingError
 from stager.methods.method import LivingAmong
-from stager.methods.notebook_path import NotebookPath, below
+from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_staged import LEFTOVER, NotebookStaged, name_aside, remove
+from stager.methods.product_files import below
 from stager.peers.connections import given_up_after
 from stager.peers.jupyter import Contents
 

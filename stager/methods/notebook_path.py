@@ -100,8 +100,3 @@ def notebook_path(text: str, *, hub: str, username: str, folder: str = "", serve
     if any(map(TEMPORARY.match, names)):
         raise InvalidPath(text, "such a name is a temporary one of the staging service's")
     return NotebookPath(hub=hub, username=username, server=server, names=names)
-
-
-def below(top: str, path: str) -> str:
-    """Return the path at a server of what has a path in a product or folder; either may be empty."""
-    return f"{top}/{path}" if top and path else top or path

@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from stager.errors import DestinationDiffers, StagingError
 from stager.methods.notebook_comparison import NotebookDiffers
-from stager.methods.notebook_path import NotebookPath, below
+from stager.methods.notebook_path import NotebookPath
 from stager.methods.notebook_staged import remove, temporary_name
+from stager.methods.product_files import below
 from stager.methods.product_sums import fingerprint_of
 from stager.peers.jupyter import Contents, Entry, look_with_checksum
 

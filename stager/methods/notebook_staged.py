@@ -11,7 +11,8 @@ from typing import Literal
 from stager.checksums import ADLER32
 from stager.errors import DestinationNotWritable, DestinationTampered, PeerRefused
 from stager.methods.method import KEY_DIGITS
-from stager.methods.notebook_path import TEMPORARY, NotebookPath, below
+from stager.methods.notebook_path import TEMPORARY, NotebookPath
+from stager.methods.product_files import below
 from stager.methods.product_sums import fingerprint_of, manifest_checksum
 from stager.peers.jupyter import (
     Contents,

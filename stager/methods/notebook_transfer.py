@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from stager.checksums import ADLER32, ChecksumAlgorithm
+from stager.checksums import ChecksumAlgorithm
 from stager.engine import Control
 from stager.engine.source import Source
 from stager.methods.notebook_bundle import MAX_BUNDLED_BYTES, Bundle
-from stager.methods.notebook_path import below
 from stager.methods.notebook_staged import NotebookStaged, temporary_name
-from stager.methods.product_files import ProductFile, product_files
+from stager.methods.product_files import ProductFile, below, product_files
+from stager.methods.product_sums import manifest_entry
 from stager.methods.repeated_upload import repeated
 from stager.methods.uploads import OnBytes, Uploads
-from stager.paths import Descriptor
 from stager.peers.jupyter import (
     CALLS_AT_ONCE,
     Contents,
@@ -48,8 +46,7 @@ def bring(
 
     def on_arrived(path: str, file: Uploaded) -> None:
         staged.files[path] = file
-        name = path or source.name.decode("utf-8", "surrogateescape")
-        on_file(ManifestEntry(path=name, size_bytes=file.size_bytes, checksum=file.checksums[ADLER32].value))
+        on_file(manifest_entry(source, path, file.size_bytes, file.checksums))
 
     with Uploads(on_arrived, control, at_once=CALLS_AT_ONCE) as uploads:
         _Bringing(contents=contents, source=source, staged=staged, algorithms=algorithms, uploads=uploads).bring()
@@ -101,13 +98,13 @@ class _Bringing:
             algorithms=self.algorithms,
             look=look_by_kernel if self.has_kernel else look_with_checksum,
         )
-        content = Descriptor(os.dup(each.content.fd))  # that of the walk is closed when the next one is asked for
+        kept = each.kept()
 
         def sent(on_bytes: OnBytes) -> dict[str, Uploaded]:
-            with content:
-                if not each.path:
-                    return {each.path: send(content.fd, on_bytes=on_bytes)}
-                return {each.path: repeated(partial(send, content.fd), on_bytes=on_bytes)}
+            with kept.content as content:
+                if not kept.path:
+                    return {kept.path: send(content.fd, on_bytes=on_bytes)}
+                return {kept.path: repeated(partial(send, content.fd), on_bytes=on_bytes)}
 
         self.uploads.begin(sent)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stager.engine.mapping import unread
 from stager.engine.source import Source, refuse_special
@@ -36,6 +36,15 @@ class ProductFile:
     def is_directory(self) -> bool:
         """Whether it is a directory, else a regular file."""
         return stat.S_ISDIR(self.status.st_mode)
+
+    def kept(self) -> ProductFile:
+        """Return the same, whose content stays open until it is closed."""
+        return replace(self, content=Descriptor(os.dup(self.content.fd)))
+
+
+def below(top: str, path: str) -> str:
+    """Return the path of what has a path in a product or folder; either may be empty."""
+    return f"{top}/{path}" if top and path else top or path
 
 
 def product_files(source: Source) -> Iterator[ProductFile]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
-from stager.checksums import SHA256, Checksum, ChecksumAlgorithm, Sums
+from stager.checksums import ADLER32, SHA256, Checksum, ChecksumAlgorithm, Sums
 from stager.engine import Survey
 from stager.engine.file_reading import BLOCK_BYTES, read_block
 from stager.engine.source import Source
 from stager.engine.survey import survey_opened
 from stager.errors import SourceChanged, SourceMismatch
 from stager.methods.product_files import ProductFile
+from stager.vocabulary import ManifestEntry
 
 
 def fingerprint_of(files: Iterable[tuple[str, str, int]]) -> str:
@@ -43,6 +44,14 @@ def sums_of(
         position += read
         on_bytes(0)
     return sums.checksums
+
+
+def manifest_entry(
+    source: Source, path: str, size_bytes: int, sums: Mapping[ChecksumAlgorithm, Checksum]
+) -> ManifestEntry:
+    """Return what a manifest says of a file of a source; that of a lone file has its name."""
+    name = path or source.name.decode("utf-8", "surrogateescape")
+    return ManifestEntry(path=name, size_bytes=size_bytes, checksum=sums[ADLER32].value)
 
 
 def require(display: str, wanted: Checksum | None, found: Mapping[ChecksumAlgorithm, Checksum]) -> None:

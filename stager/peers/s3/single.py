@@ -6,6 +6,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from secrets import token_hex
+from types import MappingProxyType
 from typing import BinaryIO
 
 from stager.errors import CorruptedInTransfer, DestinationExists, DestinationTampered, PeerFault
@@ -16,7 +17,6 @@ from stager.peers.s3.objects import ATTEMPT, StoredObject, version_of, written
 from stager.peers.s3.retries import PASSES
 
 BYTES = "application/octet-stream"
-_NO_METADATA: Mapping[str, str] = {}
 
 
 def put(
@@ -24,7 +24,7 @@ def put(
     key: str,
     content: bytes,
     *,
-    metadata: Mapping[str, str] = _NO_METADATA,
+    metadata: Mapping[str, str] = MappingProxyType({}),
     content_type: str = BYTES,
     replace: bool = False,
 ) -> StoredObject:
@@ -54,7 +54,7 @@ def put_from(
     *,
     size_bytes: int,
     md5: str,
-    metadata: Mapping[str, str] = _NO_METADATA,
+    metadata: Mapping[str, str] = MappingProxyType({}),
     content_type: str = BYTES,
     replace: bool = False,
 ) -> StoredObject:
