@@ -21,15 +21,7 @@ TITLE = "The notebook hub"
 
 
 def resolve_hub(name: str = SITES_HUB) -> JupyterHub:
-    """Return the hub of that name, as the operator has it in Prefect's pages.
-
-    Raises
-    ------
-    ConfigurationError
-        There is no such block, or it says what cannot be.
-    PrefectUnavailable
-        Prefect does not answer.
-    """
+    """Return the hub of that name; raises as `resolve_connection`."""
     return resolve_connection(JupyterHub, name, title=TITLE)
 
 

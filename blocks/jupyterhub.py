@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
+from blocks.emptied_fields import EmptiedFieldsHaveDefaults
 from stager.peers.jupyter import HubConnection
 
 
-class JupyterHub(Block, HubConnection):
+class JupyterHub(Block, EmptiedFieldsHaveDefaults, HubConnection):
     """A JupyterHub into whose notebook servers data are brought."""
 
     _block_type_name = "JupyterHub"
@@ -29,10 +28,3 @@ hub = JupyterHub.load("BLOCK_NAME")
         title="Settings",
         description="The site's settings when this block was last written by them. Leave it as it is.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_an_emptied_field_for_its_default(cls, said: Any) -> Any:  # noqa: ANN401 - whatever was saved
-        if isinstance(said, dict):
-            return {name: value for name, value in said.items() if value is not None}
-        return said

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect.blocks.core import Block
-from pydantic import model_validator
 
 from blocks.connections import resolve_connection
+from blocks.emptied_fields import EmptiedFieldsHaveDefaults
 from stager.methods.store_area import StoreArea
 from stager.models import SITES_STORE
 
 
-class ObjectStore(Block, StoreArea):
+class ObjectStore(Block, EmptiedFieldsHaveDefaults, StoreArea):
     """An object store that speaks S3, into which users' data are brought."""
 
     _block_type_name = "Object store"
@@ -25,13 +23,6 @@ from blocks.object_store import ObjectStore
 
 store = ObjectStore.load("BLOCK_NAME")
 ```"""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_an_emptied_field_for_its_default(cls, said: Any) -> Any:  # noqa: ANN401 - whatever was saved
-        if isinstance(said, dict):
-            return {name: value for name, value in said.items() if value is not None}
-        return said
 
 
 def resolve_store(name: str = SITES_STORE) -> ObjectStore:

@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import pytest
 from prefect.blocks.core import Block
-from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 
 from blocks.hubs import resolve_hub, seed_hub
 from blocks.jupyterhub import JupyterHub
@@ -22,6 +21,7 @@ from stager.errors import ConfigurationError
 from stager.models import SITES_HUB
 from stager.settings import DEMOS_HUB, Settings
 from tests.ask_prefect import ask_prefect
+from tests.deployments.block_suite import OurBlockSuite
 from tests.patience import PATIENCE
 from tests.peers.odd_server import OddServer, says
 from tests.peers.tls_front import TlsFront
@@ -36,20 +36,10 @@ FILLED_IN: dict[str, Any] = {
 }
 
 
-class TestJupyterHub(BlockStandardTestSuite):
+class TestJupyterHub(OurBlockSuite):
     @pytest.fixture
     def block(self) -> type[Block]:
         return JupyterHub
-
-    def test_has_a_valid_image(self, block: type[Block]) -> None:
-        """Prefect's pages would fetch it from another site, and they ask nobody."""
-        assert block.get_description()
-        assert block._logo_url is None  # noqa: SLF001 - as the suite asks
-
-    def test_every_field_has_a_title_of_its_own(self, block: type[Block]) -> None:
-        titles = [field.title for field in block.model_fields.values()]
-        assert None not in titles
-        assert len(set(titles)) == len(titles)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 from prefect.blocks.core import Block
-from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
 from blocks.object_store import ObjectStore, resolve_store
 from stager.errors import ConfigurationError
+from tests.deployments.block_suite import OurBlockSuite
 
 VALUES: dict[str, Any] = {
     "endpoint": "https://s3.invalid",
@@ -22,20 +22,10 @@ VALUES: dict[str, Any] = {
 }
 
 
-class TestObjectStore(BlockStandardTestSuite):
+class TestObjectStore(OurBlockSuite):
     @pytest.fixture
     def block(self) -> type[Block]:
         return ObjectStore
-
-    def test_has_a_valid_image(self, block: type[Block]) -> None:
-        """Prefect's pages would fetch it from another site, and they ask nobody."""
-        assert block.get_description()
-        assert block._logo_url is None  # noqa: SLF001 - as the suite asks
-
-    def test_every_field_has_a_title_of_its_own(self, block: type[Block]) -> None:
-        titles = [field.title for field in block.model_fields.values()]
-        assert None not in titles
-        assert len(set(titles)) == len(titles)
 
 
 @pytest.fixture
