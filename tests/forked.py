@@ -1,8 +1,8 @@
 """Programs in processes that have imported already what takes seconds, as the warm worker's have.
 
 Each has its own environment, and Prefect's settings from that. What changes
-something of ours before it begins, or is to be seen from its first instruction,
-starts from scratch instead.
+something of ours before that is imported has the libraries alone; what is to
+be seen from its first instruction starts from scratch instead.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
+from multiprocessing.forkserver import ForkServer
 from pathlib import Path
 from runpy import run_module
 from typing import Self
 
 from deployments.local.orphans import end_with_parent
 
-PRELOADED = "tests.preloaded"
+LIBRARIES, ALL = "tests.preloaded_libraries", "tests.preloaded"
+_servers: dict[str, ForkServer] = {}
 
 
 class Forked:
@@ -33,16 +36,30 @@ class Forked:
         Python's text, or the name of a module that is run as ``python -m`` does.
     log
         Where what it writes is added to; without one, `communicate` gives it.
+    cwd
+        What it works in, if not where the tests are.
+    preloaded
+        The module of what is imported already.
     """
 
     def __init__(
-        self, program: str, arguments: Sequence[str], *, env: Mapping[str, str], log: Path | None = None
+        self,
+        program: str,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path | None = None,
+        cwd: Path | None = None,
+        preloaded: str = ALL,
     ) -> None:
+        if preloaded not in _servers:
+            _servers[preloaded] = ForkServer()
+            _servers[preloaded].set_forkserver_preload([preloaded])
+        forkserver.connect_to_new_process = _servers[preloaded].connect_to_new_process
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([PRELOADED])
         self._folder = None if log else tempfile.TemporaryDirectory()
         self._output = [log or Path(str(self._folder and self._folder.name), name) for name in ("stdout", "stderr")]
-        self._process = context.Process(target=_execute, args=(program, arguments, dict(env), self._output))
+        self._process = context.Process(target=_execute, args=(program, arguments, dict(env), self._output, cwd))
         self._process.start()
 
     @property
@@ -87,7 +104,9 @@ class Forked:
             self._folder.cleanup()
 
 
-def _execute(program: str, arguments: Sequence[str], env: dict[str, str], output: Sequence[Path]) -> None:
+def _execute(
+    program: str, arguments: Sequence[str], env: dict[str, str], output: Sequence[Path], cwd: Path | None
+) -> None:
     from prefect.context import refresh_global_settings_context  # noqa: PLC0415 - what asked for it need not have it
     from prefect.logging.configuration import setup_logging  # noqa: PLC0415
 
@@ -97,6 +116,9 @@ def _execute(program: str, arguments: Sequence[str], env: dict[str, str], output
     os.environ.update(env)
     for number, path in enumerate(output, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+    if cwd:
+        os.chdir(cwd)
+    sys.path[:0] = env.get("PYTHONPATH", "").split(os.pathsep)
     refresh_global_settings_context()
     is_module = program.replace(".", "").isidentifier()
     sys.argv = [program if is_module else "-c", *arguments]

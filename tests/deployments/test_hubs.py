@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +21,7 @@ from stager.models import SITES_HUB
 from stager.settings import DEMOS_HUB, Settings
 from tests.ask_prefect import ask_prefect
 from tests.deployments.block_suite import OurBlockSuite
+from tests.forked import Forked
 from tests.patience import PATIENCE
 from tests.peers.odd_server import OddServer, says
 from tests.peers.tls_front import TlsFront
@@ -61,17 +61,20 @@ def odd() -> Iterator[OddServer]:
         yield odd
 
 
-def python(prefect_api: str, folder: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Done:
+    """How a program ended, and what it wrote."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+
+def run_module(prefect_api: str, folder: Path, module: str, *arguments: str, **settings: str) -> Done:
     environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(folder), **settings}
-    return subprocess.run(
-        [sys.executable, *command],
-        check=False,
-        cwd=CHECKOUT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    with Forked(module, arguments, env=environment, cwd=CHECKOUT) as process:
+        out, log = process.communicate(PATIENCE)
+    return Done(process.returncode, out, log)
 
 
 def saved(prefect_api: str, name: str) -> dict[str, Any]:
@@ -118,11 +121,11 @@ def test_whoever_runs_the_check_is_told_what_is_wrong(
     prefect_api: str, name: str, odd: OddServer, tmp_path: Path
 ) -> None:
     JupyterHub(url=odd.url, token=TOKEN).save(name)
-    check = ("-m", "deployments.check_hub", name)
-    done = python(prefect_api, tmp_path, *check)
+    check = ("deployments.check_hub", name)
+    done = run_module(prefect_api, tmp_path, *check)
     assert (done.returncode, done.stdout) == (0, "JupyterHub 6.1.0 answers, and our token does what is needed\n")
     odd.answers["GET /hub/api/user "] = says({}, "403 Forbidden")
-    done = python(prefect_api, tmp_path, *check)
+    done = run_module(prefect_api, tmp_path, *check)
     assert (done.returncode, "it does not know our token" in done.stderr) == (1, True)
     assert "Traceback" not in done.stderr
 
@@ -211,7 +214,7 @@ def test_registration_tells_whether_the_hub_of_the_settings_can_be_used(
     prefect_api: str, odd: OddServer, tmp_path: Path
 ) -> None:
     def register(url: str) -> str:
-        done = python(prefect_api, tmp_path, "-m", "deployments.register", JUPYTERHUB_URL=url, **token)
+        done = run_module(prefect_api, tmp_path, "deployments.register", JUPYTERHUB_URL=url, **token)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

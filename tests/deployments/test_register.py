@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,13 +15,12 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_HOME, get_current_settings, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from deployments.job_template import ROOT_MAY, SitePods, base_job_template, read_pods
 from stager.errors import ConfigurationError
 from tests.ask_prefect import ask_prefect
+from tests.forked import Forked
 from tests.patience import PATIENCE
 
 CHECKOUT = Path(__file__).parents[2]
@@ -36,21 +32,12 @@ SITE: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("prefect")
-    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=600):
-        yield str(get_current_settings().api.url)
-
-
 def register(prefect_api: str, folder: Path, **settings: str) -> str:
     environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(folder), **settings}
-    command = [sys.executable, "-m", "deployments.register"]
-    done = subprocess.run(
-        command, check=False, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    with Forked("deployments.register", [], env=environment, cwd=CHECKOUT) as process:
+        out, log = process.communicate(PATIENCE)
+    assert process.returncode == 0, out + log
+    return out
 
 
 def registered(prefect_api: str) -> dict[str, list[dict[str, Any]]]:

@@ -16,8 +16,6 @@ from typing import Any
 
 import psutil
 import pytest
-from prefect.settings import PREFECT_SERVER_ANALYTICS_ENABLED, get_current_settings, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 from sqlmodel import col
@@ -30,7 +28,8 @@ from stager.records.requests import create_request, get_request
 from stager.records.tables import Shard, StagedFile, StagingRequestRow
 from stager.vocabulary import Expand, OnConflict
 from tests.ask_prefect import ask_prefect
-from tests.forked import Forked
+from tests.forked import ALL, LIBRARIES, Forked
+from tests.open_prefect import open_prefect
 from tests.patience import PATIENCE
 from tests.records_database import give_records
 
@@ -118,7 +117,12 @@ class Site:
             **self.settings,
         }
 
+    def forked(self, program: str, *arguments: str) -> Forked:
+        """Start a program, which may change something of ours before it imports the rest."""
+        return Forked(program, arguments, env=self.environment, preloaded=ALL if program == RUN else LIBRARIES)
+
     def python(self, program: str, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a program from scratch."""
         command, pipe = [*prefix, sys.executable, "-c", program, *arguments], subprocess.PIPE
         return subprocess.Popen(command, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
@@ -148,12 +152,8 @@ class Site:
 
     @contextmanager
     def executing(self, program: str, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[Running]:
-        """Run a program until the end of the block; one that changes nothing of ours need not start from scratch."""
-        with (
-            self.python(program, *arguments, prefix=prefix)
-            if prefix or program != RUN
-            else Forked(RUN, arguments, env=self.environment)
-        ) as process:
+        """Run a program until the end of the block."""
+        with self.python(program, *arguments, prefix=prefix) if prefix else self.forked(program, *arguments) as process:
             try:
                 yield process
             finally:
@@ -211,11 +211,10 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def prefect_api() -> Iterator[str]:
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prefect server of our own."""
-    without_telemetry = {PREFECT_SERVER_ANALYTICS_ENABLED: False}
-    with temporary_settings(without_telemetry), prefect_test_harness(server_startup_timeout=600):
-        yield str(get_current_settings().api.url)
+    with open_prefect(tmp_path_factory.mktemp("prefect")) as api:
+        yield api
 
 
 @contextmanager

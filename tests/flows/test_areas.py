@@ -96,7 +96,7 @@ def test_while_prefect_is_away_the_last_known_area_counts_or_else_the_settings(
             assert knowing.stdout.readline() == "/from the operator\n"
             gate.is_open = False
             shut.touch()
-            with site.python(RESOLVE, str(shut)) as ignorant:
+            with site.forked(RESOLVE, str(shut)) as ignorant:
                 assert site.ended(ignorant)[0].splitlines() == [str(site.folder / "storage")] * 2
             assert site.ended(knowing)[0] == "/from the operator"
 
@@ -105,11 +105,11 @@ def test_while_prefect_is_away_the_last_known_area_counts_or_else_the_settings(
 def test_a_process_that_is_told_of_the_areas_need_not_ask(tmp_path: Path, prefect_api: str) -> None:
     seed("/from the operator")
     with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site:
-        with site.python("from blocks.areas import *; refresh_areas(); print(areas_as_known())") as teller:
+        with site.forked("from blocks.areas import *; refresh_areas(); print(areas_as_known())") as teller:
             told = site.ended(teller)[0]
         site.settings.update({"PREFECT_API_URL": NO_PREFECT, "PREFECT_CLIENT_MAX_RETRIES": "0"})
         program = "import sys; from blocks.areas import *; adopt_areas(sys.argv[1]); print(resolve_area('source').path)"
-        with site.python(program, told) as hearer:
+        with site.forked(program, told) as hearer:
             assert site.ended(hearer)[0] == "/from the operator"
 
 
@@ -122,7 +122,7 @@ def test_no_block_is_an_area_outside_the_folders_that_the_settings_name(tmp_path
         asyncio.run(StorageAreaBlock(path=tmp_path / path).asave(name))
     with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api, STAGER_AREA_ROOTS="[]") as site:
         program = "from blocks.areas import *; print(*[f'{area.name}={area.path}' for area in known_areas()])"
-        with site.python(program) as process:
+        with site.forked(program) as process:
             known, log = site.ended(process)
     areas = dict(area.split("=") for area in known.split())
     assert areas.keys() == {"source", "user", "within"}
@@ -144,13 +144,13 @@ def test_an_area_that_was_removed_is_forgotten_and_a_bad_one_harms_no_other(tmp_
         print("forgotten")
     """
     with site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site:
-        with site.python(textwrap.dedent(program)) as process:
+        with site.forked(textwrap.dedent(program)) as process:
             assert site.ended(process)[0] == "forgotten"
         blocks = ask_prefect("GET", f"{prefect_api}/block_types/slug/storage-area/block_documents")
         (user,) = (block for block in blocks if block["name"] == "user")
         slip = {"data": {"path": None}, "merge_existing_data": False}
         ask_prefect("PATCH", f"{prefect_api}/block_documents/{user['id']}", slip)
-        with site.python("from blocks.areas import resolve_area; print(resolve_area('source').path)") as process:
+        with site.forked("from blocks.areas import resolve_area; print(resolve_area('source').path)") as process:
             assert site.ended(process)[0] == "/from the operator"
 
 
@@ -179,7 +179,7 @@ def test_prefect_is_not_asked_each_time_for_an_area_that_there_is_not(tmp_path: 
     """
     with (
         site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site,
-        site.python(textwrap.dedent(program)) as process,
+        site.forked(textwrap.dedent(program)) as process,
     ):
         assert site.ended(process)[0] == "asked again later"
 
@@ -244,7 +244,7 @@ def test_while_prefect_is_asked_and_silent_the_last_known_area_counts(tmp_path: 
         site_of(tmp_path, f"sqlite:///{tmp_path}/records.db", prefect_api) as site,
         socket.create_server(("127.0.0.1", 0)) as silent,
     ):
-        with site.python("from blocks.areas import *; refresh_areas(); print(areas_as_known())") as teller:
+        with site.forked("from blocks.areas import *; refresh_areas(); print(areas_as_known())") as teller:
             told = site.ended(teller)[0]
         site.settings["PREFECT_API_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         with site.executing(textwrap.dedent(program), told) as process:

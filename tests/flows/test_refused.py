@@ -37,7 +37,7 @@ def lone_site(tmp_path: Path) -> Iterator[Site]:
 
 
 def resolved(site: Site, request_id: str) -> str:
-    with site.python(textwrap.dedent(RESOLVE), request_id) as process:
+    with site.forked(textwrap.dedent(RESOLVE), request_id) as process:
         return site.ended(process)[0]
 
 

@@ -17,7 +17,7 @@ from stager.records.database import Database
 from tests.mariadb import MariaDB
 from tests.open_folder import open_folder
 from tests.patience import PATIENCE
-from tests.stack.conftest import OnlyPrefect, Stack, end, launch, wait_until_ready
+from tests.stack.conftest import OnlyPrefect, Stack, end, give_prefect, launch, wait_until_ready
 
 USERS = tuple(f"soak{number}" for number in range(6))
 LARGE = "large.bin"
@@ -122,6 +122,7 @@ def _running_stack(folder: Path, database_url: str) -> Iterator[Stack]:
         "STAGER_WAIT": "0",
         "TMPDIR": str(folder / "tmp"),
     }
+    give_prefect(folder)
     launcher, port, prefect_port = launch(folder, log := folder / "console.log", **variables)
     auth = OnlyPrefect(prefect_port, folder / "state/prefect-password")
     try:

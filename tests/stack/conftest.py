@@ -19,6 +19,7 @@ import pytest
 from tests.open_folder import open_folder
 from tests.patience import PATIENCE
 from tests.ports import free_port
+from tests.prefect_database import give_database
 
 READY = "Ctrl-C stops everything."
 USER = "nobody"
@@ -78,6 +79,12 @@ class Stack:
             assert time.monotonic() < deadline, state
             time.sleep(0.2)
         return state
+
+
+def give_prefect(folder: Path) -> None:
+    """Put into a folder in which no stack has been yet what Prefect would take seconds to make there."""
+    (folder / "state").mkdir(mode=0o700)
+    give_database(folder / "state/prefect")
 
 
 def launch(folder: Path, log: Path, **variables: str) -> tuple[subprocess.Popen[bytes], int, int]:

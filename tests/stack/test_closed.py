@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -82,9 +83,16 @@ def test_users_can_enter_what_they_stage_from_and_to(stack: Stack) -> None:
 
 @dataclass(frozen=True)
 class Upgraded:
-    """An older installation that a newer version has started."""
+    """An older installation that a newer version has started.
+
+    Parameters
+    ----------
+    ended
+        What its first start wrote as it ended, and the processes that it left.
+    """
 
     folder: Path
+    ended: tuple[str, list[str]]
     console: str
     http: str
     prefect: str
@@ -102,13 +110,14 @@ def upgraded() -> Iterator[Upgraded]:
         folder = outer / f"100% # ours; {'x' * 100}"
         folder.mkdir(mode=0o755)
         staged = _stage_with_one_start(folder)
+        ended = (folder / "state/logs/supervisord.log").read_text(), processes_of(folder)
         waiting = _make_older(folder)
         log = folder / "second.log"
         launcher, port, prefect_port = launch(folder, log, PREFECT_API_AUTH_STRING=":".join(OWN))
         try:
             wait_until_ready(launcher, log)
             where = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{prefect_port}"
-            yield Upgraded(folder, log.read_text(), *where, staged, waiting)
+            yield Upgraded(folder, ended, log.read_text(), *where, staged, waiting)
         finally:
             assert end(launcher) == 0
 
@@ -153,6 +162,12 @@ def test_it_starts_in_a_folder_of_any_name(upgraded: Upgraded) -> None:
     assert " #" in str(upgraded.folder)
     assert len(str(upgraded.folder)) > 108
     assert httpx.get(f"{upgraded.http}/health").json()["status"] == "healthy"
+
+
+def test_ctrl_c_stops_the_parts_in_reverse_order_and_leaves_nothing(upgraded: Upgraded) -> None:
+    log, left = upgraded.ended
+    assert re.findall(r"stopped: ([\w-]+)", log) == ["http-service", "worker", "prefect-server"]
+    assert left == []
 
 
 def test_an_older_installation_is_found_closed_and_told(upgraded: Upgraded) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,24 +10,12 @@ import psutil
 import pytest
 
 from deployments.local.supervisor_client import ProgramStatus, reports
-from tests.stack.conftest import end, launch, processes_of, wait_until, wait_until_ready
+from tests.stack.conftest import wait_until
 
 if TYPE_CHECKING:
     from tests.stack.conftest import Stack
 
 pytestmark = pytest.mark.stack
-STARTED = ["prefect-server", "worker", "http-service"]
-
-
-def test_ctrl_c_stops_the_parts_in_reverse_order_and_leaves_nothing(tmp_path: Path) -> None:
-    launcher, *_ = launch(tmp_path, console := tmp_path / "console.log")
-    try:
-        wait_until_ready(launcher, console)
-    finally:
-        status = end(launcher)
-    log = (tmp_path / "state/logs/supervisord.log").read_text()
-    assert re.findall(r"stopped: ([\w-]+)", log) == STARTED[::-1]
-    assert (status, processes_of(tmp_path)) == (0, [])
 
 
 @pytest.mark.parametrize("part", ["http-service", "worker"])

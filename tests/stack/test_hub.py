@@ -16,7 +16,7 @@ from tests.open_folder import open_folder
 from tests.patience import PATIENCE
 from tests.peers.running_hub import is_installed
 from tests.ports import free_port
-from tests.stack.conftest import end, launch, processes_of, wait_until_ready
+from tests.stack.conftest import end, give_prefect, launch, processes_of, wait_until_ready
 
 pytestmark = [pytest.mark.stack, pytest.mark.hub]
 USER = own_username()
@@ -37,6 +37,7 @@ def stack_with_hub() -> Iterator[StackWithHub]:
         pytest.skip("needs JupyterHub, its proxy and Chromium (`make test` installs them)")
     with open_folder() as folder:
         hub = {"STAGER_HUB": "true", "STAGER_HUB_PORT": str(free_port(successors=2))}
+        give_prefect(folder)
         launcher, port, _ = launch(folder, log := folder / "console.log", **hub)
         try:
             wait_until_ready(launcher, log)

@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from tests import prefect_password
+from tests.forked import Forked
 from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.prefect_database import give_database
@@ -143,19 +144,24 @@ class Pool:
 
     @contextmanager
     def worker(
-        self, *options: str, command: tuple[str, ...] = ("-m", "sample_worker"), kind: str = "warm", **environment: str
+        self, *options: str, command: tuple[str, ...] | None = None, kind: str = "warm", **environment: str
     ) -> Iterator[Worker]:
-        """Run a worker until the end of the block; whatever it has left behind is ended too."""
-        arguments = [*command, "worker", "start", "--pool", self.name, "--type", kind, "--name", "w", *options]
+        """Run a worker until the end of the block; whatever it has left behind is ended too.
+
+        That of the sample flows need not start from scratch, as one by a command of its own does.
+        """
+        arguments = ["worker", "start", "--pool", self.name, "--type", kind, "--name", "w", *options]
         with tempfile.TemporaryDirectory() as temporary:  # what is killed leaves its own temporary folders
-            with (self.folder / "worker.log").open("ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, *arguments],
-                    env={**self.prefect.environment, "TMPDIR": temporary, **environment},
-                    stdout=log,
-                    stderr=log,
-                    cwd=self.folder,
-                )
+            env, path = {**self.prefect.environment, "TMPDIR": temporary, **environment}, self.folder / "worker.log"
+            path.touch()
+            process: subprocess.Popen[bytes] | Forked
+            if command is None:
+                process = Forked("sample_worker", arguments, env=env, log=path, cwd=self.folder)
+            else:
+                with path.open("ab") as log:
+                    process = subprocess.Popen(
+                        [sys.executable, *command, *arguments], env=env, stdout=log, stderr=log, cwd=self.folder
+                    )
             worker = Worker(psutil.Process(process.pid), process, self)
             try:
                 eventually(lambda: "started!" in worker.output)
@@ -169,7 +175,7 @@ class Worker:
     """A running worker and the processes that it has made."""
 
     self_: psutil.Process
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     pool: Pool
 
     @property

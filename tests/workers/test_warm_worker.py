@@ -233,7 +233,7 @@ def test_the_health_endpoint_answers(pool: Pool) -> None:
 
 
 def test_an_idle_worker_with_four_ready_processes_needs_at_most_200_mib(pool: Pool) -> None:
-    with pool.worker(STAGER_READY_PROCESSES="4") as worker:
+    with pool.worker(command=("-m", "sample_worker"), STAGER_READY_PROCESSES="4") as worker:
         worker.ready(4)
         assert sum(process.memory_full_info().pss for process in worker.family()) <= 200 * MIB
 

@@ -49,7 +49,7 @@ def all_are(shelf: Shelf, status: str, *, many: int) -> None:
 
 def test_a_user_whose_reading_never_ends_holds_up_nobody_else(shelf: Shelf, endless: str) -> None:
     (shelf.door.source / "small").write_bytes(b"data")
-    many = 2 * THREADS
+    many = THREADS + 1
     with ExitStack() as clients:
         for _ in range(many):
             clients.enter_context(ask_for_the_end(shelf, endless, "alice"))
