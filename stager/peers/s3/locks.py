@@ -22,13 +22,3 @@ def retain(
     """
     retention = {"Mode": mode, "RetainUntilDate": until}
     bucket.ask_again("put_object_retention", key, Retention=retention, VersionId=version_id)
-
-
-def hold(bucket: Bucket, key: str, *, version_id: str | None = None) -> None:
-    """Have a version of an object kept until the hold is released; raises as `Bucket`."""
-    bucket.ask_again("put_object_legal_hold", key, LegalHold={"Status": "ON"}, VersionId=version_id)
-
-
-def release(bucket: Bucket, key: str, *, version_id: str | None = None) -> None:
-    """End what `hold` began; raises as `Bucket`."""
-    bucket.ask_again("put_object_legal_hold", key, LegalHold={"Status": "OFF"}, VersionId=version_id)

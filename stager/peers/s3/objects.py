@@ -37,7 +37,6 @@ class StoredObject:
     version_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     retained_until: datetime | None = None
-    has_legal_hold: bool = False
 
     @classmethod
     def told(cls, key: str, answer: Mapping[str, Any]) -> Self:
@@ -50,7 +49,6 @@ class StoredObject:
             version_id=version_of(answer),
             metadata={name.lower(): unquote(value) for name, value in answer.get("Metadata", {}).items()},
             retained_until=answer.get("ObjectLockRetainUntilDate"),
-            has_legal_hold=answer.get("ObjectLockLegalHoldStatus") == "ON",
         )
 
     @classmethod

@@ -11,7 +11,7 @@ import pytest
 from stager.errors import BucketFull, DestinationExists, PeerRefused
 from stager.peers.certificates import trusting
 from stager.peers.s3.bucket import Bucket
-from stager.peers.s3.locks import hold, release, retain
+from stager.peers.s3.locks import retain
 from stager.peers.s3.single import put
 from tests.peers.running_rgw import RunningRgw
 from tests.peers.s3.conftest import LOCKED, brought, connection_to, content_of, hurried, random_bytes, raw_client
@@ -56,19 +56,6 @@ def test_what_is_retained_cannot_be_deleted_for_good(locked: Bucket) -> None:
     assert found.retained_until == until
     with pytest.raises(PeerRefused):
         locked.delete(uploaded.key, version_id=uploaded.version_id)
-
-
-def test_what_is_held_stays_until_it_is_released(locked: Bucket) -> None:
-    uploaded = brought(locked, b"kept", "a")
-    hold(locked, uploaded.key, version_id=uploaded.version_id)
-    found = locked.look(uploaded.key)
-    assert found
-    assert found.has_legal_hold
-    with pytest.raises(PeerRefused):
-        locked.delete(uploaded.key, version_id=uploaded.version_id)
-    release(locked, uploaded.key, version_id=uploaded.version_id)
-    locked.delete(uploaded.key, version_id=uploaded.version_id)
-    assert locked.look(uploaded.key) is None
 
 
 def test_what_is_replaced_stays_as_a_version(locked: Bucket) -> None:
