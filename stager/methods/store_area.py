@@ -34,6 +34,20 @@ class StoreArea(StoreConnection):
         description="For how long nothing that was brought there can be replaced or deleted, where the bucket has "
         "object lock (mode GOVERNANCE); 0 for no retention.",
     )
+    max_transfers: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        title="Transfers at once",
+        description="How many files and directories are brought to its store at a time, by all flow runs together; "
+        "of one user no more than half as many. Others wait.",
+    )
+    max_bytes_per_second: int = Field(
+        0,
+        ge=0,
+        title="Bytes per second",
+        description="How fast all transfers to its store are together; 0 for as fast as they can.",
+    )
 
     @model_validator(mode="after")
     def _check_that_each_user_has_their_own(self) -> Self:

@@ -126,7 +126,13 @@ class InBucket:
     connection: StoreArea
     store: str
     area: None = None
-    limits: None = None
+
+    @property
+    def limits(self) -> ServerLimits:
+        """What the store's operator allows, of all its buckets together."""
+        own = self.connection
+        server = f"The object store at {own.endpoint}"
+        return ServerLimits(server=server, transfers=own.max_transfers, bytes_per_second=own.max_bytes_per_second)
 
     def named(self, path: str) -> NamedPlace:
         """Return the key of a path, and the address by which the user's programs have the object."""

@@ -16,6 +16,9 @@ from blocks.object_store import ObjectStore
 from stager.methods.s3_copy import S3Copy
 from stager.models import Status
 from stager.peers.s3.bucket import Bucket
+from stager.records.events import events_of
+from stager.records.leases import renew_leases
+from stager.records.shared_limits import take_slot
 from tests.flows.conftest import RUN, STEPS, Site
 from tests.patience import PATIENCE
 from tests.peers.faulty_proxy import FaultyProxy, done_and_then
@@ -117,3 +120,24 @@ def test_a_run_that_is_killed_in_the_middle_of_a_call_is_taken_up_and_nothing_of
     assert [file.status for file in site.files(request_id)] == [Status.COMPLETED]
     assert store.keys() == ["large"]
     assert [*store.bucket.unfinished(f"{store.prefix}/")] == []
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_run_waits_while_as_much_goes_to_the_store_as_its_operator_allows_and_says_so(store: Store) -> None:
+    site = store.site
+    store.block.model_copy(update={"max_transfers": 1}).save("narrow", overwrite=True, _sync=True)  # type: ignore[call-arg]
+    request_id = site.request(("a.fits", "a.fits"), method=S3Copy.name, to="narrow")
+    server = f"The object store at {store.block.endpoint}"
+    assert take_slot(site.database, server, slots=1, request_id="r", holder="another", seconds=PATIENCE)
+
+    def waits() -> list[tuple[str, str | None]]:
+        events = events_of(site.database, request_id)
+        return [(event.kind, event.cause) for event in events if event.kind in {"waiting", "waited"}]
+
+    with site.running("s3_copy", request_id) as run:
+        site.eventually(lambda: ("waiting", "LimitReached") in waits())
+        assert store.keys() == []
+        renew_leases(site.database, holder="another", seconds=0)
+        assert site.ended(run)[0].startswith("Completed")
+    assert waits()[-1] == ("waited", "Working")
+    assert store.keys() == ["a.fits"]
