@@ -59,9 +59,10 @@ class Manifest:
             said = json.loads(content)
             files = {one.pop("path"): ManifestFile(**one) for one in said["files"]}
             manifest = cls(delivery=said["delivery"], files=files, directories=said["directories"])
+            are_names = all(isinstance(name, str) for name in (manifest.delivery, *files, *manifest.directories))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        return manifest if (said.get("form"), said.get("version")) == (FORM, 1) else None
+        return manifest if are_names and (said.get("form"), said.get("version")) == (FORM, 1) else None
 
 
 def put_manifest(bucket: Bucket, place: BucketPath, manifest: Manifest, metadata: Mapping[str, str]) -> None:

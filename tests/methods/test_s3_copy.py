@@ -356,6 +356,30 @@ def test_a_manifest_that_is_too_large_is_not_read(bucket_site: Site, monkeypatch
         bucket_site.stage(bucket_site.item("tree", "product"))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"directories": 5},
+        {"directories": [["a"]]},
+        {"files": {"a": 1}},
+        {"files": [{"path": 1, "size_bytes": 1, "adler32": "", "sha256": "", "etag": ""}]},
+        {"files": [{"path": "a", "more": 1}]},
+        {"delivery": None},
+        "[" * 100_000,
+        "null",
+    ],
+)
+def test_a_manifest_that_somebody_else_has_written_is_none_whatever_it_says(bucket_site: Site, odd: object) -> None:
+    make_tree(bucket_site)
+    bucket_site.stage(bucket_site.item("tree", "product"))
+    peer, key = peer_of(bucket_site), f"{place_of(bucket_site, 'product').inside}.stager-manifest.json"
+    said = json.loads(bucket_site.peer.read("product/.stager-manifest.json"))
+    content = json.dumps(said | odd) if isinstance(odd, dict) else str(odd)
+    put(peer.bucket, key, content.encode(), replace=True)
+    with pytest.raises(DestinationDiffers, match="has no manifest"):
+        bucket_site.stage(bucket_site.item("tree", "product"))
+
+
 def test_an_entry_that_cannot_be_undone_stays_and_is_in_no_others_way(
     bucket_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from stager.checksums import ADLER32, SHA256, Checksum, ChecksumAlgorithm
 ATTEMPT: Final = "stager-attempt"
 PART_BYTES: Final = "stager-part-bytes"
 CHECKSUMS: Final[Mapping[str, ChecksumAlgorithm]] = {"stager-adler32": ADLER32, "stager-sha256": SHA256}
+_SIZE = re.compile(r"\d{1,18}", re.ASCII)
 _PARTS = re.compile(r"[0-9a-f]{32}-(\d{1,5})", re.ASCII)
 
 
@@ -75,7 +76,7 @@ class StoredObject:
     def part_bytes(self) -> int | None:
         """The size of its parts but for the last, where we sent it in parts."""
         said = self.metadata.get(PART_BYTES, "")
-        return int(said) if said.isascii() and said.isdecimal() else None
+        return int(said) if _SIZE.fullmatch(said) else None  # others may have written it
 
     @property
     def parts(self) -> int | None:

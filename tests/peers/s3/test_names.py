@@ -80,6 +80,7 @@ def test_of_what_stands_in_metadata_only_checksums_count() -> None:
     odd = {"stager-sha256": "none", "stager-adler32": "", "stager-part-bytes": "-1"}
     assert StoredObject(key="k", size_bytes=1, metadata=odd).checksums == {}
     assert StoredObject(key="k", size_bytes=1, metadata=odd).part_bytes is None
+    assert StoredObject(key="k", size_bytes=1, metadata={"stager-part-bytes": "9" * 5000}).part_bytes is None
 
 
 @pytest.mark.parametrize(
