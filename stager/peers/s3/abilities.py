@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any
 
@@ -24,6 +25,9 @@ from stager.peers.s3.etags import etag_of_parts
 from stager.peers.s3.refusals import UploadGone
 
 PROBE = ".stager-probe-"
+# After how long an object by which a store was tried is nobody's any more, and how many are removed at a time.
+PROBE_LASTS = timedelta(hours=1)
+_MOST_LEFT = 100
 _FIRST, _PART = b"first", b"part"
 
 
@@ -106,6 +110,7 @@ def _tried(bucket: Bucket) -> Abilities:
     }
     if lock.get("Rule", {}).get("DefaultRetention"):
         return Abilities(**of_bucket, retains_by_default=True)
+    _remove_left(bucket)
     with _probe(bucket) as probe:
         tried = {
             "etag_is_md5": probe.etag_is_md5(),
@@ -127,6 +132,18 @@ def _answer_or_nothing(bucket: Bucket, operation: str) -> dict[str, Any]:
         return {}
 
 
+def _remove_left(bucket: Bucket) -> None:
+    """Remove the objects that those have left who were killed while they tried the store, as far as we may."""
+    with suppress(PeerRefused):
+        for one in bucket.list(_prefix_of_probes(bucket), limit=_MOST_LEFT):
+            if one.last_modified and datetime.now(UTC) - one.last_modified > PROBE_LASTS:
+                bucket.delete(one.key)
+
+
+def _prefix_of_probes(bucket: Bucket) -> str:
+    return f"{bucket.prefix}/{PROBE}".lstrip("/")
+
+
 @contextmanager
 def _probe(bucket: Bucket) -> Iterator[_Probe]:
     probe = _Probe(bucket)
@@ -143,7 +160,7 @@ class _Probe:
     def __init__(self, bucket: Bucket) -> None:
         self.may_delete = True
         self._bucket = bucket
-        self._key = f"{bucket.prefix}/{PROBE}{token_hex(8)}".lstrip("/")
+        self._key = f"{_prefix_of_probes(bucket)}{token_hex(8)}"
         self._wrong_key = f"{self._key}-wrong"
         self._versions: list[tuple[str, str | None]] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from stager.errors import (
     StagingError,
     StoreKeysRefused,
 )
+from stager.peers.s3 import abilities
 from stager.peers.s3.abilities import Abilities, abilities_of
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.check import check_store
 from stager.peers.s3.connection import StoreConnection
+from stager.peers.s3.single import put
 from tests.peers.running_rclone import RunningRclone
 from tests.peers.running_rgw import RunningRgw
 from tests.peers.s3.conftest import LOCKED, connection_to, hurried, raw_client
@@ -164,3 +167,18 @@ def test_half_of_a_users_own_keys_is_not_made_up_for_by_the_services(own: dict[s
 def test_a_connection_can_be_handed_to_another_process() -> None:
     connection = StoreConnection.model_validate(GIVEN)
     assert pickle.loads(pickle.dumps(connection)) == connection
+
+
+def test_what_a_killed_trial_has_left_is_removed_by_a_later_one_and_nothing_else(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, other = f"{bucket.prefix}/{abilities.PROBE}0", f"{bucket.prefix}/a"
+    for key in (left, other):
+        put(bucket, key, b"1")
+    monkeypatch.setattr(bucket, "abilities", None)
+    abilities_of(bucket)
+    assert [one.key for one in bucket.list(bucket.prefix)] == [left, other]  # it may be at work still
+    monkeypatch.setattr(abilities, "PROBE_LASTS", timedelta(days=-1))
+    monkeypatch.setattr(bucket, "abilities", None)
+    abilities_of(bucket)
+    assert [one.key for one in bucket.list(bucket.prefix)] == [other]
