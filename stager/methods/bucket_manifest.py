@@ -86,7 +86,7 @@ def manifest_at(bucket: Bucket, place: BucketPath, *, object_count: int = 0) -> 
     if found is None or not 0 < found.size_bytes <= _MOST_BYTES + _MOST_BYTES_OF_ONE * object_count:
         return None
     try:
-        with bucket.read(key, end=found.size_bytes) as pieces:
+        with bucket.read(key, end=found.size_bytes, etag=found.etag) as pieces:
             return Manifest.read(b"".join(pieces))
     except DestinationTampered:
         return None

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
-from stager.errors import DestinationTampered, PeerFault
+from stager.errors import DestinationExists, DestinationTampered, PeerFault
 from stager.peers.s3.client import client_for
 from stager.peers.s3.objects import StoredObject, UnfinishedUpload
 from stager.peers.s3.refusals import UploadGone, in_words, is_absent
@@ -150,17 +150,26 @@ class Bucket:
 
     @contextmanager
     def read(
-        self, key: str, *, start: int = 0, end: int | None = None, version_id: str | None = None
+        self, key: str, *, start: int = 0, end: int | None = None, version_id: str | None = None, etag: str = ""
     ) -> Iterator[Iterator[bytes]]:
         """Give the content of an object, from one byte up to another, as it comes.
+
+        Parameters
+        ----------
+        etag
+            Of the object that is meant; where it is empty, whichever is there.
 
         Raises
         ------
         DestinationTampered
-            Nothing is there.
+            Nothing is there, or another object.
         """
         part = None if start == 0 and end is None else f"bytes={start}-{'' if end is None else end - 1}"
-        answer = self.ask_again("get_object", key, Range=part, VersionId=version_id)
+        is_meant = f'"{etag}"' if etag else None
+        try:
+            answer = self.ask_again("get_object", key, Range=part, VersionId=version_id, IfMatch=is_meant)
+        except DestinationExists as error:  # what a condition that does not hold is called elsewhere
+            raise DestinationTampered(self.address(key), "somebody else has written it") from error
         with closing(answer["Body"]) as body, in_words(self.title, self.address(key)):
             if part and not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
                 raise PeerFault(self.title, f"it gives another part of {self.address(key)} than was asked for")

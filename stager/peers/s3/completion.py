@@ -127,7 +127,7 @@ def _found(bucket: Bucket, sent: Sent) -> StoredObject | None:
 
 def _require_readable(bucket: Bucket, found: StoredObject) -> None:
     """Read the last byte: stores have told of objects that could not be read (ceph#60771)."""
-    with bucket.read(found.key, start=found.size_bytes - 1, version_id=found.version_id) as pieces:
+    with bucket.read(found.key, start=found.size_bytes - 1, version_id=found.version_id, etag=found.etag) as pieces:
         if sum(map(len, pieces)) != 1:
             raise PeerFault(bucket.title, f"it does not give the last byte of {bucket.address(found.key)}")
 

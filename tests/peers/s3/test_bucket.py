@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from stager.errors import BucketFull, DestinationExists, PeerRefused
+from stager.errors import BucketFull, DestinationExists, DestinationTampered, PeerRefused
 from stager.peers.certificates import trusting
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.locks import retain
@@ -45,6 +45,20 @@ def test_a_part_of_an_object_can_be_read(bucket: Bucket) -> None:
     uploaded = brought(bucket, b"0123456789", "a")
     with bucket.read(uploaded.key, start=2, end=5) as pieces:
         assert b"".join(pieces) == b"234"
+
+
+def test_what_is_read_is_the_object_that_is_meant(bucket: Bucket) -> None:
+    uploaded = brought(bucket, b"0123456789", "a")
+    with bucket.read(uploaded.key, start=2, end=5, etag=uploaded.etag) as pieces:
+        assert b"".join(pieces) == b"234"
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_an_object_that_somebody_has_replaced_is_not_read_for_the_one_before(ceph: Bucket, start: int) -> None:
+    uploaded = brought(ceph, b"0123456789", "a")
+    put(ceph, uploaded.key, b"another", replace=True)
+    with pytest.raises(DestinationTampered), ceph.read(uploaded.key, start=start, etag=uploaded.etag):
+        pass
 
 
 def test_what_is_retained_cannot_be_deleted_for_good(locked: Bucket) -> None:
