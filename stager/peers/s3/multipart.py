@@ -167,14 +167,15 @@ class _Parts:
     def _sent(self, number: int, start: int, end: int) -> int:
         """Send a part, and return its length."""
         with checked_while_waiting(self._check):
-            self.etags[number] = self.bucket.pace.repeated(lambda: self._etag(number, start, end))
+            tells_md5 = abilities_of(self.bucket).etag_is_md5
+            self.etags[number] = self.bucket.pace.repeated(lambda: self._etag(number, start, end, tells_md5=tells_md5))
         return end - start
 
     def _check(self) -> None:
         if self.is_left.is_set():
             raise Cancelled
 
-    def _etag(self, number: int, start: int, end: int) -> str:
+    def _etag(self, number: int, start: int, end: int, *, tells_md5: bool) -> str:
         md5, address = self.md5s[number - 1], self.bucket.address(self.key)
         try:
             answer = self.bucket.ask(
@@ -192,7 +193,7 @@ class _Parts:
             self.source.require_unchanged()
             raise
         etag = str(answer["ETag"])
-        if abilities_of(self.bucket).etag_is_md5 and etag.strip('"') != md5:
+        if tells_md5 and etag.strip('"') != md5:
             raise CorruptedInTransfer(address, f"part {number} arrived as something else")
         return etag
 

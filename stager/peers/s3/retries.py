@@ -18,6 +18,7 @@ from stager.errors import (
     StagingError,
 )
 from stager.peers.connections import check_on
+from stager.peers.s3.turns import Turns
 
 T = TypeVar("T")
 # How long to wait before each try after the first, in seconds, on average; and at most where the store says how long.
@@ -33,22 +34,30 @@ _POLL_SECONDS = 0.2
 class Pace:
     """When a store may be asked again: where it tells one thread that it has too much to do, all of them wait.
 
+    Then only half as many calls as before go at a time, and by and by more again.
+
     Attributes
     ----------
     delays_seconds, completion_delays_seconds
         How long to wait before each try after the first, on average: of any call, and of an upload's last one.
+    turns
+        How many calls go at a time.
     """
 
     def __init__(self) -> None:
         self.delays_seconds: Sequence[float] = DELAYS_SECONDS
         self.completion_delays_seconds: Sequence[float] = COMPLETION_DELAYS_SECONDS
+        self.turns = Turns(check_on)
         self._lock = threading.Lock()
         self._quiet_until = 0.0
 
     def slow_down(self, seconds: float) -> None:
-        """Have nothing asked for some time."""
+        """Have nothing asked for some time, and then less at a time; who says so meanwhile says the same again."""
         with self._lock:
-            self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
+            moment = time.monotonic()
+            if moment >= self._quiet_until:
+                self.turns.halve()
+            self._quiet_until = max(self._quiet_until, moment + seconds)
 
     def wait(self) -> None:
         """Wait until it may be asked; what checks on this thread's waiting may end that."""
@@ -65,13 +74,18 @@ class Pace:
             What no other try mends, or the error of the last.
         """
         for delay in self.delays_seconds:
-            self.wait()
             try:
-                return call()
+                return self._in_turn(call)
             except PASSES as error:
                 self.pause(error, delay)
-        self.wait()
-        return call()
+        return self._in_turn(call)
+
+    def _in_turn(self, call: Callable[[], T]) -> T:
+        with self.turns.turn():
+            self.wait()
+            found = call()
+        self.turns.add()
+        return found
 
     def pause(self, error: StagingError, delay: float) -> None:
         """Wait after an error, and have all others wait too where the store has too much to do."""
