@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from stager.peers.certificates import as_pem
 from stager.peers.http import CONNECT_SECONDS
 from stager.peers.s3.connection import StoreConnection
+from stager.peers.s3.front import Front
 
 # Connections beside those that files and parts need: for what a run's other threads ask.
 SPARE_CONNECTIONS = 4
@@ -49,6 +50,7 @@ def client_for(
         made.meta.events.unregister("before-parameter-build.s3", validate_bucket_name)
         # boto would follow to the region that an answer names, by calls that nobody counts.
         made.meta.events.register("before-call.s3", _follow_nowhere)
+        made.meta.events.register("after-call.s3", Front().look)
         yield made
 
 

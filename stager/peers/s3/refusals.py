@@ -38,11 +38,14 @@ from stager.errors import (
 from stager.peers.answers import MAX_WORDS
 from stager.peers.http import seconds_said, why
 
+# What stands for an answer that is of somebody before the store.
+NOT_OF_STORE = "NotOfStore"
 _CANNOT_BE_ASKED = (boto.ParamValidationError, boto.EndpointProviderError, boto.UnsupportedS3ConfigurationError)
 _OF_THE_PEER: Mapping[type[PeerError], set[str]] = {
     BucketUnknown: {"NoSuchBucket"},
     StoreKeysRefused: {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity"},
     StoreKeysExpired: {"ExpiredToken", "TokenRefreshRequired"},
+    PeerFault: {NOT_OF_STORE},
     PeerBodyLimit: {"EntityTooLarge", "413"},
     PeerBusy: {"SlowDown", "ServiceUnavailable", "TooManyRequests", "Throttling", "ThrottlingException", "429", "503"},
     PeerStalled: {"RequestTimeout"},
@@ -118,7 +121,7 @@ def _of_peer(kind: type[PeerError], peer: str, words: str, answer: Mapping[str, 
 
 def is_absent(error: boto.ClientError) -> bool:
     """Tell whether an answer without a body says that nothing is there."""
-    return _status(error.response) == _NOT_FOUND
+    return _status(error.response) == _NOT_FOUND and error.response.get("Error", {}).get("Code") != NOT_OF_STORE
 
 
 def _broken(peer: str, error: boto.BotoCoreError) -> StagingError:

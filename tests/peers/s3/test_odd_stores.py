@@ -15,6 +15,7 @@ from stager.peers.s3.connection import StoreConnection
 from tests.peers.odd_server import OddCall, OddServer, hangs_up, says
 from tests.peers.s3.conftest import LEAST_PART_BYTES, brought, hurried, random_bytes
 
+REQUEST_ID = "x-amz-request-id: 1"
 OBJECTS, UPLOADS = r"GET \S*list-type=2", r"GET \S*\?uploads"
 WHOLE = "<Name>staging</Name><IsTruncated>false</IsTruncated>"
 CUT = "<Name>staging</Name><Bucket>staging</Bucket><IsTruncated>true</IsTruncated>"
@@ -142,3 +143,15 @@ def test_an_error_that_is_being_handled_is_not_taken_for_the_cause_of_the_next(o
 
     with pytest.raises(PeerFault, match="the connection broke"), handling():
         raise DestinationExists("a")
+
+
+def test_that_nothing_is_there_is_the_word_of_a_store_that_names_its_requests_alone(
+    odd: OddServer, strange: Bucket
+) -> None:
+    odd.answers = {r"HEAD ": says(b"", "404 Not Found"), OBJECTS: says(objects(WHOLE), header=f"{REQUEST_ID}\r\n")}
+    assert strange.look("a") is None
+    assert list(strange.list("")) == []
+    with pytest.raises(PeerFault, match="somebody before the store"):
+        strange.look("a")
+    odd.answers = {r"HEAD ": says(b"", "404 Not Found", f"{REQUEST_ID}\r\n")}
+    assert strange.look("a") is None
