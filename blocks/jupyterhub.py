@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr
 
 from blocks.emptied_fields import EmptiedFieldsHaveDefaults
+from blocks.seeding import Seeded
 from stager.peers.jupyter import HubConnection
 
 
-class JupyterHub(Block, EmptiedFieldsHaveDefaults, HubConnection):
+class JupyterHub(Block, Seeded, EmptiedFieldsHaveDefaults, HubConnection):
     """A JupyterHub into whose notebook servers data are brought."""
 
     _block_type_name = "JupyterHub"
@@ -22,9 +22,3 @@ from blocks.jupyterhub import JupyterHub
 
 hub = JupyterHub.load("BLOCK_NAME")
 ```"""
-
-    seeded_from: SecretStr = Field(
-        SecretStr(""),  # there is a token in it
-        title="Settings",
-        description="The site's settings when this block was last written by them. Leave it as it is.",
-    )

@@ -1,4 +1,4 @@
-"""Register storage areas, a JupyterHub, work pools and deployments with Prefect: ``python -m deployments.register``.
+"""Register storage areas, other servers, work pools and deployments: ``python -m deployments.register``.
 
 May be repeated: what is there already and unchanged stays as it is.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from anyio.to_thread import run_sync
@@ -20,17 +21,17 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from blocks.areas import seed_areas
 from blocks.hubs import seed_hub
-from blocks.object_store import ObjectStore
-from deployments import POD_POOL, WORK_POOL
-from deployments.check_hub import finding
+from blocks.object_store import seed_store
+from deployments import POD_POOL, WORK_POOL, check_hub, check_store
 from deployments.job_template import base_job_template, read_pods
 from stager.errors import ConfigurationError
-from stager.models import SITES_HUB
+from stager.models import SITES_HUB, SITES_STORE
 from stager.settings import Settings, get_settings
 from workers import WarmWorker
 from workers.password_check import check_password
 
 PROJECT = Path("prefect.yaml")
+B = TypeVar("B")
 
 
 async def _prepare(settings: Settings) -> None:
@@ -40,19 +41,19 @@ async def _prepare(settings: Settings) -> None:
             await _prepare_pool(client, POD_POOL, "kubernetes", template=_pods(settings, settings.pods_namespace))
     for name in await seed_areas(settings):
         print(f"storage area {name!r} written")
-    await _prepare_hub(settings)
-    await ObjectStore.aregister_type_and_schema()
+    await _prepare_peer(SITES_HUB, seed_hub(settings), check_hub.finding)
+    await _prepare_peer(SITES_STORE, seed_store(settings), check_store.finding)
 
 
-async def _prepare_hub(settings: Settings) -> None:
-    """Write the hub's block and tell whether it can be used; whoever stages elsewhere does not wait for it to be."""
+async def _prepare_peer(name: str, seeding: Awaitable[B | None], finding: Callable[[str, B], str]) -> None:
+    """Write a server's block and tell whether it can be used; whoever stages elsewhere does not wait for it to be."""
     try:
-        hub = await seed_hub(settings)
+        block = await seeding
     except ConfigurationError as error:
         print(error.message)
         return
-    if hub is not None:
-        print(await run_sync(finding, SITES_HUB, hub))
+    if block is not None:
+        print(await run_sync(finding, name, block))
 
 
 async def _prepare_pool(client: PrefectClient, name: str, kind: str, *, template: dict[str, Any]) -> None:

@@ -117,6 +117,21 @@ class Settings(BaseSettings):
     jupyterhub_ca_file: Path | None = Field(
         None, description="PEM file of the authorities that the hub's certificate may be from, not the usual ones."
     )
+    object_store_endpoint: str | None = Field(
+        None,
+        description="An object store that speaks S3, as https://HOST. When deployments are registered, this and the "
+        "next six go into Prefect's block `object-store`.",
+    )
+    object_store_region: str | None = Field(None, description="Its region; by default us-east-1.")
+    object_store_bucket: str | None = Field(None, description="The bucket into which data are brought.")
+    object_store_prefix: str | None = Field(
+        None, description="What the keys of a user's objects begin with: staged/{username}."
+    )
+    object_store_access_key: str | None = Field(None, description="Access key of the service's account there.")
+    object_store_secret_key: SecretStr | None = Field(None, description="The secret key that belongs to it.")
+    object_store_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that its certificate may be from, not the usual ones."
+    )
     public_url: Address = Field("http://127.0.0.1:8000", description="This service as its users reach it; in links.")
     users_file: Path | None = Field(
         None, description="TOML file of users (name, uid, gid, groups); without it, the system's accounts count."

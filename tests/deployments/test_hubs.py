@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,12 +19,10 @@ from stager.models import SITES_HUB
 from stager.settings import DEMOS_HUB, Settings
 from tests.ask_prefect import ask_prefect
 from tests.deployments.block_suite import OurBlockSuite
-from tests.forked import Forked
-from tests.patience import PATIENCE
+from tests.deployments.run_module import run_module
 from tests.peers.odd_server import OddServer, says
 from tests.peers.tls_front import TlsFront
 
-CHECKOUT = Path(__file__).parents[2]
 TOKEN, ANOTHER = "5f2b9e0c", "c0e9b2f5"
 FILLED_IN: dict[str, Any] = {
     "url": "https://hub.invalid/",
@@ -59,22 +55,6 @@ def odd() -> Iterator[OddServer]:
             "GET /hub/api/user ": says({"name": "staging", "scopes": ["read:users", "servers", "tokens"]}),
         }
         yield odd
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a program ended, and what it wrote."""
-
-    returncode: int | None
-    stdout: str
-    stderr: str
-
-
-def run_module(prefect_api: str, folder: Path, module: str, *arguments: str, **settings: str) -> Done:
-    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(folder), **settings}
-    with Forked(module, arguments, env=environment, cwd=CHECKOUT) as process:
-        out, log = process.communicate(PATIENCE)
-    return Done(process.returncode, out, log)
 
 
 def saved(prefect_api: str, name: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,8 +19,7 @@ from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 from deployments.job_template import ROOT_MAY, SitePods, base_job_template, read_pods
 from stager.errors import ConfigurationError
 from tests.ask_prefect import ask_prefect
-from tests.forked import Forked
-from tests.patience import PATIENCE
+from tests.deployments.run_module import run_module
 
 CHECKOUT = Path(__file__).parents[2]
 SITE: dict[str, Any] = {
@@ -33,11 +31,9 @@ SITE: dict[str, Any] = {
 
 
 def register(prefect_api: str, folder: Path, **settings: str) -> str:
-    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(folder), **settings}
-    with Forked("deployments.register", [], env=environment, cwd=CHECKOUT) as process:
-        out, log = process.communicate(PATIENCE)
-    assert process.returncode == 0, out + log
-    return out
+    done = run_module(prefect_api, folder, "deployments.register", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def registered(prefect_api: str) -> dict[str, list[dict[str, Any]]]:
