@@ -25,6 +25,7 @@ template:
           - {name: STAGER_PODS_FILE, value: /etc/registration/pods.yaml}
           {{- end }}
           {{- include "staging.hubEnv" $root | indent 10 }}
+          {{- include "staging.storeEnv" $root | indent 10 }}
         {{- else }}
         {{/* It comes before the upgrade that may bring Prefect's password, and asks Prefect for nothing. */}}
         envFrom:
@@ -43,6 +44,7 @@ template:
           - {name: registration, mountPath: /etc/registration, readOnly: true}
           {{- include "staging.prefectMount" $root | indent 10 }}
           {{- include "staging.hubMount" $root | indent 10 }}
+          {{- include "staging.storeMount" $root | indent 10 }}
           {{- end }}
     volumes:
       {{- include "staging.tmpVolume" $root | nindent 6 }}
@@ -51,6 +53,7 @@ template:
         configMap: {name: {{ include "staging.fullname" $root }}-registration}
       {{- include "staging.prefectVolume" $root | indent 6 }}
       {{- include "staging.hubVolume" $root | indent 6 }}
+      {{- include "staging.storeVolume" $root | indent 6 }}
       {{- end }}
 {{- end -}}
 
