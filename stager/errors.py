@@ -19,7 +19,7 @@
     │   ├── SystemAccount            AreaNotWritable        BodyTooComplex
     │   ├── AmbiguousHost            UnreadableManifest     NestedDestination
     │   ├── InvalidSecret            SecretKeyMissing       SecretGone
-    │   ├── PoolNotAllowed           NoPods
+    │   ├── PoolNotAllowed           NoPods                 NotReadBack
     ├── SourceError                  the source is not what was asked for
     │   ├── SourceNotFound           SourceUnreadable       SourceChanged (retryable)
     │   ├── UnsupportedFileType      SymlinkLeadsOut        SourceMismatch
@@ -131,6 +131,14 @@ class PoolNotAllowed(RequestError):
         super().__init__(f"A request may not ask for the pool {pool} at this site: {_pools(allowed)}")
         self.pool = pool
         self.allowed = tuple(allowed)
+
+
+class NotReadBack(RequestError):
+    """The request wants what arrived to be read back, and its method does not do that."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"The method {method} reads nothing back: leave `verify` out, or use one that does")
+        self.method = method
 
 
 class NoPods(RequestError):

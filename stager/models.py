@@ -28,7 +28,7 @@ from pydantic import (
 
 from stager.checksums import Checksum
 from stager.errors import readable
-from stager.vocabulary import Expand, OnConflict, Pool
+from stager.vocabulary import Expand, OnConflict, Pool, Verify
 
 MAX_PATH_BYTES = 4096
 # The destination area that means the user's own place: their folder there, their notebook server, or their bucket.
@@ -251,6 +251,10 @@ class StagingTerms(Frozen):
     note: Note | None = Field(None, description="A note of the caller's own.")
     pool: Pool | None = Field(
         None, description="Where its runs are done, if not where the site's rule says: warm or pod; see GET /config."
+    )
+    verify: Verify | None = Field(
+        None,
+        description="read: before it counts as delivered, all of it is read back and compared, by s3_copy alone.",
     )
 
 

@@ -21,6 +21,12 @@ class Pool(StrEnum):
     POD = "pod"
 
 
+class Verify(StrEnum):
+    """How it is verified that what was sent has arrived, beyond what the method does anyway."""
+
+    READ = "read"
+
+
 class Expand(StrEnum):
     """What a source is that stands for many items."""
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from stager.callers.area_checks import check_destination, check_sources
 from stager.callers.caller import Caller
 from stager.dispatch.pools import check_pool
-from stager.errors import InvalidMethod, UnknownArea
+from stager.errors import InvalidMethod, NotReadBack, UnknownArea
 from stager.http.offered_methods import offered_methods
 from stager.identity import resolve
 from stager.methods.all_methods import METHODS
@@ -104,8 +104,10 @@ class Intake:
         await self._check_user(username)
 
     async def check_terms(self, caller: Caller, terms: StagingTerms | StagingRequestRow) -> None:
-        """Check that the caller may stage on these terms; raise as `check` and `check_pool` do."""
+        """Check that the caller may stage on these terms; raise as `check` and `check_pool` do, or NotReadBack."""
         check_pool(terms.pool, self.settings)
+        if terms.verify and terms.method in METHODS and not METHODS[terms.method].promise.reads_back:
+            raise NotReadBack(terms.method)
         await self.check(
             caller,
             method=terms.method,

@@ -14,7 +14,7 @@ from stager.http.notebook_cell import cell_that_opens
 from stager.models import DELIVERED, PathText, Status
 from stager.records.tables import Event, StagedFile, StagingRequestRow
 from stager.settings import Settings
-from stager.vocabulary import Expand, OnConflict, Pool
+from stager.vocabulary import Expand, OnConflict, Pool, Verify
 
 RUN_ID = "6d4f9f0e-3c1b-4c8e-9d27-5b1a2f3e4c5d"
 
@@ -84,6 +84,7 @@ class RequestSummary(View):
     expires_at: datetime | None = Field(description="When the lifetime ends, once the data are delivered.")
     note: str | None
     pool: Pool | None = Field(description="The pool that it asks for; null where the site's rule chooses.")
+    verify: Verify | None
     item_count: int
     cancel_requested: bool = Field(description="Whether it was asked to cancel.")
     acting_as: str | None = Field(

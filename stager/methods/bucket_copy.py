@@ -29,7 +29,7 @@ from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.locks import retain
 from stager.peers.s3.names import check_key, same_when_composed
 from stager.peers.s3.objects import StoredObject
-from stager.vocabulary import ManifestEntry, OnConflict
+from stager.vocabulary import ManifestEntry, OnConflict, Verify
 
 # Characters of a store's reasons that are kept.
 REASON_CHARACTERS = 1000
@@ -163,7 +163,7 @@ class BucketCopy(S3Copy):
             checksum_algorithm=SHA256,
             fingerprint=fingerprint_at(there),
             left_writable=staged.left_writable,
-            left_unverified=staged.left_unverified,
+            left_unverified=None if item.verify is Verify.READ else staged.left_unverified,
         )
 
     def _retained(self, objects: Iterable[StoredObject]) -> str | None:

@@ -22,7 +22,9 @@ from stager.methods.product_sums import require_unchanged
 from stager.methods.uploads import OnBytes, Uploads
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.objects import StoredObject
+from stager.peers.s3.upload import read_back
 from stager.peers.s3.uploaded import UploadedObject
+from stager.vocabulary import Verify
 
 CHANGED = "it changed while the source was copied"
 
@@ -44,7 +46,7 @@ def publish(
     DestinationDiffers
         Something is there, or something else than there was.
     DestinationTampered
-        What is there at the end is not what was sent.
+        What is there at the end, or is read back where the item wants that, is not what was sent.
     SourceChanged
         The source is not what was read.
     StagingError
@@ -61,6 +63,8 @@ def publish(
     _make_objects(bucket, item, staged)
     there = objects_at(bucket, place)
     _require_what_was_sent(there, staged)
+    if item.verify is Verify.READ:
+        _read_back(bucket, staged)
     if staged.kind == "directory" and MANIFEST not in there:
         put_manifest(bucket, place, _manifest(staged), staged.journal.metadata)
         there = objects_at(bucket, place)
@@ -84,6 +88,22 @@ def _require_what_was_sent(there: Mapping[str, StoredObject], staged: BucketStag
             raise DestinationTampered(staged.display(path), "it is gone")
         if (found.size_bytes, found.etag) != (sent.size_bytes, sent.etag):
             raise DestinationTampered(staged.display(path), "somebody else has written it")
+
+
+def _read_back(bucket: Bucket, staged: BucketStaged) -> None:
+    """Read all that was sent, several files at a time, and compare it with what was read at the source."""
+
+    def reading(sent: UploadedObject) -> Callable[[OnBytes], dict[str, None]]:
+        def read(on_bytes: OnBytes) -> dict[str, None]:
+            read_back(bucket, sent, on_bytes=on_bytes)
+            return {}
+
+        return read
+
+    with Uploads[None](lambda *_: None, Control(lambda *_: None, threading.Event()), at_once=FILES_AT_ONCE) as reads:
+        for sent in staged.uploaded.values():
+            reads.begin(reading(sent))
+        reads.finish()
 
 
 def _manifest(staged: BucketStaged) -> Manifest:

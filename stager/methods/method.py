@@ -16,7 +16,7 @@ from stager.checksums import Checksum
 from stager.engine import Control, Expected, Modes, Published, Refuse, Survey
 from stager.errors import StagingError, UnforeseenError
 from stager.paths import Location, Place
-from stager.vocabulary import ManifestEntry, OnConflict
+from stager.vocabulary import ManifestEntry, OnConflict, Verify
 
 if TYPE_CHECKING:
     from pydantic import SecretStr  # which a mover has no use for
@@ -44,6 +44,8 @@ class Item:
         Where users see the root of the source's place.
     read_as
         Whose rights the source is read with: ``service`` where users cannot enter its area.
+    verify
+        How it is verified that it arrived, beyond what the method does anyway.
     """
 
     source: Location
@@ -54,6 +56,7 @@ class Item:
     on_conflict: OnConflict
     expected: Expected
     last_copy: LastCopy | None
+    verify: Verify | None = None
 
 
 def mounted(place: Place) -> Location:
@@ -91,6 +94,8 @@ class Promise:
         How it is known that the bytes arrived, in words.
     width
         Items of a batch that are under way at once.
+    reads_back
+        What arrived can be read back and compared, where a request asks for that.
     takes_secret
         A user may give a secret of their own for the other server with a request.
     """
@@ -100,6 +105,7 @@ class Promise:
     needs_account: bool
     verified_by: str
     width: int = 1
+    reads_back: bool = False
     takes_secret: bool = False
 
 

@@ -15,9 +15,17 @@ from stager.paths import Place
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from stager.peers.s3.abilities import Abilities
+
 
 class S3Copy:
-    """The user gets a copy in an object store."""
+    """The user gets a copy in an object store.
+
+    Attributes
+    ----------
+    abilities
+        What stores are able to do, by what was asked with which keys: tried once in a process, which serves one run.
+    """
 
     name: ClassVar[str] = "s3_copy"
     place: ClassVar[type[Place]] = BucketPath
@@ -27,7 +35,9 @@ class S3Copy:
         needs_account=False,
         verified_by="the MD5 of each call that sends something, by the object store, and sizes",
         width=8,
+        reads_back=True,
     )
+    abilities: ClassVar[dict[tuple[str, ...], Abilities]] = {}
 
     @contextmanager
     def connected(self, connection: StoreArea | None, secret: SecretStr | None) -> Iterator[ConnectedMethod]:  # noqa: ARG002 - the site's keys are used
@@ -36,5 +46,10 @@ class S3Copy:
 
         if connection is None:
             raise ConfigurationError(self.name, "no object store is set up")
+        asked = connection.endpoint, connection.bucket, connection.prefix
+        keys = connection.access_key, connection.secret_key.get_secret_value()
         with connection.opened() as bucket:
+            bucket.abilities = self.abilities.get(asked + keys)
             yield BucketCopy(bucket, retention_days=connection.retention_days)
+            if bucket.abilities is not None:
+                self.abilities[asked + keys] = bucket.abilities

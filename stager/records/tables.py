@@ -21,8 +21,9 @@ from stager.records.database.columns import (
     Sentence,
     StatusText,
     UtcDateTime,
+    VerifyText,
 )
-from stager.vocabulary import Expand, Pool
+from stager.vocabulary import Expand, Pool, Verify
 
 # The statuses of what has not ended.
 OPEN = (Status.SUBMITTED, Status.STARTED)
@@ -87,6 +88,7 @@ class StagingRequestRow(SQLModel, table=True):
     note: str | None = Field(None, sa_type=Sentence)
     # The pool that the caller asks for; null where the rule chooses.
     pool: Pool | None = Field(None, sa_type=PoolText)
+    verify: Verify | None = Field(None, sa_type=VerifyText)
     # Whether its items are still arriving: then it is not visible yet.
     is_arriving: bool = False
     item_count: int = 0

@@ -138,6 +138,7 @@ class Resolver:
             on_conflict=self._on_conflict,
             expected=Expected(checksum=file.expected_checksum, size_bytes=file.expected_size_bytes),
             last_copy=None,
+            verify=self._request.verify,
         )
 
 

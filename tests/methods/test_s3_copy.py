@@ -26,12 +26,16 @@ from stager.errors import (
 )
 from stager.methods import bucket_comparison, bucket_journal, bucket_manifest, bucket_publication, bucket_transfer
 from stager.methods.bucket_comparison import BucketDiffers, objects_at
+from stager.methods.bucket_copy import BucketCopy
 from stager.methods.bucket_journal import Journal, sweep
 from stager.methods.bucket_path import BucketPath, bucket_path
 from stager.methods.bucket_removal import discard
 from stager.methods.bucket_staged import BucketStaged
 from stager.methods.bucket_transfer import SENT_LAST_BYTES
+from stager.methods.method import ConnectedMethod
+from stager.methods.s3_copy import S3Copy
 from stager.methods.store_area import StoreArea
+from stager.peers.s3.abilities import abilities_of
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.completion import Sent
 from stager.peers.s3.objects import PART_BYTES, StoredObject
@@ -478,3 +482,17 @@ def test_each_user_has_a_prefix_or_a_bucket_of_their_own() -> None:
 def test_an_operator_cannot_let_users_write_over_each_others_data(said: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="users"):
         StoreArea.model_validate({**VALUES, **said})
+
+
+def test_what_a_store_is_able_to_do_is_tried_once_by_a_process_with_the_same_keys(store_area: StoreArea) -> None:
+    with S3Copy().connected(store_area, None) as first:
+        able = abilities_of(bucket_of(first))
+    with S3Copy().connected(store_area, None) as second:
+        assert bucket_of(second).abilities is able
+    with S3Copy().connected(store_area.model_copy(update={"access_key": "another"}), None) as other:
+        assert bucket_of(other).abilities is None
+
+
+def bucket_of(method: ConnectedMethod) -> Bucket:
+    assert isinstance(method, BucketCopy)
+    return method.bucket

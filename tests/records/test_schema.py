@@ -28,7 +28,7 @@ from stager.records.requests import (
 )
 from stager.records.shards import shards_of
 from stager.records.tables import TABLES
-from stager.vocabulary import Pool
+from stager.vocabulary import Pool, Verify
 from tests.patience import PATIENCE
 
 ITEMS = (StagingItem(source="a", destination="a"), StagingItem(source="b", destination="b"))
@@ -178,6 +178,18 @@ def test_a_request_of_a_version_before_pools_asks_for_none(database_url: str) ->
     migrate(database_url)
     [shard] = shards_of(database, [request_id])[request_id]
     assert (get_request(database, request_id).pool, shard.pool, shard.run_pool) == (None, None, None)
+    database.close()
+
+
+def test_a_request_of_a_version_before_it_could_want_more_verified_wants_nothing(database_url: str) -> None:
+    migrate(database_url)
+    database = Database(database_url)
+    wanted = StagingRequest(method="s3_copy", username="alice", items=ITEMS, verify=Verify.READ)
+    request_id = create_request(database, wanted).id
+    assert get_request(database, request_id).verify is Verify.READ
+    go_back(database_url, "0014")
+    migrate(database_url)
+    assert get_request(database, request_id).verify is None
     database.close()
 
 

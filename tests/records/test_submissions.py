@@ -74,13 +74,14 @@ def test_users_have_keys_of_their_own(database: Database) -> None:
     assert len(list_requests(database).requests) == 4
 
 
-def test_a_request_without_a_pool_has_the_digest_that_versions_before_pools_gave_it() -> None:
+@pytest.mark.parametrize("more", [{"pool": "pod"}, {"verify": "read"}])
+def test_a_request_without_what_is_new_has_the_digest_that_versions_before_gave_it(more: dict[str, str]) -> None:
     asked: dict[str, Any] = {
         "method": "local_copy",
         "username": "alice",
         "items": [{"source": "a", "destination": "b"}],
     }
-    silent, asks = (StagingRequest.model_validate(asked | more) for more in ({}, {"pool": "pod"}))
+    silent, asks = (StagingRequest.model_validate(asked | more) for more in ({}, more))
     before = "19bbe996b7988eb101e8fe1f1d5a2fa395b00d40a8edeb628ed0d609b7d71f0c"
     assert [new_request(one).row["body_digest"] == before for one in (silent, asks)] == [True, False]
 

@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from stager.checksums import Checksum
 from stager.errors import InvalidPath
 from stager.models import MAX_PATH_BYTES, Status
-from stager.vocabulary import Expand, Pool
+from stager.vocabulary import Expand, Pool, Verify
 
 W = TypeVar("W", bound=StrEnum)
 # Characters of a text that are kept; a TEXT column holds 65,535 bytes.
@@ -130,6 +130,13 @@ class PoolText(_WordText[Pool]):
 
     cache_ok = True
     kind = Pool
+
+
+class VerifyText(_WordText[Verify]):
+    """How an arrival is verified, by its word."""
+
+    cache_ok = True
+    kind = Verify
 
 
 class ExpandText(_WordText[Expand]):

@@ -8,7 +8,7 @@ import json
 from stager.models import Frozen, StagingItem, StagingRequest, StagingTerms
 
 # What versions before do not know: absent, it leaves the digest as theirs is.
-_NEW = ("pool", "expand")
+_NEW = ("pool", "expand", "verify")
 
 
 class BodyDigest:

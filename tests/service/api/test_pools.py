@@ -68,6 +68,13 @@ def test_a_key_with_another_pool_is_another_request(cluster_door: ServedDoor) ->
     assert answers == [202, 202, 422]
 
 
+def test_a_method_that_reads_nothing_back_is_not_asked_to(lone_door: ServedDoor) -> None:
+    answer = lone_door.ask(verify="read")
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (400, "not-read-back")
+    assert answer.json()["detail"].startswith("The method local_copy reads nothing back: leave `verify` out")
+    assert lone_door.ask(verify="twice").status_code == 422
+
+
 def test_a_pool_that_the_site_does_not_allow_or_have_is_refused_by_name(lone_door: ServedDoor) -> None:
     no_pods = "There are no pods at this site, which runs without Kubernetes: leave the pool out"
     not_allowed = "A request may not ask for the pool warm at this site: leave the pool out"
