@@ -39,7 +39,7 @@ cluster-tests:
 
 # They give way to those on the cluster, which wait half of the time and fail where they wait too long.
 other-tests:
-	nice -n 5 $(BIN)/python -m pytest -q --ignore tests/cluster -n 4 --junit-xml $(STATE)/tests-others.xml
+	nice -n 5 $(BIN)/python -m pytest -q --ignore tests/cluster -n 3 --junit-xml $(STATE)/tests-others.xml
 
 unit: ## Run the tests that need no server on every other Python that is installed
 	@deployments/local/unit "$(STATE)"
