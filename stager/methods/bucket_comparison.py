@@ -15,6 +15,7 @@ from stager.peers.s3.abilities import abilities_of
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.etags import etag_of
 from stager.peers.s3.objects import StoredObject, told_checksums
+from stager.peers.s3.upload import sums_at
 from stager.vocabulary import ManifestEntry
 
 
@@ -52,6 +53,7 @@ def difference(
     source: Source,
     *,
     wanted: Checksum | None,
+    reads_back: bool,
     on_file: Callable[[ManifestEntry], None],
     control: Control,
 ) -> str | None:
@@ -61,6 +63,8 @@ def difference(
     ----------
     there
         What is at the place.
+    reads_back
+        Whether what the bucket has is read, too.
 
     Raises
     ------
@@ -73,10 +77,19 @@ def difference(
             display = below(source.display, file.path)
             sums = told(file, display, control, wanted)
             require(display, wanted, sums)
+            if reads_back:
+                _require_content(bucket, file.path, there[file.path], sums, control)
             on_file(manifest_entry(source, file.path, file.status.st_size, sums))
     except BucketDiffers as found:
         return str(found)
     return None
+
+
+def _require_content(
+    bucket: Bucket, path: str, stored: StoredObject, sums: Mapping[ChecksumAlgorithm, Checksum], control: Control
+) -> None:
+    if sums_at(bucket, stored, sums, on_bytes=lambda _: control.advance(0)) != sums:
+        raise BucketDiffers(path, "is read back with another content than the source has")
 
 
 # No store takes smaller parts, but for the last.

@@ -83,11 +83,20 @@ class BucketCopy(S3Copy):
         there = objects_at(self.bucket, place)
         if not there:
             return False
-        if fingerprint_at(there) == last_fingerprint(item, survey):
+        reads_back = item.verify is Verify.READ
+        if not reads_back and fingerprint_at(there) == last_fingerprint(item, survey):
             return settle(item, difference=None)
-        wanted = item.expected.checksum
         with opened(item.source) as source:
-            found = difference(self.bucket, place, there, source, wanted=wanted, on_file=on_file, control=control)
+            found = difference(
+                self.bucket,
+                place,
+                there,
+                source,
+                wanted=item.expected.checksum,
+                reads_back=reads_back,
+                on_file=on_file,
+                control=control,
+            )
             require_unchanged(source, survey)
         return settle(item, difference=found)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from stager.errors import DestinationTampered
+from stager.errors import DestinationDiffers, DestinationTampered
 from stager.methods.bucket_transfer import SENT_LAST_BYTES
 from stager.methods.store_area import StoreArea
 from stager.runs.sender import Sender
@@ -84,6 +84,23 @@ def test_a_directory_that_is_read_back_otherwise_gets_no_manifest(behind: Behind
     with pytest.raises(DestinationTampered, match="another content than what was sent"):
         site.stage(replace(site.item("tree", "product"), verify=Verify.READ))
     assert behind.keys() == []
+
+
+@pytest.mark.parametrize("content", [CONTENT, MIDDLING])
+def test_what_is_there_already_is_read_too_before_it_counts_as_identical(behind: Behind, content: bytes) -> None:
+    site = behind.site
+    (site.source / "file").write_bytes(content)
+    (site.source / "tree").mkdir(mode=0o755)
+    (site.source / "tree/a").write_bytes(content)
+    for source in ("file", "tree"):
+        asked = replace(site.item(source, source), verify=Verify.READ)
+        assert site.stage(asked)
+        assert site.stage(asked) is None
+        behind.spoil(content)
+        with pytest.raises(DestinationDiffers, match="is read back with another content than the source has"):
+            site.stage(asked)
+        assert site.stage(site.item(source, source)) is None
+        behind.proxy.break_calls("content", passed, times=FOREVER)
 
 
 def test_what_replaces_another_is_read_back_too(behind: Behind) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import BinaryIO, cast
 
-from stager.checksums import MD5, ChecksumAlgorithm, Sums
+from stager.checksums import MD5, Checksum, ChecksumAlgorithm, Sums
 from stager.errors import CorruptedInTransfer, DestinationExists, DestinationTampered
 from stager.peers.open_source import OpenSource
 from stager.peers.s3.bucket import Bucket
@@ -158,14 +158,26 @@ def read_back(bucket: Bucket, uploaded: UploadedObject, *, on_bytes: Callable[[i
     StagingError
         As by `Bucket`.
     """
-    bucket.pace.repeated(lambda: _read_back(bucket, uploaded, on_bytes))
-
-
-def _read_back(bucket: Bucket, uploaded: UploadedObject, on_bytes: Callable[[int], None]) -> None:
-    sums = Sums(*uploaded.checksums)
-    with bucket.read(uploaded.key, version_id=uploaded.version_id) as pieces:
-        for piece in pieces:
-            sums.update(piece)
-            on_bytes(len(piece))
-    if sums.checksums != uploaded.checksums:
+    found = sums_at(bucket, uploaded, uploaded.checksums, on_bytes=on_bytes)
+    if found != uploaded.checksums:
         raise DestinationTampered(bucket.address(uploaded.key), "it has another content than what was sent")
+
+
+def sums_at(
+    bucket: Bucket,
+    one: UploadedObject | StoredObject,
+    algorithms: Iterable[ChecksumAlgorithm],
+    *,
+    on_bytes: Callable[[int], None],
+) -> Mapping[ChecksumAlgorithm, Checksum]:
+    """Return checksums of an object by reading all of it; raises as `read_back`."""
+
+    def read() -> Mapping[ChecksumAlgorithm, Checksum]:
+        sums = Sums(*algorithms)
+        with bucket.read(one.key, version_id=one.version_id) as pieces:
+            for piece in pieces:
+                sums.update(piece)
+                on_bytes(len(piece))
+        return sums.checksums
+
+    return bucket.pace.repeated(read)
