@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ PROBE = ".stager-probe-"
 PROBE_LASTS = timedelta(hours=1)
 _MOST_LEFT = 100
 _FIRST, _PART = b"first", b"part"
+# How a probe's name goes on; with its few bytes, nobody else's is like it.
+_OF_PROBE = re.compile(r"[0-9a-f]{16}(-wrong)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +138,10 @@ def _answer_or_nothing(bucket: Bucket, operation: str) -> dict[str, Any]:
 def _remove_left(bucket: Bucket) -> None:
     """Remove the objects that those have left who were killed while they tried the store, as far as we may."""
     with suppress(PeerRefused):
-        for one in bucket.list(_prefix_of_probes(bucket), limit=_MOST_LEFT):
-            if one.last_modified and datetime.now(UTC) - one.last_modified > PROBE_LASTS:
+        top = _prefix_of_probes(bucket)
+        for one in bucket.list(top, limit=_MOST_LEFT):
+            is_probe = _OF_PROBE.fullmatch(one.key.removeprefix(top)) and one.size_bytes <= len(_FIRST)
+            if is_probe and one.last_modified and datetime.now(UTC) - one.last_modified > PROBE_LASTS:
                 bucket.delete(one.key)
 
 

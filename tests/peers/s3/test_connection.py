@@ -172,13 +172,14 @@ def test_a_connection_can_be_handed_to_another_process() -> None:
 def test_what_a_killed_trial_has_left_is_removed_by_a_later_one_and_nothing_else(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left, other = f"{bucket.prefix}/{abilities.PROBE}0", f"{bucket.prefix}/a"
-    for key in (left, other):
-        put(bucket, key, b"1")
+    top = f"{bucket.prefix}/{abilities.PROBE}"
+    left, others = f"{top}{'0' * 16}", [f"{top}{'1' * 16}", f"{top}of-mine", f"{bucket.prefix}/a"]
+    for key in (left, *others):
+        put(bucket, key, b"precious" if key == others[0] else b"1")
     monkeypatch.setattr(bucket, "abilities", None)
     abilities_of(bucket)
-    assert [one.key for one in bucket.list(bucket.prefix)] == [left, other]  # it may be at work still
+    assert [one.key for one in bucket.list(bucket.prefix)] == [left, *others]  # it may be at work still
     monkeypatch.setattr(abilities, "PROBE_LASTS", timedelta(days=-1))
     monkeypatch.setattr(bucket, "abilities", None)
     abilities_of(bucket)
-    assert [one.key for one in bucket.list(bucket.prefix)] == [other]
+    assert [one.key for one in bucket.list(bucket.prefix)] == others
