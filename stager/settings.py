@@ -246,6 +246,11 @@ class Settings(BaseSettings):
         False,  # noqa: FBT003 - pydantic's default
         description="Refuse to stage for a user that the process neither is nor can give files to; set in pods.",
     )
+    presigned_stores: tuple[str, ...] = Field(
+        (),
+        description="Object stores, by the names of their blocks, from which users download what is theirs: they are "
+        'sent to an address of the store\'s that holds for five minutes: `["object-store"]`.',
+    )
     nginx_files: str | None = Field(
         None,
         description="Where an nginx in front sends files from, as in deployments/nginx/nginx.conf: `/stager-files`.",

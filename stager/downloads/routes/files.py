@@ -19,6 +19,7 @@ from stager.callers.area_checks import check_sources
 from stager.callers.caller import Caller
 from stager.callers.current import CurrentCaller
 from stager.downloads import CurrentDownloads
+from stager.downloads.presigned import redirect
 from stager.downloads.respond import Archive, WantedDownload, respond
 from stager.errors import SourceNotFound, UnknownArea
 from stager.http.headers import described
@@ -73,6 +74,13 @@ FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     **documented(400, 401, 403, 404, 409, 422, 429, 503),
 }
+_ADDRESS = "https://s3.example.org/science/staged/alice/a.fits?X-Amz-Expires=300"
+_IN_STORE: dict[int | str, dict[str, Any]] = {
+    307: {
+        "description": "The object store itself sends it, from this address, which holds for some minutes.",
+        "headers": {"Location": described("Where it is; whoever has it gets the object.", _ADDRESS)},
+    },
+}
 _ETAG, _MODIFIED = (FILE_HEADERS[name]["example"] for name in ("ETag", "Last-Modified"))
 # Headers that are read where the file is sent, not by FastAPI.
 _ASKED = {
@@ -95,7 +103,7 @@ _ASKED = {
     operation_id="get_file",
     summary="A file, a part of it, or a directory as an archive",
     response_class=Response,
-    responses=FILE_RESPONSES,
+    responses=FILE_RESPONSES | _IN_STORE,
     openapi_extra=_ASKED,
 )
 @router.head(
@@ -103,7 +111,7 @@ _ASKED = {
     operation_id="head_file",
     summary="The answer to a GET, without the bytes",
     response_class=Response,
-    responses=FILE_RESPONSES,
+    responses=FILE_RESPONSES | _IN_STORE,
     openapi_extra=_ASKED,
 )
 async def show_file(
@@ -116,9 +124,14 @@ async def show_file(
     username: WhoseAsked = None,
     archive: ArchiveAsked = Archive.TAR,
 ) -> Response:
-    """Send a file as it is; parts, conditions and checksums follow RFC 9110 and RFC 9530."""
+    """Send a file as it is; parts, conditions and checksums follow RFC 9110 and RFC 9530.
+
+    An area may be an object store, which sends an object itself.
+    """
     wanted = await wanted_by(caller, area, path_in(request), username=username, archive=archive)
     with not_found():
+        if area in downloads.settings.presigned_stores:
+            return await redirect(downloads, request, wanted)
         return await respond(downloads, request, wanted)
 
 

@@ -250,11 +250,10 @@ class Bucket:
         given = {"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]}
         self.ask_again("put_object_tagging", key, Tagging=given, VersionId=version_id)
 
-    def presigned(self, key: str, *, seconds: int, version_id: str | None = None, filename: str | None = None) -> str:
-        """Return an address by which one object can be read for some time by whoever has it."""
-        asked = {"Bucket": self.connection.bucket, "Key": key, "VersionId": version_id}
-        if filename is not None:
-            asked["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+    def presigned(self, key: str, method: str, *, seconds: int, filename: str) -> str:
+        """Return an address by which one object can be read for some time by whoever has it, by GET or by HEAD."""
+        disposition = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+        asked = {"Bucket": self.connection.bucket, "Key": key, "ResponseContentDisposition": disposition}
+        operation = "head_object" if method == "HEAD" else "get_object"
         with in_words(self.title, self.address(key)):
-            given = {name: value for name, value in asked.items() if value is not None}
-            return str(self._client.generate_presigned_url("get_object", Params=given, ExpiresIn=seconds))
+            return str(self._client.generate_presigned_url(operation, Params=asked, ExpiresIn=seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from stager.peers.certificates import trusting
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.locks import retain
 from stager.peers.s3.single import put
+from tests.patience import PATIENCE
 from tests.peers.running_rgw import RunningRgw
 from tests.peers.s3.conftest import LOCKED, brought, connection_to, content_of, hurried, random_bytes, raw_client
 
@@ -82,13 +84,23 @@ def test_what_is_replaced_stays_as_a_version(locked: Bucket) -> None:
 
 def test_an_address_to_read_one_object_by_needs_no_keys(rgw: RunningRgw, ceph: Bucket) -> None:
     uploaded, other = brought(ceph, b"shown", "a"), brought(ceph, b"hidden", "b")
-    url = ceph.presigned(uploaded.key, seconds=60, filename="é.fits")
+    url = ceph.presigned(uploaded.key, "GET", seconds=60, filename="é.fits")
     with httpx.Client(verify=trusting(rgw.certificate)) as client:
         answer = client.get(url)
         assert (answer.status_code, answer.content) == (200, b"shown")
         assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%C3%A9.fits"
         assert client.get(url.replace(uploaded.key, other.key)).status_code == httpx.codes.FORBIDDEN
     assert rgw.secret_key not in url
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_address_to_read_by_dies_after_its_time(rgw: RunningRgw, ceph: Bucket, method: str) -> None:
+    url = ceph.presigned(brought(ceph, b"shown", "a").key, method, seconds=1, filename="a")
+    deadline = time.monotonic() + PATIENCE
+    with httpx.Client(verify=trusting(rgw.certificate)) as client:
+        while client.request(method, url).status_code != httpx.codes.FORBIDDEN:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
 
 
 @pytest.mark.parametrize("size_bytes", [1 << 20, 11 << 20])
