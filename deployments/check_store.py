@@ -7,14 +7,20 @@ import sys
 from blocks.object_store import resolve_store
 from stager.errors import StagingError
 from stager.models import SITES_STORE
+from stager.peers.connections import given_up_after
 from stager.peers.s3.connection import StoreConnection
+
+# How long a store may be silent, and how long the check may take; deployments are registered after it.
+SILENT_SECONDS, CHECK_SECONDS = 10.0, 60.0
 
 
 def found(store: StoreConnection) -> str:
-    """Return what a store is able to do, for whoever connects it; raises as `check_store`."""
+    """Return what a store is able to do, for whoever connects it; raises as `check_store`, or `PeerStalled`."""
     from stager.peers.s3.check import check_store  # noqa: PLC0415 - boto3 is for those alone who ask a store
 
-    return f"{store.title} can be used. {check_store(store).words}"
+    hurried = store.model_copy(update={"stall_seconds": min(SILENT_SECONDS, store.stall_seconds)})
+    with given_up_after(CHECK_SECONDS, store.title):
+        return f"{store.title} can be used. {check_store(hurried).words}"
 
 
 def finding(name: str, store: StoreConnection) -> str:

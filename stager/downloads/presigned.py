@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 ADDRESS_SECONDS = 300
 # How long the store may take to say what it has.
 LOOK_SECONDS = 10.0
-# How many ask at a time: while Prefect is away that takes each a minute, and downloads of files need threads, too.
-_asking = asyncio.Semaphore(4)
 ACTING_AS = "the object store, by an address that was given for it"
 
 
@@ -49,8 +46,9 @@ async def redirect(downloads: Downloads, request: Request, wanted: WantedDownloa
     """
     if DIRECT_DOWNLOAD not in offered_methods(downloads.settings):
         raise InvalidMethod(DIRECT_DOWNLOAD)
-    async with _asking:
-        address, size_bytes = await downloads.do(wanted.username, _address, downloads.settings, request.method, wanted)
+    address, size_bytes = await downloads.store_threads.do(
+        wanted.username, _address, downloads.settings, request.method, wanted
+    )
     if request.method == "GET":
         begun = wanted.begun(ACTING_AS)
         ended = DownloadEnded(id=begun.id, bytes_sent=0, size_bytes=size_bytes, file_count=1)

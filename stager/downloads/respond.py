@@ -84,7 +84,7 @@ async def respond(downloads: Downloads, request: Request, wanted: WantedDownload
     settings = downloads.settings
     await check_open_requests(downloads.records, sending.begun.username, limit=settings.max_open_requests)
     prefix = settings.nginx_files
-    if prefix and (path := await downloads.do(wanted.username, path_for_nginx, whole, request)):
+    if prefix and (path := await downloads.threads.do(wanted.username, path_for_nginx, whole, request)):
         await downloads.recorder.begin(sending.begun)
         downloads.recorder.leave(sending.ended(None))
         return sent_by_nginx(sending, path, prefix=prefix)
@@ -124,7 +124,7 @@ async def look_at(downloads: Downloads, wanted: WantedDownload) -> Representatio
     """
     if DIRECT_DOWNLOAD not in offered_methods(downloads.settings):
         raise InvalidMethod(DIRECT_DOWNLOAD)
-    found = await downloads.do(wanted.username, _look, downloads, wanted)
+    found = await downloads.threads.do(wanted.username, _look, downloads, wanted)
     return await downloads.with_checksum(found) if isinstance(found, FileRepresentation) else found
 
 

@@ -59,7 +59,9 @@ class Sending:
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function that reads the source in a thread, with the reader's rights, and return its result."""
-        return await self.downloads.do(self.begun.username, self._with_rights, partial(function, *args, **kwargs))
+        return await self.downloads.threads.do(
+            self.begun.username, self._with_rights, partial(function, *args, **kwargs)
+        )
 
     def _with_rights(self, function: Callable[[], T]) -> T:
         with self.whole.source.access.reading():

@@ -35,6 +35,8 @@ SMALL_BYTES = 128 * 1024
 # Threads that open files and move bytes, and how many of them may work for one user; one that waits for a slow
 # client gives its thread back.
 THREADS, OF_ONE_USER = 16, 8
+# Threads that ask object stores, which may take a minute each, and how many of them may work for one user.
+STORE_THREADS, STORE_THREADS_OF_ONE_USER = 8, 2
 # The user name in the record of a download without a user.
 ANONYMOUS = "anonymous"
 # Checksums that are kept in memory.
@@ -44,31 +46,52 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Downloads:
-    """What all downloads share: threads, the records, and known checksums."""
+class SharedThreads:
+    """Threads in which what one user asks for takes no more than a share."""
 
-    settings: Settings
-    records: AsyncDatabase
-    recorder: DownloadRecorder
-    threads: ThreadPoolExecutor
-    # Checksums by fingerprint; the event loop and the threads use them.
-    _known: LRUCache[str, str] = field(default_factory=lambda: LRUCache(KNOWN_CHECKSUMS))
-    _knowing: Lock = field(default_factory=Lock)
-    _shares: WeakValueDictionary[str, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
+    def __init__(self, count: int, *, of_one_user: int, name: str) -> None:
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._of_one_user = of_one_user
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def do(self, whose: str | None, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a function that reads a storage for a user in a thread, and return its result.
+        """Run a function for a user in a thread, and return its result.
 
         What one user asks for takes no more than their share of the threads,
         however long it takes, and whether or not they still wait for it.
         """
-        share = self._shares.setdefault(whose or ANONYMOUS, asyncio.Semaphore(OF_ONE_USER))
+        share = self._shares.setdefault(whose or ANONYMOUS, asyncio.Semaphore(self._of_one_user))
         await share.acquire()
         call = partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
-        done = asyncio.get_running_loop().run_in_executor(self.threads, call)
+        done = asyncio.get_running_loop().run_in_executor(self._threads, call)
         done.add_done_callback(lambda _: share.release())
         return await asyncio.shield(done)
+
+    def close(self) -> None:
+        """Begin nothing more, and wait for nothing."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """What all downloads share: threads, the records, and known checksums.
+
+    Attributes
+    ----------
+    threads
+        Those that read storages.
+    store_threads
+        Those that ask object stores, and Prefect where those are.
+    """
+
+    settings: Settings
+    records: AsyncDatabase
+    recorder: DownloadRecorder
+    threads: SharedThreads
+    store_threads: SharedThreads
+    # Checksums by fingerprint; the event loop and the threads use them.
+    _known: LRUCache[str, str] = field(default_factory=lambda: LRUCache(KNOWN_CHECKSUMS))
+    _knowing: Lock = field(default_factory=Lock)
 
     def small(self, source: OpenSource) -> FileRepresentation:
         """Return a file's representation, read whole if it is small; call it in a thread."""
@@ -115,14 +138,16 @@ def _whole(source: OpenSource) -> bytes:
 async def open_downloads(settings: Settings, records: AsyncDatabase) -> AsyncIterator[Downloads]:
     """Yield what downloads share; at the end, record what is left to record."""
     _raise_open_files_limit()
-    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="download")
+    threads = SharedThreads(THREADS, of_one_user=OF_ONE_USER, name="download")
+    store_threads = SharedThreads(STORE_THREADS, of_one_user=STORE_THREADS_OF_ONE_USER, name="object store")
     recorder = DownloadRecorder(records, lease=settings.lease)
     async with AsyncExitStack() as stack:
-        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        stack.callback(threads.close)
+        stack.callback(store_threads.close)
         await stack.enter_async_context(background_task(recorder.run(), name="recorder of downloads"))
         await stack.enter_async_context(background_task(recorder.keep_alive(), name="heartbeat of downloads"))
         await stack.enter_async_context(background_task(recorder.look_after(), name="downloads under way"))
-        yield Downloads(settings, records, recorder, threads)
+        yield Downloads(settings, records, recorder, threads, store_threads)
 
 
 def _raise_open_files_limit() -> None:

@@ -39,7 +39,8 @@ def publish(
     Parameters
     ----------
     confirm
-        Called right before something can be seen. What it raises stops it.
+        Called right before something can be seen, and before the manifest: much may have been sent, and read back,
+        since. What it raises stops it.
 
     Raises
     ------
@@ -66,6 +67,7 @@ def publish(
     if item.verify is Verify.READ:
         _read_back(bucket, staged)
     if staged.kind == "directory" and MANIFEST not in there:
+        confirm()
         put_manifest(bucket, place, _manifest(staged), staged.journal.metadata)
         there = objects_at(bucket, place)
     return there

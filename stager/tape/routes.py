@@ -204,7 +204,7 @@ async def show_archive_info(
 ) -> tuple[ArchiveInfo, ...]:
     """Return where each file is, or why that is not known; of too many, only the first."""
     some = body.paths[: settings.max_items_in_body]
-    return await downloads.do(caller.username, _archive_infos, caller, some, settings)
+    return await downloads.threads.do(caller.username, _archive_infos, caller, some, settings)
 
 
 def _archive_infos(caller: Caller, paths: tuple[str, ...], settings: Settings) -> tuple[ArchiveInfo, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
 
 from blocks.object_store import ObjectStore, resolve_store, seed_store
+from deployments import check_store
 from stager.errors import ConfigurationError
 from stager.models import SITES_STORE
 from stager.settings import Settings
@@ -140,6 +142,15 @@ def test_whoever_runs_the_check_is_told_what_the_store_can_or_what_is_wrong(
     done = run_module(prefect_api, tmp_path, "deployments.check_store", "nowhere")
     assert (done.returncode, "Prefect has no block ObjectStore of that name" in done.stderr) == (1, True)
     assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_says_nothing_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_store, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(check_store, "CHECK_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        found = check_store.finding("silent", ObjectStore(**{**VALUES, "endpoint": endpoint}))
+    assert "was not done within 1 s" in found
 
 
 @pytest.mark.usefixtures("seeded")

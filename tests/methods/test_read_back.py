@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import httpx
 import pytest
 
-from stager.errors import DestinationDiffers, DestinationTampered
+from stager.errors import DestinationDiffers, DestinationTampered, LeaseLost, StagingError
 from stager.methods.bucket_transfer import SENT_LAST_BYTES
 from stager.methods.store_area import StoreArea
 from stager.runs.sender import Sender
@@ -84,6 +84,22 @@ def test_a_directory_that_is_read_back_otherwise_gets_no_manifest(behind: Behind
     with pytest.raises(DestinationTampered, match="another content than what was sent"):
         site.stage(replace(site.item("tree", "product"), verify=Verify.READ))
     assert behind.keys() == []
+
+
+def test_who_has_lost_the_lease_while_all_was_read_back_writes_no_manifest(behind: Behind) -> None:
+    site, asked = behind.site, []
+    (site.source / "tree").mkdir(mode=0o755)
+    (site.source / "tree/a").write_bytes(CONTENT)
+
+    def refuse(numbers: Collection[int]) -> dict[int, StagingError]:
+        asked.append(behind.keys())
+        return {number: LeaseLost("another") for number in numbers} if len(asked) > 1 else {}
+
+    with pytest.raises(LeaseLost):
+        site.stage(replace(site.item("tree", "product"), verify=Verify.READ), refuse=refuse)
+    left = behind.keys()
+    assert "product/a" in asked[-1]
+    assert "product/.stager-manifest.json" not in left
 
 
 @pytest.mark.parametrize("content", [CONTENT, MIDDLING])

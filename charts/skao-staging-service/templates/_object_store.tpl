@@ -23,13 +23,13 @@
 {{- end -}}
 
 {{- define "staging.storeMount" -}}
-{{- if .Values.objectStore.caConfigMap }}
+{{- if and .Values.objectStore.endpoint .Values.objectStore.caConfigMap }}
 - {name: object-store, mountPath: /etc/object-store, readOnly: true}
 {{- end }}
 {{- end -}}
 
 {{- define "staging.storeVolume" -}}
-{{- with .Values.objectStore.caConfigMap }}
+{{- with and .Values.objectStore.endpoint .Values.objectStore.caConfigMap }}
 - name: object-store
   configMap: {name: {{ . }}}
 {{- end }}

@@ -110,7 +110,7 @@ async def show_entries(
     await check_sources(caller, area, [path])
     username = caller.username if username is None else caller.user(username)
     with not_found():
-        page = await downloads.do(
+        page = await downloads.threads.do(
             username,
             _list,
             downloads,

@@ -95,9 +95,11 @@ def test_an_address_to_read_one_object_by_needs_no_keys(rgw: RunningRgw, ceph: B
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_an_address_to_read_by_dies_after_its_time(rgw: RunningRgw, ceph: Bucket, method: str) -> None:
-    url = ceph.presigned(brought(ceph, b"shown", "a").key, method, seconds=1, filename="a")
+    key = brought(ceph, b"shown", "a").key
+    lasting, url = (ceph.presigned(key, method, seconds=seconds, filename="a") for seconds in (3600, 1))
     deadline = time.monotonic() + PATIENCE
     with httpx.Client(verify=trusting(rgw.certificate)) as client:
+        assert client.request(method, lasting).is_success
         while client.request(method, url).status_code != httpx.codes.FORBIDDEN:
             assert time.monotonic() < deadline
             time.sleep(0.2)
