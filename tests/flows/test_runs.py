@@ -216,7 +216,8 @@ def test_a_request_that_is_cancelled_midway_keeps_what_is_done_and_leaves_nothin
 
 
 def test_two_users_of_a_shared_area_contend_for_one_destination(site: Site) -> None:
-    site.ended(site.forked(SHARE, str(site.folder / "projects")))
+    with site.forked(SHARE, str(site.folder / "projects")) as sharing:
+        site.ended(sharing)
     shared, own = (
         [site.request(("a.fits", "sky/a.fits"), username=name, to=to) for name in ("alice", "bob")]
         for to in ("projects", "user")

@@ -110,7 +110,7 @@ def test_what_rclone_is_able_to_do_is_found_out(rclone: RunningRclone) -> None:
     assert found == Abilities(checks_md5=True, etag_is_md5=True)
     assert found.words.startswith("It checks Content-MD5, tells MD5s as ETags; not: refuses to replace what is there,")
     with connection.opened() as bucket:
-        assert [one.key for one in bucket.list("") if "probe" in one.key] == []
+        assert [one.key for one in bucket.list(connection.prefix) if "probe" in one.key] == []
 
 
 def test_a_bucket_that_locks_objects_is_told_and_no_probe_stays_there(rgw: RunningRgw) -> None:
