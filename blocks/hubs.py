@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import SecretStr
-
 from blocks.connections import resolve_connection
 from blocks.jupyterhub import JupyterHub
-from blocks.seeding import certificates_in, seed
+from blocks.seeding import seed
 from stager.models import SITES_HUB
 from stager.settings import Settings
 
@@ -19,25 +17,11 @@ def resolve_hub(name: str = SITES_HUB) -> JupyterHub:
 
 
 async def seed_hub(settings: Settings) -> JupyterHub | None:
-    """Write what the settings say of a hub into its block, as `seed` does, and return it.
-
-    Returns
-    -------
-    JupyterHub or None
-        None where the settings name no hub. Other hubs may be filled in all the same.
-
-    Raises
-    ------
-    ConfigurationError
-        The settings, or the block, say what cannot be.
-    """
-    await JupyterHub.aregister_type_and_schema()
-    if settings.hub_url is None:
-        return None
+    """Write what the settings say of a hub into its block, and return it; as `seed` does."""
     said = {
         "url": settings.hub_url,
-        "url_for_runs": settings.jupyterhub_url_for_runs or "",
-        "token": (settings.jupyterhub_token or SecretStr("")).get_secret_value(),
-        "certificates": certificates_in(settings.jupyterhub_ca_file),
+        "url_for_runs": settings.jupyterhub_url_for_runs,
+        "token": settings.jupyterhub_token,
     }
-    return await seed(JupyterHub, SITES_HUB, said, title=TITLE)
+    certificates = settings.jupyterhub_ca_file
+    return await seed(JupyterHub, SITES_HUB, said, address="url", certificates=certificates, title=TITLE)

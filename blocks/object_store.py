@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from prefect.blocks.core import Block
-from pydantic import SecretStr
 
 from blocks.connections import resolve_connection
 from blocks.emptied_fields import EmptiedFieldsHaveDefaults
-from blocks.seeding import Seeded, certificates_in, seed
+from blocks.seeding import Seeded, seed
 from stager.methods.store_area import StoreArea
 from stager.models import SITES_STORE
 from stager.settings import Settings
@@ -36,28 +35,14 @@ def resolve_store(name: str = SITES_STORE) -> ObjectStore:
 
 
 async def seed_store(settings: Settings) -> ObjectStore | None:
-    """Write what the settings say of an object store into its block, as `seed` does, and return it.
-
-    Returns
-    -------
-    ObjectStore or None
-        None where the settings name no store. Other stores may be filled in all the same.
-
-    Raises
-    ------
-    ConfigurationError
-        The settings, or the block, say what cannot be.
-    """
-    await ObjectStore.aregister_type_and_schema()
-    if not settings.object_store_endpoint:
-        return None
+    """Write what the settings say of an object store into its block, and return it; as `seed` does."""
     said = {
         "endpoint": settings.object_store_endpoint,
-        "region": settings.object_store_region or "",
-        "bucket": settings.object_store_bucket or "",
-        "prefix": settings.object_store_prefix or "",
-        "access_key": settings.object_store_access_key or "",
-        "secret_key": (settings.object_store_secret_key or SecretStr("")).get_secret_value(),
-        "certificates": certificates_in(settings.object_store_ca_file),
+        "region": settings.object_store_region,
+        "bucket": settings.object_store_bucket,
+        "prefix": settings.object_store_prefix,
+        "access_key": settings.object_store_access_key,
+        "secret_key": settings.object_store_secret_key,
     }
-    return await seed(ObjectStore, SITES_STORE, said, title=TITLE)
+    certificates = settings.object_store_ca_file
+    return await seed(ObjectStore, SITES_STORE, said, address="endpoint", certificates=certificates, title=TITLE)

@@ -30,7 +30,15 @@ class Seeded(BaseModel):
 B = TypeVar("B", bound=Block)
 
 
-async def seed(kind: type[B], name: str, settings: Mapping[str, str], *, title: str) -> B:
+async def seed(
+    kind: type[B],
+    name: str,
+    settings: Mapping[str, str | SecretStr | None],
+    *,
+    address: str,
+    certificates: Path | None,
+    title: str,
+) -> B | None:
     """Write what the settings say of a server into its block where they have changed, and return what it says then.
 
     What they say nothing of stays as an operator filled it in, and is emptied where they said something before; an
@@ -39,14 +47,27 @@ async def seed(kind: type[B], name: str, settings: Mapping[str, str], *, title: 
     Parameters
     ----------
     settings
-        The block's fields of which they say something.
+        What they say of the block's fields.
+    address
+        The field without which they name no server.
+    certificates
+        The file of what goes into the field of that name.
+
+    Returns
+    -------
+    Block or None
+        None where they name no server. Others may be filled in all the same.
 
     Raises
     ------
     ConfigurationError
         The settings, or the block, say what cannot be.
     """
-    said = {field: value for field, value in settings.items() if value}
+    await kind.aregister_type_and_schema()
+    if not settings[address]:
+        return None
+    texts = {field: _text(value) for field, value in settings.items()} | {"certificates": _content(certificates)}
+    said = {field: value for field, value in texts.items() if value}
     now = json.dumps(said)
     data = await _data(kind, name)
     before = data.get("seeded_from")
@@ -58,14 +79,11 @@ async def seed(kind: type[B], name: str, settings: Mapping[str, str], *, title: 
     return block
 
 
-def certificates_in(file: Path | None) -> str:
-    """Return what a file of certificates holds; nothing without one.
+def _text(value: str | SecretStr | None) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value or ""
 
-    Raises
-    ------
-    ConfigurationError
-        It cannot be read.
-    """
+
+def _content(file: Path | None) -> str:
     try:
         return file.read_text() if file else ""
     except (OSError, ValueError) as error:

@@ -23,6 +23,7 @@ from blocks.areas import seed_areas
 from blocks.hubs import seed_hub
 from blocks.object_store import seed_store
 from deployments import POD_POOL, WORK_POOL, check_hub, check_store
+from deployments.connection_checks import finding
 from deployments.job_template import base_job_template, read_pods
 from stager.errors import ConfigurationError
 from stager.models import SITES_HUB, SITES_STORE
@@ -41,11 +42,11 @@ async def _prepare(settings: Settings) -> None:
             await _prepare_pool(client, POD_POOL, "kubernetes", template=_pods(settings, settings.pods_namespace))
     for name in await seed_areas(settings):
         print(f"storage area {name!r} written")
-    await _prepare_peer(SITES_HUB, seed_hub(settings), check_hub.finding)
-    await _prepare_peer(SITES_STORE, seed_store(settings), check_store.finding)
+    await _prepare_peer(check_hub.TITLE, SITES_HUB, seed_hub(settings), check_hub.found)
+    await _prepare_peer(check_store.TITLE, SITES_STORE, seed_store(settings), check_store.found)
 
 
-async def _prepare_peer(name: str, seeding: Awaitable[B | None], finding: Callable[[str, B], str]) -> None:
+async def _prepare_peer(title: str, name: str, seeding: Awaitable[B | None], check: Callable[[B], str]) -> None:
     """Write a server's block and tell whether it can be used; whoever stages elsewhere does not wait for it to be."""
     try:
         block = await seeding
@@ -53,7 +54,7 @@ async def _prepare_peer(name: str, seeding: Awaitable[B | None], finding: Callab
         print(error.message)
         return
     if block is not None:
-        print(await run_sync(finding, name, block))
+        print(await run_sync(finding, title, name, lambda: check(block)))
 
 
 async def _prepare_pool(client: PrefectClient, name: str, kind: str, *, template: dict[str, Any]) -> None:

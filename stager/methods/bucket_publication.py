@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from stager.checksums import ADLER32, SHA256
 from stager.engine import Control
@@ -26,6 +27,7 @@ from stager.peers.s3.upload import read_back
 from stager.peers.s3.uploaded import UploadedObject
 from stager.vocabulary import Verify
 
+T = TypeVar("T")
 CHANGED = "it changed while the source was copied"
 
 
@@ -102,10 +104,16 @@ def _read_back(bucket: Bucket, staged: BucketStaged) -> None:
 
         return read
 
-    with Uploads[None](lambda *_: None, Control(lambda *_: None, threading.Event()), at_once=FILES_AT_ONCE) as reads:
+    reads: Uploads[None] = _several(lambda *_: None)
+    with reads:
         for sent in staged.uploaded.values():
             reads.begin(reading(sent))
         reads.finish()
+
+
+def _several(on_arrived: Callable[[str, T], None]) -> Uploads[T]:
+    """Return what does several files at a time; publication tells no progress, and hears no stop."""
+    return Uploads(on_arrived, Control(lambda *_: None, threading.Event()), at_once=FILES_AT_ONCE)
 
 
 def _manifest(staged: BucketStaged) -> Manifest:
@@ -132,7 +140,7 @@ def _make_objects(bucket: Bucket, item: Item, staged: BucketStaged) -> None:
             staged.journal.note_end(sent.upload_id)
 
     making, left = _Making(bucket, staged), staged.files.keys() - staged.uploaded.keys() - staged.sent.keys()
-    with Uploads(on_arrived, Control(lambda *_: None, threading.Event()), at_once=FILES_AT_ONCE) as uploads:
+    with _several(on_arrived) as uploads:
         for path in [*staged.sent]:
             uploads.begin(making.completed(path))
         if left:

@@ -37,7 +37,7 @@ class S3Copy:
         width=8,
         reads_back=True,
     )
-    abilities: ClassVar[dict[tuple[str, ...], Abilities]] = {}
+    abilities: ClassVar[dict[tuple[str | SecretStr, ...], Abilities]] = {}
 
     @contextmanager
     def connected(self, connection: StoreArea | None, secret: SecretStr | None) -> Iterator[ConnectedMethod]:  # noqa: ARG002 - the site's keys are used
@@ -46,10 +46,10 @@ class S3Copy:
 
         if connection is None:
             raise ConfigurationError(self.name, "no object store is set up")
-        asked = connection.endpoint, connection.bucket, connection.prefix
-        keys = connection.access_key, connection.secret_key.get_secret_value()
+        where = connection.endpoint, connection.bucket, connection.prefix
+        asked = (*where, connection.access_key, connection.secret_key)
         with connection.opened() as bucket:
-            bucket.abilities = self.abilities.get(asked + keys)
+            bucket.abilities = self.abilities.get(asked)
             yield BucketCopy(bucket, retention_days=connection.retention_days)
             if bucket.abilities is not None:
-                self.abilities[asked + keys] = bucket.abilities
+                self.abilities[asked] = bucket.abilities

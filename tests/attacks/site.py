@@ -23,8 +23,9 @@ from tests.open_folder import open_folder
 from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.prefect_database import give_database
+from tests.running import running
 from tests.service.access.conftest import ONE_ISSUER, Provider
-from tests.service.conftest import ServedDoor, running, served_door
+from tests.service.conftest import ServedDoor, served_door
 
 GRANTS = """
 [everyone]

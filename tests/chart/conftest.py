@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,36 @@ class Rendered(list[Manifest]):
 def name_of(manifest: Manifest) -> str:
     """Return the component that an object belongs to."""
     return str(manifest["metadata"]["labels"]["app.kubernetes.io/component"])
+
+
+def variables(container: Manifest) -> dict[str, Any]:
+    """Return a container's variables: each value, or where it is from."""
+    return {one["name"]: one.get("valueFrom", one.get("value")) for one in container["env"]}
+
+
+def policies(rendered: Rendered) -> dict[str, Manifest]:
+    """Return the network policies, by the component that each is for."""
+    found = [one for one in rendered if one["kind"] == "NetworkPolicy"]
+    return {one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"] for one in found}
+
+
+def reaches_address(rules: list[Manifest], address: str, port: int) -> bool:
+    """Return whether rules lead to an address outside the cluster."""
+    return any(
+        ip_address(address) in ip_network(to["ipBlock"]["cidr"])
+        for rule in rules
+        for to in rule.get("to", [])
+        if "ipBlock" in to and port in {one["port"] for one in rule["ports"]}
+    )
+
+
+def values_on_page(page: str, folder: Path) -> Path:
+    """Return a file in a folder with the values that a page of the manual shows."""
+    text = (CHECKOUT / "docs" / "how-to" / page).read_text()
+    (values,) = [block for block in text.split("```yaml\n")[1:] if "config:" in block]
+    file = folder / "values.yaml"
+    file.write_text(values.partition("```")[0])
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.chart.conftest import CHECKOUT, VALUES, Manifest, Rendered
+from tests.chart.conftest import VALUES, Manifest, Rendered, policies, reaches_address, values_on_page, variables
 
 Render = Callable[..., Rendered]
 FILES = {file.stem: file for file in VALUES}
@@ -20,10 +18,6 @@ TOKEN = "STAGER_JUPYTERHUB_TOKEN"
 OWN = "staging-skao-staging-service-jupyterhub"
 WHO_STAGES = {"warm-worker", "flow-run"}
 IN_CLUSTER = {"namespace": "jupyterhub", "podLabels": {"app": "jupyterhub", "component": "proxy"}, "port": 8000}
-
-
-def variables(container: Manifest) -> dict[str, Any]:
-    return {one["name"]: one.get("valueFrom", one.get("value")) for one in container["env"]}
 
 
 @pytest.mark.parametrize(
@@ -61,11 +55,6 @@ def test_the_registration_reads_the_authorities(render: Render) -> None:
     assert {"name": "jupyterhub", "configMap": {"name": "site-authorities"}} in pod["volumes"]
 
 
-def policies(rendered: Rendered) -> dict[str, Manifest]:
-    found = [one for one in rendered if one["kind"] == "NetworkPolicy"]
-    return {one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"] for one in found}
-
-
 def egress(render: Render, **values: object) -> dict[str, list[Manifest]]:
     """Return the rules of those parts whose connections are ruled."""
     given = {f"networkPolicy.egress.{name}": value for name, value in values.items()}
@@ -85,15 +74,6 @@ def reaches_pod(rules: list[Manifest], namespace: str, labels: dict[str, str], p
         return is_there and bool(to["podSelector"]["matchLabels"].items() <= labels.items())
 
     return any(leads(rule, to) for rule in rules for to in rule.get("to", []))
-
-
-def reaches_address(rules: list[Manifest], address: str, port: int) -> bool:
-    return any(
-        ip_address(address) in ip_network(to["ipBlock"]["cidr"])
-        for rule in rules
-        for to in rule.get("to", [])
-        if "ipBlock" in to and port in {one["port"] for one in rule["ports"]}
-    )
 
 
 def test_connections_are_ruled_only_where_it_is_asked_for(render: Render) -> None:
@@ -151,11 +131,7 @@ def test_rules_that_would_cut_stagings_off_are_refused(
 
 
 def test_the_manuals_values_are_the_charts(render: Render, tmp_path: Path) -> None:
-    page = (CHECKOUT / "docs" / "how-to" / "notebooks.md").read_text()
-    (values,) = [block for block in page.split("```yaml\n")[1:] if "config:" in block]
-    file = tmp_path / "values.yaml"
-    file.write_text(values.partition("```")[0])
-    rendered = render(file)
+    rendered = render(values_on_page("notebooks.md", tmp_path))
     assert rendered.of("ConfigMap", "-environment")["data"]["JUPYTERHUB_URL"] == "https://hub.example.org"
     rules = policies(rendered)["warm-worker"]["egress"]
     assert reaches_pod(rules, "jupyterhub", {"app": "jupyterhub", "component": "proxy"}, 8000)

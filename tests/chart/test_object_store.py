@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chart.conftest import CHECKOUT, Rendered
-from tests.chart.test_jupyterhub import policies, reaches_address, variables
+from tests.chart.conftest import Rendered, policies, reaches_address, values_on_page, variables
 
 Render = Callable[..., Rendered]
 NAMES = ("STAGER_OBJECT_STORE_ACCESS_KEY", "STAGER_OBJECT_STORE_SECRET_KEY")
@@ -74,11 +73,7 @@ def test_what_would_not_do_is_refused(
 
 
 def test_the_manuals_values_are_the_charts(render: Render, tmp_path: Path) -> None:
-    page = (CHECKOUT / "docs" / "how-to" / "object-stores.md").read_text()
-    (values,) = [block for block in page.split("```yaml\n")[1:] if "config:" in block]
-    file = tmp_path / "values.yaml"
-    file.write_text(values.partition("```")[0])
-    rendered = render(file)
+    rendered = render(values_on_page("object-stores.md", tmp_path))
     assert "s3_copy" in rendered.of("ConfigMap", "-environment")["data"]["ALLOWED_METHODS"]
     assert variables(rendered.pods()["registration"]["containers"][0])["STAGER_OBJECT_STORE_BUCKET"] == "science"
     assert reaches_address(policies(rendered)["warm-worker"]["egress"], "192.0.2.20", 443)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -103,10 +102,10 @@ def test_a_store_that_is_not_there_is_named_and_one_whose_keys_do_not_count_says
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 def test_a_run_that_is_killed_in_the_middle_of_a_call_is_taken_up_and_nothing_of_it_is_left(store: Store) -> None:
-    site, url = store.site, httpx.URL(store.block.endpoint)
+    site = store.site
     (site.folder / "storage/large").write_bytes(b"1" * (3 << 20))
     site.settings["STAGER_LEASE"] = "5"
-    with FaultyProxy(url.host, int(url.port or 80)).running() as proxy:
+    with FaultyProxy.before(store.block.endpoint).running() as proxy:
         behind = store.block.model_copy(update={"endpoint": proxy.in_front_of(store.block.endpoint).rstrip("/")})
         behind.save("behind-a-proxy", overwrite=True, _sync=True)  # type: ignore[call-arg]
         request_id = site.request(("large", "large"), method=S3Copy.name, to="behind-a-proxy")

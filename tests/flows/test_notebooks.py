@@ -9,7 +9,6 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -191,9 +190,9 @@ def test_a_run_that_is_killed_in_the_middle_of_a_call_is_taken_up_and_nothing_of
     notebook: Notebook,
     running_hub: RunningHub,  # noqa: F811
 ) -> None:
-    site, hub = notebook.site, httpx.URL(running_hub.url)
+    site = notebook.site
     site.settings["STAGER_LEASE"] = "5"
-    with FaultyProxy(hub.host, int(hub.port or 80)).running() as proxy:
+    with FaultyProxy.before(running_hub.url).running() as proxy:
         behind = JupyterHub(url=proxy.in_front_of(running_hub.url), token=SecretStr(running_hub.tokens["staging"]))
         behind.save("behind-a-proxy", overwrite=True, _sync=True)  # type: ignore[call-arg]
         item = ("a.fits", f"{notebook.folder}/a.fits")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stager.methods.bucket_copy import BucketCopy
+from stager.methods.bucket_path import BucketPath
 from stager.methods.store_area import StoreArea
 from stager.peers.s3.bucket import Bucket
 from stager.peers.s3.single import put
@@ -32,6 +33,13 @@ class BucketPeer(Peer):
         place = self.place(path)
         assert hasattr(place, "object_key")
         return str(place.object_key)
+
+    def keys_beside(self, path: str) -> list[str]:
+        """Return the keys in the folder of a path, as they go on behind it."""
+        place = self.place(path)
+        assert isinstance(place, BucketPath)
+        top = place.parent.inside
+        return [one.key.removeprefix(top) for one in self.bucket.list(top)]
 
     def put(self, path: str, content: bytes = b"precious", *, uid: int | None = None) -> Path:
         assert uid is None

@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -132,8 +131,7 @@ def bucket_site(rclone: RunningRclone, store_area: StoreArea, areas: Areas, sour
 @pytest.fixture
 def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:  # noqa: F811
     """What stands between us and the hub, and breaks what it is told to."""
-    url = httpx.URL(running_hub.url)
-    with FaultyProxy(url.host, int(url.port or 80)).running() as proxy:
+    with FaultyProxy.before(running_hub.url).running() as proxy:
         yield proxy
 
 

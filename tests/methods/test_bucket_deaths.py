@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import httpx
 import pytest
 
 from stager.methods import bucket_journal
@@ -45,8 +44,7 @@ class Proxied:
         return place
 
     def keys(self, path: str) -> list[str]:
-        top = self.place(path).parent.inside
-        return [one.key.removeprefix(top) for one in self.peer.bucket.list(top)]
+        return self.peer.keys_beside(path)
 
     def parts(self, path: str) -> list[str]:
         """Return what is there of uploads; one whose answer was lost has no part, and nobody knows its id."""
@@ -63,9 +61,8 @@ class Proxied:
 
 @pytest.fixture
 def proxied(bucket_site: Site, store_area: StoreArea) -> Iterator[Proxied]:
-    url = httpx.URL(store_area.endpoint)
     assert isinstance(bucket_site.peer, BucketPeer)
-    with FaultyProxy(url.host, int(url.port or 80)).running() as proxy:
+    with FaultyProxy.before(store_area.endpoint).running() as proxy:
         behind = store_area.model_copy(update={"endpoint": proxy.in_front_of(store_area.endpoint).rstrip("/")})
         yield Proxied(bucket_site, behind, proxy, bucket_site.peer)
 

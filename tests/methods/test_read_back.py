@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-import httpx
 import pytest
 
 from stager.errors import DestinationDiffers, DestinationTampered, LeaseLost, StagingError
@@ -41,15 +40,12 @@ class Behind:
 
     def keys(self) -> list[str]:
         assert isinstance(self.site.peer, BucketPeer)
-        place = self.site.peer.place("x").parent
-        found = self.site.peer.bucket.list(place.inside)  # type: ignore[attr-defined] # a bucket's
-        return [one.key.removeprefix(place.inside) for one in found]  # type: ignore[attr-defined]
+        return self.site.peer.keys_beside("x")
 
 
 @pytest.fixture
 def behind(bucket_site: Site, store_area: StoreArea, areas: Areas) -> Iterator[Behind]:
-    url = httpx.URL(store_area.endpoint)
-    with FaultyProxy(url.host, int(url.port or 80)).running() as proxy:
+    with FaultyProxy.before(store_area.endpoint).running() as proxy:
         through = store_area.model_copy(update={"endpoint": proxy.in_front_of(store_area.endpoint).rstrip("/")})
         with hurried_copy(through) as method:
             worker = Sender(method, areas.mover, {}, living=lambda _: ())

@@ -61,8 +61,7 @@ def place_of(site: Site, path: str) -> BucketPath:
 
 def all_keys(site: Site) -> list[str]:
     """Return all that the bucket has of Alice's, hidden or not."""
-    top = place_of(site, "x").parent.inside
-    return [one.key.removeprefix(top) for one in peer_of(site).bucket.list(top)]
+    return peer_of(site).keys_beside("x")
 
 
 def unfinished(site: Site) -> list[str]:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Self
 
 import httpx
 
@@ -197,6 +198,12 @@ class FaultyProxy(Listener):
         self._lock = threading.Lock()
         self._orders: list[_Order] = []
         self.faults_done = 0
+
+    @classmethod
+    def before(cls, url: str) -> Self:
+        """Return one that hands calls on to the server of an address."""
+        there = httpx.URL(url)
+        return cls(there.host, there.port or 80)
 
     def in_front_of(self, url: str) -> str:
         """Return an address by which what it hands calls on to is reached through it."""

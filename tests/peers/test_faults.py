@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -117,8 +116,7 @@ class Behind:
 
 @pytest.fixture(scope="module")
 def proxy(running_hub: RunningHub) -> Iterator[FaultyProxy]:
-    url = httpx.URL(running_hub.url)
-    with FaultyProxy(url.host, int(url.port or 80)).running() as proxy:
+    with FaultyProxy.before(running_hub.url).running() as proxy:
         yield proxy
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -29,49 +27,15 @@ from stager.records.items import files_of, save_files
 from stager.records.requests import close_requests, start_requests
 from stager.records.tables import Shard, StagingRequestRow
 from tests import behind_nginx, prefect_password
-from tests.forked import Forked
 from tests.open_folder import open_folder
 from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT, free_port
 from tests.prefect_database import give_database
 from tests.records_database import give_records
+from tests.running import Running, running, wait_for
 from tests.tls import TRUSTED
 
 METHODS = ["local_copy", "local_symlink", "symlink_copy", "direct_download"]
-# Modules that need not be imported from scratch each time.
-IMPORTED = {"granian", "stager.dispatch"}
-Running = subprocess.Popen[bytes] | Forked
-DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
-
-
-@contextmanager
-def running(command: list[str], *, env: dict[str, str], log: Path) -> Iterator[Running]:
-    """Run a program of ours until the body ends, and nothing of it longer."""
-    process: Running
-    if command[:2] == [sys.executable, "-m"] and command[2] in IMPORTED:
-        process = Forked(command[2], command[3:], env=env, log=log)
-    else:
-        with log.open("ab") as output:
-            process = subprocess.Popen([*DIES_WITH_US, *command], env=env, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_for(url: str, process: Running, log: Path, trusted: ssl.SSLContext | None = None) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(httpx.HTTPError):
-            httpx.get(url, timeout=5, verify=trusted or TRUSTED)
-            return
-        time.sleep(0.1)
-    pytest.fail(f"{url} did not come up: {log.read_text()[-3000:]}")
 
 
 @dataclass(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -41,6 +42,7 @@ def test_twenty_runs_at_once_lock_no_database(stack: Stack) -> None:
     runs = [stack.run("local-copy", {"request": form}) for form in forms]
     states = [stack.wait_for(run, "COMPLETED", "FAILED", "CRASHED")["type"] for run in runs]
     assert states == ["COMPLETED"] * 20
+    assert [content(stack.user_area / f"burst/{n}") for n in range(20)] == [content(stack.storage / "demo/fits")] * 20
     logs = [*stack.folder.glob("*.log"), *(stack.closed / "logs").iterdir()]
     assert {"http-service.log", "prefect-server.log", "worker.log"} <= {log.name for log in logs}
     lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
@@ -48,3 +50,8 @@ def test_twenty_runs_at_once_lock_no_database(stack: Stack) -> None:
     assert [
         line for line in lines if "database is locked" in line and "could not be compiled beforehand" not in line
     ] == []
+
+
+def content(place: Path) -> dict[str, bytes]:
+    """Return what is in each file of a directory, or in a file itself, by paths in it."""
+    return {str(path.relative_to(place)): path.read_bytes() for path in (place, *place.rglob("*")) if path.is_file()}

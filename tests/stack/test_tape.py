@@ -16,7 +16,7 @@ from deployments.local.programs import programs
 from deployments.local.settings import LocalSettings, stack_environment
 from tests.gfal import Gfal, find_gfal, make_certificate
 from tests.ports import free_port
-from tests.service.conftest import running, wait_for
+from tests.running import running, wait_for
 from tests.stack.conftest import wait_until
 
 if TYPE_CHECKING:

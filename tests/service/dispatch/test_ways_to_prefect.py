@@ -30,7 +30,7 @@ from tests.gfal import make_certificate
 from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.prefect_database import give_database
-from tests.service.conftest import running
+from tests.running import running
 
 if TYPE_CHECKING:
     from tests.service.conftest import ServedDoor

@@ -21,6 +21,7 @@ from stager.settings import Settings
 from tests import behind_nginx
 from tests.patience import PATIENCE
 from tests.ports import NO_PREFECT, free_port
+from tests.running import DIES_WITH_US
 from tests.service.downloads.conftest import Shelf
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ SECRET = "open-sesame-6f1c"
 # What differs from one answer to the next, or is the server's own; nginx leaves Accept-Ranges out of a part.
 OF_EACH_ANSWER = {"date", "server", "connection", "x-request-id", "etag", "last-modified", "accept-ranges"}
 LARGE = 3 * 1024 * 1024 + 7
-DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
 
 
 @pytest.fixture(scope="module")
